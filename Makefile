@@ -1,0 +1,55 @@
+# The commands of this project; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+READY := .venv/.ready
+RUN := .venv/bin/python
+UV := 0.13.8
+LAKE ?= lake
+
+.PHONY: help setup demo pipeline sheet test test-fast check bench clean
+
+help:  ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install everything into .venv (the other commands do it when needed)
+
+# Any Python 3.11 or 3.12 with venv will do; PYTHON=... picks one.
+$(READY): requirements.lock pyproject.toml
+	@for python in $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3); do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; \
+	  then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "captionlake needs Python 3.11 or 3.12 with its venv module$(if $(PYTHON), and $(PYTHON) is not one,; none was found: name one with PYTHON=...)." >&2; exit 2; \
+	fi; \
+	$$found -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
+	@touch $(READY)
+
+demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
+	@$(RUN) -m jobs.draw_molecules --set storage.root=$(LAKE) --set landing.path=$(LAKE)/landing
+	@$(RUN) -m jobs.run_pipeline --set storage.root=$(LAKE) --set landing.path=$(LAKE)/landing
+
+sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to $(LAKE)/contact_sheet.png
+	@$(RUN) -m bench.contact_sheet --set storage.root=$(LAKE) --output $(LAKE)/contact_sheet.png
+
+test: $(READY)  ## all tests, on real Spark, Delta and Ray
+	@$(RUN) -m pytest
+
+test-fast: $(READY)  ## the tests that start neither Spark nor Ray
+	@$(RUN) -m pytest tests/unit tests/contracts
+
+check: $(READY)  ## lint and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(RUN) -m lib.bundle_check
+
+bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning and ingestion
+	@$(RUN) -m bench.drawing_statistics
+	@$(RUN) -m bench.cleaning_speed
+
+clean:  ## remove the demo's tables (not .venv)
+	rm -rf $(LAKE)
