@@ -1,0 +1,226 @@
+"""The network that writes captions: config, attention, decoder, captioner; no training, no files, no device.
+
+B batch, T tokens, P image positions, G grid width, D width of the LSTMs, N attention heads, V vocabulary, K beams.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, overload
+
+import torch
+from torch import Tensor, nn
+
+from model.encoders import STRIDES_PX, Encoder
+
+
+class CaptionerConfigError(ValueError):
+    """Raised when a captioner cannot be built as asked; the message names the field and its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerConfig:
+    """What a captioner is made of; conf/base.yaml holds the values and says what each field means."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    encoder: Literal["inknet", "resnet50"]
+    encoder_weights: str
+    is_encoder_frozen: bool
+    num_channels: int
+    canvas_height_px: int
+    canvas_width_px: int
+    grid_width: int
+    width: int
+    embedding_width: int
+    num_attention_heads: int
+    dropout: float
+
+    def __post_init__(self) -> None:
+        if self.encoder not in STRIDES_PX:
+            raise CaptionerConfigError(f"encoder is {self.encoder!r}, expected one of {sorted(STRIDES_PX)}")
+        if self.encoder == "inknet" and self.encoder_weights == "imagenet":
+            raise CaptionerConfigError("encoder_weights is 'imagenet', expected 'random' or a file for inknet")
+        if self.num_channels not in (1, 3):
+            raise CaptionerConfigError(f"num_channels is {self.num_channels}, expected 1 (ink) or 3 (colour)")
+        stride = STRIDES_PX[self.encoder]
+        for name in ("canvas_height_px", "canvas_width_px"):
+            size = getattr(self, name)
+            if size < stride or size % stride:
+                raise CaptionerConfigError(f"{name} is {size}, expected a multiple of {stride} for {self.encoder}")
+        for name in ("width", "embedding_width", "num_attention_heads", "grid_width"):
+            if getattr(self, name) < 1:
+                raise CaptionerConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for divisor in (4, self.num_attention_heads):
+            if self.grid_width % divisor:
+                expected = f"a multiple of 4 and of num_attention_heads ({self.num_attention_heads})"
+                raise CaptionerConfigError(f"grid_width is {self.grid_width}, expected {expected}")
+        if not 0 <= self.dropout < 1:
+            raise CaptionerConfigError(f"dropout is {self.dropout}, expected at least 0 and below 1")
+
+
+class Grid(NamedTuple):
+    """An encoded batch of pictures as attention reads it: what to match and what to take, for each head."""
+
+    keys: Tensor  # (B, N, G/N, P)
+    values: Tensor  # (B, N, P, G/N)
+
+    def select(self, pictures: Tensor) -> "Grid":
+        """Return the grid of some of the pictures, by index or by mask."""
+        return Grid(self.keys[pictures], self.values[pictures])
+
+
+class State(NamedTuple):
+    """What the two LSTMs remember between steps, per picture and beam."""
+
+    first_hidden: Tensor  # (B, K, D), and so the others
+    first_cell: Tensor
+    second_hidden: Tensor
+    second_cell: Tensor
+
+    def select(self, pictures: Tensor) -> "State":
+        """Return the state of some of the pictures, by index or by mask."""
+        return State(*(memory[pictures] for memory in self))
+
+    def follow(self, beams: Tensor) -> "State":
+        """Return the state in which each place (B, K) continues the beam whose index stands there."""
+        return State(*(memory.gather(1, beams[..., None].expand_as(memory)) for memory in self))
+
+
+class Explained(NamedTuple):
+    """Logits with what led to them, for losses and reports that look inside."""
+
+    logits: Tensor  # (B, T, V)
+    features: Tensor  # (B, P, G)
+    first_attention: Tensor  # (B, N, T, P), sums to 1 over P
+    second_attention: Tensor  # (B, N, T, P)
+
+
+class Attention(nn.Module):
+    """Multi-head attention over a grid: where each output looks, and what it sees there."""
+
+    def __init__(self, width: int, grid_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(width, grid_width)
+
+    def forward(self, outputs: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Return contexts (B, T, G) and the attention map (B, N, T, P) of all outputs (B, T, D) at once."""
+        queries = self.query(outputs).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, T, G/N)
+        scores = queries @ grid.keys  # (B, N, T, P)
+        attention = scores.softmax(dim=3)
+        # Plain products beat scaled_dot_product_attention on CPUs at these sizes, and the map comes free.
+        contexts = attention.to(grid.values.dtype) @ grid.values  # (B, N, T, G/N)
+        return contexts.transpose(1, 2).flatten(2), attention  # (B, T, G), (B, N, T, P)
+
+
+class Decoder(nn.Module):
+    """Two LSTMs that each look at the picture: where the text stands, then what to write next.
+
+    The queries of the first attention come from the first LSTM, which reads tokens only, so a whole caption takes two
+    LSTM calls in training instead of one call per token.
+    """
+
+    def __init__(self, config: CaptionerConfig, num_tokens: int) -> None:
+        super().__init__()
+        width, grid_width, num_heads = config.width, config.grid_width, config.num_attention_heads
+        self.num_heads = num_heads
+        self.dropout = config.dropout
+        self.embedding = nn.Embedding(num_tokens, config.embedding_width)
+        # One projection serves both attentions: twice would cost a fifth of the decoder's time.
+        self.keys = nn.Linear(grid_width, grid_width)
+        self.values = nn.Linear(grid_width, grid_width)
+        self.first_lstm = nn.LSTM(config.embedding_width, width, batch_first=True)
+        self.first_attention = Attention(width, grid_width, num_heads)
+        self.second_lstm = nn.LSTM(width + grid_width, width, batch_first=True)
+        self.second_attention = Attention(width, grid_width, num_heads)
+        self.output = nn.Linear(width + grid_width, num_tokens)
+
+    def project(self, features: Tensor) -> Grid:
+        """Return the grid of features (B, P, G), which every step of a caption shares."""
+        keys = self.keys(features).unflatten(2, (self.num_heads, -1)).permute(0, 2, 3, 1)  # (B, N, G/N, P)
+        values = self.values(features).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, P, G/N)
+        scale = keys.shape[2] ** -0.5
+        return Grid((keys * scale).contiguous(), values.contiguous())
+
+    def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (B, T, V) and both attention maps (B, N, T, P) after each of the tokens (B, T)."""
+        embedded = self._drop(self.embedding(tokens))  # (B, T, E)
+        outputs, _ = self.first_lstm(embedded)  # (B, T, D)
+        contexts, first_attention = self.first_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
+        outputs, _ = self.second_lstm(torch.cat((outputs, contexts), dim=2))  # (B, T, D)
+        contexts, second_attention = self.second_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
+        logits = self.output(self._drop(torch.cat((outputs, contexts), dim=2)))  # (B, T, V)
+        return logits, first_attention, second_attention
+
+    def step(self, tokens: Tensor, grid: Grid, state: State) -> tuple[Tensor, State]:
+        """Return logits (B, K, V) and the next state after one more token (B, K) of each beam; agrees with forward."""
+        outputs, first = _advance(self.first_lstm, self.embedding(tokens), state.first_hidden, state.first_cell)
+        contexts, _ = self.first_attention(outputs, grid)  # (B, K, G)
+        inputs = torch.cat((outputs, contexts), dim=2)  # (B, K, D + G)
+        outputs, second = _advance(self.second_lstm, inputs, state.second_hidden, state.second_cell)
+        contexts, _ = self.second_attention(outputs, grid)  # (B, K, G)
+        logits = self.output(torch.cat((outputs, contexts), dim=2))  # (B, K, V)
+        return logits, State(*first, *second)
+
+    def _drop(self, features: Tensor) -> Tensor:
+        """Drop the same features from every token of a caption: kinder to an LSTM, and far fewer random numbers."""
+        if not self.training or self.dropout == 0:
+            return features
+        kept = nn.functional.dropout(torch.ones_like(features[:, :1]), self.dropout)  # (B, 1, D)
+        return features * kept  # (B, T, D)
+
+
+def _advance(lstm: nn.LSTM, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Run an LSTM one step from (B, K, D) memories; return outputs (B, K, D) and the new hidden and cell."""
+    num_beams = inputs.shape[1]
+    memory = (hidden.flatten(0, 1)[None], cell.flatten(0, 1)[None])  # (1, B * K, D)
+    outputs, memory = lstm(inputs.flatten(0, 1)[:, None], memory)  # (B * K, 1, D)
+    new_hidden, new_cell = (part[0].unflatten(0, (-1, num_beams)) for part in memory)  # (B, K, D)
+    return outputs[:, 0].unflatten(0, (-1, num_beams)), (new_hidden, new_cell)
+
+
+class Captioner(nn.Module):
+    """An encoder and a decoder: pictures (B, C, H, W) with ink = 1 and paper = 0 to token logits (B, T, V)."""
+
+    def __init__(self, config: CaptionerConfig, num_tokens: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(
+            config.encoder,
+            config.num_channels,
+            config.canvas_height_px,
+            config.canvas_width_px,
+            config.grid_width,
+            config.is_encoder_frozen,
+        )
+        self.decoder = Decoder(config, num_tokens)
+
+    @overload
+    def forward(self, images: Tensor, tokens: Tensor, is_explained: Literal[False] = False) -> Tensor: ...
+
+    @overload
+    def forward(self, images: Tensor, tokens: Tensor, is_explained: Literal[True]) -> Explained: ...
+
+    def forward(self, images: Tensor, tokens: Tensor, is_explained: bool = False) -> Tensor | Explained:
+        """Return logits (B, T, V) for the token after each of the tokens (B, T), which begin with <start>.
+
+        With is_explained, return them with the encoder's features and both attention maps.
+        """
+        features = self.encoder(images)  # (B, P, G)
+        grid = self.decoder.project(features)
+        logits, first_attention, second_attention = self.decoder(tokens, grid)  # (B, T, V), 2 x (B, N, T, P)
+        explained = Explained(logits, features, first_attention, second_attention)
+        return explained if is_explained else explained.logits
+
+    def encode(self, images: Tensor) -> Grid:
+        """Return the grid of images (B, C, H, W), computed once per picture before its first step."""
+        return self.decoder.project(self.encoder(images))
+
+    def start(self, num_images: int, num_beams: int) -> State:
+        """Return the state before the first token: all zeros (B, K, D)."""
+        weight = self.decoder.output.weight
+        zeros = weight.new_zeros(num_images, num_beams, self.config.width)  # (B, K, D)
+        return State(zeros, zeros, zeros, zeros)
+
+    def step(self, tokens: Tensor, grid: Grid, state: State) -> tuple[Tensor, State]:
+        """Return logits (B, K, V) and the next state after one more token (B, K) of each beam."""
+        return self.decoder.step(tokens, grid, state)

@@ -1,0 +1,164 @@
+"""A trained captioner as one directory: written whole or not at all, read strictly, and reading it runs no code.
+
+weights.safetensors, config.json, vocabulary.json, provenance.json and, to resume from, training_state.pt.
+"""
+
+import json
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
+from model.encoders import load_encoder_weights
+from model.vocabulary import Vocabulary, VocabularyError
+
+FORMAT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """Raised when a directory is not a checkpoint that can be read; the message says what was seen and expected."""
+
+
+def new_captioner(config: CaptionerConfig, vocabulary: Vocabulary) -> Captioner:
+    """Return an untrained captioner with the encoder weights its config names. Raises EncoderWeightsError."""
+    captioner = Captioner(config, len(vocabulary))
+    load_encoder_weights(captioner.encoder, config.encoder_weights)
+    return captioner
+
+
+def save_checkpoint(
+    directory: str | Path,
+    captioner: Captioner,
+    vocabulary: Vocabulary,
+    *,
+    details: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    training_state: Mapping[str, Any] | None = None,
+    is_half_precision: bool = False,
+) -> None:
+    """Replace the directory by this checkpoint; killed at any instant, it leaves the old one readable or the new one.
+
+    `details` is what a reader needs to use the captioner (its notation, how its pictures were cleaned), `provenance`
+    how it came to be; both plain JSON values. `training_state` comes from training_loop.pack_training.
+    is_half_precision halves the weights file, for captioners that will not train on.
+    """
+    directory = Path(directory)
+    written, replaced = _written(directory), _replaced(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if replaced.exists() and not directory.exists():  # an earlier run was killed between the two renames below
+        replaced.rename(directory)
+    for leftover in (written, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    written.mkdir()
+    config = {"format_version": FORMAT_VERSION, "captioner": asdict(captioner.config), "details": dict(details)}
+    weights = {name: _stored(tensor, is_half_precision) for name, tensor in captioner.state_dict().items()}
+    (written / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
+    (written / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    (written / "provenance.json").write_text(json.dumps(dict(provenance), indent=2), encoding="utf-8")
+    vocabulary.save(written / "vocabulary.json")
+    if training_state is not None:
+        torch.save(dict(training_state), written / "training_state.pt")
+    # A directory cannot be replaced in one stroke; readers look into `replaced` in between.
+    if directory.exists():
+        directory.rename(replaced)
+    written.rename(directory)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[str, Any]]:
+    """Return the captioner in evaluation mode, fp32, with its vocabulary and provenance. Raises CheckpointError."""
+    directory = _existing(directory)
+    config = _read_config(directory)
+    try:
+        vocabulary = Vocabulary.load(directory / "vocabulary.json")
+        captioner = Captioner(CaptionerConfig(**config["captioner"]), len(vocabulary))
+        weights = safetensors.torch.load((directory / "weights.safetensors").read_bytes())
+    except (OSError, TypeError, CaptionerConfigError, VocabularyError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {directory} cannot be read: {error}") from error
+    _fill(captioner, weights, directory)
+    return captioner.eval(), vocabulary, _read_json(directory, "provenance.json")
+
+
+def load_details(directory: str | Path) -> dict[str, Any]:
+    """Return the details that the checkpoint was saved with. Raises CheckpointError."""
+    details: dict[str, Any] = _read_config(_existing(directory))["details"]
+    return details
+
+
+def load_training_state(directory: str | Path) -> dict[str, Any] | None:
+    """Return what training_loop.unpack_training needs, or None if it was not saved. Raises CheckpointError."""
+    path = _existing(directory) / "training_state.pt"
+    if not path.exists():
+        return None
+    try:
+        packed: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path} holds more than tensors and plain values, or is broken: {error}") from error
+    return packed
+
+
+def _written(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.written")
+
+
+def _replaced(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.replaced")
+
+
+def _existing(directory: str | Path) -> Path:
+    """Return where the checkpoint is: its directory, or the one being replaced at this moment."""
+    directory = Path(directory)
+    for place in (directory, _replaced(directory)):
+        if place.is_dir():
+            return place
+    raise CheckpointError(f"there is no checkpoint at {directory}: no such directory")
+
+
+def _stored(tensor: Tensor, is_half_precision: bool) -> Tensor:
+    """Return a tensor as it goes to the file; what fp16 cannot hold (beyond 65504) stays as it is."""
+    if is_half_precision and tensor.is_floating_point():
+        half = tensor.half()
+        if torch.isfinite(half).all():
+            return half.contiguous()
+    return tensor.contiguous()
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path, config = directory / "config.json", _read_json(directory, "config.json")
+    version = config.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format_version {version}, expected {FORMAT_VERSION}")
+    if not (isinstance(config.get("captioner"), dict) and isinstance(config.get("details"), dict)):
+        raise CheckpointError(f"{path} holds {sorted(config)}, expected captioner and details beside format_version")
+    return config
+
+
+def _read_json(directory: Path, name: str) -> dict[str, Any]:
+    try:
+        content: Any = json.loads((directory / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{directory / name} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{directory / name} holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def _fill(captioner: Captioner, weights: dict[str, Tensor], directory: Path) -> None:
+    """Copy the weights into the captioner; every name and shape must be the one expected."""
+    expected = captioner.state_dict()
+    missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or unknown:
+        raise CheckpointError(f"weights in {directory} lack {missing[:3]} and have unknown {unknown[:3]} (first three)")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            seen, wanted = tuple(tensor.shape), tuple(expected[name].shape)
+            raise CheckpointError(f"weight {name} in {directory} has shape {seen}, expected {wanted}")
+    captioner.load_state_dict(weights)

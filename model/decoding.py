@@ -1,0 +1,142 @@
+"""Pictures to captions, token by token: greedy and beam search; knows the captioner's steps, not its insides.
+
+B pictures still being written, C channels, H W picture height and width, K beams, T tokens so far, V vocabulary.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from model.captioner import Captioner, Grid, State
+from model.vocabulary import END, PAD, START, UNKNOWN
+
+# No caption can hold these, so the next best token is always the better guess.
+NEVER_WRITTEN = [PAD, START, UNKNOWN]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One caption for one picture, and how sure the network was of it."""
+
+    token_ids: tuple[int, ...]  # without <start> and <end>
+    score: float  # log-probability / number of tokens ** length_penalty; larger is better
+    mean_token_probability: float  # over the tokens and <end>; 0 to 1
+    is_finished: bool  # false: cut off, max_tokens came before <end>
+
+
+@dataclass(frozen=True)
+class _Beams:
+    """The captions being written; a beam that has ended stays as it is and goes on competing for its place."""
+
+    pictures: Tensor  # (B,) place of each picture in the caller's batch
+    tokens: Tensor  # (B, K, T) <start> first, <pad> after <end>
+    log_probabilities: Tensor  # (B, K), largest first
+    probability_sums: Tensor  # (B, K)
+    is_ended: Tensor  # (B, K)
+    grid: Grid
+    state: State
+
+    def select(self, chosen: Tensor) -> "_Beams":
+        """Return the beams of some of the pictures, by mask."""
+        return _Beams(
+            pictures=self.pictures[chosen],
+            tokens=self.tokens[chosen],
+            log_probabilities=self.log_probabilities[chosen],
+            probability_sums=self.probability_sums[chosen],
+            is_ended=self.is_ended[chosen],
+            grid=self.grid.select(chosen),
+            state=self.state.select(chosen),
+        )
+
+
+def greedy(captioner: Captioner, images: Tensor, max_tokens: int) -> list[Candidate]:
+    """Return the caption of each of the images (B, C, H, W) that takes the likeliest token each time."""
+    candidates = beam_search(captioner, images, num_beams=1, max_tokens=max_tokens, length_penalty=0.0)
+    return [best for (best,) in candidates]
+
+
+@torch.inference_mode()
+def beam_search(
+    captioner: Captioner, images: Tensor, num_beams: int, max_tokens: int, length_penalty: float
+) -> list[list[Candidate]]:
+    """Return up to num_beams captions for each of the images (B, C, H, W) with ink = 1, best first.
+
+    max_tokens counts <end>. length_penalty 0 compares whole captions, 1 compares their mean per token. The captioner
+    must be in evaluation mode; then a picture's captions do not depend on the others in its batch.
+    """
+    beams = _start(captioner, images, num_beams)
+    candidates: list[list[Candidate]] = [[] for _ in images]
+    for _ in range(max_tokens):
+        logits, state = captioner.step(beams.tokens[:, :, -1], beams.grid, beams.state)  # (B, K, V)
+        beams = _extend(beams, logits, state)
+        is_open = ~beams.is_ended.all(dim=1)  # (B,)
+        num_open = int(is_open.sum())
+        if num_open == 0:
+            break
+        # Finished pictures leave, so that one long caption does not slow the rest; in groups, as moving costs a copy.
+        if num_open <= 0.75 * len(is_open):
+            _collect(beams.select(~is_open), length_penalty, candidates)
+            beams = beams.select(is_open)
+    _collect(beams, length_penalty, candidates)
+    return candidates
+
+
+def _start(captioner: Captioner, images: Tensor, num_beams: int) -> _Beams:
+    """Return beams that hold <start> alone, of which only the first may go on: the others would be its twins."""
+    shape = (len(images), num_beams)
+    log_probabilities = torch.full(shape, -torch.inf, device=images.device)  # (B, K)
+    log_probabilities[:, 0] = 0
+    return _Beams(
+        pictures=torch.arange(len(images), device=images.device),
+        tokens=torch.full((*shape, 1), START, device=images.device),  # (B, K, 1)
+        log_probabilities=log_probabilities,
+        probability_sums=torch.zeros(shape, device=images.device),
+        is_ended=torch.zeros(shape, dtype=torch.bool, device=images.device),
+        grid=captioner.encode(images),
+        state=captioner.start(*shape),
+    )
+
+
+def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
+    """Return the best K continuations of each picture's beams by one token, from its logits (B, K, V)."""
+    num_beams, num_tokens = logits.shape[1:]
+    scores = logits.float().log_softmax(dim=2)  # (B, K, V)
+    # After the softmax: what these tokens would have got counts against the network's confidence.
+    scores[..., NEVER_WRITTEN] = -torch.inf
+    scores[beams.is_ended] = -torch.inf
+    scores[..., PAD].masked_fill_(beams.is_ended, 0)
+    totals = (beams.log_probabilities[..., None] + scores).flatten(1)  # (B, K * V)
+    log_probabilities, places = totals.topk(num_beams, dim=1)  # (B, K)
+    parents, token_ids = places // num_tokens, places % num_tokens  # (B, K)
+    was_ended = beams.is_ended.gather(1, parents)  # (B, K)
+    gained = scores.flatten(1).gather(1, places).exp().masked_fill(was_ended, 0)  # (B, K)
+    history = beams.tokens.gather(1, parents[..., None].expand_as(beams.tokens))  # (B, K, T)
+    return replace(
+        beams,
+        tokens=torch.cat((history, token_ids[..., None]), dim=2),  # (B, K, T + 1)
+        log_probabilities=log_probabilities,
+        probability_sums=beams.probability_sums.gather(1, parents) + gained,
+        is_ended=was_ended | (token_ids == END),
+        state=state.follow(parents),
+    )
+
+
+def _collect(beams: _Beams, length_penalty: float, candidates: list[list[Candidate]]) -> None:
+    """Put the captions of these pictures into their places among the candidates, best first."""
+    columns = (beams.pictures, beams.tokens[:, :, 1:], beams.log_probabilities, beams.probability_sums)
+    for picture, captions, totals, sums in zip(*(column.tolist() for column in columns), strict=True):
+        for caption, total, probability_sum in zip(captions, totals, sums, strict=True):
+            if total == -float("inf"):  # the vocabulary has fewer continuations than there are beams
+                continue
+            written = [token_id for token_id in caption if token_id != PAD]
+            is_finished = written[-1:] == [END]
+            candidates[picture].append(
+                Candidate(
+                    token_ids=tuple(written[:-1] if is_finished else written),
+                    score=total / len(written) ** length_penalty,
+                    mean_token_probability=probability_sum / len(written),
+                    is_finished=is_finished,
+                )
+            )
+        candidates[picture].sort(key=lambda candidate: candidate.score, reverse=True)

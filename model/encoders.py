@@ -1,0 +1,165 @@
+"""Pictures to a grid of features, one row of numbers per image position; knows nothing of captions.
+
+B batch, C channels, H W picture height and width, h w grid height and width, P = h * w image positions, G grid width.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+
+STRIDES_PX = {"inknet": 16, "resnet50": 32}
+
+
+class EncoderWeightsError(ValueError):
+    """Raised when the weights named by `captioner.encoder_weights` cannot be read or do not fit the encoder."""
+
+
+class Encoder(nn.Module):
+    """A backbone of convolutions, then what attention needs to know: the features and the place of each position."""
+
+    def __init__(
+        self,
+        name: str,
+        num_channels: int,
+        canvas_height_px: int,
+        canvas_width_px: int,
+        grid_width: int,
+        is_frozen: bool,
+    ) -> None:
+        super().__init__()
+        self.is_frozen = is_frozen
+        self.backbone = InkNet(num_channels, grid_width) if name == "inknet" else ResNet50()
+        num_features = self.backbone.num_features
+        fits = num_features == grid_width
+        self.fit = nn.Identity() if fits else nn.Conv2d(num_features, grid_width, kernel_size=1)
+        stride = STRIDES_PX[name]
+        # Learned apart for rows and columns, so that a position is known by both and the tables stay small.
+        self.row_positions = nn.Parameter(0.1 * torch.randn(canvas_height_px // stride, grid_width))
+        self.column_positions = nn.Parameter(0.1 * torch.randn(canvas_width_px // stride, grid_width))
+        self.backbone.requires_grad_(not is_frozen)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; up to the canvas in size."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+            seen = self.backbone(images)  # (B, _, h, w)
+        features: Tensor = self.fit(seen).permute(0, 2, 3, 1)  # (B, h, w, G)
+        num_rows, num_columns = features.shape[1:3]
+        positions = self.row_positions[:num_rows, None] + self.column_positions[None, :num_columns]  # (h, w, G)
+        return (features + positions.to(features.dtype)).flatten(1, 2)  # (B, P, G)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Switch to training; a frozen backbone stays in evaluation, else its running means would still move."""
+        super().train(mode)
+        if self.is_frozen:
+            self.backbone.eval()
+        return self
+
+
+class InkNet(nn.Module):
+    """A slim network for line drawings: mostly white paper, no texture, so full and half size get no convolutions.
+
+    A 4 x 4 space-to-depth keeps every pixel and hands the first convolution a quarter of the height and width.
+    """
+
+    def __init__(self, num_channels: int, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+        quarter, eighth = num_features // 4, num_features // 2
+        self.layers = nn.Sequential(
+            _convolution(16 * num_channels, quarter),  # (B, G/4, H/4, W/4)
+            _convolution(quarter, eighth, stride=2),  # (B, G/2, H/8, W/8)
+            ResidualBlock(eighth),
+            _convolution(eighth, num_features, stride=2),  # (B, G, H/16, W/16)
+            ResidualBlock(num_features),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(_space_to_depth(images))  # (B, G, h, w)
+        return features
+
+
+def _space_to_depth(images: Tensor) -> Tensor:
+    """Return images (B, C, H, W) with each square of 4 x 4 pixels as channels, channels last in memory."""
+    batch, channels, height, width = images.shape
+    blocks = images.reshape(batch, channels, height // 4, 4, width // 4, 4)  # (B, C, H/4, 4, W/4, 4)
+    blocks = blocks.permute(0, 2, 4, 1, 3, 5).flatten(3)  # (B, H/4, W/4, 16 C)
+    return blocks.permute(0, 3, 1, 2)  # (B, 16 C, H/4, W/4)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; the inner one has half the channels, for half the arithmetic."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.narrow = _convolution(num_features, num_features // 2)
+        self.widen = nn.Conv2d(num_features // 2, num_features, kernel_size=3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(num_features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(features + self.norm(self.widen(self.narrow(features))))  # (B, G, h, w)
+
+
+def _convolution(num_inputs: int, num_outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(num_inputs, num_outputs, kernel_size=3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(num_outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ResNet50(nn.Module):
+    """torchvision's ResNet50 without its last two layers (pooling and classes), under torchvision's own names."""
+
+    num_features = 2048
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        resnet = torchvision.models.resnet50(weights=None)
+        self.layers = nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        # ImageNet's statistics are of light, not of ink; one channel serves as all three.
+        light = (1 - images - self.mean) / self.deviation  # (B, 3, H, W)
+        features: Tensor = self.layers(light.contiguous(memory_format=torch.channels_last))  # (B, 2048, h, w)
+        return features
+
+
+def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
+    """Fill the backbone: 'random' leaves it as built, 'imagenet' is torchvision's download, else the path of a file.
+
+    A file is a state dict of the backbone (.safetensors, or .pth as torchvision publishes it). Raises
+    EncoderWeightsError, naming the setting, if the weights are out of reach or belong to another network.
+    """
+    if encoder_weights == "random":
+        return
+    setting = f"captioner.encoder_weights is {encoder_weights!r}"
+    way_out = "give the path of a weights file, or 'random' to start without"
+    try:
+        weights = _read_weights(encoder_weights)
+    except Exception as error:  # torch.load alone raises five unrelated types
+        raise EncoderWeightsError(f"{setting} but these weights could not be read ({error}); {way_out}") from error
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
+    try:
+        encoder.backbone.layers.load_state_dict(weights)
+    except RuntimeError as error:
+        network = type(encoder.backbone).__name__
+        raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({error}); {way_out}") from error
+
+
+def _read_weights(encoder_weights: str) -> dict[str, Tensor]:
+    if encoder_weights == "imagenet":
+        published = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
+        weights: dict[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    elif Path(encoder_weights).suffix == ".safetensors":
+        weights = safetensors.torch.load_file(encoder_weights)
+    else:
+        weights = torch.load(encoder_weights, map_location="cpu", weights_only=True)
+    return weights

@@ -1,0 +1,238 @@
+"""Trains a captioner from any iterable of batches, alone or as one of several; knows nothing of who feeds it.
+
+B batch, C channels, H W picture height and width, T tokens, V vocabulary.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from model.batches import Batch, as_ink
+from model.precision import Precision, autocast
+from model.vocabulary import PAD
+
+
+class TrainingConfigError(ValueError):
+    """Raised when training cannot run as asked; the message names the field and its value."""
+
+
+class DivergedError(FloatingPointError):
+    """Raised when the loss or its gradient is no longer a number; the message names step and learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a captioner is trained; conf/base.yaml holds the values and says what each field means."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    batch_size: int
+    num_epochs: int
+    learning_rate: float
+    warmup_share: float
+    weight_decay: float
+    max_gradient_norm: float
+    label_smoothing: float
+    precision: Precision
+    seed: int
+    num_batches_in_buffer: int
+    log_interval_steps: int
+    checkpoint_interval_steps: int
+    max_train_seconds: float | None
+    start_from: str | None
+
+    def __post_init__(self) -> None:
+        intervals = ("log_interval_steps", "checkpoint_interval_steps")
+        for name in ("batch_size", "num_epochs", "num_batches_in_buffer", *intervals):
+            if getattr(self, name) < 1:
+                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if getattr(self, name) <= 0:
+                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected above 0")
+        for name in ("warmup_share", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
+        if self.weight_decay < 0:
+            raise TrainingConfigError(f"weight_decay is {self.weight_decay}, expected at least 0")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise TrainingConfigError(f"precision is {self.precision!r}, expected 'auto', 'bf16' or 'fp32'")
+        if self.max_train_seconds is not None and self.max_train_seconds <= 0:
+            raise TrainingConfigError(f"max_train_seconds is {self.max_train_seconds}, expected above 0 or null")
+
+
+@dataclass
+class TrainingState:
+    """How far training has come; with the weights, the optimizer and the random numbers, all that resuming needs."""
+
+    epoch: int = 0
+    step: int = 0  # optimizer steps over all epochs
+    step_in_epoch: int = 0
+    seconds: float = 0.0  # spent in training, over all epochs and runs
+    is_out_of_time: bool = False
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one optimizer step did."""
+
+    epoch: int
+    step: int
+    loss: float  # nats per token
+    learning_rate: float
+    gradient_norm: float  # before clipping
+    num_images: int
+    images_per_second: float  # of this worker, in this epoch so far, waiting for data included
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """Return AdamW over the parameters that train; matrices decay, biases, norms and other vectors do not."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    try:
+        return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    except RuntimeError:  # this device has no fused kernel
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def learning_rate_at(step: float, total_steps: int, learning_rate: float, warmup_share: float) -> float:
+    """Return the rate of a step, counted from 0: linear over the first warmup_share of the steps, then cosine to 0."""
+    warmup_steps = warmup_share * total_steps
+    if step < warmup_steps:
+        return learning_rate * (step + 1) / (warmup_steps + 1)
+    progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)
+    return learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of logits (B, T, V) averaged over the target tokens (B, T), <pad> left out."""
+    logits, targets = logits.flatten(0, 1).float(), targets.flatten()  # (B * T, V), (B * T,)
+    return nn.functional.cross_entropy(logits, targets, ignore_index=PAD, label_smoothing=label_smoothing)
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    state: TrainingState,
+    total_steps: int,
+    on_step: Callable[[StepReport], None],
+) -> None:
+    """Train until the batches or config.max_train_seconds run out, keeping `state` up to date.
+
+    A resumed epoch skips the batches it has had. on_step may save a checkpoint: state, weights and random numbers
+    agree at that moment. Where torch.distributed is up, every worker must call this, and all stop with the first one
+    that has no batch left. Raises DivergedError.
+    """
+    model.train()
+    device = next(model.parameters()).device
+    num_images, started, seconds_before = 0, time.monotonic(), state.seconds
+    remaining = iter(islice(batches, state.step_in_epoch, None))
+    while True:
+        batch = next(remaining, None)
+        is_over, state.seconds = _agree(batch is None, seconds_before + time.monotonic() - started, device)
+        state.is_out_of_time = config.max_train_seconds is not None and state.seconds >= config.max_train_seconds
+        if batch is None or is_over or state.is_out_of_time:
+            break
+        rate = _rate_now(config, state, total_steps)
+        loss, gradient_norm = _take_step(model, batch.to(device), optimizer, config, rate, state.step)
+        state.step += 1
+        state.step_in_epoch += 1
+        num_images += len(batch.images)
+        speed = num_images / (time.monotonic() - started)
+        on_step(StepReport(state.epoch, state.step, loss, rate, gradient_norm, len(batch.images), speed))
+    if not state.is_out_of_time:
+        state.epoch += 1
+        state.step_in_epoch = 0
+
+
+def _agree(is_over: bool, seconds: float, device: torch.device) -> tuple[bool, float]:
+    """Return the same answer on every worker: whether any is out of batches, and the longest time any has spent.
+
+    Otherwise one worker would wait for ever for gradients of another that has stopped.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return is_over, seconds
+    answer = torch.tensor([float(is_over), seconds], device=device)
+    torch.distributed.all_reduce(answer, op=torch.distributed.ReduceOp.MAX)
+    return bool(answer[0]), float(answer[1])
+
+
+def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) -> float:
+    """Return the learning rate of the coming step: along the steps or the time given, whichever ends first."""
+    progress_steps = float(state.step)
+    if config.max_train_seconds is not None:
+        progress_steps = max(progress_steps, total_steps * state.seconds / config.max_train_seconds)
+    return learning_rate_at(progress_steps, total_steps, config.learning_rate, config.warmup_share)
+
+
+def _take_step(
+    model: nn.Module,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    rate: float,
+    step: int,
+) -> tuple[float, float]:
+    """Do one optimizer step on a batch; return its loss and the norm of its gradient."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with autocast(batch.images.device, config.precision):
+        logits = model(as_ink(batch.images), batch.inputs)  # (B, T, V)
+    loss = token_loss(logits, batch.targets, config.label_smoothing)
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
+    # Judged by the gradient, which all workers share: were one to stop by its own loss, the others would wait for it.
+    if not math.isfinite(gradient_norm):
+        raise DivergedError(f"loss {loss.item()}, gradient norm {gradient_norm} at step {step}, learning rate {rate}")
+    optimizer.step()
+    return loss.item(), gradient_norm
+
+
+@torch.no_grad()
+def validate(model: nn.Module, batches: Iterable[Batch], precision: Precision) -> dict[str, float]:
+    """Return the loss (nats per token) and token_accuracy (0 to 1) with the true tokens before, and num_tokens."""
+    # Without DistributedDataParallel's wrapper, which would wait for workers that have fewer batches.
+    captioner = getattr(model, "module", model)
+    device = next(captioner.parameters()).device
+    was_training = captioner.training
+    captioner.eval()
+    loss_sum, num_correct, num_tokens = 0.0, 0, 0
+    for batch in batches:
+        batch = batch.to(device)
+        with autocast(device, precision):
+            logits = captioner(as_ink(batch.images), batch.inputs)  # (B, T, V)
+        is_token = batch.targets != PAD  # (B, T)
+        count = int(is_token.sum())
+        loss_sum += count * token_loss(logits, batch.targets).item()
+        num_correct += int(((logits.argmax(dim=2) == batch.targets) & is_token).sum())
+        num_tokens += count
+    captioner.train(was_training)
+    if num_tokens == 0:
+        return {"loss": math.nan, "token_accuracy": math.nan, "num_tokens": 0}
+    return {"loss": loss_sum / num_tokens, "token_accuracy": num_correct / num_tokens, "num_tokens": num_tokens}
+
+
+def pack_training(state: TrainingState, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return what a checkpoint keeps, beside the weights, so that training can go on: plain values and tensors."""
+    random_numbers = {"host": torch.get_rng_state(), "accelerators": torch.cuda.get_rng_state_all()}
+    return {"state": asdict(state), "optimizer": optimizer.state_dict(), "random_numbers": random_numbers}
+
+
+def unpack_training(packed: dict[str, Any], optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Put optimizer and random numbers back as `pack_training` found them; return the state it was given."""
+    optimizer.load_state_dict(packed["optimizer"])
+    torch.set_rng_state(packed["random_numbers"]["host"])
+    if len(packed["random_numbers"]["accelerators"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(packed["random_numbers"]["accelerators"])
+    return TrainingState(**packed["state"])

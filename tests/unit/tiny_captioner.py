@@ -1,0 +1,84 @@
+"""A captioner small enough for tests, and strokes for it to read."""
+
+import numpy as np
+import torch
+
+from model.batches import Batch, collate
+from model.captioner import Captioner, CaptionerConfig
+from model.training_loop import StepReport, TrainingConfig
+from model.vocabulary import Vocabulary
+
+# Threads would wait for each other longer than they compute.
+torch.set_num_threads(1)
+
+VOCABULARY = Vocabulary.from_tokens("abcdefgh")
+HEIGHT_PX, WIDTH_PX = 32, 48
+
+TINY = {
+    "encoder": "inknet",
+    "encoder_weights": "random",
+    "is_encoder_frozen": False,
+    "num_channels": 1,
+    "canvas_height_px": HEIGHT_PX,
+    "canvas_width_px": WIDTH_PX,
+    "grid_width": 32,
+    "width": 32,
+    "embedding_width": 16,
+    "num_attention_heads": 2,
+    "dropout": 0.0,
+}
+
+QUICK = {
+    "batch_size": 8,
+    "num_epochs": 1,
+    "learning_rate": 0.01,
+    "warmup_share": 0.1,
+    "weight_decay": 0.01,
+    "max_gradient_norm": 1.0,
+    "label_smoothing": 0.0,
+    "precision": "fp32",
+    "seed": 0,
+    "num_batches_in_buffer": 4,
+    "log_interval_steps": 1,
+    "checkpoint_interval_steps": 100,
+    "max_train_seconds": None,
+    "start_from": None,
+}
+
+
+def tiny_config(**changes: object) -> CaptionerConfig:
+    return CaptionerConfig(**(TINY | changes))
+
+
+def tiny_captioner(seed: int = 0, **changes: object) -> Captioner:
+    torch.manual_seed(seed)
+    return Captioner(tiny_config(**changes), len(VOCABULARY))
+
+
+def quick_training(**changes: object) -> TrainingConfig:
+    return TrainingConfig(**(QUICK | changes))
+
+
+def stroke_samples(count: int, seed: int = 0) -> list[dict]:
+    """Pictures of horizontal and vertical strokes; the caption names them, from 1 to 5 tokens long."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for place in range(count):
+        pixels = np.full((HEIGHT_PX, WIDTH_PX), 255, np.uint8)
+        strokes = rng.integers(0, 8, size=1 + place % 5)
+        for order, stroke in enumerate(strokes):
+            left = 2 + 9 * order
+            if stroke < 4:
+                pixels[4 + 7 * stroke, left : left + 7] = 0
+            else:
+                pixels[4 : 8 * (stroke - 3), left + 3] = 0
+        samples.append({"pixels": pixels, "token_ids": VOCABULARY.encode(["abcdefgh"[stroke] for stroke in strokes])})
+    return samples
+
+
+def stroke_batch(count: int, seed: int = 0) -> Batch:
+    return collate(stroke_samples(count, seed), 1, HEIGHT_PX, WIDTH_PX)
+
+
+def ignore(report: StepReport) -> None:
+    """Of steps whose reports do not matter."""
