@@ -1,0 +1,1 @@
+"""What is measured, and pictures for eyes: commands that print or draw, never imported by the jobs."""

@@ -1,0 +1,36 @@
+"""The wear of old documents on a line drawing: pixels in, pixels out. Knows nothing of molecules.
+
+Pixels are uint8 (H, W), 0 ink and 255 paper; no function changes what it is given.
+"""
+
+import numpy as np
+
+INK, PAPER = 0, 255
+
+
+def drop_at_random(count: int, share: float, rng: np.random.Generator) -> set[int]:
+    """Which of `count` things are lost when each is lost with probability `share`; at least one always stays."""
+    lots = rng.random(count)
+    dropped = set(np.flatnonzero(lots < share).tolist())
+    if len(dropped) == count:
+        dropped.discard(int(np.argmax(lots)))
+    return dropped
+
+
+def remove_stroke_pixels(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Turn each ink pixel to paper with probability `share`."""
+    worn = pixels.copy()
+    ink = np.flatnonzero(worn == INK)
+    worn.flat[ink[rng.random(ink.size) < share]] = PAPER
+    return worn
+
+
+def add_specks(pixels: np.ndarray, density: float, rng: np.random.Generator) -> np.ndarray:
+    """Put single black pixels on the background, `density` of it on average, none touching ink or another speck."""
+    height, width = pixels.shape
+    specked = np.pad(pixels, 1, constant_values=PAPER)
+    num_specks = rng.poisson(density * np.count_nonzero(pixels == PAPER))
+    for y, x in zip(rng.integers(height, size=num_specks), rng.integers(width, size=num_specks), strict=True):
+        if specked[y : y + 3, x : x + 3].min() == PAPER:
+            specked[y + 1, x + 1] = INK
+    return specked[1:-1, 1:-1].copy()
