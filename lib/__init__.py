@@ -1,0 +1,1 @@
+"""Spark, Delta, OpenCV, Ray and chemistry: everything between the jobs and the network."""

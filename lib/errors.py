@@ -1,0 +1,53 @@
+"""The facts that can stop a job, under one base. A job prints the message alone and exits with 2.
+
+CaptionlakeError
+├── SettingsError            settings that are unknown, missing, of a wrong type or out of range
+├── LandingZoneError         nothing has arrived, or a captions file lacks the named column
+├── SchemaMismatchError      rows that are not what the table holds
+├── RuntimeMissingError      no Java 17, no Delta jars: something set-up should have brought
+├── MissingInputError        a table or checkpoint that an earlier job should have written
+├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
+├── NotationError            a caption that its notation cannot express
+└── TrainingFailedError      the Ray workers stopped before the last step
+"""
+
+
+class CaptionlakeError(Exception):
+    """Base of every error whose message is enough to act on."""
+
+
+class SettingsError(CaptionlakeError):
+    """Raised when the settings cannot be used; the message lists every fault at once."""
+
+
+class LandingZoneError(CaptionlakeError):
+    """Raised when the landing zone cannot be read as the settings describe it."""
+
+
+class SchemaMismatchError(CaptionlakeError):
+    """Raised when rows do not match the schema of the table they are written to."""
+
+
+class RuntimeMissingError(CaptionlakeError):
+    """Raised when a part that set-up installs is not on this machine."""
+
+
+class MissingInputError(CaptionlakeError):
+    """Raised when a job is run before the one that makes its input."""
+
+
+class CorruptImageError(CaptionlakeError):
+    """Raised when bytes cannot be decoded as a picture; `reason` is the one images_rejected shows."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class NotationError(CaptionlakeError):
+    """Raised when a caption cannot be written in the notation that the settings name."""
+
+
+class TrainingFailedError(CaptionlakeError):
+    """Raised when distributed training ends without a model; the first worker's fault is in the message."""

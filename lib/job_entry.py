@@ -1,0 +1,79 @@
+"""What every job does before and after its work: arguments, logging, settings, a Spark session, one-sentence errors."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import yaml
+from pyspark.sql import SparkSession
+
+from lib.errors import CaptionlakeError
+from lib.settings import Settings, load_settings
+from lib.spark_session import open_spark
+from model.checkpoint import CheckpointError
+from model.encoders import EncoderWeightsError
+
+logger = logging.getLogger(__name__)
+
+EXIT_REFUSED = 2  # the job stopped for a reason that its message explains
+
+
+def argument_parser(job: str, description: str) -> argparse.ArgumentParser:
+    """The arguments that every job takes."""
+    parser = argparse.ArgumentParser(prog=f"python -m jobs.{job}", description=description)
+    parser.add_argument("--dataset", default="molecules", help="settings of conf/datasets (default: %(default)s)")
+    parser.add_argument("--environment", default="local", help="settings of conf/environments (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="override one setting, such as landing.path=/data/arrived; may be repeated")
+    parser.add_argument("--conf", default=None, metavar="FOLDER", help="folder of the settings files (default: conf/)")
+    return parser
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Load the settings that the arguments name and log them."""
+    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    logger.info("settings\n%s", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+    return settings
+
+
+def start_logging() -> None:
+    """Log to stderr, a line each, with the time and the file that speaks."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    for chatty in ("py4j", "ray", "matplotlib", "fsspec"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def exit_with_one_sentence(work: Callable[[], None]) -> None:
+    """Run `work`; a named fact ends the process with its message alone, anything else with its traceback."""
+    try:
+        work()
+    except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        sys.exit(EXIT_REFUSED)
+    except KeyboardInterrupt:
+        logger.error("stopped by the keyboard; run the same command again to go on")
+        sys.exit(130)
+
+
+def main_of(
+    job: str, description: str, run: Callable[[SparkSession, Settings], None], argv: Sequence[str] | None = None
+) -> None:
+    """Run a job that needs an ordinary Spark session, from the command line."""
+    start_logging()
+    arguments = argument_parser(job, description).parse_args(argv)
+
+    def work() -> None:
+        settings = settings_from(arguments)
+        with open_spark(settings.spark, job) as spark:
+            run_timed(job, run, spark, settings)
+
+    exit_with_one_sentence(work)
+
+
+def run_timed(job: str, run: Callable[[SparkSession, Settings], None], spark: SparkSession, settings: Settings) -> None:
+    """Run one job and log how long it took."""
+    started = time.monotonic()
+    run(spark, settings)
+    logger.info("%s finished in %.1f s", job, time.monotonic() - started)

@@ -1,0 +1,39 @@
+"""What a job has still to do: the rows of its input without an outcome yet, one commit of the input at a time.
+
+Nothing is remembered outside the tables, so a killed job goes on where its last commit ended, and a deleted table is
+made again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class PendingRows:
+    """Rows of `rows` whose image_id is not in `done`; `committed_at` names the column that is one value per commit."""
+
+    rows: DataFrame
+    done: DataFrame
+    committed_at: str
+
+    def commits(self) -> list[tuple[object, int]]:
+        """(commit time, number of rows pending) of each commit with something pending, oldest first.
+
+        Reads ids and times alone, no picture.
+        """
+        counts = self._pending_ids().groupBy(self.committed_at).count().orderBy(self.committed_at)
+        return [(row[0], row[1]) for row in counts.collect()]
+
+    def batches(self) -> Iterator[tuple[DataFrame, int]]:
+        """Each commit's pending rows with their number; reads that commit's files and no others."""
+        for committed_at, num_rows in self.commits():
+            is_of_commit = F.col(self.committed_at) == F.lit(committed_at)
+            ids = self._pending_ids().where(is_of_commit).select("image_id")
+            yield self.rows.where(is_of_commit).join(F.broadcast(ids), on="image_id", how="left_semi"), num_rows
+
+    def _pending_ids(self) -> DataFrame:
+        keys = self.rows.select("image_id", self.committed_at)
+        return keys.join(self.done.select("image_id"), on="image_id", how="left_anti")

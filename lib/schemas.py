@@ -1,0 +1,221 @@
+"""Every table: its columns with the comments analysts see, its key, and one sentence on what it holds."""
+
+from dataclasses import dataclass
+
+import pyspark.sql.types as T
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: `key` names the columns that no two rows share."""
+
+    name: str
+    key: tuple[str, ...]
+    comment: str
+    schema: T.StructType
+
+
+def _column(name: str, data_type: T.DataType, comment: str) -> T.StructField:
+    return T.StructField(name, data_type, nullable=True, metadata={"comment": comment})
+
+
+_TEXT, _INT, _LONG, _DOUBLE, _FLOAT = T.StringType(), T.IntegerType(), T.LongType(), T.DoubleType(), T.FloatType()
+_TIME, _BYTES, _BOOLEAN = T.TimestampType(), T.BinaryType(), T.BooleanType()
+
+IMAGE_ID = _column("image_id", _TEXT, "Name of the picture: its file name without folders and suffix.")
+MODEL_VERSION = _column("model_version", _TEXT, "Model, named by the settings, data and weights that made it.")
+
+LANDING_FILES = Table(
+    "landing_files",
+    ("path",),
+    "Archives and caption files that were read to their end, so that an unchanged one is not opened again.",
+    T.StructType([
+        _column("path", _TEXT, "Where the file lies."),
+        _column("num_bytes", _LONG, "Its size when it was read, in bytes."),
+        _column("modified_at", _TEXT, "Its time stamp or entity tag when it was read, as the storage gave it."),
+        _column("ingested_at", _TIME, "When it was read (UTC)."),
+    ]),
+)
+
+IMAGES_RAW = Table(
+    "images_raw",
+    ("image_id",),
+    "Pictures as they arrived, one row each.",
+    T.StructType([
+        IMAGE_ID,
+        _column("source", _TEXT, "Where it came from: a path, followed by '!' and the member if in an archive."),
+        _column("num_bytes", _LONG, "Size of the picture file in bytes."),
+        _column("sha256", _TEXT, "SHA-256 of its bytes, in hexadecimal."),
+        _column("ingested_at", _TIME, "When it was taken in (UTC); one value per commit."),
+        _column("image", _BYTES, "The file's bytes, untouched."),
+    ]),
+)
+
+IMAGES_REJECTED = Table(
+    "images_rejected",
+    ("image_id", "stage", "source"),
+    "Pictures that went no further, and why. Arrived = images_raw + rejected at ingest; "
+    "images_raw = images_clean + rejected at clean.",
+    T.StructType([
+        IMAGE_ID,
+        _column("stage", _TEXT, "Step that refused it: ingest or clean."),
+        _column("reason", _TEXT, "Why, as one word of the list in lib/schemas.py (REJECTION_REASONS)."),
+        _column("detail", _TEXT, "What was seen, for people."),
+        _column("source", _TEXT, "Where it came from, as in images_raw."),
+        _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
+        _column("rejected_at", _TIME, "When it was refused (UTC)."),
+    ]),
+)
+
+REJECTION_REASONS = {
+    "too_many_bytes": "the file is larger than landing.max_image_bytes",
+    "decompression_bomb": "an archive member unpacks to more than landing.max_image_bytes",
+    "unsafe_path": "an archive member's path climbs out of the archive",
+    "unreadable_archive": "the archive is damaged or is no archive: the members before the damage are kept",
+    "unreadable_member": "the member's bytes do not match its checksum, or it is encrypted",
+    "duplicate_image_id": "another picture already has this image_id: the first by source is kept",
+    "empty_file": "no bytes",
+    "not_an_image": "the bytes are of no known picture format",
+    "corrupt_image": "the picture is truncated or damaged",
+    "too_many_pixels": "width times height is above cleaning.max_pixels",
+    "blank_image": "no ink, or nothing but ink",
+    "empty_caption": "a row of a captions file without image_id or without caption",
+    "too_many_captions": "more captions for one picture than landing.max_captions_per_image",
+}
+
+CAPTIONS = Table(
+    "captions",
+    ("image_id", "caption_index"),
+    "Reference captions: what people wrote about the pictures.",
+    T.StructType([
+        IMAGE_ID,
+        _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
+        _column("caption", _TEXT, "The caption as it arrived."),
+        _column("split", _TEXT, "train, validation or test; follows from image_id alone and never changes."),
+        _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+    ]),
+)
+
+IMAGE_LAYOUTS = Table(
+    "image_layouts",
+    ("image_id",),
+    "For drawings whose drawer is known: where each atom lies in the arrived picture.",
+    T.StructType([
+        IMAGE_ID,
+        _column("atom_x", T.ArrayType(_FLOAT), "Pixels from the left edge, one per atom in the InChI's order."),
+        _column("atom_y", T.ArrayType(_FLOAT), "Pixels from the top edge, one per atom in the InChI's order."),
+        _column("bond_begin", T.ArrayType(_INT), "Index of each bond's first atom, from 0."),
+        _column("bond_end", T.ArrayType(_INT), "Index of each bond's second atom, from 0."),
+        _column("bond_order", T.ArrayType(_FLOAT), "Order of each bond as drawn: 1, 2 or 3."),
+        _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+    ]),
+)
+
+IMAGES_CLEAN = Table(
+    "images_clean",
+    ("image_id",),
+    "Cleaned pictures, ready for the network, with what cleaning did.",
+    T.StructType([
+        IMAGE_ID,
+        _column("width", _INT, "Width of the cleaned picture in pixels."),
+        _column("height", _INT, "Height of the cleaned picture in pixels."),
+        _column("rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0, 90, 180, 270."),
+        _column("num_specks_removed", _INT, "Isolated specks that were removed."),
+        _column("ink_fraction", _FLOAT, "Share of dark pixels in the arrived picture after specks were removed, 0..1."),
+        _column("transform", T.ArrayType(_DOUBLE), "2 x 3 matrix, row by row, from arrived to cleaned pixels."),
+        _column("cleaning_version", _TEXT, "Hash of the cleaning settings that made it."),
+        _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
+        _column("image", _BYTES, "The cleaned picture as PNG."),
+    ]),
+)
+
+VOCABULARY = Table(
+    "vocabulary",
+    ("notation", "token"),
+    "Tokens the network writes, with their ids and how often the train captions use them.",
+    T.StructType([
+        _column("notation", _TEXT, "How captions are cut into tokens: inchi, words."),
+        _column("token", _TEXT, "The token."),
+        _column("token_id", _INT, "Its number in the network; specials first, then in order of the text."),
+        _column("num_uses", _LONG, "How often it stands in the train captions."),
+        _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
+        _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
+    ]),
+)
+
+TRAINING_METRICS = Table(
+    "training_metrics",
+    ("run_id", "epoch", "step"),
+    "How training went: one row per reported step, and one with validation scores per epoch.",
+    T.StructType([
+        _column("run_id", _TEXT, "Model version that was being trained."),
+        _column("epoch", _INT, "Passes over the train split completed before this row."),
+        _column("step", _INT, "Optimizer steps taken so far."),
+        _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),
+        _column("validation_loss", _DOUBLE, "The same over the validation split; null between epochs."),
+        _column("validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, given those before."),
+        _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
+        _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
+        _column("num_workers", _INT, "Training workers."),
+        _column("reported_at", _TIME, "When it was measured (UTC)."),
+    ]),
+)
+
+ALTERNATIVE = T.StructType([
+    _column("caption", _TEXT, "Another caption the model considered."),
+    _column("score", _DOUBLE, "Its score: mean log probability per token."),
+])
+
+CAPTION_PREDICTIONS = Table(
+    "caption_predictions",
+    ("image_id", "model_version"),
+    "Predicted captions with their edit distance from the reference where there is one.",
+    T.StructType([
+        IMAGE_ID,
+        MODEL_VERSION,
+        _column("caption", _TEXT, "The predicted caption."),
+        _column("confidence", _DOUBLE, "Mean probability of the caption's tokens, 0..1."),
+        _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
+        _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
+        _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
+        _column("edit_distance", _INT, "Fewest single-character edits from prediction to reference (Levenshtein)."),
+        _column("similarity", _DOUBLE, "1 - edit_distance / length of the longer of both; above 0.55 it says something."),
+        _column("split", _TEXT, "Split of the picture; null where there is no reference."),
+        _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),
+        _column("predicted_at", _TIME, "When it was predicted (UTC)."),
+    ]),
+)
+
+_QUANTILES = [
+    _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of {measure}.")
+    for measure in ("edit_distance", "similarity")
+    for percent in (5, 25, 50, 75, 95)
+]
+
+EVALUATIONS = Table(
+    "evaluations",
+    ("model_version", "split", "predictor"),
+    "Scores of a model on a split, and of the controls that need no picture.",
+    T.StructType([
+        MODEL_VERSION,
+        _column("split", _TEXT, "train, validation or test."),
+        _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
+        _column("num_images", _LONG, "Pictures scored."),
+        _column("exact_match", _DOUBLE, "Share of captions equal to the reference, 0..1."),
+        _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
+        _column("mean_similarity", _DOUBLE, "Mean similarity, 0..1."),
+        _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1."),
+        _column("mean_confidence", _DOUBLE, "Mean confidence, 0..1; null for controls."),
+        *_QUANTILES,
+        _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
+        _column("evaluated_at", _TIME, "When it was computed (UTC)."),
+    ]),
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        LANDING_FILES, IMAGES_RAW, IMAGES_REJECTED, CAPTIONS, IMAGE_LAYOUTS, IMAGES_CLEAN,
+        VOCABULARY, TRAINING_METRICS, CAPTION_PREDICTIONS, EVALUATIONS,
+    )
+}

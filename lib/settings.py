@@ -1,0 +1,122 @@
+"""Settings: composed from YAML layers, overridden by --set, checked once, all faults at once.
+
+conf/base.yaml <- conf/datasets/<dataset>.yaml <- conf/environments/<environment>.yaml <- --set a.b=c.
+Every value stands in base.yaml once, with its meaning and unit; each owner declares its types beside itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from lib.captions import CaptionSettings
+from lib.caption_prediction import PredictionSettings
+from lib.delta_tables import StorageSettings
+from lib.errors import SettingsError
+from lib.image_cleaning import CleaningSettings
+from lib.landing_zone import LandingSettings
+from lib.molecule_drawing import DrawingSettings
+from lib.quality_report import ReportSettings
+from lib.ray_cluster import ClusterSettings
+from lib.spark_session import SparkSettings
+from model.captioner import CaptionerConfig
+from model.training_loop import TrainingConfig
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+class Settings(BaseModel):
+    """All settings of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    environment: str
+    landing: LandingSettings
+    storage: StorageSettings
+    spark: SparkSettings
+    drawing: DrawingSettings
+    cleaning: CleaningSettings
+    captions: CaptionSettings
+    captioner: CaptionerConfig
+    training: TrainingConfig
+    cluster: ClusterSettings
+    prediction: PredictionSettings
+    report: ReportSettings
+
+    @model_validator(mode="after")
+    def _check_canvas(self) -> Self:
+        """The network must be built for the pictures that cleaning makes."""
+        cleaned = (self.cleaning.canvas_height_px, self.cleaning.canvas_width_px, 1 if self.cleaning.color == "grey" else 3)
+        captioned = (self.captioner.canvas_height_px, self.captioner.canvas_width_px, self.captioner.num_channels)
+        if cleaned != captioned:
+            raise ValueError(
+                f"cleaning makes pictures of {cleaned[0]} x {cleaned[1]} pixels with {cleaned[2]} channels, "
+                f"captioner takes {captioned[0]} x {captioned[1]} with {captioned[2]}"
+            )
+        return self
+
+
+def load_settings(
+    dataset: str, environment: str, overrides: Iterable[str] = (), conf: Path | str | None = None
+) -> Settings:
+    """Compose and check the settings of one run.
+
+    `overrides` are `a.b=value` strings, the value written as YAML. Raises SettingsError listing every fault.
+    """
+    conf = Path(conf) if conf else CONF
+    values: dict[str, Any] = {}
+    for layer in ("base", f"datasets/{dataset}", f"environments/{environment}"):
+        _merge(values, _read_layer(conf, layer))
+    for override in overrides:
+        _merge(values, _parse_override(override))
+    try:
+        return Settings(dataset=dataset, environment=environment, **values)
+    except (ValidationError, TypeError) as error:
+        raise SettingsError(_describe(error)) from None
+
+
+def _read_layer(conf: Path, layer: str) -> dict[str, Any]:
+    path = conf / f"{layer}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        raise SettingsError(f"no settings file {path}; known here: {known}")
+    values = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} holds {type(values).__name__}, not keys with values")
+    return values
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise SettingsError(f"--set {override!r}: write it as section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]  # a key has at least one part, so this is a dict by now
+
+
+def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+def _describe(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        seen = "" if fault["type"] in ("missing", "extra_forbidden", "value_error") else f" (seen: {fault['input']!r})"
+        message = "unknown setting" if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument") else fault["msg"]
+        faults.append(f"{key or 'settings'}: {message.removeprefix('Value error, ')}{seen}")
+    return f"{len(faults)} setting{'s' if len(faults) != 1 else ''} cannot be used:\n  " + "\n  ".join(faults)

