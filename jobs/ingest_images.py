@@ -1,0 +1,33 @@
+"""ingest_images: landing zone -> images_raw, captions, image_layouts, images_rejected."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from lib.captions import check_caption_files, ingest_captions
+from lib.delta_tables import Lake
+from lib.image_ingestion import ingest_pictures
+from lib.job_entry import main_of
+from lib.landing_zone import list_landing_zone
+from lib.layout_ingestion import ingest_layouts
+from lib.settings import Settings
+
+
+
+def run(spark: SparkSession, settings: Settings) -> None:
+    """Take in what has arrived since the last run."""
+    lake = Lake(spark, settings.storage)
+    zone = list_landing_zone(settings.landing)
+    check_caption_files(zone.captions, settings.landing)
+    ingest_pictures(lake, zone, settings.landing)
+    ingest_captions(lake, zone, settings.landing, settings.captions)
+    ingest_layouts(lake, zone)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the bundle's task ingest_images."""
+    main_of("ingest_images", __doc__, run, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Landing zone to images_raw: list what is new, then read it in commits of bounded size, many tasks at a time."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, Window
+
+from lib.delta_tables import Lake, commit_time
+from lib.landing_ledger import FILE_SCHEMA, remember_files, unread_files
+from lib.landing_zone import Arrival, LandedFile, LandingSettings, LandingZone, list_arrivals, read_arrivals
+from lib.progress import show_progress, spark_job_progress
+from lib.schemas import IMAGES_RAW, IMAGES_REJECTED
+
+logger = logging.getLogger(__name__)
+
+ARRIVAL_SCHEMA = T.StructType([
+    T.StructField("image_id", T.StringType()),
+    T.StructField("source", T.StringType()),
+    T.StructField("path", T.StringType()),
+    T.StructField("kind", T.StringType()),
+    T.StructField("offset", T.LongType()),
+    T.StructField("num_bytes", T.LongType()),
+    T.StructField("num_packed_bytes", T.LongType()),
+    T.StructField("compression", T.IntegerType()),
+    T.StructField("checksum", T.LongType()),
+    T.StructField("reason", T.StringType()),
+    T.StructField("detail", T.StringType()),
+])
+OUTCOME_SCHEMA = "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
+MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
+
+
+def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
+    """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
+    archives = unread_files(lake, zone.archives)
+    arrivals = _new_arrivals(lake, zone.pictures + archives, settings).persist(StorageLevel.MEMORY_AND_DISK)
+    num_arrivals = arrivals.count()
+    if num_arrivals:
+        num_commits = -(-num_arrivals // settings.images_per_commit)
+        with show_progress("ingest_images", num_arrivals) as line:
+            for commit in range(num_commits):
+                batch = arrivals.where(F.col("position").between(
+                    commit * settings.images_per_commit, (commit + 1) * settings.images_per_commit - 1
+                ))
+                num_before = commit * settings.images_per_commit
+                num_rows = min(settings.images_per_commit, num_arrivals - num_before)
+                with spark_job_progress(lake.spark, line, num_before, num_rows):
+                    _commit_batch(lake, batch)
+    arrivals.unpersist()
+    remember_files(lake, archives)
+    logger.info(
+        "ingest_images: %d new pictures; %d archives opened of %d; %d other files passed over",
+        num_arrivals, len(archives), len(zone.archives), zone.num_other,
+    )
+
+
+def _new_arrivals(lake: Lake, files: list[LandedFile], settings: LandingSettings) -> DataFrame:
+    """Arrivals whose source is in no table yet, with duplicates marked, numbered by `position` in order of their place."""
+    spark = lake.spark
+    if not files:
+        return spark.createDataFrame([], ARRIVAL_SCHEMA).withColumn("position", F.lit(0))
+    num_tasks = min(len(files), 4 * spark.sparkContext.defaultParallelism)
+    listed = (
+        spark.createDataFrame(files, FILE_SCHEMA)
+        .repartition(num_tasks, "path")
+        .mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
+    )
+    known = lake.read("images_raw").select("image_id", "source")
+    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("source")
+    new = listed.join(known.select("source").union(refused), on="source", how="left_anti")
+    return _mark_duplicates(new, known).withColumn(
+        "position", F.row_number().over(Window.orderBy("path", "offset", "source")) - 1
+    )
+
+
+def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
+    """Give every readable arrival but the first of its image_id the reason duplicate_image_id."""
+    order = Window.partitionBy("image_id", F.col("reason").isNull()).orderBy("source")
+    first = F.first("source").over(order)
+    known = known.withColumnRenamed("source", "known_source")
+    taken = F.when(F.col("known_source").isNotNull(), F.col("known_source")).when(first != F.col("source"), first)
+    is_duplicate = F.col("reason").isNull() & taken.isNotNull()
+    return (
+        arrivals.join(known, on="image_id", how="left")
+        .withColumn("taken_by", taken)
+        .withColumn("detail", F.when(is_duplicate, F.concat(F.lit("the image_id is taken by "), "taken_by")).otherwise(F.col("detail")))
+        .withColumn("reason", F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")))
+        .select(*ARRIVAL_SCHEMA.names)
+    )
+
+
+def _commit_batch(lake: Lake, arrivals: DataFrame) -> None:
+    """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
+    now = F.lit(commit_time())
+    num_tasks = 2 * lake.spark.sparkContext.defaultParallelism
+    outcomes = (
+        arrivals.repartitionByRange(num_tasks, "path", "offset")
+        .sortWithinPartitions("path", "offset")
+        .mapInPandas(_read_batches, OUTCOME_SCHEMA)
+        .persist(StorageLevel.MEMORY_AND_DISK)
+    )
+    refused = outcomes.where(F.col("reason").isNotNull())
+    if not refused.isEmpty():
+        lake.insert_new("images_rejected", refused.select(
+            "image_id", F.lit("ingest").alias("stage"), "reason", "detail", "source",
+            F.lit(None).cast("string").alias("cleaning_version"), now.alias("rejected_at"),
+        ).select(*IMAGES_REJECTED.schema.names))
+    taken = outcomes.where(F.col("reason").isNull()).withColumn("ingested_at", now)
+    lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
+    outcomes.unpersist()
+
+
+def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> Iterator[pd.DataFrame]:
+    for batch in files:
+        rows: list[Arrival] = []
+        for path, num_bytes, modified_at in batch.itertuples(index=False):
+            for arrival in list_arrivals(LandedFile(path, num_bytes, modified_at), settings):
+                rows.append(arrival)
+                if len(rows) == 10_000:
+                    yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
+                    rows = []
+        yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
+
+
+def _read_batches(arrivals: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    columns = ["image_id", "source", "num_bytes", "sha256", "image", "reason", "detail"]
+    for batch in arrivals:
+        listed = [Arrival(*row) for row in batch[ARRIVAL_SCHEMA.names].itertuples(index=False)]
+        refused = [arrival for arrival in listed if isinstance(arrival.reason, str)]
+        yield pd.DataFrame(
+            [(a.image_id, a.source, a.num_bytes, None, None, a.reason, a.detail) for a in refused], columns=columns
+        )
+        rows, num_bytes = [], 0
+        for arrival, content, reason, detail in read_arrivals(a for a in listed if not isinstance(a.reason, str)):
+            digest = hashlib.sha256(content).hexdigest() if content is not None else None
+            size = len(content) if content is not None else arrival.num_bytes
+            rows.append((arrival.image_id, arrival.source, size, digest, content, reason, detail))
+            num_bytes += size
+            if num_bytes > MAX_BYTES_PER_ARROW_BATCH:
+                yield pd.DataFrame(rows, columns=columns)
+                rows, num_bytes = [], 0
+        yield pd.DataFrame(rows, columns=columns)

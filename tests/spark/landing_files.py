@@ -1,0 +1,30 @@
+"""Pictures, archives and caption files for the tests, and the settings to read them with."""
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib.settings import Settings, load_settings
+
+
+def picture(number: int) -> bytes:
+    """A PNG with a number drawn on it: small, and different for each number."""
+    pixels = np.full((60, 140), 255, np.uint8)
+    cv2.putText(pixels, str(number), (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 1)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def write_captions(path: Path, captions: dict[str, str], header: str = "image_id,InChI") -> None:
+    path.write_text(header + "\n" + "".join(f'{image_id},"{caption}"\n' for image_id, caption in captions.items()))
+
+
+def settings_for(landing: Path, *overrides: str) -> Settings:
+    return load_settings("molecules", "local", [f"landing.path={landing}", *overrides])

@@ -1,0 +1,185 @@
+"""From a landing zone to images_raw, captions and image_layouts: `pytest tests/spark/test_ingest_images.py`."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from landing_files import picture, settings_for, write_captions, write_zip
+from pyspark.testing import assertDataFrameEqual
+
+from jobs import ingest_images
+from lib.delta_tables import Lake
+from lib.errors import LandingZoneError
+from lib.schemas import REJECTION_REASONS
+
+
+def ingest(lake: Lake, landing: Path, *overrides: str) -> None:
+    settings = settings_for(landing, f"storage.root={lake.storage.root}", *overrides)
+    ingest_images.run(lake.spark, settings)
+
+
+def num_commits(lake: Lake) -> dict[str, int]:
+    root = Path(lake.storage.root)
+    return {folder.name: len(list((folder / "_delta_log").glob("*.json"))) for folder in root.iterdir()}
+
+
+def rejected(lake: Lake) -> dict[str, str]:
+    return {row.image_id: row.reason for row in lake.read("images_rejected").collect()}
+
+
+def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(lake, landing):
+    (landing / "a" / "b").mkdir(parents=True)
+    (landing / "a" / "b" / "loose.png").write_bytes(picture(1))
+    write_zip(landing / "two.zip", {"train/0/zipped.png": picture(2), "readme.txt": b"not a picture"})
+    ingest(lake, landing)
+    expected = lake.spark.createDataFrame(
+        [
+            ("loose", f"file://{landing}/a/b/loose.png", len(picture(1)), hashlib.sha256(picture(1)).hexdigest(), picture(1)),
+            ("zipped", f"file://{landing}/two.zip!train/0/zipped.png", len(picture(2)),
+             hashlib.sha256(picture(2)).hexdigest(), picture(2)),
+        ],
+        "image_id string, source string, num_bytes long, sha256 string, image binary",
+    )
+    assertDataFrameEqual(lake.read("images_raw").drop("ingested_at"), expected)
+
+
+def test_a_second_run_commits_nothing_and_new_pictures_cost_their_own_rows_alone(lake, landing):
+    members = {f"train/{i}.png": picture(i) for i in range(20)}
+    write_zip(landing / "train.zip", members)
+    write_captions(landing / "labels.csv", {str(i): f"InChI=1S/C{i}" for i in range(20)})
+    ingest(lake, landing)
+    before = num_commits(lake)
+    ingest(lake, landing)
+    assert num_commits(lake) == before
+
+    write_zip(landing / "train.zip", members | {"train/20.png": picture(20)})
+    (landing / "21.png").write_bytes(picture(21))
+    ingest(lake, landing)
+    assert lake.read("images_raw").count() == 22
+    assert lake.read("images_raw").select("image_id").distinct().count() == 22
+    assert num_commits(lake)["images_raw"] == before["images_raw"] + 1
+    assert num_commits(lake)["captions"] == before["captions"]
+
+
+def test_one_archive_is_read_in_commits_of_bounded_size(lake, landing):
+    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)})
+    ingest(lake, landing, "landing.images_per_commit=4")
+    assert lake.read("images_raw").groupBy("ingested_at").count().select("count").rdd.flatMap(list).collect() != []
+    sizes = sorted(row["count"] for row in lake.read("images_raw").groupBy("ingested_at").count().collect())
+    assert sizes == [2, 4, 4]
+
+
+def test_a_run_killed_between_commits_is_completed_by_the_next(lake, landing, monkeypatch):
+    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)} | {"../up.png": b"x"})
+    insert, calls = Lake.insert_new, []
+
+    def killed_at_third_commit(self, name, rows):
+        calls.append(name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        insert(self, name, rows)
+
+    monkeypatch.setattr(Lake, "insert_new", killed_at_third_commit)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(lake, landing, "landing.images_per_commit=4")
+    monkeypatch.undo()
+    assert lake.read("images_raw").count() < 10
+    ingest(lake, landing, "landing.images_per_commit=4")
+    assert sorted(row.image_id for row in lake.read("images_raw").collect()) == [str(i) for i in range(10)]
+    assert rejected(lake) == {"up": "unsafe_path"}
+
+
+def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
+    write_zip(landing / "a.zip", {"../../climbs.png": b"x", "bomb.png": bytes(5000), "good.png": picture(0)})
+    write_zip(landing / "broken.zip", {"lost.png": picture(1)})
+    (landing / "broken.zip").write_bytes((landing / "broken.zip").read_bytes()[:-30])
+    (landing / "large.png").write_bytes(bytes(4000))
+    (landing / "good.png").write_bytes(picture(2))
+    ingest(lake, landing, "landing.max_image_bytes=3000")
+    assert rejected(lake) == {
+        "climbs": "unsafe_path", "bomb": "decompression_bomb", "broken.zip": "unreadable_archive",
+        "large": "too_many_bytes", "good": "duplicate_image_id",
+    }
+    assert set(rejected(lake).values()) <= set(REJECTION_REASONS)
+    assert [row.image_id for row in lake.read("images_raw").collect()] == ["good"]
+    before = num_commits(lake)
+    ingest(lake, landing, "landing.max_image_bytes=3000")
+    assert num_commits(lake) == before
+
+
+def test_a_duplicate_that_arrives_later_is_refused_too(lake, landing):
+    (landing / "a").mkdir()
+    (landing / "b").mkdir()
+    (landing / "b" / "same.png").write_bytes(picture(1))
+    ingest(lake, landing)
+    (landing / "a" / "same.png").write_bytes(picture(2))
+    ingest(lake, landing)
+    assert [bytes(row.image) for row in lake.read("images_raw").collect()] == [picture(1)]
+    row = lake.read("images_rejected").first()
+    assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
+    assert row.detail == f"the image_id is taken by file://{landing}/b/same.png"
+
+
+def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "captions.csv").write_text(
+        "image_id,InChI\np.png,first\np.png,second\nq,other\n,no id\np.png,\np.png,third\nq,other\n"
+    )
+    ingest(lake, landing, "landing.max_captions_per_image=2")
+    columns = ["image_id", "caption_index", "caption"]
+    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other")]
+    schema = "image_id string, caption_index int, caption string"
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+    assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
+        "empty_caption", "empty_caption", "too_many_captions"
+    ]
+
+    (landing / "captions.csv").write_text("image_id,InChI\np.png,first, corrected\n".replace(", c", " c"))
+    ingest(lake, landing, "landing.max_captions_per_image=2")
+    expected[0] = ("p", 0, "first corrected")
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+
+
+def test_the_split_follows_from_the_image_id_alone(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    write_captions(landing / "one.csv", {f"id{i}": "text" for i in range(500)})
+    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
+    splits = {row.image_id: row.split for row in lake.read("captions").collect()}
+    write_captions(landing / "two.csv", {f"id{i}": "text" for i in range(400, 1000)})
+    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
+    later = {row.image_id: row.split for row in lake.read("captions").collect()}
+    assert {image_id: later[image_id] for image_id in splits} == splits
+    shares = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
+
+
+def test_a_captions_file_without_the_named_column_stops_the_job_before_anything_is_written(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "labels.csv").write_text("name,text\np,hello\n")
+    with pytest.raises(LandingZoneError, match=r"no column 'image_id' \(it has: name, text\): set landing.image_id_column"):
+        ingest(lake, landing)
+    assert not lake.has("images_raw")
+
+
+def test_an_empty_landing_zone_stops_the_job_with_the_setting_to_change(lake, landing):
+    with pytest.raises(LandingZoneError, match=r"landing\.path"):
+        ingest(lake, landing)
+
+
+def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    ingest(lake, landing)
+    assert not lake.has("image_layouts")
+    floats, ints = pa.list_(pa.float32()), pa.list_(pa.int32())
+    table = pa.table(
+        {"image_id": ["p"], "atom_x": [[1.5, 2.0]], "atom_y": [[3.0, 4.0]], "bond_begin": [[0]], "bond_end": [[1]],
+         "bond_order": [[2.0]]},
+        schema=pa.schema([("image_id", pa.string()), ("atom_x", floats), ("atom_y", floats), ("bond_begin", ints),
+                          ("bond_end", ints), ("bond_order", floats)]),
+    )
+    pq.write_table(table, landing / "train_layouts.parquet")
+    ingest(lake, landing)
+    row = lake.read("image_layouts").first()
+    assert (row.image_id, row.atom_x, row.bond_order) == ("p", [1.5, 2.0], [2.0])
