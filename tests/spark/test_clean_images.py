@@ -1,0 +1,104 @@
+"""From images_raw to images_clean and images_rejected: `pytest tests/spark/test_clean_images.py`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from landing_files import picture, settings_for
+from test_ingest_images import ingest, num_commits
+
+from jobs import clean_images
+from lib.delta_tables import Lake
+from lib.errors import MissingInputError
+from lib.image_cleaning import decode_png
+from lib.settings import load_settings
+
+
+def clean(lake: Lake, *overrides: str) -> None:
+    clean_images.run(lake.spark, settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides))
+
+
+def reasons(lake: Lake) -> dict[str, str]:
+    rows = lake.read("images_rejected").where("stage = 'clean'").collect()
+    return {row.image_id: row.reason for row in rows}
+
+
+def arrive(landing: Path) -> None:
+    for number in range(5):
+        (landing / f"good{number}.png").write_bytes(picture(number))
+    (landing / "empty.png").write_bytes(b"")
+    (landing / "text.png").write_bytes(b"I am a text file")
+    (landing / "cut.png").write_bytes(picture(7)[:60])
+
+
+def test_every_raw_picture_becomes_a_clean_one_or_a_rejected_one(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake)
+    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    cleaned = {row.image_id: row for row in lake.read("images_clean").collect()}
+    assert set(cleaned) == {f"good{number}" for number in range(5)}
+    row = cleaned["good3"]
+    assert decode_png(bytes(row.image)).shape == (row.height, row.width) == (160, 256)
+    assert (row.rotation_deg, len(row.transform)) == (0, 6)
+    x, y = np.reshape(row.transform, (2, 3)) @ [20, 20, 1]
+    assert 0 <= x < 256
+    assert 0 <= y < 160
+
+
+def test_a_second_run_commits_nothing_and_a_new_picture_costs_one_row(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake)
+    before = num_commits(lake)
+    clean(lake)
+    assert num_commits(lake) == before
+    (landing / "new.png").write_bytes(picture(9))
+    ingest(lake, landing)
+    clean(lake)
+    assert lake.read("images_clean").count() == 6
+    newest = lake.read("images_clean").groupBy("cleaned_at").count().orderBy("cleaned_at").collect()
+    assert [row["count"] for row in newest] == [5, 1]
+
+
+def test_changed_settings_clean_every_picture_again_and_move_it_between_the_tables(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake, "cleaning.max_pixels=100")
+    assert set(reasons(lake).values()) == {"empty_file", "not_an_image", "too_many_pixels", "corrupt_image"} - {"corrupt_image"}
+    assert lake.read("images_clean").count() == 0
+    clean(lake)
+    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    assert lake.read("images_clean").count() == 5
+    clean(lake, "cleaning.max_pixels=100")
+    assert lake.read("images_clean").count() == 0
+    assert len(reasons(lake)) == 8
+
+
+def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, landing, monkeypatch):
+    arrive(landing)
+    ingest(lake, landing)
+    upsert = Lake.upsert
+
+    def killed_before_clean(self, name, rows, delete_when=None):
+        if name == "images_clean":
+            raise KeyboardInterrupt
+        upsert(self, name, rows, delete_when)
+
+    monkeypatch.setattr(Lake, "upsert", killed_before_clean)
+    with pytest.raises(KeyboardInterrupt):
+        clean(lake)
+    monkeypatch.undo()
+    clean(lake)
+    assert lake.read("images_clean").count() == 5
+    assert lake.read("images_rejected").count() == 3
+
+
+def test_cleaning_before_anything_was_ingested_names_the_job_to_run(lake):
+    with pytest.raises(MissingInputError, match="run ingest_images first"):
+        clean(lake)
+
+
+def test_photographs_stay_in_colour_and_unturned(lake, landing):
+    settings = load_settings("photos", "local")
+    assert (settings.cleaning.color, settings.cleaning.upright) == ("rgb", "none")
