@@ -1,0 +1,25 @@
+"""build_vocabulary: captions -> vocabulary."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from lib.delta_tables import Lake
+from lib.job_entry import main_of
+from lib.settings import Settings
+from lib.vocabulary_tables import build_vocabulary
+
+
+
+def run(spark: SparkSession, settings: Settings) -> None:
+    """Build the vocabulary of the train captions."""
+    build_vocabulary(Lake(spark, settings.storage), settings.captions)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the bundle's task build_vocabulary."""
+    main_of("build_vocabulary", __doc__, run, argv)
+
+
+if __name__ == "__main__":
+    main()

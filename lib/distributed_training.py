@@ -1,0 +1,255 @@
+"""Partitions of images_clean to training workers: RayDP's hand-over, Ray Train, and the loop of model/ in each worker."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+import ray.train
+import ray.train.torch
+import torch
+from raydp.spark.dataset import release_spark_recoverable
+
+from lib.delta_tables import Lake
+from lib.errors import TrainingFailedError
+from lib.image_cleaning import decode_png
+from lib.progress import ProgressLine, show_progress
+from lib.settings import Settings
+from lib.training_data import training_rows
+from lib.training_runs import TrainingRun
+from model.batches import Batch, collate, iterate_in_length_buckets
+from model.captioner import Captioner, CaptionerConfig
+from model.checkpoint import load_captioner, load_training_state, new_captioner, save_checkpoint
+from model.training_loop import (
+    StepReport,
+    TrainingConfig,
+    TrainingState,
+    make_optimizer,
+    pack_training,
+    train_epoch,
+    unpack_training,
+    validate,
+)
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_PARTITION = 2_000  # of the hand-over: small enough to stream, large enough not to cost a task for nothing
+
+
+def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
+    """Train the run's model on the Ray cluster that is up, resuming it if it was begun.
+
+    `lake` is seen through RayDP's Spark. Raises TrainingFailedError with the first worker's fault.
+    """
+    num_workers = settings.cluster.num_workers
+    frames = {"train": _rows(lake, run, settings, "train", run.data.num_train)}
+    if run.data.num_validation >= num_workers:
+        frames["validation"] = _rows(lake, run, settings, "validation", run.data.num_validation)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    trainer = ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config=_worker_config(run, settings),
+        datasets={split: ray.data.from_spark(frame) for split, frame in frames.items()},
+        scaling_config=ray.train.ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
+        run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
+    )
+    total = run.data.num_train * settings.training.num_epochs
+    try:
+        with show_progress("train_captioner", total) as line, _follow(run, settings, line):
+            trainer.fit()
+    except Exception as error:  # Ray wraps a worker's fault in types of its own
+        raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
+    finally:
+        for frame in frames.values():
+            release_spark_recoverable(frame)
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What each worker runs: everything that knows of Ray is marked [1] to [4], the rest is model/."""
+    torch.set_num_threads(config["threads"])
+    training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
+    torch.manual_seed(training.seed)
+    captioner = _starting_captioner(config, vocabulary)
+    model = ray.train.torch.prepare_model(captioner)  # [1] on this worker's device, gradients averaged over workers
+    optimizer = make_optimizer(model, training)
+    resume_from = Path(config["resume_checkpoint"])
+    packed = load_training_state(resume_from) if resume_from.is_dir() else None
+    state = unpack_training(packed, optimizer) if packed else TrainingState()
+
+    world = ray.train.get_context()  # [2] which of the workers this one is
+    reporter = _Reporter(config, captioner, vocabulary, optimizer, state) if world.get_world_rank() == 0 else None
+    while state.epoch < training.num_epochs and not state.is_out_of_time:
+        batches = _batches("train", config, training, seed=training.seed + state.epoch)
+        on_step = reporter.on_step if reporter else _ignore
+        train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
+        scores = _validate_together(model, config, training) if config["has_validation"] else {}
+        if reporter:
+            reporter.on_epoch(scores)
+    if reporter:
+        reporter.on_end()
+
+
+def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str, num_rows: int):  # type: ignore[no-untyped-def]
+    num_partitions = max(2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION)
+    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions)
+
+
+def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+    images_per_step = settings.training.batch_size * settings.cluster.num_workers
+    return {
+        "threads": settings.cluster.threads_per_worker,
+        "captioner": asdict(settings.captioner),
+        "training": asdict(settings.training),
+        "vocabulary": list(run.data.vocabulary.tokens),
+        "total_steps": settings.training.num_epochs * -(-run.data.num_train // images_per_step),
+        "has_validation": run.data.num_validation >= settings.cluster.num_workers,
+        "checkpoint": str(run.checkpoint),
+        "resume_checkpoint": str(run.resume_checkpoint),
+        "metrics_file": str(run.metrics_file),
+        "details": {"notation": settings.captions.notation, "max_tokens": settings.captions.max_tokens},
+        "provenance": {
+            "model_version": run.model_version,
+            "data_fingerprint": run.data.fingerprint,
+            "num_train_images": run.data.num_train,
+            "num_workers": settings.cluster.num_workers,
+            "settings": settings.model_dump(mode="json", include={"cleaning", "captions", "captioner", "training"}),
+        },
+    }
+
+
+def _starting_captioner(config: dict[str, Any], vocabulary: Vocabulary) -> Captioner:
+    resume_from, start_from = Path(config["resume_checkpoint"]), config["training"]["start_from"]
+    if resume_from.is_dir():
+        return load_captioner(resume_from)[0]
+    if start_from:
+        return load_captioner(start_from)[0]
+    return new_captioner(CaptionerConfig(**config["captioner"]), vocabulary)
+
+
+def _batches(split: str, config: dict[str, Any], training: TrainingConfig, seed: int) -> Iterator[Batch]:
+    """This worker's share of a split, decoded and batched as it streams in."""
+    shard = ray.train.get_dataset_shard(split)  # [3] a stream of this worker's rows
+    samples = (
+        {"pixels": decode_png(image), "token_ids": token_ids.tolist()}
+        for rows in shard.iter_batches(batch_size=training.batch_size, batch_format="numpy")
+        for image, token_ids in zip(rows["image"], rows["token_ids"], strict=True)
+    )
+    captioner = config["captioner"]
+    for chunk in iterate_in_length_buckets(samples, training.batch_size, training.num_batches_in_buffer, seed):
+        yield collate(chunk, captioner["num_channels"], captioner["canvas_height_px"], captioner["canvas_width_px"])
+
+
+def _validate_together(model: torch.nn.Module, config: dict[str, Any], training: TrainingConfig) -> dict[str, float]:
+    """Validation scores over all workers' shares."""
+    own = validate(model, _batches("validation", config, training, seed=0), training.precision)
+    count = own["num_tokens"]
+    sums = torch.tensor([own["loss"] * count if count else 0.0, own["token_accuracy"] * count if count else 0.0, count])
+    if torch.distributed.is_initialized():  # [4] with one worker there is no group
+        sums = sums.to(next(model.parameters()).device)
+        torch.distributed.all_reduce(sums)
+    loss, accuracy, num_tokens = sums.tolist()
+    return {"validation_loss": loss / num_tokens, "validation_token_accuracy": accuracy / num_tokens}
+
+
+def _ignore(report: StepReport) -> None:
+    """Workers other than the first report nothing."""
+
+
+class _Reporter:
+    """Writes metrics and checkpoints while training runs; the first worker has one."""
+
+    def __init__(
+        self, config: dict[str, Any], captioner: Captioner, vocabulary: Vocabulary, optimizer: torch.optim.Optimizer,
+        state: TrainingState,
+    ) -> None:
+        self.config = config
+        self.captioner = captioner
+        self.vocabulary = vocabulary
+        self.optimizer = optimizer
+        self.state = state
+        self.losses: list[float] = []
+        self.last: StepReport | None = None
+
+    def on_step(self, report: StepReport) -> None:
+        """Count the step; at intervals write a line of metrics and a checkpoint to resume from."""
+        self.losses.append(report.loss)
+        self.last = report
+        if report.step % self.config["training"]["log_interval_steps"] == 0:
+            self._write_metrics(report.epoch, {})
+        if report.step % self.config["training"]["checkpoint_interval_steps"] == 0:
+            self._save(self.config["resume_checkpoint"], with_state=True)
+
+    def on_epoch(self, scores: dict[str, float]) -> None:
+        """Write the scores of an epoch that has ended."""
+        self._write_metrics(self.state.epoch, scores)
+
+    def on_end(self) -> None:
+        """Write the finished model."""
+        self._save(self.config["checkpoint"], with_state=False)
+
+    def _save(self, directory: str, with_state: bool) -> None:
+        progress = {"epochs": self.state.epoch, "steps": self.state.step, "train_seconds": self.state.seconds}
+        save_checkpoint(
+            directory, self.captioner, self.vocabulary, details=self.config["details"],
+            provenance=self.config["provenance"] | progress,
+            training_state=pack_training(self.state, self.optimizer) if with_state else None,
+        )
+
+    def _write_metrics(self, epoch: int, scores: dict[str, float]) -> None:
+        num_workers = self.config["provenance"]["num_workers"]
+        last = self.last
+        line = {
+            "run_id": self.config["provenance"]["model_version"],
+            "epoch": epoch,
+            "step": self.state.step,
+            "train_loss": sum(self.losses) / len(self.losses) if self.losses else None,
+            "validation_loss": scores.get("validation_loss"),
+            "validation_token_accuracy": scores.get("validation_token_accuracy"),
+            "learning_rate": last.learning_rate if last else None,
+            "images_per_second": last.images_per_second * num_workers if last else None,
+            "num_workers": num_workers,
+            "reported_at": datetime.now(UTC).isoformat(),
+        }
+        with Path(self.config["metrics_file"]).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.losses = []
+
+
+@contextmanager
+def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterator[None]:
+    """Show the newest line of the run's metrics while the block runs."""
+    stop = threading.Event()
+    images_per_step = settings.training.batch_size * settings.cluster.num_workers
+
+    def poll() -> None:
+        while not stop.wait(1.0):
+            if run.metrics_file.is_file() and (lines := run.metrics_file.read_text().splitlines()):
+                row = json.loads(lines[-1])
+                loss = "" if row["train_loss"] is None else f", loss {row['train_loss']:.3f}"
+                line.update(
+                    min(row["step"] * images_per_step, line.total), f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
+                )
+
+    poller = threading.Thread(target=poll, daemon=True)
+    poller.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        poller.join()
+
+
+def _first_fault(error: BaseException) -> str:
+    """The line of a worker's traceback that names what went wrong."""
+    lines = [text.strip() for text in str(error).splitlines() if text.strip()]
+    named = [text for text in lines if "Error" in text and not text.startswith(("File", "ray.", "Traceback"))]
+    return (named or lines or [type(error).__name__])[-1]

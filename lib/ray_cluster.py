@@ -1,0 +1,96 @@
+"""Ray and RayDP up and down: a context manager whose exit leaves no process behind. Ray, RayDP and JVM flags live here.
+
+Knows nothing of captions or networks.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+import raydp
+from pydantic import BaseModel, ConfigDict, Field
+from pyspark.sql import SparkSession
+
+from lib.errors import RuntimeMissingError
+from lib.spark_session import delta_configuration, end_gateway, ensure_java
+
+logger = logging.getLogger(__name__)
+
+# RayDP's JVMs reach into the JDK, which a Java 17 allows only where it is told so, in each of three places.
+_OPEN_PACKAGES = (
+    "java.lang", "java.lang.invoke", "java.io", "java.net", "java.nio", "java.math", "java.text", "java.util",
+    "java.util.concurrent", "java.util.concurrent.atomic", "sun.nio.ch", "sun.nio.cs", "sun.security.action",
+    "sun.util.calendar",
+)
+JVM_OPTIONS = " ".join(
+    ["-XX:+IgnoreUnrecognizedVMOptions"] + [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPEN_PACKAGES]
+)
+
+
+class ClusterSettings(BaseModel):
+    """A Ray cluster to start or join, and what runs on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str | None
+    num_workers: int = Field(gt=0)
+    threads_per_worker: int = Field(gt=0)
+    num_spark_executors: int = Field(gt=0)
+    cores_per_spark_executor: int = Field(gt=0)
+    memory_per_spark_executor: str
+
+
+@contextmanager
+def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
+    """Start Ray on this machine, or join the cluster at `address`; what was started here ends with the block.
+
+    Raises RuntimeMissingError if no cluster answers at `address`.
+    """
+    ensure_java()
+    # Where Ray is joined, its workers find our packages by the wheel installed there; here by this process's path.
+    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+    quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
+    if settings.address is None:
+        # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
+        spark_slots = settings.num_spark_executors * settings.cores_per_spark_executor
+        num_slots = spark_slots + settings.num_workers + 2
+        ray.init(address="local", num_cpus=num_slots, include_dashboard=False, **quiet)
+        logger.info("started Ray on this machine with %d slots", num_slots)
+    else:
+        try:
+            ray.init(address=settings.address, **quiet)
+        except ConnectionError as error:
+            raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {settings.address!r}: {error}") from None
+        logger.info("joined the Ray cluster at %s with %d cores", settings.address, ray.cluster_resources().get("CPU", 0))
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def raydp_spark(settings: ClusterSettings) -> Iterator[SparkSession]:
+    """RayDP's Spark, with Delta, on the Ray cluster that `ray_cluster` started or joined."""
+    parallelism = settings.num_spark_executors * settings.cores_per_spark_executor
+    configuration = delta_configuration(max(2, parallelism)) | {
+        "spark.driver.extraJavaOptions": JVM_OPTIONS,
+        "spark.executor.extraJavaOptions": JVM_OPTIONS,
+        "spark.ray.raydp_app_master.extraJavaOptions": JVM_OPTIONS,
+        "spark.driver.host": ray.util.get_node_ip_address(),
+        "spark.driver.bindAddress": ray.util.get_node_ip_address(),
+    }
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    try:
+        yield raydp.init_spark(
+            app_name="captionlake",
+            num_executors=settings.num_spark_executors,
+            executor_cores=settings.cores_per_spark_executor,
+            executor_memory=settings.memory_per_spark_executor,
+            configs=configuration,
+        )
+    finally:
+        raydp.stop_spark()
+        end_gateway()

@@ -1,0 +1,87 @@
+"""The vocabulary table: which tokens the train captions use, how often, and under which id the network knows them."""
+
+import logging
+
+import pandas as pd
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import Column
+
+from lib.captions import CaptionSettings
+from lib.delta_tables import Lake, commit_time
+from lib.errors import MissingInputError, NotationError
+from lib.fingerprints import fingerprint
+from lib.notations import notation_named
+from lib.schemas import VOCABULARY
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def vocabulary_version(settings: CaptionSettings) -> str:
+    """Names the settings that decide what is a token and which tokens are kept."""
+    return fingerprint(settings.notation, settings.min_token_uses)
+
+
+def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
+    """Count the tokens of the train captions and write the vocabulary, unless it is up to date.
+
+    Raises MissingInputError if there are no train captions in the notation that the settings name.
+    """
+    version = vocabulary_version(settings)
+    train = lake.require("captions", written_by="ingest_images").where(F.col("split") == "train")
+    built_at = lake.read("vocabulary").where(F.col("vocabulary_version") == version).agg(F.max("built_at")).first()[0]
+    newest = train.agg(F.max("ingested_at")).first()[0]
+    if built_at is not None and (newest is None or newest <= built_at):
+        logger.info("build_vocabulary: up to date")
+        return
+    tokenized = train.select(tokens_of(F.col("caption"), settings.notation).alias("tokens"))
+    counts = (
+        tokenized.select(F.explode("tokens").alias("token"))
+        .groupBy("token").agg(F.count("*").alias("num_uses"))
+        .where(F.col("num_uses") >= settings.min_token_uses)
+    )
+    num_uses = {row.token: row.num_uses for row in counts.collect()}
+    num_foreign = tokenized.where(F.col("tokens").isNull()).count()
+    if not num_uses:
+        raise MissingInputError(
+            f"no train caption can be written in notation {settings.notation!r}: check captions.notation and captions files"
+        )
+    vocabulary = Vocabulary.from_tokens(num_uses)
+    rows = [
+        (settings.notation, token, token_id, num_uses.get(token, 0), version, commit_time())
+        for token_id, token in enumerate(vocabulary.tokens)
+    ]
+    lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
+    logger.info(
+        "build_vocabulary: %d tokens; %d train captions are not in notation %s and will not be trained on",
+        len(vocabulary.tokens), num_foreign, settings.notation,
+    )
+
+
+def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
+    """The vocabulary that build_vocabulary wrote for these settings."""
+    rows = (
+        lake.require("vocabulary", written_by="build_vocabulary")
+        .where(F.col("vocabulary_version") == vocabulary_version(settings))
+        .orderBy("token_id").select("token").collect()
+    )
+    if not rows:
+        raise MissingInputError("the vocabulary was built with other caption settings: run build_vocabulary again")
+    return Vocabulary(tuple(row.token for row in rows))
+
+
+def tokens_of(caption: Column, notation_name: str) -> Column:
+    """The caption's tokens as array<string>; null for a caption that the notation cannot express."""
+    notation = notation_named(notation_name)
+
+    def tokenize(captions: pd.Series) -> pd.Series:
+        def tokens_or_none(text: str) -> list[str] | None:
+            try:
+                return notation.tokens_of(text)
+            except NotationError:
+                return None
+
+        return captions.map(tokens_or_none)
+
+    return F.pandas_udf(tokenize, T.ArrayType(T.StringType()))(caption)  # type: ignore[call-overload, no-any-return]
