@@ -1,0 +1,28 @@
+"""evaluate_captions: caption_predictions -> evaluations and the HTML report."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from lib.caption_scores import evaluate_captions
+from lib.delta_tables import Lake
+from lib.job_entry import main_of
+from lib.quality_report import write_report
+from lib.settings import Settings
+
+
+
+def run(spark: SparkSession, settings: Settings) -> None:
+    """Score the newest model's captions beside the controls and write the report."""
+    lake = Lake(spark, settings.storage)
+    evaluate_captions(lake)
+    write_report(lake, settings.report)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the bundle's task evaluate_captions."""
+    main_of("evaluate_captions", __doc__, run, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""predict_captions: images_clean and the current model -> caption_predictions."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from lib.caption_prediction import predict_new_images
+from lib.delta_tables import Lake
+from lib.job_entry import main_of
+from lib.settings import Settings
+
+
+
+def run(spark: SparkSession, settings: Settings) -> None:
+    """Caption the pictures that the model has not captioned yet, and score what has a reference."""
+    predict_new_images(Lake(spark, settings.storage), settings.prediction)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the bundle's task predict_captions."""
+    main_of("predict_captions", __doc__, run, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""images_clean to caption_predictions: the checkpoint is loaded once per Python worker, pictures pass in batches."""
+
+import logging
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pandas as pd
+import pyspark.sql.functions as F
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from pyspark.sql import DataFrame
+
+from lib.caption_scores import with_scores
+from lib.caption_validation import CaptionValidator
+from lib.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
+from lib.errors import MissingInputError
+from lib.image_cleaning import decode_png
+from lib.notations import notation_named
+from lib.pending_rows import PendingRows
+from lib.progress import show_progress, spark_job_progress
+from lib.schemas import CAPTION_PREDICTIONS
+from model.batches import as_ink, stack_pictures
+from model.captioner import Captioner
+from model.checkpoint import load_captioner, load_details
+from model.decoding import greedy
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
+PREDICTED_SCHEMA = (
+    "image_id string, caption string, confidence double, is_valid boolean, "
+    "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
+)
+
+
+class PredictionSettings(BaseModel):
+    """How pictures are captioned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_version: str
+    batch_size: int = Field(gt=0)
+    threads_per_worker: int = Field(gt=0)
+
+
+def resolve_model(storage: StorageSettings, model_version: str) -> Path:
+    """The checkpoint directory of a model version; `current` is the newest trained, or the one a roll-back names.
+
+    Raises MissingInputError if there is none.
+    """
+    folder = checkpoints_folder(storage)
+    if model_version == "current":
+        pointer = folder / CURRENT_MODEL
+        if not pointer.is_file():
+            raise MissingInputError(f"no model has been trained in {storage.root}: run train_captioner first")
+        model_version = pointer.read_text().strip()
+    directory = folder / model_version
+    if not (directory / "config.json").is_file():
+        known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
+        raise MissingInputError(f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version")
+    return directory
+
+
+def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
+    """Caption the pictures that this model has not captioned as they are now; score those with a reference."""
+    directory = resolve_model(lake.storage, settings.model_version)
+    model_version = directory.name
+    clean = lake.require("images_clean", written_by="clean_images")
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    captions = lake.read("captions")
+    done = predictions.join(
+        clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
+    )
+    pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
+    total = sum(count for _, count in pending.commits())
+    if total:
+        num_done = 0
+        with show_progress("predict_captions", total) as line:
+            for batch, num_rows in pending.batches():
+                with spark_job_progress(lake.spark, line, num_done, num_rows):
+                    predicted = _predict(batch, directory, settings)
+                    lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
+                num_done += num_rows
+    num_late = _score_late_references(lake, captions, model_version)
+    logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
+
+
+def _predict(batch: DataFrame, directory: Path, settings: PredictionSettings) -> DataFrame:
+    num_tasks = 4 * batch.sparkSession.sparkContext.defaultParallelism
+    predict = partial(predict_batches, directory=str(directory), settings=settings)
+    return batch.select("image_id", "image", "cleaning_version").repartition(num_tasks).mapInPandas(predict, PREDICTED_SCHEMA)
+
+
+def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
+    return with_scores(predicted, captions).withColumns({
+        "model_version": F.lit(model_version), "predicted_at": F.lit(commit_time()),
+    }).select(*CAPTION_PREDICTIONS.schema.names)
+
+
+def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
+    """Score predictions whose reference arrived after them."""
+    late = lake.read("caption_predictions").where((F.col("model_version") == model_version) & F.col("reference").isNull())
+    late = late.join(captions.select("image_id"), on="image_id", how="left_semi").drop(
+        "reference", "edit_distance", "similarity", "split"
+    )
+    num_late = late.count()
+    if num_late:
+        lake.upsert("caption_predictions", with_scores(late, captions).select(*CAPTION_PREDICTIONS.schema.names))
+    return num_late
+
+
+def predict_batches(
+    batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings
+) -> Iterator[pd.DataFrame]:
+    """Rows (image_id, image, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
+    torch.set_num_threads(settings.threads_per_worker)
+    captioner, vocabulary, notation_name, max_tokens = _load(directory)
+    notation = notation_named(notation_name)
+    with CaptionValidator(notation_name) as validator:
+        for rows in batches:
+            for start in range(0, len(rows), settings.batch_size):
+                chunk = rows.iloc[start : start + settings.batch_size]
+                decoded = greedy(captioner, _as_images(chunk["image"], captioner), max_tokens)
+                captions = [notation.caption_of(vocabulary.decode(candidate.token_ids)) for candidate in decoded]
+                yield pd.DataFrame({
+                    "image_id": chunk["image_id"],
+                    "caption": captions,
+                    "confidence": [candidate.mean_token_probability for candidate in decoded],
+                    "is_valid": validator.are_valid(captions),
+                    "alternatives": [[] for _ in decoded],
+                    "cleaning_version": chunk["cleaning_version"],
+                })
+
+
+@lru_cache(maxsize=1)
+def _load(directory: str) -> tuple[Captioner, Vocabulary, str, int]:
+    """Loaded once per Python worker process, which outlives a task."""
+    captioner, vocabulary, _ = load_captioner(directory)
+    details = load_details(directory)
+    return captioner, vocabulary, details["notation"], details["max_tokens"]
+
+
+def _as_images(images: pd.Series, captioner: Captioner) -> torch.Tensor:
+    """PNG bytes to (B, C, H, W) in 0..1 with ink = 1."""
+    config = captioner.config
+    pixels = [decode_png(image) for image in images]
+    stacked = stack_pictures(pixels, config.num_channels, config.canvas_height_px, config.canvas_width_px)
+    return as_ink(stacked.to(next(captioner.parameters()).device))

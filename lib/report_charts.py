@@ -1,0 +1,97 @@
+"""The charts of the quality report, as SVG data URIs: plain figures in, pictures out; knows nothing of Spark."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+
+# Blue, orange and grey stay apart for colour-blind people; lines differ in dashes too.
+COLOURS = {"model": "#1d4ed8", "constant_caption": "#b45309", "shuffled_pictures": "#64748b"}
+LABELS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
+DASHES: dict[str, Any] = {"model": "solid", "constant_caption": (0, (4, 1.5)), "shuffled_pictures": (0, (1, 1.2))}
+POINTS, POINTS_COLOUR = "o--", "#b45309"
+TEXT, GRID = "#334155", "#e2e8f0"
+STYLE: dict[Any, Any] = {
+    "font.size": 10.5,
+    "axes.labelcolor": TEXT, "text.color": TEXT, "xtick.color": TEXT, "ytick.color": TEXT, "axes.edgecolor": "#94a3b8",
+    "lines.markersize": 4.5,
+    "svg.hashsalt": "captionlake",  # the same figures give the same file
+}
+SIZE_IN = (5.4, 3.3)
+
+
+def histogram_chart(shares: Mapping[str, Sequence[float]], edges: Sequence[float], label: str) -> str:
+    """Share of pictures per bin, one outline per predictor; the model's is filled."""
+
+    def draw(axes: Axes) -> None:
+        for predictor, values in shares.items():
+            colour = COLOURS[predictor]
+            if predictor == "model":
+                axes.stairs(values, edges, fill=True, alpha=0.18, color=colour)
+            axes.stairs(
+                values, edges, color=colour, linestyle=DASHES[predictor], linewidth=1.8, label=LABELS[predictor]
+            )
+        axes.set(xlabel=label, ylabel="share of pictures", xlim=(edges[0], edges[-1]), ylim=(0, None))
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=None))
+        _legend_above(axes)
+
+    return _svg(draw)
+
+
+def loss_chart(train: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]]) -> str:
+    """Loss by optimizer step; logarithmic, because the last half of a training is flat on any other scale."""
+
+    def draw(axes: Axes) -> None:
+        if train:
+            axes.plot(*zip(*train, strict=True), color=COLOURS["model"], linewidth=1.2, label="train")
+        if validation:
+            axes.plot(*zip(*validation, strict=True), POINTS, color=POINTS_COLOUR, linewidth=1.4, label="validation")
+        axes.set(xlabel="optimizer steps", ylabel="loss (nats per token)", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        _legend_above(axes)
+
+    return _svg(draw)
+
+
+def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
+    """Bars of the share that is exact and points of the mean similarity, by tenth of the pictures.
+
+    `deciles` are (mean confidence, share exact, mean similarity), least confident first.
+    """
+    confidence, exact, similarity = zip(*deciles, strict=True)
+    places = range(len(deciles))
+
+    def draw(axes: Axes) -> None:
+        axes.bar(places, exact, color=COLOURS["model"], alpha=0.75, width=0.7, label="exact")
+        axes.plot(places, similarity, POINTS, color=POINTS_COLOUR, linewidth=1.4, label="mean similarity")
+        axes.set(xlabel="mean confidence of each tenth", ylabel="share exact, mean similarity", ylim=(0, 1.03))
+        axes.set_xticks(places, [f"{value:.2f}" for value in confidence], fontsize=9)
+        _legend_above(axes)
+
+    return _svg(draw)
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
+
+
+def _svg(draw: Callable[[Axes], None]) -> str:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        draw(axes)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
