@@ -1,0 +1,58 @@
+"""run_pipeline: every task of the bundle's job, in order, on this machine."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from lib.child_process import end_in_order_on_sigterm, run_child
+from lib.delta_tables import Lake
+from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_logging
+from lib.pipeline_summary import print_summary
+from lib.settings import CONF, load_settings
+from lib.spark_session import open_spark
+from lib.task_graph import local_arguments, read_task_graph, select_tasks
+
+OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with the session of the other jobs
+
+
+def run_pipeline(arguments: argparse.Namespace) -> None:
+    """Run the chosen tasks in one Spark session, then print what the lake holds."""
+    tasks = select_tasks(read_task_graph(Path(arguments.conf or CONF)), arguments.only, arguments.start)
+    settings = settings_from(arguments)
+    given = ["--dataset", arguments.dataset, "--environment", arguments.environment]
+    given += [word for override in arguments.overrides for word in ("--set", override)]
+    given += ["--conf", arguments.conf] if arguments.conf else []
+    with open_spark(settings.spark, "run_pipeline") as spark:
+        for number, task in enumerate(tasks, start=1):
+            logger.info("[%d/%d] %s", number, len(tasks), task.task_key)
+            local = local_arguments(task, given)
+            if task.entry_point in OWN_PROCESS:
+                run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])
+            else:
+                own = argument_parser(task.entry_point, "").parse_args(local)
+                own_settings = load_settings(own.dataset, own.environment, own.overrides, own.conf)
+                run_timed(task.entry_point, import_module(f"jobs.{task.entry_point}").run, spark, own_settings)
+        print_summary(Lake(spark, settings.storage))
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What every job takes, and which tasks to run."""
+    parser = argument_parser("run_pipeline", "Run every task of the bundle's job, in order, on this machine.")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--only", metavar="TASK", help="run this task alone")
+    choice.add_argument("--from", metavar="TASK", dest="start", help="run this task and those after it")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the pipeline from the command line."""
+    start_logging()
+    end_in_order_on_sigterm()
+    arguments = parse_arguments(argv)
+    exit_with_one_sentence(lambda: run_pipeline(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The bundle as its files say it: databricks.yml, what it includes, and the entry points of pyproject.toml."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+BUNDLE_FILE = "databricks.yml"
+
+
+class BundleFile(NamedTuple):
+    """A YAML file of the bundle, with `name` relative to the root."""
+
+    name: str
+    path: Path
+    content: dict[str, Any]
+
+
+class Task(NamedTuple):
+    """A task of a job, wherever it stands, and how messages call it."""
+
+    where: str
+    file: BundleFile
+    job: dict[str, Any]
+    body: dict[str, Any]
+
+
+class Bundle(NamedTuple):
+    """databricks.yml, the files it includes, and pyproject.toml."""
+
+    root: Path
+    config: dict[str, Any]
+    files: list[BundleFile]
+    project: dict[str, Any]
+
+    def resources(self) -> Iterator[tuple[BundleFile, str, str, dict[str, Any]]]:
+        """(file, kind, key, resource) of every resource."""
+        for file in self.files:
+            for kind, resources in (file.content.get("resources") or {}).items():
+                for key, resource in resources.items():
+                    yield file, kind, key, resource
+
+    def tasks(self) -> Iterator[Task]:
+        """Every task of every job, those inside a for_each_task too."""
+        for file, kind, key, job in self.resources():
+            for task in job.get("tasks", ()) if kind == "jobs" else ():
+                where = f"{file.name}: job {key}, task {task['task_key']}"
+                yield Task(where, file, job, task)
+                if "for_each_task" in task:
+                    yield Task(f"{where}, its inner task", file, job, task["for_each_task"]["task"])
+
+
+def load_bundle(root: Path) -> Bundle:
+    """Read the bundle's files. Raises OSError or yaml.YAMLError where that cannot be done."""
+    config = yaml.safe_load((root / BUNDLE_FILE).read_text())
+    included = sorted({path for pattern in config.get("include", ()) for path in root.glob(pattern)})
+    paths = [root / BUNDLE_FILE, *included]
+    files = [BundleFile(str(path.relative_to(root)), path, yaml.safe_load(path.read_text()) or {}) for path in paths]
+    return Bundle(root, config, files, tomllib.loads((root / "pyproject.toml").read_text())["project"])
+
+
+def keyed_strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in nested YAML with the key it stands under; items of a list have none."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from keyed_strings(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keyed_strings(inner)
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in nested YAML."""
+    return (text for _, text in keyed_strings(value))

@@ -1,0 +1,46 @@
+"""A job that needs a process of its own, run so that it never outlives the process that started it."""
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from lib.errors import TrainingFailedError
+
+logger = logging.getLogger(__name__)
+
+END_WITHIN_S = 20.0  # what a child gets to tidy up before it is told to end less kindly
+
+
+def run_child(task: str, command: Sequence[str]) -> None:
+    """Run a task's command and wait for it; whatever ends the wait ends the child too.
+
+    Raises TrainingFailedError if its exit status is not 0.
+    """
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        status = child.wait()
+    except BaseException as stop:
+        # A terminal's Ctrl-C reaches the child too, and a second signal would disturb it while it tidies up.
+        is_told = isinstance(stop, KeyboardInterrupt)
+        for tell in (child.poll if is_told else child.terminate, child.terminate, child.kill):
+            tell()
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
+                child.wait(END_WITHIN_S)
+        raise
+    if status:
+        raise TrainingFailedError(
+            f"{task} ended with exit status {status}: mend what it says above, then go on with --from {task}"
+        )
+
+
+def end_in_order_on_sigterm() -> None:
+    """Let SIGTERM end this process as an error would, so that sessions and children are closed on the way."""
+
+    def stop(*_: object) -> None:
+        logger.error("told to stop; run the same command again to go on")
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,137 @@
+"""Settings: one path for values, every fault at once, every value of base.yaml explained."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lib.errors import SettingsError
+from lib.settings import CONF, Settings, load_settings
+
+ON_DATABRICKS = ["landing.path=/Volumes/main/captionlake/landing", "storage.root=/Volumes/main/captionlake/lake"]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    shutil.copytree(CONF, tmp_path / "conf")
+    return tmp_path / "conf"
+
+
+def refusal(*overrides: str, dataset: str = "molecules", environment: str = "local", conf: Path = CONF) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(dataset, environment, overrides, conf)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("dataset", ["molecules", "photos"])
+@pytest.mark.parametrize("environment", ["local", "dev", "prod"])
+def test_every_dataset_loads_in_every_environment(dataset: str, environment: str) -> None:
+    settings = load_settings(dataset, environment, [] if environment == "local" else ON_DATABRICKS)
+    assert (settings.dataset, settings.environment) == (dataset, environment)
+    assert settings.storage.root == ("lake" if environment == "local" else "/Volumes/main/captionlake/lake")
+
+
+def test_paths_that_neither_the_environment_nor_the_command_line_names_are_refused() -> None:
+    message = refusal(environment="dev")
+    assert "landing.path" in message
+    assert "storage.root" in message
+
+
+@pytest.mark.parametrize("section", [name for name in Settings.model_fields if name not in ("dataset", "environment")])
+def test_an_unknown_key_is_refused_in_every_section(section: str) -> None:
+    message = refusal(f"{section}.no_such_key=1")
+    assert message.startswith(f"1 setting cannot be used:\n  {section}.no_such_key: unknown setting")
+
+
+def test_an_unknown_section_is_refused() -> None:
+    assert refusal("claening.max_pixels=4") == "1 setting cannot be used:\n  claening: unknown setting"
+
+
+def test_a_value_of_the_wrong_type_is_refused_with_the_value_that_was_seen() -> None:
+    message = refusal("cleaning.max_pixels=many")
+    assert re.fullmatch(r"1 setting cannot be used:\n  cleaning\.max_pixels: .*integer.* \(seen: 'many'\)", message)
+
+
+def test_a_value_out_of_range_is_refused() -> None:
+    message = refusal("captions.validation_share=0.7")
+    assert message.endswith("captions.validation_share: Input should be less than 0.5 (seen: 0.7)")
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    message = refusal("cleaning.max_pixels=many", "landing.image_suffix=.png", "spark.shuffle_partitions=0")
+    assert message.startswith("3 settings cannot be used:\n")
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [
+        "landing.image_suffix", "spark.shuffle_partitions", "cleaning.max_pixels",
+    ]
+
+
+def test_datasets_override_base_environments_override_datasets_and_the_command_line_overrides_all(conf: Path) -> None:
+    (conf / "datasets/maps.yaml").write_text("landing: {caption_column: title}\nspark: {master: 'local[3]'}")
+    (conf / "environments/big.yaml").write_text(
+        "landing: {path: /arrived}\nstorage: {root: /lake}\nspark: {master: 'local[9]', driver_memory: 9g}"
+    )
+    base = yaml.safe_load((conf / "base.yaml").read_text())
+    settings = load_settings("maps", "big", ["spark.driver_memory=5g"], conf)
+    assert settings.landing.max_image_bytes == base["landing"]["max_image_bytes"]
+    assert settings.landing.caption_column == "title"
+    assert (settings.spark.master, settings.spark.driver_memory) == ("local[9]", "5g")
+
+
+def test_the_last_override_of_a_key_wins() -> None:
+    assert load_settings("molecules", "local", ["storage.root=a", "storage.root=b"]).storage.root == "b"
+
+
+def test_an_override_is_read_as_yaml() -> None:
+    settings = load_settings("molecules", "local", ["cleaning.crop_margin_px=null", "landing.image_suffixes=[.gif]"])
+    assert settings.cleaning.crop_margin_px is None
+    assert settings.landing.image_suffixes == (".gif",)
+
+
+@pytest.mark.parametrize("override", ["storage.root", "=lake", "storage.=lake", ".root=lake"])
+def test_an_override_that_is_no_key_and_value_is_refused(override: str) -> None:
+    assert refusal(override) == f"--set {override!r}: write it as section.key=value"
+
+
+def test_an_override_that_is_not_yaml_is_refused() -> None:
+    assert refusal("storage.root=[a").startswith("--set 'storage.root=[a': the value is not YAML")
+
+
+def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
+    assert refusal(dataset="molecule").endswith("molecule.yaml; known here: molecules, photos")
+
+
+def test_an_unknown_environment_is_refused_with_the_known_ones() -> None:
+    assert refusal(environment="staging").endswith("staging.yaml; known here: dev, local, prod")
+
+
+def test_a_settings_file_that_holds_no_keys_is_refused(conf: Path) -> None:
+    (conf / "datasets/molecules.yaml").write_text("- a\n- b")
+    assert refusal(conf=conf).endswith("molecules.yaml holds list, not keys with values")
+
+
+def test_settings_do_not_change_once_they_are_loaded() -> None:
+    settings = load_settings("molecules", "local")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.storage.root = "elsewhere"
+
+
+def unexplained_keys(text: str) -> Iterator[str]:
+    """Keys with a value that have a comment neither on their line nor on the line above."""
+    above = ""
+    for line in text.splitlines():
+        key = re.match(r"\s*(\w+):\s*[^\s#]", line)
+        if key and not re.search(r"\s#\s*\S", line) and not above.lstrip().startswith("#"):
+            yield key.group(1)
+        above = line
+
+
+def test_every_value_of_base_is_explained_beside_it() -> None:
+    assert list(unexplained_keys((CONF / "base.yaml").read_text())) == []
+
+
+def test_a_value_without_explanation_is_found() -> None:
+    text = "cluster:  # Ray\n  address: null  # where\n  # how many\n  num_workers: 2\n  memory: 1g\n"
+    assert list(unexplained_keys(text)) == ["memory"]
