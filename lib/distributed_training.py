@@ -115,7 +115,7 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
         "checkpoint": str(run.checkpoint),
         "resume_checkpoint": str(run.resume_checkpoint),
         "metrics_file": str(run.metrics_file),
-        "details": {"notation": settings.captions.notation, "max_tokens": settings.captions.max_tokens},
+        "details": {"notation": settings.captions.notation, "max_tokens": run.data.max_tokens},
         "provenance": {
             "model_version": run.model_version,
             "data_fingerprint": run.data.fingerprint,

@@ -170,7 +170,7 @@ def _layout_of(molecule: Chem.Mol, canvas: rdMolDraw2D.MolDraw2DSVG, margin: int
 
 
 def _put_paths(pixels: np.ndarray, svg: str, margin: int, line_width: int, dropped_bonds: Collection[int]) -> None:
-    """Draw RDKit's paths: lines of bonds, and filled wedges and letters. Those without a class only round off corners."""
+    """Draw RDKit's paths: lines of bonds, filled wedges and letters. (Those without a class only round off corners.)"""
     is_dropped = {f"bond-{index}" for index in dropped_bonds}
     lines = []
     for owner, path, style in _PATH.findall(svg):

@@ -36,9 +36,10 @@ class ProgressLine:
 
     def update(self, done: float, note: str = "") -> None:
         """Say that `done` of the total are behind us, with `note` (scores, say) beside the figures."""
-        self._done, self.note = done, note or self.note
+        # Never backwards: Spark plans further stages as it goes, so a share of tasks done can fall.
+        self._done, self.note = max(done, self._done), note or self.note
         if self._display is not None and self._task is not None:
-            self._display.update(self._task, completed=int(done), note=self.note)
+            self._display.update(self._task, completed=int(self._done), note=self.note)
         elif time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
             self.log()

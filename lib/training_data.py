@@ -21,6 +21,7 @@ class TrainingData:
     fingerprint: str
     num_train: int
     num_validation: int
+    max_tokens: int  # of the longest train caption
     vocabulary: Vocabulary
 
 
@@ -34,6 +35,7 @@ def describe_training_data(lake: Lake, settings: CaptionSettings) -> TrainingDat
     row = pairs.agg(
         F.count_if(F.col("split") == "train").alias("num_train"),
         F.count_if(F.col("split") == "validation").alias("num_validation"),
+        F.max(F.when(F.col("split") == "train", F.size("tokens"))).alias("max_tokens"),
         # The same rows give the same sum in whatever order they lie.
         F.sum(F.xxhash64("image_id", "caption", "split", "cleaning_version").cast("decimal(38,0)")).alias("fingerprint"),
     ).first()
@@ -43,7 +45,7 @@ def describe_training_data(lake: Lake, settings: CaptionSettings) -> TrainingDat
             "no train picture has both a cleaned image and a caption of at most captions.max_tokens tokens: "
             "check that landing.image_id_column holds the pictures' file names"
         )
-    return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, vocabulary)
+    return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, row.max_tokens, vocabulary)
 
 
 def training_rows(

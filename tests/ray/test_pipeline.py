@@ -1,0 +1,109 @@
+"""The whole pipeline on 60 drawings, its tables read by a reader that is not Spark: `pytest tests/ray/test_pipeline.py`."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+from conftest import Run
+from deltalake import DeltaTable, QueryBuilder
+
+
+def query(run: Run, table: str, sql: str) -> list[dict[str, object]]:
+    """Rows of a query over one table `t`, read without Spark."""
+    builder = QueryBuilder().register("t", DeltaTable(str(run.root / table)))
+    return pa.table(builder.execute(sql).read_all()).to_pylist()
+
+
+def column(run: Run, table: str, name: str, where: str = "true") -> list[object]:
+    return [row[name] for row in query(run, table, f"select {name} from t where {where} order by {name}")]
+
+
+def num_commits(root: Path) -> dict[str, int]:
+    return {log.parent.name: len(list(log.glob("*.json"))) for log in root.glob("*/_delta_log")}
+
+
+def test_no_picture_is_lost_on_the_way(finished):
+    raw = column(finished, "images_raw", "image_id")
+    clean = column(finished, "images_clean", "image_id")
+    rejected = column(finished, "images_rejected", "image_id", "stage = 'clean'")
+    assert len(raw) == 61
+    assert sorted(clean + rejected) == raw
+    assert query(finished, "images_rejected", "select image_id, reason from t") == [
+        {"image_id": "bad", "reason": "not_an_image"}
+    ]
+
+
+def test_every_cleaned_picture_has_a_caption_and_its_distance_from_the_reference(finished):
+    rows = query(finished, "caption_predictions", "select * from t")
+    assert sorted(row["image_id"] for row in rows) == column(finished, "images_clean", "image_id")
+    references = {row["image_id"]: row["caption"] for row in query(finished, "captions", "select * from t")}
+    for row in rows:
+        assert row["reference"] == references[row["image_id"]]
+        assert row["edit_distance"] == levenshtein(row["caption"], row["reference"])
+        longest = max(len(row["caption"]), len(row["reference"]))
+        assert abs(row["similarity"] - (1 - row["edit_distance"] / longest)) < 1e-9
+        assert 0 < row["confidence"] <= 1
+
+
+def levenshtein(first: str, second: str) -> int:
+    """Wagner and Fischer's algorithm, to check Spark's against."""
+    distances = list(range(len(second) + 1))
+    for row, left in enumerate(first, start=1):
+        diagonal, distances[0] = distances[0], row
+        for place, right in enumerate(second, start=1):
+            diagonal, distances[place] = distances[place], min(
+                distances[place] + 1, distances[place - 1] + 1, diagonal + (left != right)
+            )
+    return distances[-1]
+
+
+def test_scores_stand_beside_their_controls(finished):
+    predictors = query(finished, "evaluations", "select split, predictor, num_images from t order by split, predictor")
+    by_split = {row["split"] for row in predictors}
+    assert by_split == {"train", "validation", "test"}
+    for split in by_split:
+        assert [row["predictor"] for row in predictors if row["split"] == split] == [
+            "constant_caption", "model", "shuffled_pictures"
+        ]
+    assert sum(row["num_images"] for row in predictors if row["predictor"] == "model") == 60
+
+
+def test_metrics_tell_how_the_loss_fell(finished):
+    rows = query(finished, "training_metrics", "select * from t order by step, epoch")
+    losses = [row["train_loss"] for row in rows if row["train_loss"] is not None]
+    assert losses[-1] < losses[0]
+    assert {row["num_workers"] for row in rows} == {2}
+    assert sum(row["validation_loss"] is not None for row in rows) == 2
+
+
+def test_the_model_says_what_made_it(finished):
+    folder = finished.root / "checkpoints"
+    version = (folder / "current_model").read_text().strip()
+    provenance = json.loads((folder / version / "provenance.json").read_text())
+    assert provenance["model_version"] == version
+    assert provenance["num_train_images"] == len(column(finished, "captions", "image_id", "split = 'train'"))
+    assert provenance["epochs"] == 2
+    assert set(column(finished, "caption_predictions", "model_version")) == {version}
+    assert not (finished.root / "training" / version).exists()
+
+
+def test_the_report_shows_the_model_and_needs_no_network(finished):
+    version = (finished.root / "checkpoints" / "current_model").read_text().strip()
+    report = (finished.root / "reports" / f"{version}.html").read_text()
+    assert version in report
+    assert "http://" not in report.replace("http://www.w3.org", "")
+
+
+def test_the_summary_counts_what_the_tables_hold(finished):
+    log = (finished.root / "pipeline.log").read_text()
+    assert "61 raw = 60 clean + 1 rejected" in log
+    assert "[6/6] evaluate_captions" in log
+
+
+def test_a_second_run_commits_nothing_and_trains_nothing(finished):
+    before = num_commits(finished.root)
+    again = finished.run("run_pipeline")
+    assert again.returncode == 0, again.stderr
+    assert num_commits(finished.root) == before
+    assert "is up to date" in again.stderr
+    assert "started Ray" not in again.stderr
