@@ -60,10 +60,7 @@ def _row(image: bytes, settings: Settings) -> Pixels:
 
 def _tile(pixels: Pixels) -> Pixels:
     """The picture at its own size, or smaller to fit, on a framed tile; RGB becomes OpenCV's BGR."""
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    else:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
     scale = min(TILE[0] / pixels.shape[0], TILE[1] / pixels.shape[1], 1.0)
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -10,7 +10,6 @@ from lib.settings import Settings
 from lib.vocabulary_tables import build_vocabulary
 
 
-
 def run(spark: SparkSession, settings: Settings) -> None:
     """Build the vocabulary of the train captions."""
     build_vocabulary(Lake(spark, settings.storage), settings.captions)

@@ -10,7 +10,6 @@ from lib.job_entry import main_of
 from lib.settings import Settings
 
 
-
 def run(spark: SparkSession, settings: Settings) -> None:
     """Clean what the present cleaning settings have not cleaned yet."""
     clean_new_images(Lake(spark, settings.storage), settings.cleaning)

@@ -17,10 +17,10 @@ FLAGS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job from the command line."""
-    from lib.job_entry import argument_parser, exit_with_one_sentence, logger, settings_from, start_logging
+    from lib.job_entry import argument_parser, exit_with_one_sentence, logger, settings_from, start_process
     from lib.landing_writer import write_landing_zone
 
-    start_logging()
+    start_process()
     parser = argument_parser("draw_molecules", "Write a landing zone of drawings of molecules.")
     for flag, (key, kind, meaning) in FLAGS.items():
         parser.add_argument(flag, type=kind, help=f"{meaning}; short for --set {key}=...")

@@ -11,7 +11,6 @@ from lib.quality_report import write_report
 from lib.settings import Settings
 
 
-
 def run(spark: SparkSession, settings: Settings) -> None:
     """Score the newest model's captions beside the controls and write the report."""
     lake = Lake(spark, settings.storage)

@@ -13,7 +13,6 @@ from lib.layout_ingestion import ingest_layouts
 from lib.settings import Settings
 
 
-
 def run(spark: SparkSession, settings: Settings) -> None:
     """Take in what has arrived since the last run."""
     lake = Lake(spark, settings.storage)

@@ -10,7 +10,6 @@ from lib.job_entry import main_of
 from lib.settings import Settings
 
 
-
 def run(spark: SparkSession, settings: Settings) -> None:
     """Caption the pictures that the model has not captioned yet, and score what has a reference."""
     predict_new_images(Lake(spark, settings.storage), settings.prediction)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from lib.child_process import end_in_order_on_sigterm, run_child
+from lib.child_process import run_child
 from lib.delta_tables import Lake
-from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_logging
+from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_process
 from lib.pipeline_summary import print_summary
 from lib.settings import CONF, load_settings
 from lib.spark_session import open_spark
@@ -48,8 +48,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the pipeline from the command line."""
-    start_logging()
-    end_in_order_on_sigterm()
+    start_process()
     arguments = parse_arguments(argv)
     exit_with_one_sentence(lambda: run_pipeline(arguments))
 

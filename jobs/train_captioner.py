@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lib.delta_tables import Lake
 from lib.distributed_training import train_on_ray
-from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_logging
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
 from lib.ray_cluster import ray_cluster, raydp_spark
 from lib.settings import Settings
 from lib.spark_session import open_spark
@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the bundle's task train_captioner."""
-    start_logging()
+    start_process()
     arguments = argument_parser("train_captioner", __doc__ or "").parse_args(argv)
     exit_with_one_sentence(lambda: run(settings_from(arguments)))
 

@@ -59,7 +59,9 @@ def resolve_model(storage: StorageSettings, model_version: str) -> Path:
     directory = folder / model_version
     if not (directory / "config.json").is_file():
         known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
-        raise MissingInputError(f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version")
+        raise MissingInputError(
+            f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version"
+        )
     return directory
 
 
@@ -90,7 +92,8 @@ def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
 def _predict(batch: DataFrame, directory: Path, settings: PredictionSettings) -> DataFrame:
     num_tasks = 4 * batch.sparkSession.sparkContext.defaultParallelism
     predict = partial(predict_batches, directory=str(directory), settings=settings)
-    return batch.select("image_id", "image", "cleaning_version").repartition(num_tasks).mapInPandas(predict, PREDICTED_SCHEMA)
+    images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks)
+    return images.mapInPandas(predict, PREDICTED_SCHEMA)
 
 
 def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
@@ -101,9 +104,11 @@ def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> D
 
 def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
     """Score predictions whose reference arrived after them."""
-    late = lake.read("caption_predictions").where((F.col("model_version") == model_version) & F.col("reference").isNull())
-    late = late.join(captions.select("image_id"), on="image_id", how="left_semi").drop(
-        "reference", "edit_distance", "similarity", "split"
+    is_unscored = (F.col("model_version") == model_version) & F.col("reference").isNull()
+    late = (
+        lake.read("caption_predictions").where(is_unscored)
+        .join(captions.select("image_id"), on="image_id", how="left_semi")
+        .drop("reference", "edit_distance", "similarity", "split")
     )
     num_late = late.count()
     if num_late:

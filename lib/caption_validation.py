@@ -24,7 +24,9 @@ class CaptionValidator:
     def __enter__(self) -> "CaptionValidator":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
 
     def are_valid(self, captions: Sequence[str]) -> list[bool]:
@@ -33,7 +35,8 @@ class CaptionValidator:
 
     def _is_valid(self, caption: str) -> bool:
         process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps(caption) + "\n")
             process.stdin.flush()

@@ -50,7 +50,7 @@ def ingest_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, set
     if not files:
         return
     now = F.lit(commit_time())
-    rows = _read_rows(lake, files, landing).persist()
+    rows = _read_rows(lake, files, landing).localCheckpoint()
     known = lake.read("captions").select("image_id", "caption_index", F.col("caption").alias("known_caption"))
     is_refused = F.col("reason").isNotNull()
     refused = rows.where(is_refused)
@@ -66,13 +66,14 @@ def ingest_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, set
         .withColumn("split", split_of(F.col("image_id"), settings))
         .withColumn("ingested_at", now)
         .select(*CAPTIONS.schema.names)
+        .localCheckpoint()
     )
     num_new = new.count()
     if num_new:
         lake.upsert("captions", new)
-    rows.unpersist()
     remember_files(lake, files)
-    without_picture = lake.read("captions").join(lake.read("images_raw").select("image_id"), on="image_id", how="left_anti")
+    pictures = lake.read("images_raw").select("image_id")
+    without_picture = lake.read("captions").join(pictures, on="image_id", how="left_anti")
     logger.info(
         "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no picture yet",
         num_new, len(files), without_picture.count(),

@@ -1,5 +1,6 @@
 """A job that needs a process of its own, run so that it never outlives the process that started it."""
 
+import ctypes
 import logging
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from lib.errors import TrainingFailedError
 
 logger = logging.getLogger(__name__)
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 END_WITHIN_S = 20.0  # what a child gets to tidy up before it is told to end less kindly
 
 
@@ -19,7 +21,7 @@ def run_child(task: str, command: Sequence[str]) -> None:
 
     Raises TrainingFailedError if its exit status is not 0.
     """
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_end_with_parent)
     try:
         status = child.wait()
     except BaseException as stop:
@@ -34,6 +36,12 @@ def run_child(task: str, command: Sequence[str]) -> None:
         raise TrainingFailedError(
             f"{task} ended with exit status {status}: mend what it says above, then go on with --from {task}"
         )
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process in order when its parent dies, even of SIGKILL; Linux alone can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end_in_order_on_sigterm() -> None:

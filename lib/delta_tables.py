@@ -120,7 +120,7 @@ def _same_key(table: Table) -> str:
 
 
 def _conform(rows: DataFrame, table: Table) -> DataFrame:
-    """The rows in the table's column order. Raises SchemaMismatchError where a column is missing, extra or of another type."""
+    """The rows in the table's column order. Raises SchemaMismatchError naming every misfit."""
     expected = {field.name: field.dataType.simpleString() for field in table.schema}
     seen = {field.name: field.dataType.simpleString() for field in rows.schema}
     if seen != expected:

@@ -1,4 +1,4 @@
-"""Partitions of images_clean to training workers: RayDP's hand-over, Ray Train, and the loop of model/ in each worker."""
+"""Partitions of images_clean to training workers: RayDP's hand-over, Ray Train, the loop of model/ in each."""
 
 import json
 import logging
@@ -235,9 +235,8 @@ def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterato
             if run.metrics_file.is_file() and (lines := run.metrics_file.read_text().splitlines()):
                 row = json.loads(lines[-1])
                 loss = "" if row["train_loss"] is None else f", loss {row['train_loss']:.3f}"
-                line.update(
-                    min(row["step"] * images_per_step, line.total), f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
-                )
+                note = f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
+                line.update(min(row["step"] * images_per_step, line.total), note)
 
     poller = threading.Thread(target=poll, daemon=True)
     poller.start()

@@ -8,7 +8,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -97,7 +97,8 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError) as error:
         raise CorruptImageError("not_an_image", f"begins with {image[:8]!r} ({type(error).__name__})") from None
     if width * height > settings.max_pixels:
-        raise CorruptImageError("too_many_pixels", f"{width} x {height} pixels; at most {settings.max_pixels:,} are read")
+        detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read"
+        raise CorruptImageError("too_many_pixels", detail)
     try:
         with Image.open(io.BytesIO(image)) as picture:
             picture.load()  # strict about truncation, where OpenCV fills the rest with black
@@ -108,20 +109,26 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
 
 def _as_pixels(image: bytes, color: str, file_format: str | None) -> Pixels:
     buffer = np.frombuffer(image, np.uint8)
-    decoded = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise CorruptImageError("corrupt_image", f"{file_format}: OpenCV cannot decode it")
+    decoded = _decoded(buffer, cv2.IMREAD_UNCHANGED, file_format)
     if decoded.ndim == 3 and decoded.shape[2] == 4:
-        alpha = decoded[..., 3:].astype(np.float32) / np.iinfo(decoded.dtype).max
-        decoded = (decoded[..., :3] * alpha + np.iinfo(decoded.dtype).max * (1 - alpha)).astype(decoded.dtype)
+        most = np.iinfo(decoded.dtype).max
+        alpha = decoded[..., 3:].astype(np.float32) / most
+        decoded = (decoded[..., :3] * alpha + most * (1 - alpha)).astype(decoded.dtype)
     else:  # read again so that a JPEG's orientation is obeyed, which UNCHANGED ignores
-        decoded = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        decoded = _decoded(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, file_format)
     if decoded.dtype != np.uint8:
-        decoded = cv2.normalize(decoded, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)  # type: ignore[call-overload]
+        decoded = cv2.normalize(decoded, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     is_grey = decoded.ndim == 2 or decoded.shape[2] == 1
     if color == "grey":
-        return decoded.reshape(decoded.shape[:2]) if is_grey else cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
-    return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return decoded.reshape(decoded.shape[:2]) if is_grey else cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY)
+    return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)
+
+
+def _decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
+    decoded = cv2.imdecode(buffer, flags)
+    if decoded is None:
+        raise CorruptImageError("corrupt_image", f"{file_format}: OpenCV cannot decode it")
+    return decoded
 
 
 def remove_specks(pixels: Pixels, speck_max_px: int) -> tuple[Pixels, int]:
@@ -161,7 +168,7 @@ def _line_kernels(reach_px: int) -> tuple[NDArray[np.uint8], ...]:
     for angle in np.arange(12) * np.pi / 12:
         kernel = np.zeros((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
         end = np.rint(np.array([np.cos(angle), np.sin(angle)]) * reach_px).astype(int)
-        cv2.line(kernel, tuple(reach_px - end), tuple(reach_px + end), 1)  # type: ignore[call-overload]
+        cv2.line(kernel, tuple(reach_px - end), tuple(reach_px + end), 1)
         kernel[reach_px, reach_px] = 0
         kernels.append(kernel)
     return tuple(kernels)
@@ -196,7 +203,7 @@ def fit_to_canvas(pixels: Pixels, transform: Transform, settings: CleaningSettin
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     if (new_width, new_height) != (width, height):
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=how)  # type: ignore[assignment]
+        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=how)
     left, top = (canvas_width - new_width) // 2, (canvas_height - new_height) // 2
     canvas = np.full((canvas_height, canvas_width, *pixels.shape[2:]), 255, np.uint8)
     canvas[top : top + new_height, left : left + new_width] = pixels
@@ -212,13 +219,13 @@ def fit_to_canvas(pixels: Pixels, transform: Transform, settings: CleaningSettin
 def sharpen(pixels: Pixels, strength: float) -> Pixels:
     """Unsharp mask: add `strength` times the difference from a blur of one pixel."""
     blurred = cv2.GaussianBlur(pixels, (0, 0), 1.0)
-    return cv2.addWeighted(pixels, 1 + strength, blurred, -strength, 0)  # type: ignore[return-value]
+    return cv2.addWeighted(pixels, 1 + strength, blurred, -strength, 0)
 
 
 def encode_png(pixels: Pixels) -> bytes:
     """PNG bytes of grey or RGB pixels."""
     if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     is_written, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not is_written:
         raise CorruptImageError("corrupt_image", "OpenCV cannot encode the cleaned picture")
@@ -227,12 +234,12 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def decode_png(png: bytes) -> Pixels:
     """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB."""
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels  # type: ignore[return-value]
+    pixels = _decoded(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED, "PNG")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 
 def _grey(pixels: Pixels) -> Pixels:
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels  # type: ignore[return-value]
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
 
 
 def _ink_box(pixels: Pixels) -> tuple[int, int, int, int]:

@@ -8,7 +8,6 @@ from functools import partial
 import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Window
 
 from lib.delta_tables import Lake, commit_time
@@ -32,14 +31,17 @@ ARRIVAL_SCHEMA = T.StructType([
     T.StructField("reason", T.StringType()),
     T.StructField("detail", T.StringType()),
 ])
-OUTCOME_SCHEMA = "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
+OUTCOME_SCHEMA = (
+    "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
+)
 MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
 
 
 def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
     """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
-    arrivals = _new_arrivals(lake, zone.pictures + archives, settings).persist(StorageLevel.MEMORY_AND_DISK)
+    # Listed once, and cut off from the tables that change below: listed again, it would lack what was just taken in.
+    arrivals = _new_arrivals(lake, zone.pictures + archives, settings).localCheckpoint()
     num_arrivals = arrivals.count()
     if num_arrivals:
         num_commits = -(-num_arrivals // settings.images_per_commit)
@@ -52,7 +54,6 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with spark_job_progress(lake.spark, line, num_before, num_rows):
                     _commit_batch(lake, batch)
-    arrivals.unpersist()
     remember_files(lake, archives)
     logger.info(
         "ingest_images: %d new pictures; %d archives opened of %d; %d other files passed over",
@@ -61,7 +62,7 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
 
 
 def _new_arrivals(lake: Lake, files: list[LandedFile], settings: LandingSettings) -> DataFrame:
-    """Arrivals whose source is in no table yet, with duplicates marked, numbered by `position` in order of their place."""
+    """Arrivals whose source is in no table yet, duplicates marked, numbered by `position` in order of their place."""
     spark = lake.spark
     if not files:
         return spark.createDataFrame([], ARRIVAL_SCHEMA).withColumn("position", F.lit(0))
@@ -86,11 +87,13 @@ def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
     known = known.withColumnRenamed("source", "known_source")
     taken = F.when(F.col("known_source").isNotNull(), F.col("known_source")).when(first != F.col("source"), first)
     is_duplicate = F.col("reason").isNull() & taken.isNotNull()
+    taken_by = F.concat(F.lit("the image_id is taken by "), taken)
     return (
         arrivals.join(known, on="image_id", how="left")
-        .withColumn("taken_by", taken)
-        .withColumn("detail", F.when(is_duplicate, F.concat(F.lit("the image_id is taken by "), "taken_by")).otherwise(F.col("detail")))
-        .withColumn("reason", F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")))
+        .withColumns({
+            "detail": F.when(is_duplicate, taken_by).otherwise(F.col("detail")),
+            "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
+        })
         .select(*ARRIVAL_SCHEMA.names)
     )
 
@@ -103,7 +106,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame) -> None:
         arrivals.repartitionByRange(num_tasks, "path", "offset")
         .sortWithinPartitions("path", "offset")
         .mapInPandas(_read_batches, OUTCOME_SCHEMA)
-        .persist(StorageLevel.MEMORY_AND_DISK)
+        .localCheckpoint()
     )
     refused = outcomes.where(F.col("reason").isNotNull())
     if not refused.isEmpty():
@@ -113,7 +116,6 @@ def _commit_batch(lake: Lake, arrivals: DataFrame) -> None:
         ).select(*IMAGES_REJECTED.schema.names))
     taken = outcomes.where(F.col("reason").isNull()).withColumn("ingested_at", now)
     lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
-    outcomes.unpersist()
 
 
 def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> Iterator[pd.DataFrame]:

@@ -6,7 +6,6 @@ from functools import partial
 
 import pandas as pd
 import pyspark.sql.functions as F
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 from lib.delta_tables import Lake, commit_time
@@ -66,7 +65,7 @@ def _commit_batch(lake: Lake, batch: DataFrame, settings: CleaningSettings, vers
         .withColumns({
             "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
         })
-        .persist(StorageLevel.MEMORY_AND_DISK)
+        .localCheckpoint()  # computed once, and cut off from tables that the next lines change
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
     was_refused = not lake.read("images_rejected").where(F.col("stage") == "clean").isEmpty()
@@ -75,7 +74,6 @@ def _commit_batch(lake: Lake, batch: DataFrame, settings: CleaningSettings, vers
     lake.upsert(
         "images_clean", outcomes.select(*IMAGES_CLEAN.schema.names, "reason"), delete_when="new.reason is not null"
     )
-    outcomes.unpersist()
 
 
 def clean_batches(batches: Iterator[pd.DataFrame], settings: CleaningSettings) -> Iterator[pd.DataFrame]:

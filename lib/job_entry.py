@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import yaml
 from pyspark.sql import SparkSession
 
+from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
 from lib.settings import Settings, load_settings
 from lib.spark_session import open_spark
@@ -38,9 +39,12 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     return settings
 
 
-def start_logging() -> None:
-    """Log to stderr, a line each, with the time and the file that speaks."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+def start_process() -> None:
+    """Log to stderr, a line each, with the time and the file that speaks; end in order when told to."""
+    end_in_order_on_sigterm()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
     for chatty in ("py4j", "ray", "matplotlib", "fsspec"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -61,7 +65,7 @@ def main_of(
     job: str, description: str, run: Callable[[SparkSession, Settings], None], argv: Sequence[str] | None = None
 ) -> None:
     """Run a job that needs an ordinary Spark session, from the command line."""
-    start_logging()
+    start_process()
     arguments = argument_parser(job, description).parse_args(argv)
 
     def work() -> None:

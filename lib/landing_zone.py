@@ -159,7 +159,7 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[tuple[Arrival, bytes 
                     open_path = arrival.path
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
-            except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, RuntimeError, ValueError) as error:
+            except (zipfile.BadZipFile, EOFError, OSError, zlib.error, ValueError, struct.error) as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
     finally:
@@ -218,7 +218,8 @@ def _tar_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
         while (member := archive.next()) is not None:
             if member.isreg() and _is_picture(member.name, settings):
                 yield _member(file, member.name, "tar", member.offset_data, member.size, settings)
-            archive.members.clear()  # tarfile keeps every member it has seen; an archive of millions would not fit
+            # tarfile keeps every member it has seen; an archive of millions would not fit.
+            archive.members.clear()  # type: ignore[attr-defined]
 
 
 def _member(

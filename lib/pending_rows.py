@@ -28,10 +28,16 @@ class PendingRows:
         return [(row[0], row[1]) for row in counts.collect()]
 
     def batches(self) -> Iterator[tuple[DataFrame, int]]:
-        """Each commit's pending rows with their number; reads that commit's files and no others."""
+        """Each commit's pending rows with their number; reads that commit's files and no others.
+
+        The ids are fetched first: left in the query plan, they would be found anew, and no longer pending, whenever
+        Spark reads a batch again after its outcome was written.
+        """
+        spark = self.rows.sparkSession
         for committed_at, num_rows in self.commits():
             is_of_commit = F.col(self.committed_at) == F.lit(committed_at)
-            ids = self._pending_ids().where(is_of_commit).select("image_id")
+            pending = self._pending_ids().where(is_of_commit).select("image_id").collect()
+            ids = spark.createDataFrame(pending, "image_id string")
             yield self.rows.where(is_of_commit).join(F.broadcast(ids), on="image_id", how="left_semi"), num_rows
 
     def _pending_ids(self) -> DataFrame:

@@ -56,7 +56,8 @@ class ProgressLine:
             left = "starting"
         logger.info(
             "%s %s/%s %s, %.1f/s, %s%s",
-            self.name, f"{int(self._done):,}", f"{self.total:,}", self.unit, rate, left, f", {self.note}" if self.note else "",
+            self.name, f"{int(self._done):,}", f"{self.total:,}", self.unit, rate, left,
+            f", {self.note}" if self.note else "",
         )
 
 
@@ -78,7 +79,7 @@ def show_progress(name: str, total: int, unit: str = "images") -> Iterator[Progr
 
 @contextmanager
 def spark_job_progress(spark: SparkSession, line: ProgressLine, done_before: int, num_rows: int) -> Iterator[None]:
-    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks that is done."""
+    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
     stop = threading.Event()
     group = f"{line.name}-{done_before}"
     tracker = spark.sparkContext.statusTracker()

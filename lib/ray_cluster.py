@@ -63,8 +63,10 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
         try:
             ray.init(address=settings.address, **quiet)
         except ConnectionError as error:
-            raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {settings.address!r}: {error}") from None
-        logger.info("joined the Ray cluster at %s with %d cores", settings.address, ray.cluster_resources().get("CPU", 0))
+            address = settings.address
+            raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {address!r}: {error}") from None
+        num_cores = ray.cluster_resources().get("CPU", 0)
+        logger.info("joined the Ray cluster at %s with %d cores", settings.address, num_cores)
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ STYLE: dict[Any, Any] = {
     "lines.markersize": 4.5,
     "svg.hashsalt": "captionlake",  # the same figures give the same file
 }
-SIZE_IN = (5.4, 3.3)
+SIZE_IN = (4.9, 3.1)  # small, so that the text is still read on a phone
 
 
 def histogram_chart(shares: Mapping[str, Sequence[float]], edges: Sequence[float], label: str) -> str:
@@ -81,7 +81,10 @@ def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, borderaxespad=0.2)
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9.5, columnspacing=1.2,
+        handlelength=1.8, borderaxespad=0.2,
+    )
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:

@@ -30,22 +30,23 @@ class ShownPicture:
 def choose_pictures(
     lake: Lake, predictions: DataFrame, split: str, numbers: dict[str, int]
 ) -> dict[str, list[ShownPicture]]:
-    """Pictures under `best`, `worst` and `random`, `numbers` of each, none twice; other splits fill what is missing.
+    """Pictures under `best`, `worst` and `random`, `numbers` of each; other splits fill what the first one lacks.
 
-    Deterministic. Reads the bytes of the chosen pictures only.
+    Deterministic. Reads the bytes of the chosen pictures only. None is among both the best and the worst; the random
+    ones may be among either, or they would be no fair sample.
     """
     first = F.when(F.col("split") == split, 0).otherwise(1)
-    orders = {  # random first: taken from what the others leave over, it would be no fair sample
-        "random": [F.xxhash64("image_id")],
+    orders = {
         "best": [F.desc("similarity"), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
         "worst": [F.asc("similarity"), F.desc("confidence")],  # the most confident errors
+        "random": [F.xxhash64("image_id")],
     }
     chosen: dict[str, list[Row]] = {}
     for name, order in orders.items():
-        taken = [row.image_id for rows in chosen.values() for row in rows]
+        taken = [row.image_id for row in chosen.get("best", [])] if name == "worst" else []
         left = predictions.where(~F.col("image_id").isin(taken))
         chosen[name] = left.orderBy(first, *order, "image_id").limit(numbers[name]).collect()
-    image_ids = [row.image_id for rows in chosen.values() for row in rows]
+    image_ids = sorted({row.image_id for rows in chosen.values() for row in rows})
     arrived = _thumbnails(lake.read("images_raw"), image_ids)
     cleaned = _thumbnails(lake.read("images_clean"), image_ids)
     return {
@@ -53,7 +54,7 @@ def choose_pictures(
             ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *marked(row.caption, row.reference))
             for row in chosen[name]
         ]
-        for name in ("best", "worst", "random")
+        for name in orders
     }
 
 

@@ -179,7 +179,7 @@ CAPTION_PREDICTIONS = Table(
         _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
         _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
         _column("edit_distance", _INT, "Fewest single-character edits from prediction to reference (Levenshtein)."),
-        _column("similarity", _DOUBLE, "1 - edit_distance / length of the longer of both; above 0.55 it says something."),
+        _column("similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."),
         _column("split", _TEXT, "Split of the picture; null where there is no reference."),
         _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),
         _column("predicted_at", _TIME, "When it was predicted (UTC)."),

@@ -11,8 +11,8 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from lib.captions import CaptionSettings
 from lib.caption_prediction import PredictionSettings
+from lib.captions import CaptionSettings
 from lib.delta_tables import StorageSettings
 from lib.errors import SettingsError
 from lib.image_cleaning import CleaningSettings
@@ -49,7 +49,8 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_canvas(self) -> Self:
         """The network must be built for the pictures that cleaning makes."""
-        cleaned = (self.cleaning.canvas_height_px, self.cleaning.canvas_width_px, 1 if self.cleaning.color == "grey" else 3)
+        num_channels = 1 if self.cleaning.color == "grey" else 3
+        cleaned = (self.cleaning.canvas_height_px, self.cleaning.canvas_width_px, num_channels)
         captioned = (self.captioner.canvas_height_px, self.captioner.canvas_width_px, self.captioner.num_channels)
         if cleaned != captioned:
             raise ValueError(
@@ -115,8 +116,11 @@ def _describe(error: ValidationError | TypeError) -> str:
         return str(error)
     faults = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        seen = "" if fault["type"] in ("missing", "extra_forbidden", "value_error") else f" (seen: {fault['input']!r})"
-        message = "unknown setting" if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument") else fault["msg"]
-        faults.append(f"{key or 'settings'}: {message.removeprefix('Value error, ')}{seen}")
+        key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            faults.append(f"{key}: unknown setting")
+        elif fault["type"] in ("missing", "value_error"):
+            faults.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}")
+        else:
+            faults.append(f"{key}: {fault['msg']} (seen: {fault['input']!r})")
     return f"{len(faults)} setting{'s' if len(faults) != 1 else ''} cannot be used:\n  " + "\n  ".join(faults)

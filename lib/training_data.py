@@ -37,7 +37,9 @@ def describe_training_data(lake: Lake, settings: CaptionSettings) -> TrainingDat
         F.count_if(F.col("split") == "validation").alias("num_validation"),
         F.max(F.when(F.col("split") == "train", F.size("tokens"))).alias("max_tokens"),
         # The same rows give the same sum in whatever order they lie.
-        F.sum(F.xxhash64("image_id", "caption", "split", "cleaning_version").cast("decimal(38,0)")).alias("fingerprint"),
+        F.sum(
+            F.xxhash64("image_id", "caption", "split", "cleaning_version").cast("decimal(38,0)")
+        ).alias("fingerprint"),
     ).first()
     assert row is not None
     if not row.num_train:

@@ -55,7 +55,8 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
         data.fingerprint, data.vocabulary.tokens, start,
     )
     root = Path(settings.storage.root).absolute()
-    return TrainingRun(version, data, checkpoints_folder(settings.storage).absolute() / version, root / "training" / version)
+    checkpoint = checkpoints_folder(settings.storage).absolute() / version
+    return TrainingRun(version, data, checkpoint, root / "training" / version)
 
 
 def finish_training(lake: Lake, run: TrainingRun) -> None:
@@ -92,7 +93,7 @@ def _check_start(settings: Settings, data: TrainingData) -> str | None:
     except CheckpointError as error:
         raise SettingsError(f"training.start_from: {error}") from None
     if captioner.config != settings.captioner:
-        raise SettingsError(f"training.start_from {directory} holds another network than the settings under captioner ask for")
+        raise SettingsError(f"training.start_from {directory} holds another network than captioner asks for")
     if vocabulary != data.vocabulary:
         raise SettingsError(f"training.start_from {directory} has another vocabulary than the vocabulary table")
     return hashlib.sha256((Path(directory) / "weights.safetensors").read_bytes()).hexdigest()

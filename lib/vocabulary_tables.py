@@ -1,11 +1,12 @@
 """The vocabulary table: which tokens the train captions use, how often, and under which id the network knows them."""
 
 import logging
+from datetime import datetime
 
 import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 
 from lib.captions import CaptionSettings
 from lib.delta_tables import Lake, commit_time
@@ -30,8 +31,8 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     """
     version = vocabulary_version(settings)
     train = lake.require("captions", written_by="ingest_images").where(F.col("split") == "train")
-    built_at = lake.read("vocabulary").where(F.col("vocabulary_version") == version).agg(F.max("built_at")).first()[0]
-    newest = train.agg(F.max("ingested_at")).first()[0]
+    built = lake.read("vocabulary").where(F.col("vocabulary_version") == version)
+    built_at, newest = _latest(built, "built_at"), _latest(train, "ingested_at")
     if built_at is not None and (newest is None or newest <= built_at):
         logger.info("build_vocabulary: up to date")
         return
@@ -45,7 +46,8 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     num_foreign = tokenized.where(F.col("tokens").isNull()).count()
     if not num_uses:
         raise MissingInputError(
-            f"no train caption can be written in notation {settings.notation!r}: check captions.notation and captions files"
+            f"no train caption can be written in notation {settings.notation!r}: check captions.notation "
+            "and the captions files"
         )
     vocabulary = Vocabulary.from_tokens(num_uses)
     rows = [
@@ -71,6 +73,11 @@ def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
     return Vocabulary(tuple(row.token for row in rows))
 
 
+def _latest(rows: DataFrame, column: str) -> datetime | None:
+    latest = rows.agg(F.max(column)).first()
+    return latest[0] if latest else None
+
+
 def tokens_of(caption: Column, notation_name: str) -> Column:
     """The caption's tokens as array<string>; null for a caption that the notation cannot express."""
     notation = notation_named(notation_name)
@@ -84,4 +91,4 @@ def tokens_of(caption: Column, notation_name: str) -> Column:
 
         return captions.map(tokens_or_none)
 
-    return F.pandas_udf(tokenize, T.ArrayType(T.StringType()))(caption)  # type: ignore[call-overload, no-any-return]
+    return F.pandas_udf(tokenize, T.ArrayType(T.StringType()))(caption)

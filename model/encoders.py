@@ -44,9 +44,8 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; up to the canvas in size."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
-            seen = self.backbone(images)  # (B, _, h, w)
-        features: Tensor = self.fit(seen).permute(0, 2, 3, 1)  # (B, h, w, G)
+        features: Tensor = self.fit(self.backbone(images))  # (B, G, h, w)
+        features = features.permute(0, 2, 3, 1)  # (B, h, w, G)
         num_rows, num_columns = features.shape[1:3]
         positions = self.row_positions[:num_rows, None] + self.column_positions[None, :num_columns]  # (h, w, G)
         return (features + positions.to(features.dtype)).flatten(1, 2)  # (B, P, G)

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
 from lib.delta_tables import Lake, StorageSettings
 from lib.spark_session import SparkSettings, open_spark
+
+np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole pipeline on 60 drawings, its tables read by a reader that is not Spark: `pytest tests/ray/test_pipeline.py`."""
+"""The whole pipeline on 60 drawings, its tables read by another reader: `pytest tests/ray/test_pipeline.py`."""
 
 import json
 from pathlib import Path

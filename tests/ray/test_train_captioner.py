@@ -50,7 +50,8 @@ def test_a_killed_run_leaves_no_process_and_is_resumed_from_its_last_checkpoint(
     steps = [step.as_py() for step in rows["step"]]
     assert len(steps) == len(set(steps))
     assert steps[0] == 1
-    assert steps[-1] == json.loads((finished.root / "checkpoints" / folder.name / "provenance.json").read_text())["steps"]
+    provenance = (finished.root / "checkpoints" / folder.name / "provenance.json").read_text()
+    assert steps[-1] == json.loads(provenance)["steps"]
 
 
 def test_a_run_whose_workers_fail_says_why_in_one_sentence_and_leaves_no_process(finished):

@@ -12,7 +12,7 @@ from lib.settings import Settings, load_settings
 def picture(number: int) -> bytes:
     """A PNG with a number drawn on it: small, and different for each number."""
     pixels = np.full((60, 140), 255, np.uint8)
-    cv2.putText(pixels, str(number), (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 1)
+    cv2.putText(pixels, f"No {number}", (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 1)
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 

@@ -36,9 +36,10 @@ def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(la
     ingest(lake, landing)
     expected = lake.spark.createDataFrame(
         [
-            ("loose", f"file://{landing}/a/b/loose.png", len(picture(1)), hashlib.sha256(picture(1)).hexdigest(), picture(1)),
-            ("zipped", f"file://{landing}/two.zip!train/0/zipped.png", len(picture(2)),
-             hashlib.sha256(picture(2)).hexdigest(), picture(2)),
+            (image_id, f"file://{landing}/{place}", len(image), hashlib.sha256(image).hexdigest(), image)
+            for image_id, place, image in (
+                ("loose", "a/b/loose.png", picture(1)), ("zipped", "two.zip!train/0/zipped.png", picture(2))
+            )
         ],
         "image_id string, source string, num_bytes long, sha256 string, image binary",
     )
@@ -158,7 +159,8 @@ def test_the_split_follows_from_the_image_id_alone(lake, landing):
 def test_a_captions_file_without_the_named_column_stops_the_job_before_anything_is_written(lake, landing):
     (landing / "p.png").write_bytes(picture(1))
     (landing / "labels.csv").write_text("name,text\np,hello\n")
-    with pytest.raises(LandingZoneError, match=r"no column 'image_id' \(it has: name, text\): set landing.image_id_column"):
+    sentence = r"no column 'image_id' \(it has: name, text\): set landing.image_id_column"
+    with pytest.raises(LandingZoneError, match=sentence):
         ingest(lake, landing)
     assert not lake.has("images_raw")
 

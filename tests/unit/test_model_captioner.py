@@ -43,6 +43,21 @@ def test_explained_logits_are_the_same_and_attention_sums_to_one() -> None:
         torch.testing.assert_close(attention.sum(dim=3), torch.ones(attention.shape[:3]))
 
 
+@torch.no_grad()
+def test_attention_is_scaled_dot_product_attention() -> None:
+    decoder = tiny_captioner().decoder
+    features, outputs = 3 * torch.randn(2, 6, 32), 3 * torch.randn(2, 4, 32)
+    contexts, _ = decoder.first_attention(outputs, decoder.project(features))
+    queries, keys, values = (
+        layer(inputs).unflatten(2, (2, 16)).transpose(1, 2)
+        for layer, inputs in (
+            (decoder.first_attention.query, outputs), (decoder.keys, features), (decoder.values, features)
+        )
+    )
+    expected = torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
+    torch.testing.assert_close(contexts, expected.transpose(1, 2).flatten(2))
+
+
 def test_both_attentions_reach_the_loss() -> None:
     captioner, batch = tiny_captioner(), stroke_batch(5)
     captioner(as_ink(batch.images), batch.inputs).square().sum().backward()

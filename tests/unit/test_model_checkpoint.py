@@ -177,16 +177,16 @@ def test_a_kill_at_any_instant_leaves_the_old_checkpoint_or_the_new_one(
     directory, calls = tmp_path / "model", []
     save(directory, note="old")
     state = pack_training(TrainingState(), make_optimizer(tiny_captioner(), quick_training()))
-    with monkeypatch.context() as patched:
-        for owner, name in WRITING:
-            patched.setattr(owner, name, killed_at(instant, is_after, getattr(owner, name), calls))
-        try:
-            save(directory, note="new", training_state=state)
-        except Killed:
-            assert len(calls) == instant + 1
-        else:
-            pytest.fail(f"saving takes fewer than {instant + 1} writes")
-    assert note_of(directory) in ("old", "new")
+    # Killed a second time, early: what the first kill left must not be cleared away before there is a successor.
+    for instant_now in (instant, 2):
+        calls.clear()
+        with monkeypatch.context() as patched:
+            for owner, name in WRITING:
+                patched.setattr(owner, name, killed_at(instant_now, is_after, getattr(owner, name), calls))
+            with pytest.raises(Killed):
+                save(directory, note="new", training_state=state)
+        assert len(calls) == instant_now + 1
+        assert note_of(directory) in ("old", "new")
     save(directory, note="newest")
     assert note_of(directory) == "newest"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

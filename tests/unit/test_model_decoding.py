@@ -87,6 +87,17 @@ def test_candidates_are_different_and_best_first(reader: Captioner) -> None:
         assert all(0 < candidate.mean_token_probability <= 1 for candidate in candidates)
 
 
+def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner) -> None:
+    for image, candidates in zip(IMAGES, beam_search(reader, IMAGES, 4, 10, length_penalty=0.0), strict=True):
+        for candidate in candidates:
+            tokens = torch.tensor([[START, *candidate.token_ids, *[END] * candidate.is_finished]])
+            with torch.no_grad():
+                shares = reader(image[None], tokens[:, :-1])[0].softmax(dim=1)
+            chosen = shares.gather(1, tokens[0, 1:, None])
+            assert candidate.score == pytest.approx(float(chosen.log().sum()), abs=1e-4)
+            assert candidate.mean_token_probability == pytest.approx(float(chosen.mean()), abs=1e-5)
+
+
 def test_length_penalty_divides_the_log_probability(reader: Captioner) -> None:
     raw, shared = (beam_search(reader, IMAGES, 3, 10, length_penalty=penalty) for penalty in (0.0, 1.0))
     for first, second in zip(raw, shared, strict=True):

@@ -61,12 +61,15 @@ def test_no_pixel_is_lost_before_the_first_convolution() -> None:
 
 
 @torch.no_grad()
-def test_resnet50_reads_colour_and_grey_alike() -> None:
+def test_resnet50_sees_colours_and_takes_grey_as_all_three() -> None:
     encoder = resnet50().eval()
     grey = torch.rand(2, 1, 64, 64)
-    grid = encoder(grey.expand(2, 3, 64, 64))
+    colour = grey.repeat(1, 3, 1, 1)
+    grid = encoder(colour)
     assert grid.shape == (2, 4, 16)
     torch.testing.assert_close(encoder(grey), grid)
+    colour[:, 2] = 1 - colour[:, 2]
+    assert (encoder(colour) - grid).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -104,8 +104,14 @@ def test_learning_rate_rises_in_a_line_and_falls_along_a_cosine_to_zero() -> Non
 
 
 def test_each_step_is_taken_at_its_learning_rate() -> None:
-    reports = train(tiny_captioner(), BATCHES)
-    assert [report.learning_rate for report in reports] == [learning_rate_at(step, 6, 0.01, 0.1) for step in range(6)]
+    captioner, config, taken = tiny_captioner(), quick_training(), []
+    optimizer = make_optimizer(captioner, config)
+
+    def note(report: StepReport) -> None:
+        taken.append([report.learning_rate, *(group["lr"] for group in optimizer.param_groups)])
+
+    train_epoch(captioner, BATCHES, optimizer, config, TrainingState(), 6, note)
+    assert taken == [[learning_rate_at(step, 6, 0.01, 0.1)] * 3 for step in range(6)]
 
 
 def test_when_time_is_out_training_stops_and_the_rate_has_followed_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
