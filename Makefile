@@ -34,7 +34,7 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 	@$(RUN) -m jobs.run_pipeline --set storage.root=$(LAKE) --set landing.path=$(LAKE)/landing
 
 sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to $(LAKE)/contact_sheet.png
-	@$(RUN) -m bench.contact_sheet --set storage.root=$(LAKE) --output $(LAKE)/contact_sheet.png
+	@$(RUN) -m bench.contact_sheet --set landing.path=$(LAKE)/landing --output $(LAKE)/contact_sheet.png
 
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
