@@ -3,6 +3,8 @@
 `python -m bench.contact_sheet --set landing.path=FOLDER --output sheet.png [--num-images 8]`
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -14,8 +16,9 @@ from lib.job_entry import argument_parser, exit_with_one_sentence
 from lib.landing_zone import list_arrivals, list_landing_zone, read_arrivals
 from lib.settings import Settings, load_settings
 
-GAP_PX = 12
-TILE = (300, 480)  # height and width of each picture on the sheet, in pixels
+GAP_PX = 14
+LARGEST = (300, 480)  # height and width in pixels; larger pictures are shown smaller
+BACKGROUND, FRAME, WRITING = 244, 205, 90  # grey levels
 
 
 def main() -> None:
@@ -37,36 +40,55 @@ def main() -> None:
 
 def contact_sheet(settings: Settings, num_images: int) -> Pixels:
     """The first pictures of the landing zone, a row each: as arrived | cleaned, or why it was rejected."""
-    zone = list_landing_zone(settings.landing)
-    rows = []
-    for file in zone.pictures + zone.archives:
-        for _, image, _, _ in read_arrivals(a for a in list_arrivals(file, settings.landing) if not a.reason):
-            if image is not None:
-                rows.append(_row(image, settings))
-            if len(rows) == num_images:
-                return np.vstack(rows)
+    pairs = [_pair(image, settings) for image in islice(_images(settings), num_images)]
+    widths = [max(pixels.shape[1] for pixels in column) for column in zip(*pairs, strict=True)]
+    rows = [np.hstack([_centred(words, 30, width) for words, width in zip(_headings(), widths, strict=True)])]
+    for pair in pairs:
+        height = max(pixels.shape[0] for pixels in pair)
+        rows.append(np.hstack([_centred(pixels, height, width) for pixels, width in zip(pair, widths, strict=True)]))
     return np.vstack(rows)
 
 
-def _row(image: bytes, settings: Settings) -> Pixels:
+def _images(settings: Settings) -> Iterator[bytes]:
+    zone = list_landing_zone(settings.landing)
+    for file in zone.pictures + zone.archives:
+        arrivals = (arrival for arrival in list_arrivals(file, settings.landing) if not arrival.reason)
+        yield from (image for _, image, _, _ in read_arrivals(arrivals) if image is not None)
+
+
+def _pair(image: bytes, settings: Settings) -> tuple[Pixels, Pixels]:
     try:
-        arrived = decode_image(image, settings.cleaning)
-        cleaned = clean_image(image, settings.cleaning).pixels
+        arrived, cleaned = decode_image(image, settings.cleaning), clean_image(image, settings.cleaning).pixels
     except CorruptImageError as error:
-        arrived, cleaned = np.full(TILE, 255, np.uint8), np.full(TILE, 255, np.uint8)
-        cv2.putText(cleaned, error.reason, (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 2)
-    return np.hstack([_tile(arrived), _tile(cleaned)])
+        return _words("no picture"), _words(error.reason)
+    return _shown(arrived), _shown(cleaned)
 
 
-def _tile(pixels: Pixels) -> Pixels:
-    """The picture at its own size, or smaller to fit, on a framed tile; RGB becomes OpenCV's BGR."""
+def _shown(pixels: Pixels) -> Pixels:
+    """The picture in BGR at its own size, or smaller to fit, in a thin frame."""
     pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
-    scale = min(TILE[0] / pixels.shape[0], TILE[1] / pixels.shape[1], 1.0)
+    scale = min(LARGEST[0] / pixels.shape[0], LARGEST[1] / pixels.shape[1], 1.0)
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    tile = np.full((TILE[0] + GAP_PX, TILE[1] + GAP_PX, 3), 225, np.uint8)
-    tile[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(FRAME, FRAME, FRAME))
+
+
+def _headings() -> tuple[Pixels, Pixels]:
+    return _words("as it arrived"), _words("cleaned")
+
+
+def _words(text: str) -> Pixels:
+    tile = np.full((24, 10 * len(text) + 20, 3), BACKGROUND, np.uint8)
+    cv2.putText(tile, text, (8, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (WRITING, WRITING, WRITING), 1, cv2.LINE_AA)
     return tile
+
+
+def _centred(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The tile in the middle of a cell of at least that height and width, with a gap around."""
+    missing_height, missing_width = max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])
+    top, left = missing_height // 2, missing_width // 2
+    margins = (GAP_PX + top, GAP_PX + missing_height - top, GAP_PX + left, GAP_PX + missing_width - left)
+    return cv2.copyMakeBorder(pixels, *margins, cv2.BORDER_CONSTANT, value=(BACKGROUND, BACKGROUND, BACKGROUND))
 
 
 if __name__ == "__main__":

@@ -123,20 +123,20 @@ def predict_batches(
     torch.set_num_threads(settings.threads_per_worker)
     captioner, vocabulary, notation_name, max_tokens = _load(directory)
     notation = notation_named(notation_name)
-    with CaptionValidator(notation_name) as validator:
-        for rows in batches:
-            for start in range(0, len(rows), settings.batch_size):
-                chunk = rows.iloc[start : start + settings.batch_size]
-                decoded = greedy(captioner, _as_images(chunk["image"], captioner), max_tokens)
-                captions = [notation.caption_of(vocabulary.decode(candidate.token_ids)) for candidate in decoded]
-                yield pd.DataFrame({
-                    "image_id": chunk["image_id"],
-                    "caption": captions,
-                    "confidence": [candidate.mean_token_probability for candidate in decoded],
-                    "is_valid": validator.are_valid(captions),
-                    "alternatives": [[] for _ in decoded],
-                    "cleaning_version": chunk["cleaning_version"],
-                })
+    validator = _validator(notation_name)
+    for rows in batches:
+        for start in range(0, len(rows), settings.batch_size):
+            chunk = rows.iloc[start : start + settings.batch_size]
+            decoded = greedy(captioner, _as_images(chunk["image"], captioner), max_tokens)
+            captions = [notation.caption_of(vocabulary.decode(candidate.token_ids)) for candidate in decoded]
+            yield pd.DataFrame({
+                "image_id": chunk["image_id"],
+                "caption": captions,
+                "confidence": [candidate.mean_token_probability for candidate in decoded],
+                "is_valid": validator.are_valid(captions),
+                "alternatives": [[] for _ in decoded],
+                "cleaning_version": chunk["cleaning_version"],
+            })
 
 
 @lru_cache(maxsize=1)
@@ -145,6 +145,11 @@ def _load(directory: str) -> tuple[Captioner, Vocabulary, str, int]:
     captioner, vocabulary, _ = load_captioner(directory)
     details = load_details(directory)
     return captioner, vocabulary, details["notation"], details["max_tokens"]
+
+
+@lru_cache(maxsize=1)
+def _validator(notation_name: str) -> CaptionValidator:
+    return CaptionValidator(notation_name)
 
 
 def _as_images(images: pd.Series, captioner: Captioner) -> torch.Tensor:

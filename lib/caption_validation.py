@@ -9,25 +9,16 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import TracebackType
 
 ANSWER_TIMEOUT_S = 20.0  # starting RDKit takes a second or two, a caption under a millisecond
 
 
 class CaptionValidator:
-    """Validity of captions in one notation; a context manager that owns the process."""
+    """Validity of captions in one notation. Its process starts with the first caption and ends with this one."""
 
     def __init__(self, notation_name: str) -> None:
         self.notation_name = notation_name
         self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> "CaptionValidator":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
 
     def are_valid(self, captions: Sequence[str]) -> list[bool]:
         """One answer a caption; False for one that RDKit dies of or does not answer for."""
@@ -45,7 +36,7 @@ class CaptionValidator:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            self._stop()
+            self.close()
         return answer.strip() == "true"
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -55,7 +46,8 @@ class CaptionValidator:
         )
         return self._process
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """End the process; the next caption starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()

@@ -1,0 +1,34 @@
+-- For reviewers: which of the newest captions should a person look at, and why?
+--
+-- Newest first:  select * from captions_to_review order by predicted_at desc, confidence limit 20
+--
+-- Columns:
+--   reasons: Why: no caption, invalid, low confidence, far from the reference; several with a comma between them.
+with judged as (
+    select
+        newest_captions.*,
+        -- concat_ws leaves nulls out, and a comparison with null (no reference, say) gives null.
+        concat_ws(
+            ', ',
+            if(coalesce(caption, '') = '', 'no caption', null),
+            if(not is_valid, 'invalid', null),
+            if(confidence < min_confidence, 'low confidence', null),
+            if(similarity < min_similarity, 'far from the reference', null)
+        ) as reasons
+    from newest_captions
+    cross join review_thresholds
+)
+select
+    image_id,
+    reasons,
+    caption,
+    reference,
+    confidence,
+    is_valid,
+    edit_distance,
+    similarity,
+    split,
+    model_version,
+    predicted_at
+from judged
+where reasons <> ''

@@ -1,0 +1,38 @@
+-- For those who deliver pictures: how many were refused, at which step, for what reason, and what does one look like?
+--
+-- Columns:
+--   num_rejected: Pictures refused at that step for that reason.
+--   share_of_pictures: Their share of what came to that step, 0..1.
+--   first_rejected_at: When the first of them was refused (UTC).
+--   last_rejected_at: When the last of them was refused (UTC).
+--   example_source: Where the last of them came from, as in images_raw.
+--   example_detail: What was seen in it, for people.
+with arrived as (
+    select count(*) as num_raw
+    from images_raw
+),
+refused as (
+    select
+        stage,
+        reason,
+        count(*) as num_rejected,
+        sum(count(*)) over (partition by stage) as num_rejected_at_stage,
+        min(rejected_at) as first_rejected_at,
+        max(struct(rejected_at, source, detail)) as last_one
+    from images_rejected
+    group by
+        stage,
+        reason
+)
+select
+    stage,
+    reason,
+    num_rejected,
+    -- images_raw holds what ingest let through, and is all that clean is given
+    num_rejected / (num_raw + if(stage = 'ingest', num_rejected_at_stage, 0)) as share_of_pictures,
+    first_rejected_at,
+    last_one.rejected_at as last_rejected_at,
+    last_one.source as example_source,
+    last_one.detail as example_detail
+from refused
+cross join arrived

@@ -1,0 +1,57 @@
+"""The lake's reads and writes: `pytest tests/spark/test_delta_tables.py`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lib.delta_tables import Lake
+from lib.errors import MissingInputError, SchemaMismatchError
+from lib.schemas import CAPTIONS
+
+THEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def captions(lake: Lake, *rows: tuple[str, str]):
+    return lake.spark.createDataFrame([(name, 0, text, "train", THEN) for name, text in rows], CAPTIONS.schema)
+
+
+def content(lake: Lake) -> dict[str, str]:
+    return {row.image_id: row.caption for row in lake.read("captions").collect()}
+
+
+def test_a_table_that_is_not_there_reads_as_no_rows_of_its_schema(lake):
+    assert not lake.has("captions")
+    assert lake.read("captions").count() == 0
+    assert lake.read("captions").columns == CAPTIONS.schema.names
+    with pytest.raises(MissingInputError, match=r"no table captions in .*: run ingest_images first"):
+        lake.require("captions", written_by="ingest_images")
+
+
+def test_inserting_twice_leaves_one_row_per_key_and_the_first_text(lake):
+    lake.insert_new("captions", captions(lake, ("a", "one"), ("b", "two")))
+    lake.insert_new("captions", captions(lake, ("a", "other"), ("c", "three")))
+    assert content(lake) == {"a": "one", "b": "two", "c": "three"}
+
+
+def test_an_upsert_replaces_inserts_and_deletes_in_one_commit(lake):
+    lake.insert_new("captions", captions(lake, ("a", "one"), ("b", "two")))
+    log = Path(lake.storage.root) / "captions" / "_delta_log"
+    before = len(list(log.glob("*.json")))
+    lake.upsert("captions", captions(lake, ("a", "gone"), ("b", "2"), ("c", "3"), ("d", "gone")), "new.caption = 'gone'")
+    assert content(lake) == {"b": "2", "c": "3"}
+    assert len(list(log.glob("*.json"))) == before + 1
+
+
+def test_replacing_leaves_nothing_of_what_was(lake):
+    lake.insert_new("captions", captions(lake, ("a", "one")))
+    lake.replace("captions", captions(lake, ("b", "two")))
+    assert content(lake) == {"b": "two"}
+
+
+def test_rows_that_do_not_fit_are_refused_with_every_misfit(lake):
+    rows = captions(lake, ("a", "one")).selectExpr("image_id", "'0' as caption_index", "caption", "split", "1 as more")
+    with pytest.raises(SchemaMismatchError) as caught:
+        lake.insert_new("captions", rows)
+    for misfit in ("caption_index: string where int", "ingested_at: missing", "more: int where nothing"):
+        assert misfit in str(caught.value)
