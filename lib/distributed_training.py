@@ -236,7 +236,7 @@ def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterato
                 row = json.loads(lines[-1])
                 loss = "" if row["train_loss"] is None else f", loss {row['train_loss']:.3f}"
                 note = f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
-                line.update(min(row["step"] * images_per_step, line.total), note)
+                line.update(min(row["step"] * images_per_step, line.total), note, row["images_per_second"] or 0.0)
 
     poller = threading.Thread(target=poll, daemon=True)
     poller.start()

@@ -29,13 +29,17 @@ class ProgressLine:
     def __init__(self, name: str, total: int, unit: str, display: Progress | None) -> None:
         self.name, self.total, self.unit = name, total, unit
         self.note = ""
-        self._done = 0.0
+        self._done, self._rate = 0.0, 0.0
         self._started = self._last_log = time.monotonic()
         self._display = display
         self._task = display.add_task(name, total=total, unit=unit, note="") if display else None
 
-    def update(self, done: float, note: str = "") -> None:
-        """Say that `done` of the total are behind us, with `note` (scores, say) beside the figures."""
+    def update(self, done: float, note: str = "", rate: float = 0.0) -> None:
+        """Say that `done` of the total are behind us, with `note` (scores, say) beside the figures.
+
+        `rate` is for work that took long to start and knows its own speed per second.
+        """
+        self._rate = rate
         # Never backwards: Spark plans further stages as it goes, so a share of tasks done can fall.
         self._done, self.note = max(done, self._done), note or self.note
         if self._display is not None and self._task is not None:
@@ -50,7 +54,7 @@ class ProgressLine:
 
     def log(self) -> None:
         elapsed_s = time.monotonic() - self._started
-        rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
+        rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
         left = f"{(self.total - self._done) / rate:,.0f} s left" if rate and self._done < self.total else "done"
         if not self._done:
             left = "starting"

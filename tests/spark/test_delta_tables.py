@@ -38,7 +38,8 @@ def test_an_upsert_replaces_inserts_and_deletes_in_one_commit(lake):
     lake.insert_new("captions", captions(lake, ("a", "one"), ("b", "two")))
     log = Path(lake.storage.root) / "captions" / "_delta_log"
     before = len(list(log.glob("*.json")))
-    lake.upsert("captions", captions(lake, ("a", "gone"), ("b", "2"), ("c", "3"), ("d", "gone")), "new.caption = 'gone'")
+    rows = captions(lake, ("a", "gone"), ("b", "2"), ("c", "3"), ("d", "gone"))
+    lake.upsert("captions", rows, delete_when="new.caption = 'gone'")
     assert content(lake) == {"b": "2", "c": "3"}
     assert len(list(log.glob("*.json"))) == before + 1
 

@@ -28,3 +28,9 @@ def test_progress_never_goes_back(caplog):
         line.update(8)
         line.update(5)
     assert caplog.messages[-1].startswith("ingest_images 8/10 images")
+
+
+def test_work_that_knows_its_own_speed_is_judged_by_it(caplog):
+    with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
+        line.update(400, rate=60.0)
+    assert caplog.messages[-1] == "train_captioner 400/1,000 images, 60.0/s, 10 s left"
