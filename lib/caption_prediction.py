@@ -17,7 +17,7 @@ from lib.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_t
 from lib.errors import MissingInputError
 from lib.image_cleaning import decode_png
 from lib.notations import notation_named
-from lib.pending_rows import PendingRows
+from lib.pending_rows import PendingRows, num_tasks
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import CAPTION_PREDICTIONS
 from model.batches import as_ink, stack_pictures
@@ -82,18 +82,18 @@ def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
         with show_progress("predict_captions", total) as line:
             for batch, num_rows in pending.batches():
                 with spark_job_progress(lake.spark, line, num_done, num_rows):
-                    predicted = _predict(batch, directory, settings)
+                    predicted = _predict(batch, num_rows, directory, settings)
                     lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                 num_done += num_rows
     num_late = _score_late_references(lake, captions, model_version)
     logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
 
 
-def _predict(batch: DataFrame, directory: Path, settings: PredictionSettings) -> DataFrame:
-    num_tasks = 4 * batch.sparkSession.sparkContext.defaultParallelism
+def _predict(batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings) -> DataFrame:
     predict = partial(predict_batches, directory=str(directory), settings=settings)
-    images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks)
-    return images.mapInPandas(predict, PREDICTED_SCHEMA)
+    images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks(batch.sparkSession, num_rows))
+    # Computed once, though a MERGE reads its source twice.
+    return images.mapInPandas(predict, PREDICTED_SCHEMA).localCheckpoint()
 
 
 def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
@@ -103,17 +103,24 @@ def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> D
 
 
 def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
-    """Score predictions whose reference arrived after them."""
-    is_unscored = (F.col("model_version") == model_version) & F.col("reference").isNull()
-    late = (
-        lake.read("caption_predictions").where(is_unscored)
-        .join(captions.select("image_id"), on="image_id", how="left_semi")
-        .drop("reference", "edit_distance", "similarity", "split")
+    """Score the predictions whose references arrived or changed after them; the number of rows that this changes."""
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    newest = captions.groupBy("image_id").agg(F.max("ingested_at").alias("referenced_at"))
+    late = predictions.join(newest, on="image_id", how="inner").where(
+        F.col("reference").isNull() | (F.col("referenced_at") > F.col("predicted_at"))
     )
-    num_late = late.count()
-    if num_late:
-        lake.upsert("caption_predictions", with_scores(late, captions).select(*CAPTION_PREDICTIONS.schema.names))
-    return num_late
+    known = late.select("image_id", F.col("reference").alias("known_reference"))
+    rescored = with_scores(late.drop("referenced_at", "reference", "edit_distance", "similarity", "split"), captions)
+    changed = (
+        rescored.join(known, on="image_id", how="inner")
+        .where(~F.col("reference").eqNullSafe(F.col("known_reference")))
+        .select(*CAPTION_PREDICTIONS.schema.names)
+        .localCheckpoint()
+    )
+    num_changed = changed.count()
+    if num_changed:
+        lake.upsert("caption_predictions", changed)
+    return num_changed
 
 
 def predict_batches(

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, Window
 from lib.delta_tables import Lake, commit_time
 from lib.landing_ledger import FILE_SCHEMA, remember_files, unread_files
 from lib.landing_zone import Arrival, LandedFile, LandingSettings, LandingZone, list_arrivals, read_arrivals
+from lib.pending_rows import num_tasks
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import IMAGES_RAW, IMAGES_REJECTED
 
@@ -53,7 +54,7 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 num_before = commit * settings.images_per_commit
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with spark_job_progress(lake.spark, line, num_before, num_rows):
-                    _commit_batch(lake, batch)
+                    _commit_batch(lake, batch, num_rows)
     remember_files(lake, archives)
     logger.info(
         "ingest_images: %d new pictures; %d archives opened of %d; %d other files passed over",
@@ -66,10 +67,9 @@ def _new_arrivals(lake: Lake, files: list[LandedFile], settings: LandingSettings
     spark = lake.spark
     if not files:
         return spark.createDataFrame([], ARRIVAL_SCHEMA).withColumn("position", F.lit(0))
-    num_tasks = min(len(files), 4 * spark.sparkContext.defaultParallelism)
     listed = (
         spark.createDataFrame(files, FILE_SCHEMA)
-        .repartition(num_tasks, "path")
+        .repartition(min(len(files), 4 * spark.sparkContext.defaultParallelism), "path")
         .mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
     )
     known = lake.read("images_raw").select("image_id", "source")
@@ -98,12 +98,11 @@ def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
     )
 
 
-def _commit_batch(lake: Lake, arrivals: DataFrame) -> None:
+def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int) -> None:
     """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
     now = F.lit(commit_time())
-    num_tasks = 2 * lake.spark.sparkContext.defaultParallelism
     outcomes = (
-        arrivals.repartitionByRange(num_tasks, "path", "offset")
+        arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", "offset")
         .sortWithinPartitions("path", "offset")
         .mapInPandas(_read_batches, OUTCOME_SCHEMA)
         .localCheckpoint()

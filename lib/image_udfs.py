@@ -12,7 +12,7 @@ from lib.delta_tables import Lake, commit_time
 from lib.errors import CorruptImageError
 from lib.fingerprints import fingerprint
 from lib.image_cleaning import CleaningSettings, clean_image, encode_png
-from lib.pending_rows import PendingRows
+from lib.pending_rows import PendingRows, num_tasks
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import IMAGES_CLEAN, IMAGES_REJECTED
 
@@ -50,17 +50,16 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     with show_progress("clean_images", total) as line:
         for batch, num_rows in pending.batches():
             with spark_job_progress(lake.spark, line, num_done, num_rows):
-                _commit_batch(lake, batch, settings, version)
+                _commit_batch(lake, batch, num_rows, settings, version)
             num_done += num_rows
 
 
-def _commit_batch(lake: Lake, batch: DataFrame, settings: CleaningSettings, version: str) -> None:
+def _commit_batch(lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, version: str) -> None:
     now = F.lit(commit_time())
-    num_tasks = 4 * lake.spark.sparkContext.defaultParallelism
     schema = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())
     outcomes = (
         batch.select("image_id", "source", "image")
-        .repartition(num_tasks)
+        .repartition(num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(clean_batches, settings=settings), schema)
         .withColumns({
             "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,

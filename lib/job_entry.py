@@ -43,10 +43,10 @@ def start_process() -> None:
     """Log to stderr, a line each, with the time and the file that speaks; end in order when told to."""
     end_in_order_on_sigterm()
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
-    for chatty in ("py4j", "ray", "matplotlib", "fsspec"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for ours in ("__main__", "jobs", "lib", "model"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 def exit_with_one_sentence(work: Callable[[], None]) -> None:

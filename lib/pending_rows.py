@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+
+ROWS_PER_TASK = 500  # a few seconds of work, so that progress moves and no core waits long for the last task
+
+
+def num_tasks(spark: SparkSession, num_rows: int) -> int:
+    """Into how many tasks a batch of pictures is split: enough for every core, and none of them long."""
+    return max(2 * spark.sparkContext.defaultParallelism, -(-num_rows // ROWS_PER_TASK))
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ EVALUATIONS = Table(
         _column("exact_match", _DOUBLE, "Share of captions equal to the reference, 0..1."),
         _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
         _column("mean_similarity", _DOUBLE, "Mean similarity, 0..1."),
-        _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1."),
+        _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1; null for controls."),
         _column("mean_confidence", _DOUBLE, "Mean confidence, 0..1; null for controls."),
         *_QUANTILES,
         _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),

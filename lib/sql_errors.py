@@ -2,10 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import StorageSettings
+from lib.delta_tables import Lake, StorageSettings
 from lib.errors import CaptionlakeError
 from lib.schemas import TABLES
 
@@ -22,6 +26,8 @@ MADE_BY = {
     "evaluations": "evaluate_captions makes it once a captioned picture has a reference",
 }
 
+Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads
+
 _NO_RIGHT = re.compile(r"User does not have (?:permission )?([A-Z][A-Z_ ,]*[A-Z]) on (\w+(?: \w+)?) [`']?([\w.`-]+\w)")
 _NO_FILE_RIGHT = re.compile(r"Permission denied|AccessDenied|AccessControlException|403 Forbidden")
 _NO_CATALOG = re.compile(r"[Cc]atalog [`'](.+?)[`'] (?:plugin class not found|was not found|does not exist)")
@@ -33,10 +39,17 @@ class SqlRefusedError(CaptionlakeError):
     """Raised when Spark refuses a statement; the message says what to ask for."""
 
 
-def sentence_for(
-    error: Exception, spark: SparkSession, storage: StorageSettings, needs: dict[str, frozenset[str]]
-) -> str:
-    """One sentence on `error`; `needs` are the tables and views that each known view reads."""
+@contextmanager
+def spark_errors_as_sentences(lake: Lake, needs: Needs) -> Iterator[None]:
+    """Turn what Spark raises inside into a SqlRefusedError of one sentence."""
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        raise SqlRefusedError(sentence_for(error, lake.spark, lake.storage, needs)) from error
+
+
+def sentence_for(error: Exception, spark: SparkSession, storage: StorageSettings, needs: Needs) -> str:
+    """One sentence on `error`."""
     message = str(error)
     kind = re.search(r"\[([A-Z_.]+)\]", message)
     parameters = error.getMessageParameters() or {} if hasattr(error, "getMessageParameters") else {}
@@ -66,9 +79,7 @@ def sentence_for(
     return _first_sentence(message)
 
 
-def _missing_table(
-    name: str, spark: SparkSession, storage: StorageSettings, needs: dict[str, frozenset[str]]
-) -> str:
+def _missing_table(name: str, spark: SparkSession, storage: StorageSettings, needs: Needs) -> str:
     place = f"{storage.catalog}.{storage.schema_name}" if storage.catalog else storage.root
     last = name.split(".")[-1]
     present = {table.name for table in spark.catalog.listTables()}
@@ -82,12 +93,12 @@ def _missing_table(
             return f"There is no view {last} in {place} yet: create_views makes it."
         made = "; ".join(f"{table}: {MADE_BY[table]}" for table in tables)
         return f"There is no view {last} yet, because a table that it needs is not in {place} ({made})."
-    near = difflib.get_close_matches(last, present, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(last, present, n=2, cutoff=0.75)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(present)) or 'none'}."
     return f"There is no table or view {name} in {place}; {hint}"
 
 
-def _tables_of(view: str, needs: dict[str, frozenset[str]]) -> set[str]:
+def _tables_of(view: str, needs: Needs) -> set[str]:
     """The tables that the view needs, through other views too."""
     tables: set[str] = set()
     for name in needs[view]:
@@ -96,8 +107,10 @@ def _tables_of(view: str, needs: dict[str, frozenset[str]]) -> set[str]:
 
 
 def _missing_right(right: str, kind: str, name: str) -> str:
-    grant = f"GRANT {right} ON {kind.upper()} {_bare(name)} TO <you or your group>"
-    return f"You have no right to {right} on {kind.lower()} {_bare(name)}: ask its owner or an administrator for {grant}."
+    return (
+        f"You have no right to {right} on {kind.lower()} {_bare(name)}: ask its owner or an administrator for "
+        f"GRANT {right} ON {kind.upper()} {_bare(name)} TO <you or your group>."
+    )
 
 
 def _missing_catalog(name: str) -> str:

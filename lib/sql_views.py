@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from lib.delta_tables import Lake
 from lib.errors import SettingsError
 from lib.schemas import TABLES
+from lib.sql_errors import Needs, spark_errors_as_sentences
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,33 @@ def _parse(name: str, text: str, known: Iterable[str]) -> View:
     num_header = next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))
     header = [line[2:].removeprefix(" ") for line in lines[:num_header]]
     sentence = header[: header.index("")] if "" in header else header
-    columns = [found.groups() for line in header if (found := _COLUMN_COMMENT.match(line))]
+    columns = {found.group(1): found.group(2) for line in header if (found := _COLUMN_COMMENT.match(line))}
     query = "\n".join(lines[num_header:]).strip()
     without_comments = re.sub(r"--.*", "", query)
     reads = frozenset(_READ_NAME.findall(without_comments)) & frozenset(known)
-    return View(name, query, " ".join(sentence), dict(columns), reads)
+    return View(name, query, " ".join(sentence), columns, reads)
+
+
+def sql_folder(conf: str | None) -> Path:
+    """The folder sql beside the folder of settings that --conf names: on Databricks neither is in the wheel."""
+    return Path(conf).parent / "sql" if conf else SQL
+
+
+def needs_of(views: Iterable[View]) -> Needs:
+    """By view, the tables and views that it reads."""
+    return {view.name: view.reads for view in views}
+
+
+def publish_views(lake: Lake, sql: Path = SQL) -> list[str]:
+    """Create or replace every view in the catalog and schema of the lake; returns their names."""
+    views = read_views(sql)
+    with spark_errors_as_sentences(lake, needs_of(views)):
+        open_schema(lake)
+        create_missing_tables(lake, views)
+        created = create_views(lake.spark, views)
+    place = f"{lake.storage.catalog}.{lake.storage.schema_name}"
+    logger.info("create_views: %d views in %s: %s", len(created), place, ", ".join(created))
+    return created
 
 
 def open_schema(lake: Lake) -> None:

@@ -107,6 +107,20 @@ def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, land
     assert lake.read("caption_predictions").count() == 2
 
 
+def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake, landing):
+    arrive(lake, landing, num_pictures=2, num_captions=2)
+    put_model(lake, "first")
+    predict(lake)
+    write_captions(landing / "labels.csv", {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"})
+    ingest(lake, landing)
+    predict(lake)
+    references = {row.image_id: row.reference for row in lake.read("caption_predictions").collect()}
+    assert references == {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"}
+    before = num_commits(lake)
+    predict(lake)
+    assert num_commits(lake) == before
+
+
 def test_a_model_that_is_not_there_is_named_with_those_that_are(lake, landing):
     arrive(lake, landing, num_pictures=1, num_captions=1)
     with pytest.raises(MissingInputError, match="run train_captioner first"):

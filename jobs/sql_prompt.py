@@ -1,0 +1,73 @@
+"""sql_prompt: SQL on the lake's tables and views, typed at a prompt or given with -e or -f; it only reads."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from lib.delta_tables import Lake
+from lib.errors import SettingsError
+from lib.job_entry import argument_parser, exit_with_one_sentence
+from lib.settings import load_settings
+from lib.spark_session import open_spark
+from lib.sql_display import open_console
+from lib.sql_prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
+from lib.sql_views import read_views, sql_folder
+
+
+def run_prompt(arguments: argparse.Namespace) -> None:
+    """Open the lake and answer what was given, or whatever is typed."""
+    text = statement_text(arguments)
+    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    views = read_views(sql_folder(arguments.conf))
+    console = open_console()
+    with ExitStack() as stack:
+        with console.status("starting Spark"), java_speaks_into_a_file():
+            spark = stack.enter_context(open_spark(settings.spark, "sql_prompt"))
+        mute(spark)
+        lake = Lake(spark, settings.storage)
+        prompt = SqlPrompt(lake, views, console, arguments.rows, parameters(arguments.param))
+        with console.status("opening the tables"):
+            open_prompt(prompt)
+        if text is None:
+            talk(prompt)
+        else:
+            run_all(prompt, text)
+
+
+def statement_text(arguments: argparse.Namespace) -> str | None:
+    """What -e or -f gives, or what is piped in; None on a terminal."""
+    if arguments.execute is not None:
+        return str(arguments.execute)
+    if arguments.file is not None:
+        if not Path(arguments.file).is_file():
+            raise SettingsError(f"-f {arguments.file}: there is no such file")
+        return Path(arguments.file).read_text()
+    return None if sys.stdin.isatty() else sys.stdin.read()
+
+
+def parameters(given: Sequence[str]) -> dict[str, str]:
+    """Values by name from name=value. Raises SettingsError where there is no `=`."""
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise SettingsError(f"--param {name!r}: write it as name=value")
+    return {name: value for name, _, value in pairs}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and open the prompt."""
+    parser = argument_parser("sql_prompt", "SQL on the lake's tables and views; it only reads.")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("-e", "--execute", metavar="SQL", help="run these statements and leave")
+    given.add_argument("-f", "--file", metavar="FILE", help="run the statements of this file and leave")
+    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE",
+                        help="value of :NAME in a statement; may be repeated")
+    parser.add_argument("--rows", type=int, default=100, help="rows shown of an answer (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    exit_with_one_sentence(lambda: run_prompt(arguments))
+
+
+if __name__ == "__main__":
+    main()
