@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 UV := 0.13.8
 LAKE ?= lake
 
-.PHONY: help setup demo pipeline sheet test test-fast check bench clean
+.PHONY: help setup demo pipeline sheet sql test test-fast check bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 
 sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to $(LAKE)/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set landing.path=$(LAKE)/landing --output $(LAKE)/contact_sheet.png
+
+sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
+	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
 
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest

@@ -18,7 +18,7 @@ from lib.sql_views import read_views, sql_folder
 
 def run_prompt(arguments: argparse.Namespace) -> None:
     """Open the lake and answer what was given, or whatever is typed."""
-    text = statement_text(arguments)
+    text, values = statement_text(arguments), parameters(arguments.param)
     settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
     views = read_views(sql_folder(arguments.conf))
     console = open_console()
@@ -27,7 +27,7 @@ def run_prompt(arguments: argparse.Namespace) -> None:
             spark = stack.enter_context(open_spark(settings.spark, "sql_prompt"))
         mute(spark)
         lake = Lake(spark, settings.storage)
-        prompt = SqlPrompt(lake, views, console, arguments.rows, parameters(arguments.param))
+        prompt = SqlPrompt(lake, views, console, arguments.rows, values)
         with console.status("opening the tables"):
             open_prompt(prompt)
         if text is None:

@@ -58,6 +58,8 @@ def _written(value: Any) -> str:
             return "(" + ", ".join(_written(part) for part in value) + ")"
         case list():
             return "[" + ", ".join(_written(part) for part in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key}: {_written(part)}" for key, part in value.items()) + "}"
     return str(value)
 
 

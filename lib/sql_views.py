@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyspark.sql.types as T
+from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from lib.delta_tables import Lake
@@ -113,9 +114,10 @@ def create_views(spark: SparkSession, views: Iterable[View]) -> list[str]:
 def create_missing_tables(lake: Lake, views: Iterable[View]) -> None:
     """Create the tables that views need and no job has written yet, empty: every view is there from the first night."""
     needed = {name for view in views for name in view.reads & TABLES.keys()}
-    for name in sorted(needed):
-        if not lake.has(name):
-            lake.insert_new(name, lake.read(name))
+    for table in (TABLES[name] for name in sorted(needed)):
+        if not lake.has(table.name):
+            builder = DeltaTable.createIfNotExists(lake.spark).tableName(table.name)
+            builder.addColumns(table.schema).comment(table.comment).execute()
 
 
 def _statement(view: View, schema: T.StructType) -> str:

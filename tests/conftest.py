@@ -1,5 +1,6 @@
 """One Spark session for all tests that need one, and a fresh lake for each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pyspark.sql import SparkSession
 from lib.delta_tables import Lake, StorageSettings
 from lib.spark_session import SparkSettings, open_spark
 
+# A Java process that lives for minutes does not earn back what its second compiler and parallel collector cost.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
 
