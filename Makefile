@@ -29,12 +29,15 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
+# Three minutes of training in small steps: enough to see it learn, not enough to read.
+DEMO := --set training.max_train_seconds=180 --set training.num_epochs=20 --set training.batch_size=16
+
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
-	@$(RUN) -m jobs.draw_molecules --set storage.root=$(LAKE) --set landing.path=$(LAKE)/landing
-	@$(RUN) -m jobs.run_pipeline --set storage.root=$(LAKE) --set landing.path=$(LAKE)/landing
+	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
+	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
 
 sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to $(LAKE)/contact_sheet.png
-	@$(RUN) -m bench.contact_sheet --set landing.path=$(LAKE)/landing --output $(LAKE)/contact_sheet.png
+	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
@@ -50,9 +53,9 @@ check: $(READY)  ## lint and types
 	@$(RUN) -m mypy
 	@$(RUN) -m lib.bundle_check
 
-bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning and ingestion
+bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning
 	@$(RUN) -m bench.drawing_statistics
 	@$(RUN) -m bench.cleaning_speed
 
-clean:  ## remove the demo's tables (not .venv)
-	rm -rf $(LAKE)
+clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
+	rm -rf "$(LAKE)"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
+from lib.caption_prediction import resolve_model
 from lib.caption_scores import evaluate_captions
 from lib.delta_tables import Lake
 from lib.job_entry import main_of
@@ -12,10 +13,11 @@ from lib.settings import Settings
 
 
 def run(spark: SparkSession, settings: Settings) -> None:
-    """Score the newest model's captions beside the controls and write the report."""
+    """Score the captions of the model in use beside the controls and write the report."""
     lake = Lake(spark, settings.storage)
-    evaluate_captions(lake)
-    write_report(lake, settings.report)
+    model_version = resolve_model(settings.storage, settings.prediction.model_version).name
+    evaluate_captions(lake, model_version)
+    write_report(lake, settings.report, model_version)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

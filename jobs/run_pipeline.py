@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lib.caption_prediction import resolve_model
 from lib.child_process import run_child
 from lib.delta_tables import Lake
+from lib.errors import MissingInputError
 from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_process
 from lib.pipeline_summary import print_summary
 from lib.settings import CONF, load_settings
@@ -34,7 +36,11 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
                 own = argument_parser(task.entry_point, "").parse_args(local)
                 own_settings = load_settings(own.dataset, own.environment, own.overrides, own.conf)
                 run_timed(task.entry_point, import_module(f"jobs.{task.entry_point}").run, spark, own_settings)
-        print_summary(Lake(spark, settings.storage))
+        try:
+            model_version = resolve_model(settings.storage, settings.prediction.model_version).name
+        except MissingInputError:  # nothing is trained yet, with --only ingest_images say
+            model_version = None
+        print_summary(Lake(spark, settings.storage), model_version)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

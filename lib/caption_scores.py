@@ -52,25 +52,25 @@ def _similarity(edit_distance: Column, caption: Column, reference: Column) -> Co
     return F.when(edit_distance.isNotNull() & (longest == 0), 1.0).otherwise(1 - edit_distance / longest)
 
 
-def evaluate_captions(lake: Lake, model_version: str | None = None) -> None:
-    """Score a model's captions on each split beside controls that need no picture; by default the last that predicted.
+def evaluate_captions(lake: Lake, model_version: str) -> None:
+    """Score a model's captions on each split beside controls that need no picture.
 
     Raises MissingInputError if that model has captioned nothing.
     """
     predictions = lake.require("caption_predictions", written_by="predict_captions")
-    model_version = model_version or _last_to_predict(predictions)
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
-        whose = f" of model {model_version}" if model_version else ""
-        raise MissingInputError(f"there are no predictions{whose} in {lake.storage.root}: run predict_captions first")
+        raise MissingInputError(
+            f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
+        )
     scored = with_known_reference(predictions.where(of_model))
     if scored.isEmpty():
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
-    if _is_up_to_date(scored, lake.read("evaluations").where(of_model)):
+    captions = lake.read("captions")
+    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model)):
         logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
         return
-    captions = lake.read("captions")
     control_caption = best_constant_caption(captions)
     summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns({
         "model_version": F.lit(model_version),
@@ -129,20 +129,16 @@ def best_constant_caption(captions: DataFrame) -> str | None:
     return best.caption if best else None
 
 
-def _last_to_predict(predictions: DataFrame) -> str | None:
-    last = predictions.orderBy(F.desc("predicted_at"), "model_version").select("model_version").first()
-    return last.model_version if last else None
-
-
-def _is_up_to_date(scored: DataFrame, evaluations: DataFrame) -> bool:
-    """Whether each split was evaluated after its last prediction, and on as many pictures as have a score now.
-
-    The number counts too: a reference that arrives late is scored without a new prediction.
-    """
+def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame) -> bool:
+    """Whether each split was evaluated after its last prediction and reference, and on as many as have a score now."""
     known = evaluations.where(F.col("predictor") == MODEL).select("split", "num_images", "evaluated_at")
     now = scored.groupBy("split").agg(F.count("*").alias("num_scored"), F.max("predicted_at").alias("predicted_at"))
-    is_current = (F.col("num_images") == F.col("num_scored")) & (F.col("evaluated_at") > F.col("predicted_at"))
-    return now.join(known, on="split", how="left").where(~F.coalesce(is_current, F.lit(False))).isEmpty()
+    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
+    is_current = (F.col("num_images") == F.col("num_scored")) & (
+        F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at")
+    )
+    compared = now.join(newest, on="split", how="left").join(known, on="split", how="left")
+    return compared.where(~F.coalesce(is_current, F.lit(False))).isEmpty()
 
 
 def _caption_of_another() -> Column:

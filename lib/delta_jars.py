@@ -33,7 +33,8 @@ def fetch_jars() -> None:
         )
         spark.stop()
         jars = sorted((ivy / "jars").glob("*.jar"))
-        JARS.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(JARS, ignore_errors=True)  # of another version, say: two would be one too many
+        JARS.mkdir(parents=True)
         for jar in jars:
             shutil.copy2(jar, JARS / jar.name)
     print(f"{len(jars)} jars of {DELTA_PACKAGE} are in {JARS}")

@@ -23,10 +23,10 @@ from lib.image_cleaning import decode_png
 from lib.progress import ProgressLine, show_progress
 from lib.settings import Settings
 from lib.training_data import training_rows
-from lib.training_runs import TrainingRun
+from lib.training_runs import TrainingRun, absolute, read_metrics
 from model.batches import Batch, collate, iterate_in_length_buckets
 from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import load_captioner, load_training_state, new_captioner, save_checkpoint
+from model.checkpoint import has_checkpoint, load_captioner, load_training_state, new_captioner, save_checkpoint
 from model.training_loop import (
     StepReport,
     TrainingConfig,
@@ -81,8 +81,8 @@ def train_worker(config: dict[str, Any]) -> None:
     captioner = _starting_captioner(config, vocabulary)
     model = ray.train.torch.prepare_model(captioner)  # [1] on this worker's device, gradients averaged over workers
     optimizer = make_optimizer(model, training)
-    resume_from = Path(config["resume_checkpoint"])
-    packed = load_training_state(resume_from) if resume_from.is_dir() else None
+    resume_from = config["resume_checkpoint"]
+    packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
 
     world = ray.train.get_context()  # [2] which of the workers this one is
@@ -105,10 +105,14 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str, num_rows
 
 def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     images_per_step = settings.training.batch_size * settings.cluster.num_workers
+    training, captioner = asdict(settings.training), asdict(settings.captioner)
+    # Workers run in a folder of Ray's.
+    training["start_from"] = absolute(training["start_from"])
+    captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
         "threads": settings.cluster.threads_per_worker,
-        "captioner": asdict(settings.captioner),
-        "training": asdict(settings.training),
+        "captioner": captioner,
+        "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),
         "total_steps": settings.training.num_epochs * -(-run.data.num_train // images_per_step),
         "has_validation": run.data.num_validation >= settings.cluster.num_workers,
@@ -127,8 +131,8 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
 
 
 def _starting_captioner(config: dict[str, Any], vocabulary: Vocabulary) -> Captioner:
-    resume_from, start_from = Path(config["resume_checkpoint"]), config["training"]["start_from"]
-    if resume_from.is_dir():
+    resume_from, start_from = config["resume_checkpoint"], config["training"]["start_from"]
+    if has_checkpoint(resume_from):
         return load_captioner(resume_from)[0]
     if start_from:
         return load_captioner(start_from)[0]
@@ -232,8 +236,8 @@ def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterato
 
     def poll() -> None:
         while not stop.wait(1.0):
-            if run.metrics_file.is_file() and (lines := run.metrics_file.read_text().splitlines()):
-                row = json.loads(lines[-1])
+            if rows := read_metrics(run):
+                row = rows[-1]
                 loss = "" if row["train_loss"] is None else f", loss {row['train_loss']:.3f}"
                 note = f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
                 line.update(min(row["step"] * images_per_step, line.total), note, row["images_per_second"] or 0.0)

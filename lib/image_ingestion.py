@@ -12,7 +12,15 @@ from pyspark.sql import DataFrame, Window
 
 from lib.delta_tables import Lake, commit_time
 from lib.landing_ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing_zone import Arrival, LandedFile, LandingSettings, LandingZone, list_arrivals, read_arrivals
+from lib.landing_zone import (
+    PACKED_TAR,
+    Arrival,
+    LandedFile,
+    LandingSettings,
+    LandingZone,
+    list_arrivals,
+    read_arrivals,
+)
 from lib.pending_rows import num_tasks
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import IMAGES_RAW, IMAGES_REJECTED
@@ -35,14 +43,16 @@ ARRIVAL_SCHEMA = T.StructType([
 OUTCOME_SCHEMA = (
     "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
 )
+MAY_PASS_LATER = ("too_many_bytes", "decompression_bomb", "unreadable_member", "duplicate_image_id")
 MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
 
 
 def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
     """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
-    # Listed once, and cut off from the tables that change below: listed again, it would lack what was just taken in.
-    arrivals = _new_arrivals(lake, zone.pictures + archives, settings).localCheckpoint()
+    # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
+    listed = _list_files(lake, zone.pictures + archives, settings).localCheckpoint()
+    arrivals = _new_arrivals(lake, listed).localCheckpoint()
     num_arrivals = arrivals.count()
     if num_arrivals:
         num_commits = -(-num_arrivals // settings.images_per_commit)
@@ -55,37 +65,40 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with spark_job_progress(lake.spark, line, num_before, num_rows):
                     _commit_batch(lake, batch, num_rows)
-    remember_files(lake, archives)
+    unfinished = _paths_to_open_again(lake, listed, arrivals)
+    remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
         "ingest_images: %d new pictures; %d archives opened of %d; %d other files passed over",
         num_arrivals, len(archives), len(zone.archives), zone.num_other,
     )
 
 
-def _new_arrivals(lake: Lake, files: list[LandedFile], settings: LandingSettings) -> DataFrame:
+def _list_files(lake: Lake, files: list[LandedFile], settings: LandingSettings) -> DataFrame:
+    """The arrivals in these files, as ARRIVAL_SCHEMA."""
+    num_partitions = max(1, min(len(files), 4 * lake.spark.sparkContext.defaultParallelism))
+    rows = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(num_partitions, "path")
+    return rows.mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
+
+
+def _new_arrivals(lake: Lake, listed: DataFrame) -> DataFrame:
     """Arrivals whose source is in no table yet, duplicates marked, numbered by `position` in order of their place."""
-    spark = lake.spark
-    if not files:
-        return spark.createDataFrame([], ARRIVAL_SCHEMA).withColumn("position", F.lit(0))
-    listed = (
-        spark.createDataFrame(files, FILE_SCHEMA)
-        .repartition(min(len(files), 4 * spark.sparkContext.defaultParallelism), "path")
-        .mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
-    )
     known = lake.read("images_raw").select("image_id", "source")
-    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("source")
-    new = listed.join(known.select("source").union(refused), on="source", how="left_anti")
-    return _mark_duplicates(new, known).withColumn(
+    marked = _mark_duplicates(listed.join(known.select("source"), on="source", how="left_anti"), known)
+    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("source", "reason")
+    # Refused before and still for the same reason, or for one that a new listing cannot see.
+    is_settled = (marked["source"] == refused["source"]) & (
+        marked["reason"].eqNullSafe(refused["reason"]) | ~refused["reason"].isin(*MAY_PASS_LATER)
+    )
+    return marked.join(refused, on=is_settled, how="left_anti").withColumn(
         "position", F.row_number().over(Window.orderBy("path", "offset", "source")) - 1
     )
 
 
 def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
     """Give every readable arrival but the first of its image_id the reason duplicate_image_id."""
-    order = Window.partitionBy("image_id", F.col("reason").isNull()).orderBy("source")
-    first = F.first("source").over(order)
+    order = Window.partitionBy("image_id", F.col("reason").isNull()).orderBy("source", "offset")
     known = known.withColumnRenamed("source", "known_source")
-    taken = F.when(F.col("known_source").isNotNull(), F.col("known_source")).when(first != F.col("source"), first)
+    taken = F.coalesce("known_source", F.when(F.row_number().over(order) > 1, F.first("source").over(order)))
     is_duplicate = F.col("reason").isNull() & taken.isNotNull()
     taken_by = F.concat(F.lit("the image_id is taken by "), taken)
     return (
@@ -98,21 +111,31 @@ def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
     )
 
 
+def _paths_to_open_again(lake: Lake, listed: DataFrame, arrivals: DataFrame) -> set[str]:
+    """Archives that may give more next time: damaged ones, and those whose picture gave way to one that failed."""
+    held = lake.read("images_raw").select("image_id")
+    gave_way = arrivals.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
+    damaged = listed.where(F.col("reason") == "unreadable_archive")
+    return {row.path for row in gave_way.select("path").union(damaged.select("path")).distinct().collect()}
+
+
 def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int) -> None:
     """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
     now = F.lit(commit_time())
+    # A packed tar is read from its beginning, so by one task; everything else from wherever a task's share begins.
+    share = F.when(F.col("path").rlike(PACKED_TAR), 0).otherwise(F.col("offset"))
     outcomes = (
-        arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", "offset")
+        arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", share)
         .sortWithinPartitions("path", "offset")
         .mapInPandas(_read_batches, OUTCOME_SCHEMA)
         .localCheckpoint()
     )
-    refused = outcomes.where(F.col("reason").isNotNull())
-    if not refused.isEmpty():
-        lake.insert_new("images_rejected", refused.select(
-            "image_id", F.lit("ingest").alias("stage"), "reason", "detail", "source",
-            F.lit(None).cast("string").alias("cleaning_version"), now.alias("rejected_at"),
-        ).select(*IMAGES_REJECTED.schema.names))
+    has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
+    if has_refused or lake.has("images_rejected"):
+        rows = outcomes.orderBy(F.col("reason").isNull()).dropDuplicates(["image_id", "source"]).withColumns({
+            "stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now,
+        })
+        lake.upsert("images_rejected", rows.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
     taken = outcomes.where(F.col("reason").isNull()).withColumn("ingested_at", now)
     lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
 

@@ -5,8 +5,10 @@ is split by members and read by many tasks at once.
 """
 
 import fnmatch
+import gzip
 import io
 import posixpath
+import re
 import struct
 import tarfile
 import zipfile
@@ -22,6 +24,8 @@ from lib.errors import LandingZoneError
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
+PACKED_TAR = r"(?i)\.(tar\.gz|tgz)$"  # names of files that can be read from their beginning alone
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
 
@@ -83,13 +87,18 @@ class LandingZone:
 
 def list_landing_zone(settings: LandingSettings) -> LandingZone:
     """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is a picture."""
-    filesystem, root = fsspec.core.url_to_fs(settings.path)
+    try:
+        filesystem, root = fsspec.core.url_to_fs(settings.path)
+    except (ImportError, ValueError) as error:
+        raise LandingZoneError(f"landing.path {settings.path} cannot be opened: {error}") from None
     if not filesystem.exists(root):
         raise LandingZoneError(f"landing.path {settings.path} does not exist")
     zone = LandingZone([], [], [], [], 0)
     num_other = 0
     for path, info in sorted(filesystem.find(root, detail=True).items()):
-        landed = LandedFile(str(filesystem.unstrip_protocol(path)), int(info["size"] or 0), _modified_at(info))
+        if info["size"] is None:
+            raise LandingZoneError(f"landing.path {settings.path} does not say how large its files are")
+        landed = LandedFile(str(filesystem.unstrip_protocol(path)), int(info["size"]), _modified_at(info))
         name = posixpath.basename(path).lower()
         if name.startswith("."):
             num_other += 1
@@ -97,9 +106,9 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
             zone.pictures.append(landed)
         elif name.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
             zone.archives.append(landed)
-        elif fnmatch.fnmatch(name, settings.captions_files):
+        elif fnmatch.fnmatch(name, settings.captions_files.lower()):
             zone.captions.append(landed)
-        elif fnmatch.fnmatch(name, settings.layouts_files):
+        elif fnmatch.fnmatch(name, settings.layouts_files.lower()):
             zone.layouts.append(landed)
         else:
             num_other += 1
@@ -123,7 +132,8 @@ def image_id_of(path: str, image_suffixes: tuple[str, ...]) -> str:
 def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
     """The pictures in a landed file: itself, or the members of the archive it is.
 
-    A damaged archive gives the members before the damage and one more row with reason unreadable_archive.
+    A damaged archive gives the members before the damage and one more row with reason unreadable_archive; an archive
+    that cannot be reached (OSError) stops the job, for the next run may reach it.
     """
     lowered = file.path.lower()
     if not lowered.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
@@ -136,7 +146,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
     try:
         for arrival in members:
             yield _checked(arrival, settings)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, NotImplementedError) as error:
+    except (*DAMAGE, tarfile.TarError, NotImplementedError) as error:
         name = posixpath.basename(file.path)
         yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", str(error))
 
@@ -155,11 +165,11 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[tuple[Arrival, bytes 
                     if file is not None:
                         file.close()
                     open_path, file = None, None
-                    file = _open(arrival.path)
+                    file = open_landed(arrival.path)
                     open_path = arrival.path
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
-            except (zipfile.BadZipFile, EOFError, OSError, zlib.error, ValueError, struct.error) as error:
+            except DAMAGE as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
     finally:
@@ -167,9 +177,11 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[tuple[Arrival, bytes 
             file.close()
 
 
-def _open(path: str) -> IO[bytes]:
-    is_gzip = path.lower().endswith((".tar.gz", ".tgz"))
-    return fsspec.open(path, "rb", compression="gzip" if is_gzip else None).open()  # type: ignore[no-any-return]
+def open_landed(path: str) -> IO[bytes]:
+    """A landed file's bytes, unpacked if it is a packed tar."""
+    # Not fsspec.open, which takes a file name with '::' in it for a chain of file systems.
+    file = fsspec.filesystem(path.partition("://")[0]).open(path, "rb")
+    return gzip.GzipFile(fileobj=file) if re.search(PACKED_TAR, path) else file  # type: ignore[return-value]
 
 
 def _read_member(file: IO[bytes], arrival: Arrival) -> bytes:
@@ -197,7 +209,7 @@ def _inflate(packed: bytes, max_bytes: int) -> bytes:
 
 
 def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    with fsspec.open(file.path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+    with open_landed(file.path) as stream, zipfile.ZipFile(stream) as archive:
         for member in archive.infolist():
             if member.is_dir() or not _is_picture(member.filename, settings):
                 continue
@@ -214,12 +226,20 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
 
 
 def _tar_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    with _open(file.path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+    with open_landed(file.path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         while (member := archive.next()) is not None:
-            if member.isreg() and _is_picture(member.name, settings):
-                yield _member(file, member.name, "tar", member.offset_data, member.size, settings)
+            if not member.isdir() and _is_picture(member.name, settings):
+                yield _member(
+                    file, member.name, "tar", member.offset_data, member.size, settings,
+                    reason=None if member.isreg() else "unreadable_member",
+                    detail=None if member.isreg() else "the member is a link or device, not a file",
+                )
             # tarfile keeps every member it has seen; an archive of millions would not fit.
             archive.members.clear()  # type: ignore[attr-defined]
+        # tarfile takes a broken header for the end, which is a block of zeros.
+        stream.seek(archive.offset)  # type: ignore[attr-defined]
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]
 
 
 def _member(
@@ -227,7 +247,7 @@ def _member(
     packed: int = 0, compression: int = 0, checksum: int = 0, reason: str | None = None, detail: str | None = None,
 ) -> Arrival:
     parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+    if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
         reason, detail = "unsafe_path", f"the member is called {name!r}"
     return Arrival(
         image_id_of(name, settings.image_suffixes), f"{file.path}{MEMBER_MARK}{name}", file.path, kind, offset,
@@ -237,7 +257,7 @@ def _member(
 
 def _checked(arrival: Arrival, settings: LandingSettings) -> Arrival:
     """The arrival with a reason if it is larger than may be read."""
-    if arrival.reason or arrival.num_bytes <= settings.max_image_bytes:
+    if arrival.reason or max(arrival.num_bytes, arrival.num_packed_bytes) <= settings.max_image_bytes:
         return arrival
     is_bomb = arrival.kind == "zip" and arrival.num_packed_bytes <= settings.max_image_bytes
     return arrival._replace(

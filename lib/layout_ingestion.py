@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 
-import fsspec
 import pandas as pd
 import pyarrow.parquet as pq
 import pyspark.sql.functions as F
@@ -12,7 +11,7 @@ import pyspark.sql.types as T
 from lib.delta_tables import Lake, commit_time
 from lib.errors import LandingZoneError
 from lib.landing_ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing_zone import LandedFile, LandingZone
+from lib.landing_zone import LandedFile, LandingZone, open_landed
 from lib.schemas import IMAGE_LAYOUTS
 
 logger = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ FILE_COLUMNS = [name for name in IMAGE_LAYOUTS.schema.names if name != "ingested
 
 
 def ingest_layouts(lake: Lake, zone: LandingZone) -> None:
-    """Read layout files that are new or changed into image_layouts. Raises LandingZoneError if one lacks a column."""
+    """Read new layouts from files that are new or changed. Raises LandingZoneError if one lacks a column."""
     files = unread_files(lake, zone.layouts)
     for file in files:
         _check_columns(file)
@@ -39,13 +38,13 @@ def ingest_layouts(lake: Lake, zone: LandingZone) -> None:
 def _read_layouts(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for batch in batches:
         for path in batch["path"]:
-            with fsspec.open(path, "rb") as stream:
+            with open_landed(path) as stream:
                 for chunk in pq.ParquetFile(stream).iter_batches(batch_size=10_000, columns=FILE_COLUMNS):
                     yield chunk.to_pandas()
 
 
 def _check_columns(file: LandedFile) -> None:
-    with fsspec.open(file.path, "rb") as stream:
+    with open_landed(file.path) as stream:
         seen = pq.read_schema(stream).names
     missing = [name for name in FILE_COLUMNS if name not in seen]
     if missing:

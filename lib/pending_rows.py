@@ -26,13 +26,15 @@ class PendingRows:
     done: DataFrame
     committed_at: str
 
-    def commits(self) -> list[tuple[object, int]]:
+    def commits(self) -> list[tuple[int, int]]:
         """(commit time, number of rows pending) of each commit with something pending, oldest first.
 
+        The time is in microseconds, for a datetime would pass through the local clock, which repeats an hour a year.
         Reads ids and times alone, no picture.
         """
-        counts = self._pending_ids().groupBy(self.committed_at).count().orderBy(self.committed_at)
-        return [(row[0], row[1]) for row in counts.collect()]
+        time = F.unix_micros(self.committed_at).alias("time")
+        counts = self._pending_ids().groupBy(time).count().orderBy("time")
+        return [(row["time"], row["count"]) for row in counts.collect()]
 
     def batches(self) -> Iterator[tuple[DataFrame, int]]:
         """Each commit's pending rows with their number; reads that commit's files and no others.
@@ -42,7 +44,7 @@ class PendingRows:
         """
         spark = self.rows.sparkSession
         for committed_at, num_rows in self.commits():
-            is_of_commit = F.col(self.committed_at) == F.lit(committed_at)
+            is_of_commit = F.col(self.committed_at) == F.timestamp_micros(F.lit(committed_at))
             pending = self._pending_ids().where(is_of_commit).select("image_id").collect()
             ids = spark.createDataFrame(pending, "image_id string")
             yield self.rows.where(is_of_commit).join(F.broadcast(ids), on="image_id", how="left_semi"), num_rows

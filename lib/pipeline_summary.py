@@ -15,7 +15,7 @@ PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffle
 
 
 class PipelineSummary(NamedTuple):
-    """`evaluations` are the rows of the model evaluated last; none before the first evaluation."""
+    """`evaluations` are the rows of the model in use; none before its first evaluation."""
 
     num_rows: dict[str, int]
     num_rejected: dict[str, int]
@@ -23,10 +23,10 @@ class PipelineSummary(NamedTuple):
     storage_root: str
 
 
-def print_summary(lake: Lake) -> None:
-    """Print what the lake holds as small tables on stdout."""
-    console = Console(highlight=False, soft_wrap=True)
-    summary = summarise_pipeline(lake)
+def print_summary(lake: Lake, model_version: str | None) -> None:
+    """Print what the lake holds as small tables on stdout, with the scores of the model in use if there is one."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    summary = summarise_pipeline(lake, model_version)
     console.print(_rows_table(summary))
     console.print(whereabouts_of_pictures(summary))
     if summary.evaluations:
@@ -37,16 +37,14 @@ def print_summary(lake: Lake) -> None:
         console.print("No scores yet: evaluate_captions has found no captions with a reference.")
 
 
-def summarise_pipeline(lake: Lake) -> PipelineSummary:
-    """Count the rows and read the scores of the model that was evaluated last."""
+def summarise_pipeline(lake: Lake, model_version: str | None) -> PipelineSummary:
+    """Count the rows and read the scores of the model."""
     rejected = lake.read("images_rejected").groupBy("stage").count().collect()
-    evaluations = lake.read("evaluations")
-    newest = evaluations.orderBy(F.desc("evaluated_at"), "model_version").select("model_version").first()
-    of_newest = evaluations.where(F.col("model_version") == newest.model_version).collect() if newest else []
+    of_model = lake.read("evaluations").where(F.col("model_version") == F.lit(model_version)).collect()
     return PipelineSummary(
         num_rows={name: lake.read(name).count() for name in COUNTED_TABLES},
         num_rejected=dict.fromkeys(STAGES, 0) | {row["stage"]: row["count"] for row in rejected},
-        evaluations=sorted(of_newest, key=lambda row: (row.split, list(PREDICTORS).index(row.predictor))),
+        evaluations=sorted(of_model, key=lambda row: (row.split, list(PREDICTORS).index(row.predictor))),
         storage_root=lake.storage.root,
     )
 

@@ -42,9 +42,9 @@ class ReportSettings(BaseModel):
     num_random: int = Field(ge=0)
 
 
-def write_report(lake: Lake, settings: ReportSettings) -> Path | None:
-    """Write the report on the model evaluated last, unless it is there already; None without evaluations."""
-    evaluations = _last_evaluations(lake.read("evaluations"))
+def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
+    """Write the report on a model, unless it is there already; None without evaluations."""
+    evaluations = _evaluations_of(lake.read("evaluations"), model_version)
     if not evaluations:
         logger.info("evaluate_captions: nothing has been evaluated, so there is no report to write")
         return None
@@ -89,13 +89,10 @@ def _figures(lake: Lake, evaluations: Evaluations, split: str, settings: ReportS
     }
 
 
-def _last_evaluations(evaluations: DataFrame) -> Evaluations:
-    """The evaluations of the model evaluated last, the split to show first in front."""
-    last = evaluations.orderBy(F.desc("evaluated_at"), "model_version").select("model_version").first()
-    if last is None:
-        return {}
+def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
+    """The evaluations of a model, the split to show first in front."""
     rows = (
-        evaluations.where(F.col("model_version") == last.model_version)
+        evaluations.where(F.col("model_version") == model_version)
         .withColumn("evaluated_at", F.date_format("evaluated_at", "yyyy-MM-dd HH:mm:ss"))
         .orderBy("split", "predictor").collect()
     )

@@ -58,7 +58,7 @@ IMAGES_REJECTED = Table(
     "images_raw = images_clean + rejected at clean.",
     T.StructType([
         IMAGE_ID,
-        _column("stage", _TEXT, "Step that refused it: ingest or clean."),
+        _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
         _column("reason", _TEXT, "Why, as one word of the list in lib/schemas.py (REJECTION_REASONS)."),
         _column("detail", _TEXT, "What was seen, for people."),
         _column("source", _TEXT, "Where it came from, as in images_raw."),
@@ -79,6 +79,7 @@ REJECTION_REASONS = {
     "corrupt_image": "the picture is truncated or damaged",
     "too_many_pixels": "width times height is above cleaning.max_pixels",
     "blank_image": "no ink, or nothing but ink",
+    "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
     "empty_caption": "a row of a captions file without image_id or without caption",
     "too_many_captions": "more captions for one picture than landing.max_captions_per_image",
 }
@@ -91,6 +92,7 @@ CAPTIONS = Table(
         IMAGE_ID,
         _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
         _column("caption", _TEXT, "The caption as it arrived."),
+        _column("source", _TEXT, "The file it came from."),
         _column("split", _TEXT, "train, validation or test; follows from image_id alone and never changes."),
         _column("ingested_at", _TIME, "When it was taken in (UTC)."),
     ]),
@@ -152,8 +154,8 @@ TRAINING_METRICS = Table(
         _column("epoch", _INT, "Passes over the train split completed before this row."),
         _column("step", _INT, "Optimizer steps taken so far."),
         _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),
-        _column("validation_loss", _DOUBLE, "The same over the validation split; null between epochs."),
-        _column("validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, given those before."),
+        _column("validation_loss", _DOUBLE, "Mean cross-entropy per validation token, in nats; null between epochs."),
+        _column("validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, 0..1; null as above."),
         _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
         _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
         _column("num_workers", _INT, "Training workers."),
@@ -163,7 +165,7 @@ TRAINING_METRICS = Table(
 
 ALTERNATIVE = T.StructType([
     _column("caption", _TEXT, "Another caption the model considered."),
-    _column("score", _DOUBLE, "Its score: mean log probability per token."),
+    _column("score", _DOUBLE, "Its score: mean log probability per token, in nats; 0 is certain."),
 ])
 
 CAPTION_PREDICTIONS = Table(
@@ -178,7 +180,7 @@ CAPTION_PREDICTIONS = Table(
         _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
         _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
         _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
-        _column("edit_distance", _INT, "Fewest single-character edits from prediction to reference (Levenshtein)."),
+        _column("edit_distance", _INT, "Fewest edits from prediction to reference (Levenshtein), in characters."),
         _column("similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."),
         _column("split", _TEXT, "Split of the picture; null where there is no reference."),
         _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),

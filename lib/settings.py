@@ -47,6 +47,17 @@ class Settings(BaseModel):
     report: ReportSettings
 
     @model_validator(mode="after")
+    def _check_arrow(self) -> Self:
+        """Arrow holds at most 2 GiB in a column of bytes."""
+        most = self.landing.max_image_bytes * self.spark.arrow_records_per_batch
+        if most >= 2**31:
+            raise ValueError(
+                f"landing.max_image_bytes times spark.arrow_records_per_batch is {most:,} bytes, which must stay below "
+                f"{2**31:,}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_canvas(self) -> Self:
         """The network must be built for the pictures that cleaning makes."""
         num_channels = 1 if self.cleaning.color == "grey" else 3
@@ -98,6 +109,8 @@ def _parse_override(override: str) -> dict[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
+    if isinstance(value, str) and not text.strip().startswith(("'", '"')):
+        value = text.strip()  # as it was typed: YAML would take what follows ' #' for a comment
     for part in reversed(key.split(".")):
         value = {part: value}
     return value  # type: ignore[no-any-return]  # a key has at least one part, so this is a dict by now

@@ -37,7 +37,7 @@ class SparkSettings(BaseModel):
 
 @contextmanager
 def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]:
-    """A Spark session with Delta; stopped at the end, with its Java process, if this call started it.
+    """A Spark session with Delta; stopped at the end, with its Java process.
 
     On Databricks the cluster's own session is used as it is.
     """

@@ -1,13 +1,16 @@
 """A training run: the model it will make, named by what makes it, and the files it leaves on the way there."""
 
+import dataclasses
 import hashlib
 import json
 import logging
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from lib.caption_prediction import CURRENT_MODEL
 from lib.delta_tables import Lake, checkpoints_folder
@@ -49,10 +52,14 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     Raises SettingsError if the starting weights are of another network or vocabulary.
     """
     data = describe_training_data(lake, settings.captions)
+    # Files count by what is in them, not by where they lie.
     start = _check_start(settings, data)
+    training = dataclasses.replace(settings.training, start_from=start)
+    captioner = settings.captioner
+    if Path(captioner.encoder_weights).is_file():
+        captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
     version = settings.dataset + "-" + fingerprint(
-        settings.captioner, settings.training, settings.captions, settings.cluster.num_workers,
-        data.fingerprint, data.vocabulary.tokens, start,
+        captioner, training, settings.captions, settings.cluster.num_workers, data.fingerprint, data.vocabulary.tokens
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
@@ -64,17 +71,29 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
 
     May be repeated: a run that was killed in here is finished by the next one.
     """
-    if run.metrics_file.is_file():
-        rows = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    if rows := read_metrics(run):
         for row in rows:
             row["reported_at"] = datetime.fromisoformat(row["reported_at"])
         # A resumed run repeats the steps since its checkpoint: the last report of a step counts.
         latest = {(row["epoch"], row["step"]): row for row in rows}
         frame = lake.spark.createDataFrame(list(latest.values()), TRAINING_METRICS.schema)
         lake.insert_new("training_metrics", frame)
-    if run.folder.is_dir() or not (run.checkpoint.parent / CURRENT_MODEL).is_file():
-        _write_pointer(run)
+    _write_pointer(run)
     shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def read_metrics(run: TrainingRun) -> list[dict[str, Any]]:
+    """The rows that the run has reported so far; a line torn by a sudden end is left out."""
+    rows = []
+    for line in run.metrics_file.read_text().splitlines() if run.metrics_file.is_file() else []:
+        with suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def absolute(path: str | None) -> str | None:
+    """The path from the root if there is such a file or folder; anything else as it is."""
+    return str(Path(path).absolute()) if path and Path(path).exists() else path
 
 
 def _write_pointer(run: TrainingRun) -> None:
@@ -96,4 +115,8 @@ def _check_start(settings: Settings, data: TrainingData) -> str | None:
         raise SettingsError(f"training.start_from {directory} holds another network than captioner asks for")
     if vocabulary != data.vocabulary:
         raise SettingsError(f"training.start_from {directory} has another vocabulary than the vocabulary table")
-    return hashlib.sha256((Path(directory) / "weights.safetensors").read_bytes()).hexdigest()
+    return _content_name(Path(directory) / "weights.safetensors")
+
+
+def _content_name(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,6 @@
 """The vocabulary table: which tokens the train captions use, how often, and under which id the network knows them."""
 
 import logging
-from datetime import datetime
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -50,8 +49,9 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
             "and the captions files"
         )
     vocabulary = Vocabulary.from_tokens(num_uses)
+    now = commit_time()
     rows = [
-        (settings.notation, token, token_id, num_uses.get(token, 0), version, commit_time())
+        (settings.notation, token, token_id, num_uses.get(token, 0), version, now)
         for token_id, token in enumerate(vocabulary.tokens)
     ]
     lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
@@ -73,8 +73,8 @@ def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
     return Vocabulary(tuple(row.token for row in rows))
 
 
-def _latest(rows: DataFrame, column: str) -> datetime | None:
-    latest = rows.agg(F.max(column)).first()
+def _latest(rows: DataFrame, column: str) -> int | None:
+    latest = rows.agg(F.max(F.unix_micros(column))).first()
     return latest[0] if latest else None
 
 

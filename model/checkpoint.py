@@ -87,6 +87,11 @@ def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[s
     return captioner.eval(), vocabulary, _read_json(directory, "provenance.json")
 
 
+def has_checkpoint(directory: str | Path) -> bool:
+    """Return whether there is a checkpoint to load, also one whose replacement was interrupted."""
+    return any(place.is_dir() for place in (Path(directory), _replaced(Path(directory))))
+
+
 def load_details(directory: str | Path) -> dict[str, Any]:
     """Return the details that the checkpoint was saved with. Raises CheckpointError."""
     details: dict[str, Any] = _read_config(_existing(directory))["details"]

@@ -120,7 +120,7 @@ FAULTS = [
     Fault(bundle_check.targets_are_sound, "databricks.yml", "  prod:", "  staging:",
           "target staging: there is no conf/environments/staging.yaml"),
     Fault(bundle_check.entry_points_exist, "pyproject.toml", 'clean_images = "jobs.clean_images:main"\n', "",
-          "task clean_images: entry point 'clean_images'; pyproject.toml has draw_molecules,"),
+          "task clean_images: entry point 'clean_images'; pyproject.toml has create_views, sql_prompt,"),
     Fault(bundle_check.entry_points_exist, "pyproject.toml", '"jobs.clean_images:main"', '"jobs.clean_images:start"',
           "entry point clean_images: there is no function jobs.clean_images:start"),
     Fault(bundle_check.entry_points_exist, "pyproject.toml", '"jobs.clean_images:main"', '"jobs.cleaning:main"',

@@ -30,7 +30,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(run_pipeline, "run_timed", run_timed)
     monkeypatch.setattr(run_pipeline, "import_module", lambda name: SimpleNamespace(run=f"{name}.run"))
     monkeypatch.setattr(run_pipeline, "run_child", lambda task, command: done.append((task, command)))
-    monkeypatch.setattr(run_pipeline, "print_summary", lambda lake: done.append(("summary", lake.storage.root)))
+    monkeypatch.setattr(run_pipeline, "print_summary", lambda lake, _: done.append(("summary", lake.storage.root)))
     return done
 
 
@@ -50,6 +50,7 @@ def test_every_task_runs_in_order_in_one_session_and_training_in_a_process(steps
         ("train_captioner", child),
         ("predict_captions", "jobs.predict_captions.run", "spark", "/lake"),
         ("evaluate_captions", "jobs.evaluate_captions.run", "spark", "/lake"),
+        ("create_views", "jobs.create_views.run", "spark", "/lake"),
         ("summary", "/lake"),
         "Spark ends",
     ]
@@ -57,7 +58,7 @@ def test_every_task_runs_in_order_in_one_session_and_training_in_a_process(steps
 
 def test_from_goes_on_at_a_task(steps: list[Any]) -> None:
     run("--from", "predict_captions")
-    assert [step[0] for step in steps[1:-1]] == ["predict_captions", "evaluate_captions", "summary"]
+    assert [step[0] for step in steps[1:-1]] == ["predict_captions", "evaluate_captions", "create_views", "summary"]
 
 
 def test_only_runs_one_task(steps: list[Any]) -> None:
@@ -82,6 +83,7 @@ def test_each_task_is_announced_with_its_number(steps: list[Any], caplog: pytest
         run("--from", "build_vocabulary")
     banners = [record.message for record in caplog.records if record.message.startswith("[")]
     assert banners == [
-        "[1/4] build_vocabulary", "[2/4] train_captioner", "[3/4] predict_captions", "[4/4] evaluate_captions",
+        "[1/5] build_vocabulary", "[2/5] train_captioner", "[3/5] predict_captions", "[4/5] evaluate_captions",
+        "[5/5] create_views",
     ]
-    assert len(steps) == 7
+    assert len(steps) == 8

@@ -97,7 +97,7 @@ def test_the_report_shows_the_model_and_needs_no_network(finished):
 def test_the_summary_counts_what_the_tables_hold(finished):
     log = (finished.root / "pipeline.log").read_text()
     assert "61 raw = 60 clean + 1 rejected" in log
-    assert "[6/6] evaluate_captions" in log
+    assert "[6/7] evaluate_captions" in log
 
 
 def test_a_second_run_commits_nothing_and_trains_nothing(finished):

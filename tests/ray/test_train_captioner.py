@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from conftest import Run
@@ -29,7 +30,7 @@ def run_folders(run: Run) -> list[Path]:
 
 
 def test_a_killed_run_leaves_no_process_and_is_resumed_from_its_last_checkpoint(finished, tmp_path):
-    more = ("training.seed=7", "training.checkpoint_interval_steps=2", "training.num_epochs=40")
+    more = ("training.seed=7", "training.checkpoint_interval_steps=2", "training.num_epochs=20")
     with (tmp_path / "killed.log").open("w") as log:
         killed = subprocess.Popen(finished.command("train_captioner", *more), stdout=log, stderr=log)
     assert wait_until(lambda: any((folder / "latest").is_dir() for folder in run_folders(finished)), 300)
@@ -40,16 +41,20 @@ def test_a_killed_run_leaves_no_process_and_is_resumed_from_its_last_checkpoint(
     steps_before = json.loads((folder / "latest" / "provenance.json").read_text())["steps"]
     assert steps_before >= 2
 
+    resumed_at = datetime.now(UTC)
     resumed = finished.run("train_captioner", *more)
     assert resumed.returncode == 0, resumed.stderr
     assert not folder.exists()
     table = DeltaTable(str(finished.root / "training_metrics"))
     rows = QueryBuilder().register("t", table).execute(
-        f"select step, train_loss from t where run_id = '{folder.name}' and train_loss is not null order by step"
+        f"select step, reported_at from t where run_id = '{folder.name}' and train_loss is not null order by step"
     ).read_all()
     steps = [step.as_py() for step in rows["step"]]
     assert len(steps) == len(set(steps))
     assert steps[0] == 1
+    times = dict(zip(steps, (time.as_py() for time in rows["reported_at"]), strict=True))
+    assert all(time < resumed_at for step, time in times.items() if step <= steps_before)
+    assert times[steps[-1]] > resumed_at
     provenance = (finished.root / "checkpoints" / folder.name / "provenance.json").read_text()
     assert steps[-1] == json.loads(provenance)["steps"]
 

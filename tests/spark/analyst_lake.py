@@ -24,10 +24,10 @@ def fill(lake: Lake) -> None:
         ("c", "clean", "blank_image", "no ink", "in/c.png", "k1", NIGHT_1),
     ])
     write(lake, "captions", [
-        ("a", 0, METHANE, "test", NIGHT_1),
-        ("b", 0, ETHANOL, "test", NIGHT_1),
-        ("c", 0, SALT, "train", NIGHT_1),
-        ("e", 0, "a dog in the snow", "train", NIGHT_1),
+        ("a", 0, METHANE, "labels.csv", "test", NIGHT_1),
+        ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1),
+        ("c", 0, SALT, "labels.csv", "train", NIGHT_1),
+        ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
     ])
     write(lake, "training_metrics", [
         ("m1", 1, 10, 2.0, None, None, 0.1, 50.0, 2, NIGHT_1),

@@ -1,5 +1,7 @@
 """Pictures, archives and caption files for the tests, and the settings to read them with."""
 
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,6 +22,14 @@ def write_zip(path: Path, members: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def write_captions(path: Path, captions: dict[str, str], header: str = "image_id,InChI") -> None:

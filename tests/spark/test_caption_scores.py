@@ -20,7 +20,7 @@ TRAIN = [(name, 0, name, "train") for name in ("aaaa", "aaab", "aabb", "zzzz")] 
 
 
 def captions_of(spark: SparkSession, rows: list[tuple]) -> DataFrame:
-    return spark.createDataFrame([(*row, LONG_AGO) for row in rows], CAPTIONS.schema)
+    return spark.createDataFrame([(*row[:3], "captions.csv", row[3], LONG_AGO) for row in rows], CAPTIONS.schema)
 
 
 def predict(lake: Lake, rows: list[tuple], model_version: str = "m1", predicted_at: datetime = LONG_AGO) -> None:
@@ -73,7 +73,7 @@ def test_model_and_controls_are_scored_on_each_split(lake: Lake) -> None:
     predict(lake, [
         ("t1", "aaab", True, 0.75), ("t2", "aabc", None, 0.25), ("v1", "x", False, 0.5), ("new", "aaab", True, 0.5),
     ])
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     # Two pictures swap captions: aabc is 2 from aaab, aaab is 1 from aabb. One picture has nobody to swap with.
     expected = lake.spark.createDataFrame([
         ("m1", "test", "model", 2, 0.5, 0.5, 0.875, 1.0, 0.5, None),
@@ -91,7 +91,7 @@ def test_model_and_controls_are_scored_on_each_split(lake: Lake) -> None:
 def test_percentiles_are_exact_and_interpolated(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [(name, 0, "aaaa", "test") for name in ("p", "q", "r")]))
     predict(lake, [("p", "aaaa", None, None), ("q", "aaab", None, None), ("r", "bb", None, None)])  # 0, 1, 4 edits
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     expected = lake.spark.createDataFrame([
         ("edit_distance", 0.1, 0.5, 1.0, 2.5, 3.7),
         ("similarity", 0.075, 0.375, 0.75, 0.875, 0.975),
@@ -116,27 +116,31 @@ def test_shuffled_control_never_scores_a_picture_by_its_own_caption(spark: Spark
 def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test")]))
     predict(lake, [("t1", "aaab", None, None)])
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     after_first = num_commits(lake)
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     assert num_commits(lake) == after_first
 
     predict(lake, [("t2", "bbbb", None, None)])  # as old as the first: seen by its number
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     predict(lake, [("t1", "aaaa", None, None)], predicted_at=datetime.now(UTC))  # seen by its time
-    evaluate_captions(lake)
-    assert num_commits(lake) == after_first + 2
+    evaluate_captions(lake, "m1")
+    lake.upsert("captions", captions_of(lake.spark, [("t2", 0, "bbbb", "test")]).withColumn(
+        "ingested_at", F.lit(datetime.now(UTC))
+    ))
+    evaluate_captions(lake, "m1")  # seen by the reference's time
+    assert num_commits(lake) == after_first + 3
     expected = lake.spark.createDataFrame([(2, 1.0)], "num_images long, exact_match double")
     assertDataFrameEqual(
         lake.read("evaluations").where("predictor = 'model'").select("num_images", "exact_match"), expected
     )
 
 
-def test_the_last_model_to_predict_is_evaluated_unless_another_is_named(lake: Lake) -> None:
+def test_each_model_is_evaluated_by_its_own_captions(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
     predict(lake, [("t1", "aaab", None, None)], "old")
     predict(lake, [("t1", "aaaa", None, None)], "new", LONG_AGO + timedelta(days=1))
-    evaluate_captions(lake)
+    evaluate_captions(lake, "new")
     evaluate_captions(lake, "old")
     expected = lake.spark.createDataFrame([("new", 1.0), ("old", 0.75)], "model_version string, mean_similarity double")
     assertDataFrameEqual(
@@ -146,7 +150,7 @@ def test_the_last_model_to_predict_is_evaluated_unless_another_is_named(lake: La
 
 def test_without_predictions_the_job_to_run_first_is_named(lake: Lake) -> None:
     with pytest.raises(MissingInputError, match="predict_captions"):
-        evaluate_captions(lake)
+        evaluate_captions(lake, "m1")
     predict(lake, [("t1", "aaaa", None, None)])
     with pytest.raises(MissingInputError, match=r"of model other in .*: run predict_captions first"):
         evaluate_captions(lake, "other")
@@ -157,6 +161,6 @@ def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
 ) -> None:
     predict(lake, [("t1", "aaaa", None, None), ("t2", "", None, None), ("t3", None, None, None)])
     with caplog.at_level("INFO"):
-        evaluate_captions(lake)
+        evaluate_captions(lake, "m1")
     assert "no picture that model m1 captioned has a reference" in caplog.text
     assert not lake.has("evaluations")

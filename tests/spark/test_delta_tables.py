@@ -13,7 +13,8 @@ THEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def captions(lake: Lake, *rows: tuple[str, str]):
-    return lake.spark.createDataFrame([(name, 0, text, "train", THEN) for name, text in rows], CAPTIONS.schema)
+    whole = [(name, 0, text, "file.csv", "train", THEN) for name, text in rows]
+    return lake.spark.createDataFrame(whole, CAPTIONS.schema)
 
 
 def content(lake: Lake) -> dict[str, str]:
@@ -51,7 +52,8 @@ def test_replacing_leaves_nothing_of_what_was(lake):
 
 
 def test_rows_that_do_not_fit_are_refused_with_every_misfit(lake):
-    rows = captions(lake, ("a", "one")).selectExpr("image_id", "'0' as caption_index", "caption", "split", "1 as more")
+    columns = ["image_id", "'0' as caption_index", "caption", "source", "split", "1 as more"]
+    rows = captions(lake, ("a", "one")).selectExpr(*columns)
     with pytest.raises(SchemaMismatchError) as caught:
         lake.insert_new("captions", rows)
     for misfit in ("caption_index: string where int", "ingested_at: missing", "more: int where nothing"):

@@ -48,22 +48,23 @@ def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lak
 
 
 def test_rows_are_counted_per_table_and_rejections_per_stage(filled: Lake) -> None:
-    counted = summarise_pipeline(filled)
+    counted = summarise_pipeline(filled, None)
     assert counted.num_rows == {
         "images_raw": 3, "images_clean": 2, "captions": 0, "vocabulary": 0, "caption_predictions": 0,
     }
     assert counted.num_rejected == {"ingest": 2, "clean": 1}
 
 
-def test_scores_are_those_of_the_model_evaluated_last_with_its_controls(filled: Lake) -> None:
-    shown = [(row.model_version, row.predictor, row.exact_match) for row in summarise_pipeline(filled).evaluations]
+def test_scores_are_those_of_the_model_in_use_with_its_controls(filled: Lake) -> None:
+    rows = summarise_pipeline(filled, "new").evaluations
+    shown = [(row.model_version, row.predictor, row.exact_match) for row in rows]
     assert shown == [("new", "model", 0.5), ("new", "constant_caption", 0.0), ("new", "shuffled_pictures", None)]
 
 
 def test_the_printed_summary_shows_rows_scores_controls_and_the_report(
     filled: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_summary(filled)
+    print_summary(filled, "new")
     printed = capsys.readouterr().out
     cells = [[cell.strip() for cell in line.strip("│┃ ").split("│")] for line in printed.splitlines()]
     assert ["images_raw", "3"] in cells
@@ -77,7 +78,7 @@ def test_the_printed_summary_shows_rows_scores_controls_and_the_report(
 def test_before_the_first_run_the_summary_is_all_zero_and_says_that_there_are_no_scores(
     lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_summary(lake)
+    print_summary(lake, None)
     printed = capsys.readouterr().out
     assert "Every picture is there: 0 raw = 0 clean + 0 rejected at clean." in printed.splitlines()
     assert "No scores yet" in printed

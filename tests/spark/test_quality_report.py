@@ -39,7 +39,7 @@ def image(file_format: str, mode: str = "L") -> bytes:
 def evaluated(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(spark, StorageSettings(root=str(tmp_path_factory.mktemp("lake")), catalog=None, schema_name=None))
     write_tables(lake)
-    evaluate_captions(lake)
+    evaluate_captions(lake, "m1")
     return lake
 
 
@@ -57,7 +57,7 @@ def write_tables(lake: Lake) -> None:
             (name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"
         ],
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
-        CAPTIONS: [(name, 0, text, split[name], NOW) for name, text in references.items()],
+        CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()],
         TRAINING_METRICS: [
             ("m1", 0, 10, 2.0, None, None, 0.1, 5.0, 1, NOW), ("m1", 1, 20, None, 1.5, 0.5, 0.1, 5.0, 1, NOW),
         ],
@@ -71,7 +71,7 @@ def write_tables(lake: Lake) -> None:
 
 
 def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: Lake) -> None:
-    path = write_report(evaluated, SETTINGS)
+    path = write_report(evaluated, SETTINGS, "m1")
     assert path == Path(evaluated.storage.root) / "reports" / "m1.html"
     assert list(path.parent.iterdir()) == [path]
     html = path.read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: La
 
 
 def test_gallery_shows_best_worst_and_random_pictures_with_differences_marked(evaluated: Lake) -> None:
-    html = write_report(evaluated, SETTINGS).read_text(encoding="utf-8")
+    html = write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
     sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
     names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections.items()}
     assert names["Best"] == ["p1"]
@@ -106,18 +106,18 @@ def test_gallery_shows_best_worst_and_random_pictures_with_differences_marked(ev
 
 
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
-    path = write_report(evaluated, SETTINGS)
+    path = write_report(evaluated, SETTINGS, "m1")
     first = path.stat().st_mtime_ns
-    write_report(evaluated, SETTINGS)
+    write_report(evaluated, SETTINGS, "m1")
     assert path.stat().st_mtime_ns == first
-    write_report(evaluated, ReportSettings(num_best=0, num_worst=0, num_random=0))
+    write_report(evaluated, ReportSettings(num_best=0, num_worst=0, num_random=0), "m1")
     assert path.stat().st_mtime_ns != first
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
 def test_without_evaluations_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        assert write_report(lake, SETTINGS) is None
+        assert write_report(lake, SETTINGS, "m1") is None
     assert "there is no report to write" in caplog.text
     assert not Path(lake.storage.root).exists()
 

@@ -94,10 +94,12 @@ def test_a_url_of_another_filesystem_is_read_like_a_folder():
 
 
 def test_a_member_that_climbs_out_of_its_archive_is_refused(tmp_path):
-    names = ("../../etc/evil.png", "/abs.png", "ok/../../up.png", "good.png")
+    names = ("../../etc/evil.png", "/abs.png", "ok/../../up.png", "C:\\win.png", "good.png")
     write_zip(tmp_path / "a.zip", dict.fromkeys(names, b"x"))
     reasons = {arrival.image_id: arrival.reason for arrival in arrivals_in(tmp_path)}
-    assert reasons == {"evil": "unsafe_path", "abs": "unsafe_path", "up": "unsafe_path", "good": None}
+    assert reasons == {
+        "evil": "unsafe_path", "abs": "unsafe_path", "up": "unsafe_path", "win": "unsafe_path", "good": None
+    }
 
 
 def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path):
@@ -152,6 +154,44 @@ def test_the_members_before_the_damage_of_a_truncated_tar_are_kept(tmp_path, nam
     outcomes = [(content, reason) for _, content, reason, _ in read_arrivals(readable)]
     assert (bytes(range(256)) * 3, None) in outcomes
     assert all(content == bytes(range(256)) * 3 or reason == "unreadable_member" for content, reason in outcomes)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_tar_damaged_in_a_header_says_so_and_keeps_what_came_before(tmp_path, cut):
+    write_tar(tmp_path / "a.tar", "w", {f"pic{i}.png": bytes(600) for i in range(6)})
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    third_header = 2 * (512 + 1024)
+    content[third_header + 20] ^= 0xFF
+    (tmp_path / "a.tar").write_bytes(content[: third_header + (0 if cut else len(content))])
+    arrivals = arrivals_in(tmp_path)
+    assert [(a.image_id, a.reason) for a in arrivals] == [
+        ("pic0", None), ("pic1", None), ("a.tar", "unreadable_archive")
+    ]
+
+
+def test_a_link_in_a_tar_is_refused_and_not_passed_over(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("link", "unreadable_member")]
+
+
+def test_an_archive_that_cannot_be_reached_stops_the_job_and_is_not_called_damaged(tmp_path):
+    write_zip(tmp_path / "a.zip")
+    landing = settings(tmp_path)
+    (file,) = list_landing_zone(landing).archives
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(FileNotFoundError):
+        list(list_arrivals(file, landing))
+
+
+def test_names_with_signs_that_mean_something_elsewhere_are_read(tmp_path):
+    folder = tmp_path / "100% #1 [new]!"
+    folder.mkdir()
+    (folder / "a::b?.png").write_bytes(b"content")
+    write_zip(folder / "z.zip", {"2024-01-01T12:00.png": b"clock"})
+    assert contents(arrivals_in(folder)) == {"a::b?": b"content", "2024-01-01T12:00": b"clock"}
 
 
 def test_a_file_that_is_no_archive_becomes_one_row_that_says_so(tmp_path):
