@@ -44,6 +44,17 @@ class Lake:
             return self.spark.catalog.tableExists(self._address(TABLES[name]))
         return DeltaTable.isDeltaTable(self.spark, self._address(TABLES[name]))
 
+    def create(self, name: str) -> None:
+        """Make the table, empty, if it is not there: with its columns, their comments and its own."""
+        if self.has(name):
+            return
+        table = TABLES[name]
+        builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
+        if self.storage.catalog:
+            builder.tableName(self._address(table)).execute()
+        else:
+            builder.location(self._address(table)).execute()
+
     def read(self, name: str) -> DataFrame:
         """The table's rows; none if it has not been written yet."""
         if not self.has(name):
@@ -62,7 +73,7 @@ class Lake:
         A MERGE, not an append: run twice, or by two runs at a time, it still leaves one row per key.
         """
         table = TABLES[name]
-        self._create(table)
+        self.create(name)
         merge = self._open(table).alias("old").merge(_conform(rows, table).alias("new"), _same_key(table))
         merge.whenNotMatchedInsertAll().execute()
 
@@ -72,7 +83,7 @@ class Lake:
         Where the SQL condition `delete_when` holds (over `new`), the table's row is deleted and none inserted.
         """
         table = TABLES[name]
-        self._create(table)
+        self.create(name)
         columns = {column: f"new.{column}" for column in table.schema.names}
         keep = f"not ({delete_when})" if delete_when else None
         source = rows if delete_when else _conform(rows, table)
@@ -84,7 +95,7 @@ class Lake:
     def replace(self, name: str, rows: DataFrame) -> None:
         """Replace the whole table by these rows, in one commit."""
         table = TABLES[name]
-        self._create(table)
+        self.create(name)
         writer = _conform(rows, table).write.format("delta").mode("overwrite")
         if self.storage.catalog:
             writer.saveAsTable(self._address(table))
@@ -100,15 +111,6 @@ class Lake:
         if self.storage.catalog:
             return DeltaTable.forName(self.spark, self._address(table))
         return DeltaTable.forPath(self.spark, self._address(table))
-
-    def _create(self, table: Table) -> None:
-        if self.has(table.name):
-            return
-        builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
-        if self.storage.catalog:
-            builder.tableName(self._address(table)).execute()
-        else:
-            builder.location(self._address(table)).execute()
 
 
 def commit_time() -> datetime:

@@ -131,7 +131,8 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int) -> None:
         .localCheckpoint()
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
-    if has_refused or lake.has("images_rejected"):
+    was_refused = not lake.read("images_rejected").where(F.col("stage") == "ingest").isEmpty()
+    if has_refused or was_refused:
         rows = outcomes.orderBy(F.col("reason").isNull()).dropDuplicates(["image_id", "source"]).withColumns({
             "stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now,
         })

@@ -80,6 +80,8 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
         lake.insert_new("training_metrics", frame)
     _write_pointer(run)
     shutil.rmtree(run.folder, ignore_errors=True)
+    with suppress(OSError):  # other runs' folders may be there, or none at all
+        run.folder.parent.rmdir()
 
 
 def read_metrics(run: TrainingRun) -> list[dict[str, Any]]:
