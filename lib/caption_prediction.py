@@ -78,6 +78,7 @@ def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
     pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
     total = sum(count for _, count in pending.commits())
     if total:
+        load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
         num_done = 0
         with show_progress("predict_captions", total) as line:
             for batch, num_rows in pending.batches():
