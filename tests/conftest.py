@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 from lib.delta_tables import Lake, StorageSettings
 from lib.spark_session import SparkSettings, open_spark
 
-# A Java process that lives for minutes does not earn back what its second compiler and parallel collector cost.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+# On two cores a collector that works beside the program takes its time from it.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC")
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
 
