@@ -32,6 +32,7 @@ def test_databricks_reads_the_tasks_and_what_each_waits_for(job: Job) -> None:
         "train_captioner": ["clean_images", "build_vocabulary"],
         "predict_captions": ["train_captioner"],
         "evaluate_captions": ["predict_captions"],
+        "create_views": ["evaluate_captions"],
     }
 
 
