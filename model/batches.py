@@ -1,6 +1,6 @@
 """Pictures and token ids to padded batches, sorted so that little padding is computed; knows nothing of the network.
 
-B batch, C channels, H W picture height and width, T tokens.
+B batch, C channels, H W picture height and width, T tokens, M marks of a picture, L labels of a mark.
 """
 
 import random
@@ -17,17 +17,33 @@ from model.vocabulary import END, PAD, START
 PAPER = 255
 
 
+SIDE_STEP_PX = 16  # sides of a batch are multiples of this
+
+
 class PictureShapeError(ValueError):
-    """Raised when a picture does not fit the canvas or the channels; the message names both."""
+    """Raised when a picture has channels that the network does not take; the message names both."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a drawer knows of its pictures: things that lie at a place, and which of them a token names."""
+
+    places: Tensor  # (B, M, 2) float32, x and y in pixels of the batch's pictures
+    labels: Tensor  # (B, M, L) float32, 1 where a label holds; all 0 for padding
+    marks_of_tokens: Tensor  # (B, T + 1) int64, index of the mark that a token names, -1 for a token that names none
+
+    def to(self, device: torch.device) -> "Marks":
+        """Return these marks on the device."""
+        return Marks(self.places.to(device), self.labels.to(device), self.marks_of_tokens.to(device))
 
 
 @dataclass(frozen=True)
 class Batch:
     """Pictures with their captions, ready for a device."""
 
-    images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper
+    images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper, or float with ink = 1
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
-    lengths: Tensor  # (B,) int64, tokens of each caption with <start> and <end>
+    marks: Marks | None = None
 
     @property
     def inputs(self) -> Tensor:
@@ -38,44 +54,49 @@ class Batch:
         return self.tokens[:, 1:]  # (B, T)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return this batch on the device; still uint8, a quarter of the bytes to move."""
-        return replace(self, images=self.images.to(device), tokens=self.tokens.to(device))
+        """Return this batch on the device; bytes stay bytes, a quarter of what would have to move."""
+        marks = self.marks.to(device) if self.marks else None
+        return replace(self, images=self.images.to(device), tokens=self.tokens.to(device), marks=marks)
 
 
 def as_ink(images: Tensor) -> Tensor:
-    """Return float images with ink = 1 and paper = 0 from stored ones with ink = 0 and paper = 255; any shape."""
-    return 1 - images.float() / PAPER
+    """Return float images with ink = 1 and paper = 0; bytes have ink = 0 and paper = 255; any shape."""
+    return 1 - images.float() / PAPER if images.dtype == torch.uint8 else images
 
 
-def collate(samples: Sequence[dict[str, Any]], num_channels: int, canvas_height_px: int, canvas_width_px: int) -> Batch:
+def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
-    Each picture lies at the upper left of a canvas of paper. Raises PictureShapeError if one is larger than that.
+    Samples that all have "marks" (see pad_marks) keep them. Raises PictureShapeError.
     """
-    pictures = [sample["pixels"] for sample in samples]
-    return Batch(
-        images=stack_pictures(pictures, num_channels, canvas_height_px, canvas_width_px),
-        tokens=pad_captions([sample["token_ids"] for sample in samples]),
-        lengths=torch.tensor([len(sample["token_ids"]) + 2 for sample in samples]),
-    )
+    images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
+    tokens = pad_captions([sample["token_ids"] for sample in samples])
+    marks = [sample.get("marks") for sample in samples]
+    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if all(marks) else None)
 
 
-def stack_pictures(
-    pictures: Sequence[np.ndarray], num_channels: int, canvas_height_px: int, canvas_width_px: int
-) -> Tensor:
-    """Return pictures (H, W) or (H, W, 3) as one tensor (B, C, H, W) of the canvas's size, still uint8 with ink = 0."""
-    canvas = np.full((len(pictures), canvas_height_px, canvas_width_px, num_channels), PAPER, dtype=np.uint8)
+def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
+    """Return pictures (H, W) or (H, W, 3) as one tensor (B, C, H, W), still uint8 with ink = 0.
+
+    Each lies at the upper left of a sheet of paper just large enough for all. Raises PictureShapeError.
+    """
+    height = round_up(max(pixels.shape[0] for pixels in pictures))
+    width = round_up(max(pixels.shape[1] for pixels in pictures))
+    sheets = np.full((len(pictures), height, width, num_channels), PAPER, dtype=np.uint8)
     for place, pixels in enumerate(pictures):
         if pixels.ndim == 2:
             pixels = pixels[..., None]  # (H, W, 1)
-        height, width, channels = pixels.shape
-        if height > canvas_height_px or width > canvas_width_px or channels not in (1, num_channels):
+        if pixels.shape[2] not in (1, num_channels):
             raise PictureShapeError(
-                f"picture {place} of the batch is {height} x {width} x {channels},"
-                f" the canvas {canvas_height_px} x {canvas_width_px} x {num_channels}"
+                f"picture {place} of the batch has {pixels.shape[2]} channels, the captioner takes {num_channels}"
             )
-        canvas[place, :height, :width] = pixels
-    return torch.from_numpy(canvas).permute(0, 3, 1, 2)  # (B, C, H, W), channels last in memory
+        sheets[place, : pixels.shape[0], : pixels.shape[1]] = pixels
+    return torch.from_numpy(sheets).permute(0, 3, 1, 2)  # (B, C, H, W), channels last in memory
+
+
+def round_up(side_px: int) -> int:
+    """Return the length of side that a batch gives to pictures of this one."""
+    return -(-side_px // SIDE_STEP_PX) * SIDE_STEP_PX
 
 
 def pad_captions(captions: Sequence[Sequence[int]]) -> Tensor:
@@ -84,6 +105,23 @@ def pad_captions(captions: Sequence[Sequence[int]]) -> Tensor:
     for place, caption in enumerate(captions):
         tokens[place, : len(caption) + 2] = [START, *caption, END]
     return torch.from_numpy(tokens)  # (B, T + 1)
+
+
+def pad_marks(marks: Sequence[dict[str, np.ndarray]], num_tokens: int) -> Marks:
+    """Return the marks of several pictures, padded to the most.
+
+    Each is {"places": (M, 2) pixels, "labels": (M, L) 0 or 1, "marks_of_tokens": (T,), -1 for none}, the last without
+    <start> and <end>; num_tokens counts those.
+    """
+    shape = (len(marks), max(len(one["places"]) for one in marks))
+    places = np.zeros((*shape, 2), np.float32)
+    labels = np.zeros((*shape, marks[0]["labels"].shape[1]), np.float32)
+    marks_of_tokens = np.full((len(marks), num_tokens), -1, np.int64)
+    for row, one in enumerate(marks):
+        places[row, : len(one["places"])] = one["places"]
+        labels[row, : len(one["labels"])] = one["labels"]
+        marks_of_tokens[row, 1 : 1 + len(one["marks_of_tokens"])] = one["marks_of_tokens"]
+    return Marks(torch.from_numpy(places), torch.from_numpy(labels), torch.from_numpy(marks_of_tokens))
 
 
 def iterate_in_length_buckets(

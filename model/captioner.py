@@ -1,6 +1,7 @@
 """The network that writes captions: config, attention, decoder, captioner; no training, no files, no device.
 
-B batch, T tokens, P image positions, G grid width, D width of the LSTMs, N attention heads, V vocabulary, K beams.
+B batch, T tokens, P image positions (cells), L labels of a cell, G grid width, D width of the LSTMs, N attention heads,
+V vocabulary, K beams.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,7 @@ class CaptionerConfig:
     encoder_weights: str
     is_encoder_frozen: bool
     num_channels: int
-    canvas_height_px: int
-    canvas_width_px: int
+    num_cell_labels: int
     grid_width: int
     width: int
     embedding_width: int
@@ -41,11 +41,8 @@ class CaptionerConfig:
             raise CaptionerConfigError("encoder_weights is 'imagenet', expected 'random' or a file for inknet")
         if self.num_channels not in (1, 3):
             raise CaptionerConfigError(f"num_channels is {self.num_channels}, expected 1 (ink) or 3 (colour)")
-        stride = STRIDES_PX[self.encoder]
-        for name in ("canvas_height_px", "canvas_width_px"):
-            size = getattr(self, name)
-            if size < stride or size % stride:
-                raise CaptionerConfigError(f"{name} is {size}, expected a multiple of {stride} for {self.encoder}")
+        if self.num_cell_labels < 0:
+            raise CaptionerConfigError(f"num_cell_labels is {self.num_cell_labels}, expected at least 0")
         for name in ("width", "embedding_width", "num_attention_heads", "grid_width"):
             if getattr(self, name) < 1:
                 raise CaptionerConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -89,7 +86,7 @@ class Explained(NamedTuple):
     """Logits with what led to them, for losses and reports that look inside."""
 
     logits: Tensor  # (B, T, V)
-    features: Tensor  # (B, P, G)
+    cells: Tensor  # (B, P, L), logits of what lies in each position
     first_attention: Tensor  # (B, N, T, P), sums to 1 over P
     second_attention: Tensor  # (B, N, T, P)
 
@@ -187,12 +184,11 @@ class Captioner(nn.Module):
         self.encoder = Encoder(
             config.encoder,
             config.num_channels,
-            config.canvas_height_px,
-            config.canvas_width_px,
             config.grid_width,
             config.is_encoder_frozen,
         )
         self.decoder = Decoder(config, num_tokens)
+        self.cells = nn.Linear(config.grid_width, config.num_cell_labels) if config.num_cell_labels else None
 
     @overload
     def forward(self, images: Tensor, tokens: Tensor, is_explained: Literal[False] = False) -> Tensor: ...
@@ -203,13 +199,15 @@ class Captioner(nn.Module):
     def forward(self, images: Tensor, tokens: Tensor, is_explained: bool = False) -> Tensor | Explained:
         """Return logits (B, T, V) for the token after each of the tokens (B, T), which begin with <start>.
 
-        With is_explained, return them with the encoder's features and both attention maps.
+        With is_explained, return them with what the encoder says of each position and both attention maps.
         """
         features = self.encoder(images)  # (B, P, G)
         grid = self.decoder.project(features)
         logits, first_attention, second_attention = self.decoder(tokens, grid)  # (B, T, V), 2 x (B, N, T, P)
-        explained = Explained(logits, features, first_attention, second_attention)
-        return explained if is_explained else explained.logits
+        if not is_explained:
+            return logits
+        cells = self.cells(features) if self.cells else features[..., :0]  # (B, P, L)
+        return Explained(logits, cells, first_attention, second_attention)
 
     def encode(self, images: Tensor) -> Grid:
         """Return the grid of images (B, C, H, W), computed once per picture before its first step."""

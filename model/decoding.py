@@ -3,6 +3,7 @@
 B pictures still being written, C channels, H W picture height and width, K beams, T tokens so far, V vocabulary.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +22,7 @@ class Candidate:
 
     token_ids: tuple[int, ...]  # without <start> and <end>
     score: float  # log-probability / number of tokens ** length_penalty; larger is better
-    mean_token_probability: float  # over the tokens and <end>; 0 to 1
+    probability: float  # of the whole caption, <end> included; 0 to 1
     is_finished: bool  # false: cut off, max_tokens came before <end>
 
 
@@ -32,7 +33,6 @@ class _Beams:
     pictures: Tensor  # (B,) place of each picture in the caller's batch
     tokens: Tensor  # (B, K, T) <start> first, <pad> after <end>
     log_probabilities: Tensor  # (B, K), largest first
-    probability_sums: Tensor  # (B, K)
     is_ended: Tensor  # (B, K)
     grid: Grid
     state: State
@@ -43,7 +43,6 @@ class _Beams:
             pictures=self.pictures[chosen],
             tokens=self.tokens[chosen],
             log_probabilities=self.log_probabilities[chosen],
-            probability_sums=self.probability_sums[chosen],
             is_ended=self.is_ended[chosen],
             grid=self.grid.select(chosen),
             state=self.state.select(chosen),
@@ -91,7 +90,6 @@ def _start(captioner: Captioner, images: Tensor, num_beams: int) -> _Beams:
         pictures=torch.arange(len(images), device=images.device),
         tokens=torch.full((*shape, 1), START, device=images.device),  # (B, K, 1)
         log_probabilities=log_probabilities,
-        probability_sums=torch.zeros(shape, device=images.device),
         is_ended=torch.zeros(shape, dtype=torch.bool, device=images.device),
         grid=captioner.encode(images),
         state=captioner.start(*shape),
@@ -110,13 +108,11 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
     log_probabilities, places = totals.topk(num_beams, dim=1)  # (B, K)
     parents, token_ids = places // num_tokens, places % num_tokens  # (B, K)
     was_ended = beams.is_ended.gather(1, parents)  # (B, K)
-    gained = scores.flatten(1).gather(1, places).exp().masked_fill(was_ended, 0)  # (B, K)
     history = beams.tokens.gather(1, parents[..., None].expand_as(beams.tokens))  # (B, K, T)
     return replace(
         beams,
         tokens=torch.cat((history, token_ids[..., None]), dim=2),  # (B, K, T + 1)
         log_probabilities=log_probabilities,
-        probability_sums=beams.probability_sums.gather(1, parents) + gained,
         is_ended=was_ended | (token_ids == END),
         state=state.follow(parents),
     )
@@ -124,9 +120,9 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
 
 def _collect(beams: _Beams, length_penalty: float, candidates: list[list[Candidate]]) -> None:
     """Put the captions of these pictures into their places among the candidates, best first."""
-    columns = (beams.pictures, beams.tokens[:, :, 1:], beams.log_probabilities, beams.probability_sums)
-    for picture, captions, totals, sums in zip(*(column.tolist() for column in columns), strict=True):
-        for caption, total, probability_sum in zip(captions, totals, sums, strict=True):
+    columns = (beams.pictures, beams.tokens[:, :, 1:], beams.log_probabilities)
+    for picture, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
+        for caption, total in zip(captions, totals, strict=True):
             if total == -float("inf"):  # the vocabulary has fewer continuations than there are beams
                 continue
             written = [token_id for token_id in caption if token_id != PAD]
@@ -135,7 +131,7 @@ def _collect(beams: _Beams, length_penalty: float, candidates: list[list[Candida
                 Candidate(
                     token_ids=tuple(written[:-1] if is_finished else written),
                     score=total / len(written) ** length_penalty,
-                    mean_token_probability=probability_sum / len(written),
+                    probability=math.exp(total),
                     is_finished=is_finished,
                 )
             )

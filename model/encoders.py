@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 STRIDES_PX = {"inknet": 16, "resnet50": 32}
+WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest picture
 
 
 class EncoderWeightsError(ValueError):
@@ -21,33 +22,21 @@ class EncoderWeightsError(ValueError):
 class Encoder(nn.Module):
     """A backbone of convolutions, then what attention needs to know: the features and the place of each position."""
 
-    def __init__(
-        self,
-        name: str,
-        num_channels: int,
-        canvas_height_px: int,
-        canvas_width_px: int,
-        grid_width: int,
-        is_frozen: bool,
-    ) -> None:
+    def __init__(self, name: str, num_channels: int, grid_width: int, is_frozen: bool) -> None:
         super().__init__()
         self.is_frozen = is_frozen
         self.backbone = InkNet(num_channels, grid_width) if name == "inknet" else ResNet50()
         num_features = self.backbone.num_features
         fits = num_features == grid_width
         self.fit = nn.Identity() if fits else nn.Conv2d(num_features, grid_width, kernel_size=1)
-        stride = STRIDES_PX[name]
-        # Learned apart for rows and columns, so that a position is known by both and the tables stay small.
-        self.row_positions = nn.Parameter(0.1 * torch.randn(canvas_height_px // stride, grid_width))
-        self.column_positions = nn.Parameter(0.1 * torch.randn(canvas_width_px // stride, grid_width))
+        self.positions = nn.Linear(4 * len(WAVELENGTHS), grid_width, bias=False)
         self.backbone.requires_grad_(not is_frozen)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; up to the canvas in size."""
+        """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; sides multiples of the stride."""
         features: Tensor = self.fit(self.backbone(images))  # (B, G, h, w)
         features = features.permute(0, 2, 3, 1)  # (B, h, w, G)
-        num_rows, num_columns = features.shape[1:3]
-        positions = self.row_positions[:num_rows, None] + self.column_positions[None, :num_columns]  # (h, w, G)
+        positions = self.positions(_waves(*features.shape[1:3], features.device))  # (h, w, G)
         return (features + positions.to(features.dtype)).flatten(1, 2)  # (B, P, G)
 
     def train(self, mode: bool = True) -> "Encoder":
@@ -56,6 +45,19 @@ class Encoder(nn.Module):
         if self.is_frozen:
             self.backbone.eval()
         return self
+
+
+def _waves(num_rows: int, num_columns: int, device: torch.device) -> Tensor:
+    """Return where each position lies, as sines and cosines of its row and column (h, w, 4 * wavelengths).
+
+    Fixed waves know a place of a picture larger than any seen in training; a table of learned places would not.
+    """
+    turns = 2 * torch.pi / torch.tensor(WAVELENGTHS, device=device)
+    rows = torch.arange(num_rows, device=device)[:, None] * turns  # (h, wavelengths)
+    columns = torch.arange(num_columns, device=device)[:, None] * turns
+    rows, columns = torch.cat((rows.sin(), rows.cos()), dim=1), torch.cat((columns.sin(), columns.cos()), dim=1)
+    shape = (num_rows, num_columns, rows.shape[1])
+    return torch.cat((rows[:, None].expand(shape), columns[None].expand(shape)), dim=2)
 
 
 class InkNet(nn.Module):
@@ -69,10 +71,14 @@ class InkNet(nn.Module):
         self.num_features = num_features
         quarter, eighth = num_features // 4, num_features // 2
         self.layers = nn.Sequential(
-            _convolution(16 * num_channels, quarter),  # (B, G/4, H/4, W/4)
+            # No norm at the largest size, where it would cost as much as the convolution.
+            nn.Conv2d(16 * num_channels, quarter, kernel_size=3, padding=1),  # (B, G/4, H/4, W/4)
+            nn.ReLU(inplace=True),
             _convolution(quarter, eighth, stride=2),  # (B, G/2, H/8, W/8)
             ResidualBlock(eighth),
             _convolution(eighth, num_features, stride=2),  # (B, G, H/16, W/16)
+            ResidualBlock(num_features),
+            ResidualBlock(num_features),
             ResidualBlock(num_features),
         )
 
@@ -90,21 +96,24 @@ def _space_to_depth(images: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; the inner one has half the channels, for half the arithmetic."""
+    """A 3 x 3 convolution on half the channels, between two of 1 x 1, beside a shortcut (arXiv 1512.03385)."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
-        self.narrow = _convolution(num_features, num_features // 2)
-        self.widen = nn.Conv2d(num_features // 2, num_features, kernel_size=3, padding=1, bias=False)
+        half = num_features // 2
+        self.narrow = _convolution(num_features, half, kernel_size=1)
+        self.look = _convolution(half, half)
+        self.widen = nn.Conv2d(half, num_features, kernel_size=1, bias=False)
         self.norm = nn.BatchNorm2d(num_features)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(features + self.norm(self.widen(self.narrow(features))))  # (B, G, h, w)
+        return torch.relu(features + self.norm(self.widen(self.look(self.narrow(features)))))  # (B, G, h, w)
 
 
-def _convolution(num_inputs: int, num_outputs: int, stride: int = 1) -> nn.Sequential:
+def _convolution(num_inputs: int, num_outputs: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
+    padding = kernel_size // 2
     return nn.Sequential(
-        nn.Conv2d(num_inputs, num_outputs, kernel_size=3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(num_inputs, num_outputs, kernel_size, stride=stride, padding=padding, bias=False),
         nn.BatchNorm2d(num_outputs),
         nn.ReLU(inplace=True),
     )

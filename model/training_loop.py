@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from model.batches import Batch, as_ink
+from model.captioner import Explained
 from model.precision import Precision, autocast
+from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
 
 
@@ -39,6 +41,8 @@ class TrainingConfig:
     weight_decay: float
     max_gradient_norm: float
     label_smoothing: float
+    cell_loss_weight: float
+    attention_loss_weight: float
     precision: Precision
     seed: int
     num_batches_in_buffer: int
@@ -58,8 +62,9 @@ class TrainingConfig:
         for name in ("warmup_share", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        if self.weight_decay < 0:
-            raise TrainingConfigError(f"weight_decay is {self.weight_decay}, expected at least 0")
+        for name in ("weight_decay", "cell_loss_weight", "attention_loss_weight"):
+            if getattr(self, name) < 0:
+                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise TrainingConfigError(f"precision is {self.precision!r}, expected 'auto', 'bf16' or 'fp32'")
         if self.max_train_seconds is not None and self.max_train_seconds <= 0:
@@ -85,8 +90,6 @@ class StepReport:
     step: int
     loss: float  # nats per token
     learning_rate: float
-    gradient_norm: float  # before clipping
-    num_images: int
     images_per_second: float  # of this worker, in this epoch so far, waiting for data included
 
 
@@ -144,12 +147,12 @@ def train_epoch(
         if batch is None or is_over or state.is_out_of_time:
             break
         rate = _rate_now(config, state, total_steps)
-        loss, gradient_norm = _take_step(model, batch.to(device), optimizer, config, rate, state.step)
+        loss = _take_step(model, batch.to(device), optimizer, config, rate, state.step)
         state.step += 1
         state.step_in_epoch += 1
         num_images += len(batch.images)
         speed = num_images / (time.monotonic() - started)
-        on_step(StepReport(state.epoch, state.step, loss, rate, gradient_norm, len(batch.images), speed))
+        on_step(StepReport(state.epoch, state.step, loss, rate, speed))
     if not state.is_out_of_time:
         state.epoch += 1
         state.step_in_epoch = 0
@@ -182,21 +185,30 @@ def _take_step(
     config: TrainingConfig,
     rate: float,
     step: int,
-) -> tuple[float, float]:
-    """Do one optimizer step on a batch; return its loss and the norm of its gradient."""
+) -> float:
+    """Do one optimizer step on a batch; return its loss on the tokens."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(batch.images.device, config.precision):
-        logits = model(as_ink(batch.images), batch.inputs)  # (B, T, V)
-    loss = token_loss(logits, batch.targets, config.label_smoothing)
+        explained = model(as_ink(batch.images), batch.inputs, is_explained=True)
+    loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
+    total = loss + _marks_loss(explained, batch, config)
     optimizer.zero_grad()
-    torch.autograd.backward(loss)
+    torch.autograd.backward(total)
     gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
     # Judged by the gradient, which all workers share: were one to stop by its own loss, the others would wait for it.
     if not math.isfinite(gradient_norm):
         raise DivergedError(f"loss {loss.item()}, gradient norm {gradient_norm} at step {step}, learning rate {rate}")
     optimizer.step()
-    return loss.item(), gradient_norm
+    return loss.item()
+
+
+def _marks_loss(explained: Explained, batch: Batch, config: TrainingConfig) -> Tensor:
+    """What the marks teach, weighted; 0 for pictures that come with a caption alone."""
+    if batch.marks is None:
+        return 0 * explained.cells.float().sum()  # several workers wait for a gradient of every weight
+    cells = config.cell_loss_weight * cell_loss(explained, batch)
+    return cells + config.attention_loss_weight * attention_loss(explained, batch)
 
 
 @torch.no_grad()

@@ -14,30 +14,44 @@ def test_captions_stand_between_start_and_end_and_are_padded() -> None:
 
 def test_inputs_and_targets_are_one_token_apart() -> None:
     samples = [{"pixels": np.zeros((2, 2), np.uint8), "token_ids": ids} for ids in ([7, 8], [5])]
-    batch = collate(samples, 1, 4, 4)
+    batch = collate(samples, 1)
     assert batch.inputs.tolist() == [[1, 7, 8], [1, 5, 2]]
     assert batch.targets.tolist() == [[7, 8, 2], [5, 2, 0]]
-    assert batch.lengths.tolist() == [4, 3]
 
 
 def test_a_small_picture_lies_at_the_upper_left_of_white_paper() -> None:
-    images = stack_pictures([np.array([[0, 9]], np.uint8)], num_channels=1, canvas_height_px=2, canvas_width_px=3)
-    assert images.tolist() == [[[[0, 9, 255], [255, 255, 255]]]]
+    images = stack_pictures([np.array([[0, 9]], np.uint8), np.zeros((33, 64), np.uint8)], num_channels=1)
+    assert images.shape == (2, 1, 64, 64)
     assert images.dtype == torch.uint8
+    assert images[0, 0, 0, :3].tolist() == [0, 9, 255]
+    assert images[0].sum() == 9 + 255 * (64 * 64 - 2)
+    assert images[1].sum() == 255 * 31 * 64
 
 
 def test_colours_keep_their_places_and_grey_fills_all_three() -> None:
     colour = np.array([[[1, 2, 3]]], np.uint8)
-    images = stack_pictures([colour, np.array([[4]], np.uint8)], 3, 1, 1)
+    images = stack_pictures([colour, np.array([[4]], np.uint8)], 3)
     assert images[:, :, 0, 0].tolist() == [[1, 2, 3], [4, 4, 4]]
 
 
-@pytest.mark.parametrize(
-    ("shape", "num_channels"), [((5, 2), 1), ((2, 5), 1), ((2, 2, 3), 1)], ids=["too high", "too wide", "colour as ink"]
-)
-def test_a_picture_that_does_not_fit_is_refused_with_both_shapes(shape: tuple[int, ...], num_channels: int) -> None:
-    with pytest.raises(PictureShapeError, match=rf"is {shape[0]} x {shape[1]} x .*, the canvas 4 x 4 x 1"):
-        stack_pictures([np.zeros(shape, np.uint8)], num_channels, 4, 4)
+def test_a_picture_in_colour_is_refused_as_ink() -> None:
+    with pytest.raises(PictureShapeError, match="picture 0 of the batch has 3 channels, the captioner takes 1"):
+        stack_pictures([np.zeros((2, 2, 3), np.uint8)], 1)
+
+
+def test_marks_are_padded_and_keep_their_places() -> None:
+    one = {"places": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
+    two = {"places": np.ones((1, 2)), "labels": np.ones((1, 3)), "marks_of_tokens": np.array([0])}
+    samples = [
+        {"pixels": np.zeros((2, 2), np.uint8), "token_ids": ids, "marks": marks}
+        for ids, marks in (([7, 8, 9], one), ([5], two))
+    ]
+    batch = collate(samples, 1)
+    assert batch.marks.marks_of_tokens.tolist() == [[-1, 1, -1, 0, -1], [-1, 0, -1, -1, -1]]
+    assert batch.marks.labels.sum(dim=(1, 2)).tolist() == [6, 3]
+    assert batch.marks.places.shape == (2, 2, 2)
+    del samples[1]["marks"]
+    assert collate(samples, 1).marks is None
 
 
 def test_ink_is_one_and_paper_zero_on_the_way_into_the_network() -> None:

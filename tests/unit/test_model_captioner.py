@@ -36,8 +36,8 @@ def test_explained_logits_are_the_same_and_attention_sums_to_one() -> None:
     images = as_ink(batch.images)
     explained = captioner(images, batch.inputs, is_explained=True)
     torch.testing.assert_close(explained.logits, captioner(images, batch.inputs))
-    num_positions = 2 * 3
-    assert explained.features.shape == (5, num_positions, 32)
+    num_positions = 2 * 4
+    assert explained.cells.shape == (5, num_positions, 3)
     for attention in (explained.first_attention, explained.second_attention):
         assert attention.shape == (5, 2, batch.inputs.shape[1], num_positions)
         torch.testing.assert_close(attention.sum(dim=3), torch.ones(attention.shape[:3]))
@@ -59,7 +59,7 @@ def test_attention_is_scaled_dot_product_attention() -> None:
 
 
 def test_both_attentions_reach_the_loss() -> None:
-    captioner, batch = tiny_captioner(), stroke_batch(5)
+    captioner, batch = tiny_captioner(num_cell_labels=0), stroke_batch(5)
     captioner(as_ink(batch.images), batch.inputs).square().sum().backward()
     unused = [name for name, parameter in captioner.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert unused == []
@@ -74,10 +74,8 @@ def test_dropout_drops_in_training_only_and_the_same_features_of_every_token() -
     assert decoder.eval()._drop(ones) is ones
 
 
-def test_the_default_network_has_a_grid_of_10_by_16_and_some_millions_of_weights() -> None:
-    config = tiny_config(
-        canvas_height_px=160, canvas_width_px=256, grid_width=256, width=384, embedding_width=256, num_attention_heads=8
-    )
+def test_the_default_network_has_a_position_every_16_pixels_and_some_millions_of_weights() -> None:
+    config = tiny_config(grid_width=256, width=512, embedding_width=128, num_attention_heads=8)
     captioner = Captioner(config, num_tokens=200).eval()
     assert captioner.encode(torch.zeros(1, 1, 160, 256)).keys.shape == (1, 8, 32, 160)
     assert 3e6 < sum(parameter.numel() for parameter in captioner.parameters()) < 8e6
@@ -89,9 +87,7 @@ def test_the_default_network_has_a_grid_of_10_by_16_and_some_millions_of_weights
         ({"encoder": "alexnet"}, "encoder is 'alexnet'"),
         ({"encoder_weights": "imagenet"}, "encoder_weights is 'imagenet'"),
         ({"num_channels": 2}, "num_channels is 2"),
-        ({"canvas_height_px": 40}, "canvas_height_px is 40, expected a multiple of 16 for inknet"),
-        ({"canvas_width_px": 0}, "canvas_width_px is 0"),
-        ({"encoder": "resnet50", "canvas_width_px": 48}, "canvas_width_px is 48, expected a multiple of 32"),
+        ({"num_cell_labels": -1}, "num_cell_labels is -1"),
         ({"num_attention_heads": 3}, "grid_width is 32, expected a multiple of 4 and of num_attention_heads"),
         ({"width": 0}, "width is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),

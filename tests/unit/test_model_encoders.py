@@ -15,11 +15,11 @@ from model.training_loop import TrainingState, make_optimizer, train_epoch
 
 def inknet(seed: int = 0) -> Encoder:
     torch.manual_seed(seed)
-    return Encoder("inknet", 1, canvas_height_px=32, canvas_width_px=48, grid_width=32, is_frozen=False)
+    return Encoder("inknet", 1, grid_width=32, is_frozen=False)
 
 
 def resnet50(is_frozen: bool = False) -> Encoder:
-    return Encoder("resnet50", 3, canvas_height_px=64, canvas_width_px=64, grid_width=16, is_frozen=is_frozen)
+    return Encoder("resnet50", 3, grid_width=16, is_frozen=is_frozen)
 
 
 @torch.no_grad()
@@ -43,9 +43,13 @@ def test_blank_positions_differ_by_where_they_are() -> None:
 
 
 @torch.no_grad()
-def test_a_picture_smaller_than_the_canvas_gets_the_places_of_its_upper_left() -> None:
+def test_a_position_has_the_same_place_in_a_larger_picture() -> None:
     encoder = inknet().eval()
-    assert encoder(torch.zeros(2, 1, 16, 32)).shape == (2, 2, 32)
+    encoder.backbone.layers = torch.nn.MaxPool2d(4)
+    encoder.fit = torch.nn.Conv2d(16, 32, 1)
+    small, large = encoder(torch.zeros(2, 1, 16, 32)), encoder(torch.zeros(2, 1, 640, 960))
+    assert small.shape == (2, 2, 32)
+    torch.testing.assert_close(small, large[:, :2])
 
 
 @torch.no_grad()
@@ -120,7 +124,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_running_means_while_the_rest_le
     train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
     changed = {name for name, tensor in captioner.state_dict().items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("encoder.backbone.") for name in changed)
-    assert {"encoder.row_positions", "decoder.output.weight"} <= changed
+    assert {"encoder.positions.weight", "decoder.output.weight"} <= changed
 
 
 def test_a_backbone_that_is_not_frozen_learns() -> None:

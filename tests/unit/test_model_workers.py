@@ -12,7 +12,7 @@ from model.training_loop import TrainingState, make_optimizer, train_epoch, vali
 def train_one_of_two(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     config = quick_training(max_train_seconds=1000.0)
-    model = DistributedDataParallel(tiny_captioner(seed=rank))
+    model = DistributedDataParallel(tiny_captioner(seed=rank, num_cell_labels=0))
     batches = [stroke_batch(8, seed=10 * rank + place) for place in range(3 + 2 * rank)]
     # Clocks differ between workers, and the learning rate follows the clock.
     state = TrainingState(seconds=400.0 * rank)
@@ -27,7 +27,7 @@ def test_workers_with_uneven_batches_stop_together_with_the_same_weights(tmp_pat
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     assert first["steps"] == second["steps"] == 3
     assert first["scores"]["num_tokens"] != second["scores"]["num_tokens"]
-    untrained = tiny_captioner(seed=0).state_dict()
-    for name, _ in tiny_captioner().named_parameters():
+    untrained = tiny_captioner(seed=0, num_cell_labels=0).state_dict()
+    for name, _ in tiny_captioner(num_cell_labels=0).named_parameters():
         assert torch.equal(first["weights"][name], second["weights"][name]), name
         assert not torch.equal(first["weights"][name], untrained[name]), name

@@ -12,15 +12,14 @@ from model.vocabulary import Vocabulary
 torch.set_num_threads(1)
 
 VOCABULARY = Vocabulary.from_tokens("abcdefgh")
-HEIGHT_PX, WIDTH_PX = 32, 48
+HEIGHT_PX, WIDTH_PX = 32, 64
 
 TINY = {
     "encoder": "inknet",
     "encoder_weights": "random",
     "is_encoder_frozen": False,
     "num_channels": 1,
-    "canvas_height_px": HEIGHT_PX,
-    "canvas_width_px": WIDTH_PX,
+    "num_cell_labels": 3,
     "grid_width": 32,
     "width": 32,
     "embedding_width": 16,
@@ -36,6 +35,8 @@ QUICK = {
     "weight_decay": 0.01,
     "max_gradient_norm": 1.0,
     "label_smoothing": 0.0,
+    "cell_loss_weight": 1.0,
+    "attention_loss_weight": 1.0,
     "precision": "fp32",
     "seed": 0,
     "num_batches_in_buffer": 4,
@@ -77,7 +78,7 @@ def stroke_samples(count: int, seed: int = 0) -> list[dict]:
 
 
 def stroke_batch(count: int, seed: int = 0) -> Batch:
-    return collate(stroke_samples(count, seed), 1, HEIGHT_PX, WIDTH_PX)
+    return collate(stroke_samples(count, seed), 1)
 
 
 def ignore(report: StepReport) -> None:

@@ -1,0 +1,58 @@
+"""Losses that teach what a drawer knows: what lies in each position of the grid, and where attention should look.
+
+B batch, T tokens, P image positions, h w grid height and width, M marks of a picture, L labels, N attention heads.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from model.batches import Batch, Marks
+from model.captioner import Explained
+
+TAUGHT_HEAD = 0  # of each attention; the others look where they like
+SMALLEST = 1e-6  # probability below which looking elsewhere costs no more
+
+
+def cell_loss(explained: Explained, batch: Batch) -> Tensor:
+    """Return the binary cross-entropy of the labels of each position, averaged over positions and labels."""
+    assert batch.marks is not None
+    labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
+    return nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels)
+
+
+def attention_loss(explained: Explained, batch: Batch) -> Tensor:
+    """Return how far attention is from the marks, as cross-entropy over positions, averaged over the tokens that name one.
+
+    The first attention should look at what the token just read names, the second at what the next one names.
+    """
+    assert batch.marks is not None
+    cells = cells_of(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, M)
+    named = batch.marks.marks_of_tokens  # (B, T + 1)
+    read = _surprise(explained.first_attention, cells, named[:, :-1])
+    written = _surprise(explained.second_attention, cells, named[:, 1:])
+    return read + written
+
+
+def cells_of(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor:
+    """Return the index of the grid position (B, M) in which each mark lies."""
+    height, width = image_shape[2:]
+    stride = round((height * width / num_cells) ** 0.5)
+    columns = (marks.places[..., 0] / stride).long().clamp(0, width // stride - 1)  # (B, M)
+    rows = (marks.places[..., 1] / stride).long().clamp(0, height // stride - 1)
+    return rows * (width // stride) + columns
+
+
+def cell_labels(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor:
+    """Return 1 where some mark in a position has a label (B, P, L), else 0."""
+    cells = cells_of(marks, image_shape, num_cells)[..., None].expand_as(marks.labels)  # (B, M, L)
+    empty = marks.labels.new_zeros(len(cells), num_cells, marks.labels.shape[2])  # (B, P, L)
+    return empty.scatter_reduce(1, cells, marks.labels, reduce="amax")
+
+
+def _surprise(attention: Tensor, cells: Tensor, named: Tensor) -> Tensor:
+    """Return the mean of -log of the taught head's weight (of B, N, T, P) at the cell of the mark named (B, T)."""
+    is_named = named >= 0  # (B, T)
+    wanted = cells.gather(1, named.clamp(min=0))  # (B, T)
+    weights = attention[:, TAUGHT_HEAD].gather(2, wanted[..., None])[..., 0]  # (B, T)
+    surprise = -weights.float().clamp(min=SMALLEST).log() * is_named
+    return surprise.sum() / is_named.sum().clamp(min=1)
