@@ -103,7 +103,7 @@ def draw_batches(settings: DrawingSettings) -> Generator[DrawnBatch, None, None]
         yield from (draw_batch(batch, settings) for batch in batches)
         return
     # Not forked: threads (a progress bar's, OpenCV's) do not survive a fork.
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=begin_worker)
     ahead: deque[tuple[Batch, Future[DrawnBatch]]] = deque()
     try:
         while True:
@@ -138,7 +138,8 @@ def _draw(molecule: Chem.Mol, settings: DrawingSettings) -> DrawnMolecule | None
     return DrawnMolecule(image_id, inchi, png.tobytes(), layout)
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
+    """Prepare a process that draws: one thread, deaf to Ctrl-C, and ending with its parent."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()

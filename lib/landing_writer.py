@@ -27,6 +27,7 @@ LAYOUT_SCHEMA = pa.schema([
     ("bond_begin", pa.list_(pa.int32())),
     ("bond_end", pa.list_(pa.int32())),
     ("bond_order", pa.list_(pa.float32())),
+    ("bond_wedge", pa.list_(pa.int32())),
 ])
 LAYOUTS_PER_ROW_GROUP = 8192
 

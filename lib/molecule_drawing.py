@@ -21,6 +21,7 @@ RDKIT_BOND_LENGTH = 1.5  # of RDKit's layouts, in Angstrom
 SUBPIXEL_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
 FINE = 4  # shapes are filled on a grid this many times finer, or the stems of letters would be two pixels wide
 INK_COVERAGE = 0.45  # a pixel is ink if a shape covers more of it than this
+WEDGES = {Chem.BondDir.BEGINWEDGE: 1, Chem.BondDir.BEGINDASH: 2}
 
 _PATH = re.compile(r"<path class='([^']*)' d='([^']*)' (style='fill:none|style|fill)")
 _SEGMENT = re.compile(r"([MLQ])([^MLQZ]*)")
@@ -80,6 +81,7 @@ class Layout(NamedTuple):
     bond_begin: np.ndarray  # (B,) int32, index of an atom
     bond_end: np.ndarray  # (B,) int32
     bond_order: np.ndarray  # (B,) float32: 1, 2 or 3, as drawn
+    bond_wedge: np.ndarray  # (B,) int32: 0 plain, 1 wedge, 2 hashed wedge; narrow at bond_begin
 
 
 class Drawing(NamedTuple):
@@ -116,6 +118,14 @@ def prepare_molecule(inchi: str) -> Chem.Mol:
     if molecule is None:
         raise NotationError(f"{inchi!r} is no InChI of a molecule")
     return rdMolDraw2D.PrepareMolForDrawing(molecule)
+
+
+def places_as_drawn(inchi: str) -> np.ndarray:
+    """Where `draw_molecule` would put the heavy atoms (A, 2), in the InChI's order, up to scale and shift."""
+    molecule = prepare_molecule(inchi)
+    positions = molecule.GetConformer().GetPositions()
+    heavy = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() > 1]
+    return positions[heavy, :2] * (1, -1)  # a picture's rows are counted downwards
 
 
 def draw_clean(
@@ -157,15 +167,15 @@ def _layout_of(molecule: Chem.Mol, canvas: rdMolDraw2D.MolDraw2DSVG, margin: int
             index_of[atom.GetIdx()] = len(index_of)
     points = [canvas.GetDrawCoords(index) for index in index_of]
     bonds = [
-        (index_of[begin], index_of[end], bond.GetBondTypeAsDouble())
+        (index_of[begin], index_of[end], bond.GetBondTypeAsDouble(), WEDGES.get(bond.GetBondDir(), 0))
         for bond in molecule.GetBonds()
         if (begin := bond.GetBeginAtomIdx()) in index_of and (end := bond.GetEndAtomIdx()) in index_of
     ]
-    begins, ends, orders = zip(*bonds, strict=True) if bonds else ((), (), ())
+    begins, ends, orders, wedges = zip(*bonds, strict=True) if bonds else ((), (), (), ())
     return Layout(
         np.array([point.x + margin for point in points], np.float32),
         np.array([point.y + margin for point in points], np.float32),
-        np.array(begins, np.int32), np.array(ends, np.int32), np.array(orders, np.float32),
+        np.array(begins, np.int32), np.array(ends, np.int32), np.array(orders, np.float32), np.array(wedges, np.int32),
     )
 
 

@@ -109,6 +109,7 @@ IMAGE_LAYOUTS = Table(
         _column("bond_begin", T.ArrayType(_INT), "Index of each bond's first atom, from 0."),
         _column("bond_end", T.ArrayType(_INT), "Index of each bond's second atom, from 0."),
         _column("bond_order", T.ArrayType(_FLOAT), "Order of each bond as drawn: 1, 2 or 3."),
+        _column("bond_wedge", T.ArrayType(_INT), "0 plain, 1 wedge, 2 hashed wedge; narrow at the first atom."),
         _column("ingested_at", _TIME, "When it was taken in (UTC)."),
     ]),
 )
@@ -176,7 +177,7 @@ CAPTION_PREDICTIONS = Table(
         IMAGE_ID,
         MODEL_VERSION,
         _column("caption", _TEXT, "The predicted caption."),
-        _column("confidence", _DOUBLE, "Mean probability of the caption's tokens, 0..1."),
+        _column("confidence", _DOUBLE, "Probability, by the model's own account, that the caption is exactly right, 0..1."),
         _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
         _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
         _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),

@@ -1,0 +1,29 @@
+"""train_on_drawings: draws molecules and trains on them without tables: how the model in the box is made."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.drawing_training import train_on_drawings
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job from the command line."""
+    start_process()
+    parser = argument_parser("train_on_drawings", __doc__ or "")
+    parser.add_argument("--folder", type=Path, required=True, help="where drawings and checkpoints lie")
+    arguments = parser.parse_args(argv)
+
+    def work() -> None:
+        settings = settings_from(arguments)
+        checkpoint = train_on_drawings(settings, arguments.folder, settings.cluster.num_workers)
+        logger.info("train_on_drawings: the captioner is in %s", checkpoint)
+
+    exit_with_one_sentence(work)
+
+
+if __name__ == "__main__":
+    main()

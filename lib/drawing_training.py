@@ -1,0 +1,221 @@
+"""Training on stored drawings alone, without Spark: how the model in the box is made, on a CPU's cores or a GPU."""
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from lib.drawing_batches import begin_worker
+from lib.drawing_store import DrawingStore, fill_store, token_counts
+from lib.drawing_wear import worn_batch
+from lib.settings import Settings
+from model.batches import Batch
+from model.captioner import Captioner
+from model.checkpoint import has_checkpoint, load_captioner, load_training_state, new_captioner, save_checkpoint
+from model.decoding import greedy
+from model.training_loop import (
+    StepReport,
+    TrainingState,
+    make_optimizer,
+    pack_training,
+    train_epoch,
+    unpack_training,
+    validate,
+)
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+MIN_TOKEN_USES = 5
+NUM_VALIDATION = 512  # the first drawings of the store, which are not trained on
+BATCHES_IN_BUFFER = 128
+MEET_WITHIN = timedelta(minutes=30)
+
+
+def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Path:
+    """Draw what is missing of the store, train, and return the checkpoint; killed and called again, it goes on.
+
+    Training ends when training.num_epochs or training.max_train_seconds are over. On a GPU one worker does it all.
+    """
+    store_folder = folder / "drawings"
+    fill_store(store_folder, settings.drawing)
+    vocabulary = _vocabulary(settings, store_folder)
+    num_workers = 1 if torch.cuda.is_available() else num_workers
+    meeting = folder / f".meeting-{os.getpid()}"
+    arguments = (num_workers, settings, folder, vocabulary, str(meeting))
+    try:
+        torch.multiprocessing.spawn(_train_worker, args=arguments, nprocs=num_workers)
+    finally:
+        meeting.unlink(missing_ok=True)
+    return folder / "captioner"
+
+
+def _vocabulary(settings: Settings, store_folder: Path) -> Vocabulary:
+    """That of the starting weights, else every token of the store that is used often enough to be learned."""
+    if settings.training.start_from:
+        return load_captioner(settings.training.start_from)[1]
+    path = store_folder / "vocabulary.json"
+    if not path.is_file():
+        counts = Counter(token_counts(DrawingStore(store_folder)))
+        Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES).save(path)
+    return Vocabulary.load(path)
+
+
+def _train_worker(
+    rank: int, num_workers: int, settings: Settings, folder: Path, vocabulary: Vocabulary, meeting: str
+) -> None:
+    begin_worker()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(settings.cluster.threads_per_worker)
+    if num_workers > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_workers, timeout=MEET_WITHIN
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = settings.training
+    torch.manual_seed(training.seed)
+    latest = folder / "latest"
+    if has_checkpoint(latest):
+        captioner = load_captioner(latest)[0]
+    elif training.start_from:
+        captioner = load_captioner(training.start_from)[0]
+    else:
+        captioner = new_captioner(settings.captioner, vocabulary)
+    captioner.to(device, memory_format=torch.channels_last)
+    optimizer = make_optimizer(captioner, training)
+    packed = load_training_state(latest) if has_checkpoint(latest) else None
+    state = unpack_training(packed, optimizer) if packed else TrainingState()
+    model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
+
+    store = DrawingStore(folder / "drawings")
+    num_steps = (len(store) - NUM_VALIDATION) // (training.batch_size * num_workers)
+    reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
+    while state.epoch < training.num_epochs and not state.is_out_of_time:
+        batches = _batches(store, vocabulary, settings, rank, num_workers, state, device)
+        on_step = reporter.on_step if rank == 0 else _ignore
+        train_epoch(model, batches, optimizer, training, state, num_steps * training.num_epochs, on_step)
+    if rank == 0:
+        reporter.on_end()
+    if num_workers > 1:
+        torch.distributed.destroy_process_group()
+
+
+def _batches(
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
+    state: TrainingState, device: torch.device,
+) -> Iterator[Batch]:
+    """This worker's batches of an epoch: drawings of like size together, of the same size on all workers at a time."""
+    size, epoch = settings.training.batch_size, state.epoch
+    rng = np.random.default_rng([settings.training.seed, epoch])
+    order = NUM_VALIDATION + rng.permutation(len(store) - NUM_VALIDATION)
+    lengths, (heights, widths) = store.lengths(), store.sides()
+    step = 0
+    for start in range(0, len(order), BATCHES_IN_BUFFER * num_workers * size):
+        chunk = order[start : start + BATCHES_IN_BUFFER * num_workers * size]
+        for batches in _like_with_like(chunk, lengths, widths, heights, size * num_workers, rng):
+            mine = batches[rank * size : (rank + 1) * size]
+            if step >= state.step_in_epoch:  # train_epoch skips what it has had; these need not be made
+                seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
+                yield worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
+            else:
+                yield None  # type: ignore[misc]
+            step += 1
+
+
+def _like_with_like(
+    chunk: np.ndarray, lengths: np.ndarray, widths: np.ndarray, heights: np.ndarray, size: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Cut a chunk into lists of `size` drawings of similar length of caption, width and height, in random order.
+
+    A batch is as long, wide and high as the most of it: this way a third of what is computed is padding, not two.
+    """
+    lists = [
+        level[at : at + size]
+        for by_length in _split(chunk, lengths, 16 * size)
+        for level in _split(by_length, widths, 4 * size)
+        for ordered in [level[np.argsort(heights[level], kind="stable")]]
+        for level, at in ((ordered, at) for at in range(0, len(ordered) - size + 1, size))
+    ]
+    for place in rng.permutation(len(lists)):
+        yield lists[place][rng.permutation(size)]
+
+
+def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut a chunk, sorted by a key, into equal parts of about that size."""
+    return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
+
+
+def _ignore(report: StepReport) -> None:
+    """Workers other than the first report nothing."""
+
+
+class _Reporter:
+    """Says how training goes, and writes checkpoints; used by the first worker."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, captioner: Captioner, vocabulary: Vocabulary,
+        optimizer: torch.optim.Optimizer, state: TrainingState, store: DrawingStore, num_workers: int,
+    ) -> None:
+        self.settings, self.folder, self.captioner, self.vocabulary = settings, folder, captioner, vocabulary
+        self.optimizer, self.state, self.store, self.num_workers = optimizer, state, store, num_workers
+        self.losses: list[float] = []
+
+    def on_step(self, report: StepReport) -> None:
+        training = self.settings.training
+        self.losses.append(report.loss)
+        if report.step % training.log_interval_steps == 0:
+            loss, self.losses = sum(self.losses) / len(self.losses), []
+            logger.info(
+                "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s", report.epoch, report.step,
+                self.state.seconds, loss, report.learning_rate, report.images_per_second * self.num_workers,
+            )
+        if report.step % training.checkpoint_interval_steps == 0:
+            self._save(self.folder / "latest", with_state=True)
+
+    def on_end(self) -> None:
+        """Write the finished model."""
+        scores = self._validate()
+        logger.info("validation: %s", json.dumps(scores))
+        self._save(self.folder / "captioner", with_state=False, scores=scores)
+
+    def _validate(self) -> dict[str, float]:
+        device = next(self.captioner.parameters()).device
+        batches = [
+            worn_batch(self.store, range(at, at + 64), self.vocabulary, self.settings.wear, self.settings.cleaning, at, device)
+            for at in range(0, min(NUM_VALIDATION, len(self.store)), 64)
+        ]
+        scores = validate(self.captioner, batches, self.settings.training.precision)
+        self.captioner.eval()
+        num_exact = 0
+        for batch in batches:
+            wanted = [[t for t in row if t > 2] for row in batch.tokens.tolist()]
+            written = greedy(self.captioner, batch.images, 160)
+            num_exact += sum(list(one.token_ids) == want for one, want in zip(written, wanted, strict=True))
+        self.captioner.train()
+        return scores | {"exact": num_exact / (64 * len(batches))}
+
+    def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
+        training = self.settings.training
+        provenance = {
+            "drawings_seen": self.state.step * training.batch_size * self.num_workers,
+            "train_seconds": round(self.state.seconds),
+            "num_drawings": len(self.store), "num_workers": self.num_workers,
+            "settings": self.settings.model_dump(
+                mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
+            ),
+        }
+        save_checkpoint(
+            directory, self.captioner, self.vocabulary,
+            details={"notation": "smiles_drawn_kekule", "max_tokens": 160}, provenance=provenance | facts,
+            training_state=pack_training(self.state, self.optimizer) if with_state else None,
+        )
