@@ -8,23 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pyspark.sql.functions as F
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import DataFrame
 
 from lib.caption_scores import with_scores
-from lib.caption_validation import CaptionValidator
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
 from lib.errors import MissingInputError
 from lib.image_cleaning import decode_png
-from lib.notations import notation_named
+from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.pending_rows import PendingRows, num_tasks
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import CAPTION_PREDICTIONS
-from model.batches import as_ink, stack_pictures
-from model.captioner import Captioner
-from model.checkpoint import load_captioner, load_details
-from model.decoding import greedy
-from model.vocabulary import Vocabulary
+from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +27,6 @@ PREDICTED_SCHEMA = (
     "image_id string, caption string, confidence double, is_valid boolean, "
     "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
 )
-
-
-class PredictionSettings(BaseModel):
-    """How pictures are captioned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model_version: str
-    batch_size: int = Field(gt=0)
-    threads_per_worker: int = Field(gt=0)
 
 
 def resolve_model(storage: StorageSettings, model_version: str) -> Path:
@@ -129,40 +113,32 @@ def predict_batches(
 ) -> Iterator[pd.DataFrame]:
     """Rows (image_id, image, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
     torch.set_num_threads(settings.threads_per_worker)
-    captioner, vocabulary, notation_name, max_tokens = _load(directory)
-    notation = notation_named(notation_name)
-    validator = _validator(notation_name)
-    for rows in batches:
-        for start in range(0, len(rows), settings.batch_size):
-            chunk = rows.iloc[start : start + settings.batch_size]
-            decoded = greedy(captioner, _as_images(chunk["image"], captioner), max_tokens)
-            captions = [notation.caption_of(vocabulary.decode(candidate.token_ids)) for candidate in decoded]
-            yield pd.DataFrame({
-                "image_id": chunk["image_id"],
-                "caption": captions,
-                "confidence": [candidate.mean_token_probability for candidate in decoded],
-                "is_valid": validator.are_valid(captions),
-                "alternatives": [[] for _ in decoded],
-                "cleaning_version": chunk["cleaning_version"],
-            })
+    captioner = _captioner(directory, settings)
+    for rows in _gathered(batches, settings.num_images_in_buffer):
+        predicted = captioner.caption([decode_png(image) for image in rows["image"]])
+        yield pd.DataFrame({
+            "image_id": rows["image_id"],
+            "caption": [one.caption for one in predicted],
+            "confidence": [one.confidence for one in predicted],
+            "is_valid": [one.is_valid for one in predicted],
+            "alternatives": [[{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted],
+            "cleaning_version": rows["cleaning_version"],
+        })
 
 
 @lru_cache(maxsize=1)
-def _load(directory: str) -> tuple[Captioner, Vocabulary, str, int]:
+def _captioner(directory: str, settings: PredictionSettings) -> PictureCaptioner:
     """Loaded once per Python worker process, which outlives a task."""
-    captioner, vocabulary, _ = load_captioner(directory)
-    details = load_details(directory)
-    return captioner, vocabulary, details["notation"], details["max_tokens"]
+    return PictureCaptioner(Path(directory), settings)
 
 
-@lru_cache(maxsize=1)
-def _validator(notation_name: str) -> CaptionValidator:
-    return CaptionValidator(notation_name)
-
-
-def _as_images(images: pd.Series, captioner: Captioner) -> torch.Tensor:
-    """PNG bytes to (B, C, H, W) in 0..1 with ink = 1."""
-    config = captioner.config
-    pixels = [decode_png(image) for image in images]
-    stacked = stack_pictures(pixels, config.num_channels, config.canvas_height_px, config.canvas_width_px)
-    return as_ink(stacked.to(next(captioner.parameters()).device))
+def _gathered(batches: Iterator[pd.DataFrame], num_rows: int) -> Iterator[pd.DataFrame]:
+    """Batches of rows joined until each has `num_rows`, so that many pictures of one size can be captioned together."""
+    waiting: list[pd.DataFrame] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= num_rows:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)

@@ -40,6 +40,8 @@ class CleaningSettings(BaseModel):
     crop_margin_px: int | None = Field(ge=0)
     canvas_height_px: int = Field(gt=0)
     canvas_width_px: int = Field(gt=0)
+    canvas_step_px: int = Field(gt=0)
+    stroke_length_px: float | None = Field(gt=0)
     max_scale: float = Field(gt=0)
     sharpen: float = Field(ge=0)
     min_ink_fraction: float = Field(ge=0, lt=1)
@@ -155,14 +157,14 @@ def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
     """
     ink = (pixels < INK_BELOW).astype(np.uint8)
     mended = pixels.copy()
-    for line in _line_kernels(reach_px):
+    for line in line_kernels(reach_px):
         support = cv2.filter2D(ink, cv2.CV_8U, line, borderType=cv2.BORDER_CONSTANT)
         mended[support >= math.ceil(MENDED_FROM * int(line.sum()))] = 0
     return mended
 
 
 @lru_cache
-def _line_kernels(reach_px: int) -> tuple[NDArray[np.uint8], ...]:
+def line_kernels(reach_px: int) -> tuple[NDArray[np.uint8], ...]:
     """Straight lines through the middle of a (2 reach + 1)-sided square, the middle itself left out."""
     kernels = []
     for angle in np.arange(12) * np.pi / 12:
@@ -196,24 +198,45 @@ def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[P
 
 
 def fit_to_canvas(pixels: Pixels, transform: Transform, settings: CleaningSettings) -> tuple[Pixels, Transform]:
-    """Scale to fit the canvas, by at most `max_scale`, and centre on paper; the aspect ratio stays."""
+    """Scale to fit the canvas, by at most `max_scale`, and centre on paper; the aspect ratio stays.
+
+    With `stroke_length_px` the strokes of every drawing come out equally long, however large it was drawn.
+    The sides become multiples of `canvas_step_px`: pictures of few sizes can be batched with their like.
+    """
     height, width = pixels.shape[:2]
-    canvas_height, canvas_width = settings.canvas_height_px, settings.canvas_width_px
-    scale = min(canvas_width / width, canvas_height / height, settings.max_scale)
+    scale = min(settings.canvas_width_px / width, settings.canvas_height_px / height, settings.max_scale)
+    if settings.stroke_length_px and (length := typical_stroke_length(pixels)):
+        scale = min(scale, settings.stroke_length_px / length)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     if (new_width, new_height) != (width, height):
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = cv2.resize(pixels, (new_width, new_height), interpolation=how)
-    left, top = (canvas_width - new_width) // 2, (canvas_height - new_height) // 2
-    canvas = np.full((canvas_height, canvas_width, *pixels.shape[2:]), 255, np.uint8)
-    canvas[top : top + new_height, left : left + new_width] = pixels
+    step = settings.canvas_step_px
+    sheet_height, sheet_width = -(-new_height // step) * step, -(-new_width // step) * step
+    left, top = (sheet_width - new_width) // 2, (sheet_height - new_height) // 2
+    sheet = np.full((sheet_height, sheet_width, *pixels.shape[2:]), 255, np.uint8)
+    sheet[top : top + new_height, left : left + new_width] = pixels
     scale_x, scale_y = new_width / width, new_height / height
     # Pixel centres, not corners, correspond: x' + 0.5 = scale (x + 0.5).
     fit = np.array([
         [scale_x, 0.0, left + 0.5 * scale_x - 0.5],
         [0.0, scale_y, top + 0.5 * scale_y - 0.5],
     ])
-    return canvas, _then(transform, fit)
+    return sheet, _then(transform, fit)
+
+
+def typical_stroke_length(pixels: Pixels) -> float | None:
+    """The length of straight strokes in pixels: half of all their length is in longer ones. None if there are none.
+
+    Found by the line segment detector of Grompone von Gioi et al. (2012), doi 10.5201/ipol.2012.gjmr-lsd.
+    """
+    lines = cv2.createLineSegmentDetector().detect(cv2.GaussianBlur(_grey(pixels), (0, 0), 0.8))[0]
+    if lines is None:
+        return None
+    ends = lines.reshape(-1, 2, 2)  # (S, 2, 2)
+    lengths = np.sort(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1))
+    total = np.cumsum(lengths)
+    return float(lengths[np.searchsorted(total, total[-1] / 2)])
 
 
 def sharpen(pixels: Pixels, strength: float) -> Pixels:

@@ -1,35 +1,49 @@
-"""Asks whether captions are valid, in a process of its own: RDKit can end its process on a malformed InChI.
+"""Asks a notation in a process of its own, where RDKit may crash: it can end its process on a malformed InChI.
 
-A crash or a hang costs the one caption that caused it. Run as `python -m lib.caption_validation NOTATION` this is
-that process: one JSON string a line in, `true` or `false` a line out, until its input ends (with its parent, say).
+A crash or a hang costs the one caption that caused it. Run as `python -m lib.notation_process NOTATION` this is that
+process: one JSON question a line in, one JSON answer a line out, until its input ends (with its parent, say).
 """
 
 import json
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
-ANSWER_TIMEOUT_S = 20.0  # starting RDKit takes a second or two, a caption under a millisecond
+import numpy as np
+
+from lib.smiles import Writing
+
+ANSWER_TIMEOUT_S = 20.0  # starting RDKit takes a second or two, a caption about a millisecond
 
 
-class CaptionValidator:
-    """Validity of captions in one notation. Its process starts with the first caption and ends with this one."""
+class NotationProcess:
+    """Reads and writes captions in one notation. Its process starts with the first question and ends with this one."""
 
     def __init__(self, notation_name: str) -> None:
         self.notation_name = notation_name
         self._process: subprocess.Popen[str] | None = None
 
-    def are_valid(self, captions: Sequence[str]) -> list[bool]:
-        """One answer a caption; False for one that RDKit dies of or does not answer for."""
-        return [self._is_valid(caption) for caption in captions]
+    def read(self, text: str) -> str | None:
+        """The caption in standard form of joined tokens, or None if they make no valid caption."""
+        return self._ask("read", text)  # type: ignore[no-any-return]
 
-    def _is_valid(self, caption: str) -> bool:
+    def repair(self, text: str) -> str:
+        """A caption all the same from joined tokens that make no valid one."""
+        return self._ask("repair", text) or ""
+
+    def write(self, caption: str, places: np.ndarray | None, rotation_deg: int) -> Writing | None:
+        """The caption's tokens and the atom that each names, or None if the notation cannot express it."""
+        answer = self._ask("write", caption, None if places is None else places.tolist(), rotation_deg)
+        return Writing(*answer) if answer else None
+
+    def _ask(self, *question: object) -> Any:
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(caption) + "\n")
+            process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
             is_readable = select.select([process.stdout], [], [], ANSWER_TIMEOUT_S)[0]
             answer = process.stdout.readline() if is_readable else ""
@@ -37,30 +51,42 @@ class CaptionValidator:
             answer = ""
         if not answer:
             self.close()
-        return answer.strip() == "true"
+            return None
+        return json.loads(answer)
 
     def _start(self) -> "subprocess.Popen[str]":
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lib.caption_validation", self.notation_name],
+            [sys.executable, "-m", "lib.notation_process", self.notation_name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
         )
         return self._process
 
     def close(self) -> None:
-        """End the process; the next caption starts another."""
+        """End the process; the next question starts another."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.communicate()
 
 
-def _answer_lines(notation_name: str) -> None:
+def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
+    """Answer questions until there are no more."""
+    from lib.errors import NotationError
     from lib.notations import notation_named
 
-    is_valid = notation_named(notation_name).is_valid
-    for line in sys.stdin:
-        print(json.dumps(is_valid(json.loads(line))), flush=True)
+    notation = notation_named(notation_name)
+    for line in lines:
+        kind, text, *more = json.loads(line)
+        try:
+            if kind == "write":
+                places, rotation_deg = more
+                answer: object = notation.write(text, np.array(places) if places else None, rotation_deg)
+            else:
+                answer = getattr(notation, kind)(text)
+        except NotationError:
+            answer = None
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    _answer_lines(sys.argv[1])
+    answer_lines(sys.argv[1], sys.stdin)

@@ -6,10 +6,14 @@ Chemistry is here, never in model/.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 from rdkit import Chem, RDLogger
 
 from lib.errors import NotationError
+from lib.molecule_drawing import places_as_drawn
+from lib.smiles import Writing, inchi_of_smiles, nearest_readable, write_smiles
 
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
@@ -20,46 +24,17 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
 
 @dataclass(frozen=True)
 class Notation:
-    """How captions of one kind are written as tokens."""
+    """How captions of one kind are written as tokens. RDKit can end the process that calls it."""
 
     name: str
-    tokens_of: Callable[[str], list[str]]  # raises NotationError for a caption it cannot express
-    caption_of: Callable[[Sequence[str]], str]
-    is_valid: Callable[[str], bool]
-
-
-def _inchi_tokens(caption: str) -> list[str]:
-    if not caption.startswith(INCHI_PREFIX):
-        raise NotationError(f"{caption[:40]!r} is no standard InChI: it does not begin with {INCHI_PREFIX}")
-    return _INCHI_TOKEN.findall(caption[len(INCHI_PREFIX) :])
-
-
-def _inchi_caption(tokens: Sequence[str]) -> str:
-    return INCHI_PREFIX + "".join(tokens)
-
-
-_FORMULA = re.compile(r"InChI=1S/(?:[A-Z][a-z]?\d*)+(?:/|$)")
-
-
-def _is_valid_inchi(caption: str) -> bool:
-    # RDKit can end the process on some malformed strings; without a formula it need not be asked.
-    if not _FORMULA.match(caption):
-        return False
-    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    return Chem.MolFromInchi(caption) is not None
-
-
-def _words(caption: str) -> list[str]:
-    words = _WORD.findall(caption.lower())
-    if not words:
-        raise NotationError(f"caption {caption!r} has no word")
-    return words
-
-
-NOTATIONS = {
-    "inchi": Notation("inchi", _inchi_tokens, _inchi_caption, _is_valid_inchi),
-    "words": Notation("words", _words, " ".join, lambda caption: bool(caption.strip())),
-}
+    is_written_by_rdkit: bool  # then `write` is to be asked for through lib.notation_process
+    is_read_by_rdkit: bool  # then `read` and `repair` are
+    follows_drawing: bool  # the tokens depend on where the atoms lie
+    # Caption, places of atoms (A, 2) if known, and by how much the picture was turned clockwise; raises NotationError.
+    write: Callable[[str, np.ndarray | None, int], Writing]
+    join: Callable[[Sequence[str]], str]
+    read: Callable[[str], str | None]  # joined tokens to the caption in standard form, None if it is not valid
+    repair: Callable[[str], str]  # joined tokens that are not valid to a caption all the same
 
 
 def notation_named(name: str) -> Notation:
@@ -67,3 +42,74 @@ def notation_named(name: str) -> Notation:
     if name not in NOTATIONS:
         raise NotationError(f"captions.notation is {name!r}; there are: {', '.join(sorted(NOTATIONS))}")
     return NOTATIONS[name]
+
+
+def _write_inchi(caption: str, places: np.ndarray | None = None, rotation_deg: int = 0) -> Writing:
+    if not caption.startswith(INCHI_PREFIX):
+        raise NotationError(f"{caption[:40]!r} is no standard InChI: it does not begin with {INCHI_PREFIX}")
+    tokens = _INCHI_TOKEN.findall(caption[len(INCHI_PREFIX) :])
+    return Writing(tokens, _atoms_of_inchi(tokens))
+
+
+def _atoms_of_inchi(tokens: Sequence[str]) -> list[int]:
+    """The atom that each token names: the numbers of the connection layer /c count atoms from 1."""
+    atoms, layer = [], ""
+    for token in tokens:
+        layer = token if token.startswith("/") else layer
+        atoms.append(int(token) - 1 if layer == "/c" and token.isdecimal() else -1)
+    return atoms
+
+
+def _join_inchi(tokens: Sequence[str]) -> str:
+    return INCHI_PREFIX + "".join(tokens)
+
+
+_FORMULA = re.compile(r"InChI=1S/(?:[A-Z][a-z]?\d*)+(?:/|$)")
+
+
+def _read_inchi(text: str) -> str | None:
+    # RDKit can end the process on some malformed strings; without a formula it need not be asked.
+    if not _FORMULA.match(text):
+        return None
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromInchi(text)  # type: ignore[no-untyped-call]
+    return (Chem.MolToInchi(molecule) or None) if molecule else None  # type: ignore[no-untyped-call]
+
+
+def _write_smiles(
+    caption: str, places: np.ndarray | None = None, rotation_deg: int = 0, *, is_kekule: bool, follows_drawing: bool
+) -> Writing:
+    if follows_drawing and places is None:
+        places = places_as_drawn(caption)
+        for _ in range(rotation_deg // 90):
+            places = np.stack((-places[:, 1], places[:, 0]), axis=1)
+    return write_smiles(caption, places if follows_drawing else None, is_kekule)
+
+
+def _write_words(caption: str, places: np.ndarray | None = None, rotation_deg: int = 0) -> Writing:
+    words = _WORD.findall(caption.lower())
+    if not words:
+        raise NotationError(f"caption {caption!r} has no word")
+    return Writing(words, [-1] * len(words))
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
+    write = partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing)
+    return Notation(name, True, True, follows_drawing, write, "".join, inchi_of_smiles, nearest_readable)
+
+
+NOTATIONS = {
+    notation.name: notation
+    for notation in (
+        Notation("inchi", False, True, False, _write_inchi, _join_inchi, _read_inchi, _as_it_is),
+        _smiles("smiles", is_kekule=False, follows_drawing=False),
+        _smiles("smiles_kekule", is_kekule=True, follows_drawing=False),
+        _smiles("smiles_drawn", is_kekule=False, follows_drawing=True),
+        _smiles("smiles_drawn_kekule", is_kekule=True, follows_drawing=True),
+        Notation("words", False, False, False, _write_words, " ".join, lambda text: text.strip() or None, _as_it_is),
+    )
+}

@@ -11,13 +11,14 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from lib.caption_prediction import PredictionSettings
 from lib.captions import CaptionSettings
 from lib.delta_tables import StorageSettings
 from lib.errors import SettingsError
+from lib.drawing_wear import WearSettings
 from lib.image_cleaning import CleaningSettings
 from lib.landing_zone import LandingSettings
 from lib.molecule_drawing import DrawingSettings
+from lib.picture_captioning import PredictionSettings
 from lib.quality_report import ReportSettings
 from lib.ray_cluster import ClusterSettings
 from lib.spark_session import SparkSettings
@@ -38,6 +39,7 @@ class Settings(BaseModel):
     storage: StorageSettings
     spark: SparkSettings
     drawing: DrawingSettings
+    wear: WearSettings
     cleaning: CleaningSettings
     captions: CaptionSettings
     captioner: CaptionerConfig
@@ -58,15 +60,13 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _check_canvas(self) -> Self:
+    def _check_channels(self) -> Self:
         """The network must be built for the pictures that cleaning makes."""
         num_channels = 1 if self.cleaning.color == "grey" else 3
-        cleaned = (self.cleaning.canvas_height_px, self.cleaning.canvas_width_px, num_channels)
-        captioned = (self.captioner.canvas_height_px, self.captioner.canvas_width_px, self.captioner.num_channels)
-        if cleaned != captioned:
+        if num_channels != self.captioner.num_channels:
             raise ValueError(
-                f"cleaning makes pictures of {cleaned[0]} x {cleaned[1]} pixels with {cleaned[2]} channels, "
-                f"captioner takes {captioned[0]} x {captioned[1]} with {captioned[2]}"
+                f"cleaning.color {self.cleaning.color} makes pictures of {num_channels} channels, "
+                f"captioner.num_channels is {self.captioner.num_channels}"
             )
         return self
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 
+from lib.caption_writings import writing_of
 from lib.captions import CaptionSettings
 from lib.delta_tables import Lake
 from lib.errors import MissingInputError
-from lib.vocabulary_tables import read_vocabulary, tokens_of
-from model.vocabulary import Vocabulary
+from lib.notations import notation_named
+from model.vocabulary import UNKNOWN, Vocabulary
+
+LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # as molecule_drawing.Layout
 
 
 @dataclass(frozen=True)
@@ -21,58 +24,81 @@ class TrainingData:
     fingerprint: str
     num_train: int
     num_validation: int
+    num_unwritable: int  # captions with a picture that cannot be learned: too long, or not in the vocabulary
     max_tokens: int  # of the longest train caption
     vocabulary: Vocabulary
 
 
-def describe_training_data(lake: Lake, settings: CaptionSettings) -> TrainingData:
+def describe_training_data(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> TrainingData:
     """Count and name the train and validation pictures, reading no image bytes.
 
     Raises MissingInputError if there is nothing to train on.
     """
-    vocabulary = read_vocabulary(lake, settings)
-    pairs = _pairs(lake, settings, with_images=False)
+    pairs = _pairs(lake, settings, vocabulary, with_images=False)
+    is_learnable = F.col("is_learnable")
     row = pairs.agg(
-        F.count_if(F.col("split") == "train").alias("num_train"),
-        F.count_if(F.col("split") == "validation").alias("num_validation"),
-        F.max(F.when(F.col("split") == "train", F.size("tokens"))).alias("max_tokens"),
+        F.count_if(is_learnable & (F.col("split") == "train")).alias("num_train"),
+        F.count_if(is_learnable & (F.col("split") == "validation")).alias("num_validation"),
+        F.count_if(~is_learnable).alias("num_unwritable"),
+        F.max(F.when(is_learnable & (F.col("split") == "train"), F.size("token_ids"))).alias("max_tokens"),
         # The same rows give the same sum in whatever order they lie.
-        F.sum(
-            F.xxhash64("image_id", "caption", "split", "cleaning_version").cast("decimal(38,0)")
-        ).alias("fingerprint"),
+        F.sum(F.when(is_learnable, F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y"))
+              .cast("decimal(38,0)")).alias("fingerprint"),
     ).first()
     assert row is not None
     if not row.num_train:
         raise MissingInputError(
-            "no train picture has both a cleaned image and a caption of at most captions.max_tokens tokens: "
+            f"no train picture has both a cleaned image and a caption of at most captions.max_tokens tokens "
+            f"({row.num_unwritable} captions cannot be written in notation {settings.notation} with the vocabulary): "
             "check that landing.image_id_column holds the pictures' file names"
         )
-    return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, row.max_tokens, vocabulary)
+    return TrainingData(
+        str(row.fingerprint), row.num_train, row.num_validation, row.num_unwritable, row.max_tokens, vocabulary
+    )
 
 
 def training_rows(
     lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, split: str, num_partitions: int
 ) -> DataFrame:
-    """Rows (image: PNG bytes, token_ids: array<int>) of a split, in an order that says nothing about them."""
-    rows = _pairs(lake, settings, with_images=True).where(F.col("split") == split)
+    """Rows of a split, in an order that says nothing about them.
+
+    image (PNG bytes), token_ids, atoms (that each token names), caption, and the layout in the cleaned picture or nulls.
+    """
+    rows = _pairs(lake, settings, vocabulary, with_images=True).where(F.col("is_learnable") & (F.col("split") == split))
     place = F.xxhash64("image_id", "caption")
     return rows.repartitionByRange(num_partitions, place).sortWithinPartitions(place).select(
-        "image", _ids_of(vocabulary)(F.col("tokens")).alias("token_ids")
+        "image", "token_ids", "atoms", "caption", *LAYOUT_COLUMNS
     )
 
 
-def _pairs(lake: Lake, settings: CaptionSettings, with_images: bool) -> DataFrame:
-    """Every caption that can be learned, beside its cleaned picture."""
-    columns = ["image_id", "cleaning_version"] + (["image"] if with_images else [])
+def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_images: bool) -> DataFrame:
+    """Every caption beside its cleaned picture, with whether it can be learned."""
+    columns = ["image_id", "cleaning_version", "rotation_deg", "transform"] + (["image"] if with_images else [])
     captions = lake.require("captions", written_by="ingest_images").where(F.col("split") != "test")
     pictures = lake.require("images_clean", written_by="clean_images").select(*columns)
-    tokenized = captions.withColumn("tokens", tokens_of(F.col("caption"), settings.notation))
-    is_learnable = F.size("tokens").between(1, settings.max_tokens)  # size of null is -1
-    return tokenized.where(is_learnable).join(pictures, on="image_id", how="inner")
+    layouts = lake.read("image_layouts").select("image_id", *LAYOUT_COLUMNS)
+    pairs = captions.join(pictures, on="image_id", how="inner").join(layouts, on="image_id", how="left")
+    pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})
+    writing = writing_of(
+        F.col("caption"), settings.notation, F.col("atom_x"), F.col("atom_y"), F.coalesce("rotation_deg", F.lit(0))
+    )
+    pairs = pairs.withColumn("writing", writing).select(
+        "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"), F.col("writing.atoms").alias("atoms")
+    )
+    is_learnable = F.size("token_ids").between(1, settings.max_tokens)  # size of null is -1
+    if notation_named(settings.notation).is_read_by_rdkit:  # a sentence may miss a rare word, a molecule no atom
+        is_learnable &= ~F.array_contains("token_ids", UNKNOWN)
+    return pairs.withColumn("is_learnable", is_learnable)
+
+
+def _moved(transform: str, row: int) -> Column:
+    """One coordinate of the atoms in the cleaned picture: a row of the 2 x 3 matrix times (x, y, 1)."""
+    by_x, by_y, shift = (F.element_at(transform, row + place) for place in (1, 2, 3))
+    return F.zip_with("atom_x", "atom_y", lambda x, y: (by_x * x + by_y * y + shift).cast("float"))
 
 
 def _ids_of(vocabulary: Vocabulary):  # type: ignore[no-untyped-def]  # pyspark does not export the type of a UDF
     def encode(tokens: pd.Series) -> pd.Series:
-        return tokens.map(lambda text: vocabulary.encode(list(text)))
+        return tokens.map(lambda text: None if text is None else vocabulary.encode(list(text)))
 
     return F.pandas_udf(encode, T.ArrayType(T.IntegerType()))

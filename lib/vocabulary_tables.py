@@ -2,16 +2,14 @@
 
 import logging
 
-import pandas as pd
 import pyspark.sql.functions as F
-import pyspark.sql.types as T
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 
+from lib.caption_writings import writing_of
 from lib.captions import CaptionSettings
 from lib.delta_tables import Lake, commit_time
-from lib.errors import MissingInputError, NotationError
+from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
-from lib.notations import notation_named
 from lib.schemas import VOCABULARY
 from model.vocabulary import Vocabulary
 
@@ -35,7 +33,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     if built_at is not None and (newest is None or newest <= built_at):
         logger.info("build_vocabulary: up to date")
         return
-    tokenized = train.select(tokens_of(F.col("caption"), settings.notation).alias("tokens"))
+    tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
     counts = (
         tokenized.select(F.explode("tokens").alias("token"))
         .groupBy("token").agg(F.count("*").alias("num_uses"))
@@ -77,18 +75,3 @@ def _latest(rows: DataFrame, column: str) -> int | None:
     latest = rows.agg(F.max(F.unix_micros(column))).first()
     return latest[0] if latest else None
 
-
-def tokens_of(caption: Column, notation_name: str) -> Column:
-    """The caption's tokens as array<string>; null for a caption that the notation cannot express."""
-    notation = notation_named(notation_name)
-
-    def tokenize(captions: pd.Series) -> pd.Series:
-        def tokens_or_none(text: str) -> list[str] | None:
-            try:
-                return notation.tokens_of(text)
-            except NotationError:
-                return None
-
-        return captions.map(tokens_or_none)
-
-    return F.pandas_udf(tokenize, T.ArrayType(T.StringType()))(caption)

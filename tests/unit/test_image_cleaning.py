@@ -134,9 +134,12 @@ def test_cropping_leaves_the_margin_asked_for():
 
 def test_fitting_keeps_the_aspect_ratio_and_centres_on_paper():
     black = np.zeros((100, 400), np.uint8)
-    canvas, _ = fit_to_canvas(black, np.eye(2, 3), settings(canvas_height_px=160, canvas_width_px=256))
-    assert canvas.shape == (160, 256)
-    assert (canvas[48:112] == 0).all()
+    changes = {"canvas_height_px": 160, "canvas_width_px": 256, "canvas_step_px": 160, "max_scale": 0.64}
+    canvas, _ = fit_to_canvas(black, np.eye(2, 3), settings(**changes))
+    assert canvas.shape == (160, 320)
+    assert (canvas[48:112, 32:288] == 0).all()
+    assert (canvas[:, :32] == 255).all()
+    assert (canvas[:, 288:] == 255).all()
     assert (canvas[:48] == 255).all()
     assert (canvas[112:] == 255).all()
 
