@@ -15,6 +15,7 @@ import ray.util.spark
 import raydp
 from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import SparkSession
+from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
 from lib.errors import RuntimeMissingError
@@ -124,8 +125,12 @@ def ray_on_spark(settings: ClusterSettings) -> Iterator[None]:
     Each node has a core more than its worker, for the hand-over; what is left of the machine stays Spark's.
     """
     os.environ["RAY_ON_SPARK_START_HOOK"] = f"{__name__}.{JobStartHook.__name__}"
+    # Ray shows its warnings on Databricks in a notebook, and fails where there is none ("No IPython environment").
+    databricks_hook.get_databricks_display_html_function = lambda: logger.warning
     address, _ = ray.util.spark.setup_ray_cluster(
-        max_worker_nodes=settings.num_workers, num_cpus_worker_node=settings.threads_per_worker + 1
+        max_worker_nodes=settings.num_workers,
+        num_cpus_worker_node=settings.threads_per_worker + 1,
+        num_gpus_worker_node=0,  # Ray takes both numbers or neither
     )
     try:
         with ray_cluster(settings.model_copy(update={"address": address})):

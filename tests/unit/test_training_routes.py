@@ -1,5 +1,6 @@
 """The routes of train_captioner, with Ray, Spark and the training itself left out: which one runs, and on what."""
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray.util.spark
+from ray.util.spark import databricks_hook
 
 from jobs import train_captioner
 from lib import detached_training, ray_cluster
@@ -109,7 +111,7 @@ def test_where_a_model_is_trained_only_when_missing_the_first_one_is_trained(ste
 
 
 def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_down(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[Any] = []
 
@@ -118,12 +120,17 @@ def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_do
         done.append(settings.address)
         yield
 
+    real_parameters = inspect.signature(ray.util.spark.setup_ray_cluster).parameters
+
     def setup(**sizes: int) -> tuple[str, str]:
+        assert sizes.keys() <= real_parameters.keys()
+        databricks_hook.get_databricks_display_html_function()("little memory")
         done.append(sizes)
         done.append(os.environ["RAY_ON_SPARK_START_HOOK"])
         return "10.0.0.7:9000", "ray://10.0.0.7:10001"
 
     monkeypatch.setenv("RAY_ON_SPARK_START_HOOK", "")
+    monkeypatch.setattr(databricks_hook, "get_databricks_display_html_function", None)
     monkeypatch.setattr(ray.util.spark, "setup_ray_cluster", setup)
     monkeypatch.setattr(ray.util.spark, "shutdown_ray_cluster", lambda: done.append("shut down"))
     monkeypatch.setattr(ray_cluster, "ray_cluster", ray_cluster_at)
@@ -131,7 +138,9 @@ def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_do
     with pytest.raises(TrainingFailedError), ray_cluster.ray_on_spark(cluster):
         raise TrainingFailedError("as workers may")
     hook = "lib.ray_cluster.JobStartHook"
-    assert done == [{"max_worker_nodes": 4, "num_cpus_worker_node": 6}, hook, "10.0.0.7:9000", "shut down"]
+    sizes = {"max_worker_nodes": 4, "num_cpus_worker_node": 6, "num_gpus_worker_node": 0}
+    assert done == [sizes, hook, "10.0.0.7:9000", "shut down"]
+    assert "little memory" in caplog.messages
 
 
 def test_the_hook_asks_for_no_notebook_and_hands_on_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
