@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 UV := 0.13.8
 LAKE ?= lake
 
-.PHONY: help setup demo pipeline sheet sql test test-fast check bench clean
+.PHONY: help setup demo pipeline sheet sql test test-fast check bundle-check bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ check: $(READY)  ## lint and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
 	@$(RUN) -m lib.bundle_check
+
+bundle-check: $(READY)  ## the bundle and its wheel, as far as they can be checked without a workspace
+	@$(RUN) -m lib.bundle_check
+	@$(RUN) -m lib.wheel_check
 
 bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning
 	@$(RUN) -m bench.drawing_statistics

@@ -1,30 +1,47 @@
 """train_captioner: images_clean, captions and vocabulary -> a checkpoint directory and training_metrics."""
 
 import logging
+import sys
 from collections.abc import Sequence
 
 from lib.delta_tables import Lake
+from lib.detached_training import train_detached
 from lib.distributed_training import train_on_ray
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.ray_cluster import ray_cluster, raydp_spark
+from lib.ray_cluster import ray_cluster, ray_on_spark, raydp_spark
 from lib.settings import Settings
-from lib.spark_session import open_spark
-from lib.training_runs import finish_training, plan_training
+from lib.spark_session import ON_DATABRICKS, open_spark
+from lib.training_runs import finish_training, has_current_model, plan_training
 
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Train the model that settings, data and starting weights name, unless it is there already."""
+def run(settings: Settings, arguments: Sequence[str]) -> None:
+    """Train the model that settings, data and starting weights name, unless it is there already.
+
+    `arguments` are those the job was started with, for a process that must start it again.
+    """
+    cluster = settings.cluster
+    if cluster.train_when == "missing" and has_current_model(settings.storage):
+        logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
+        return
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
         plan = plan_training(lake, settings)
         if plan.is_trained:
-            finish_training(lake, plan)
             logger.info("train_captioner: model %s is up to date", plan.model_version)
+        else:
+            logger.info("train_captioner: model %s, %d train pictures", plan.model_version, plan.data.num_train)
+            if cluster.ray_on == "databricks":
+                with ray_on_spark(cluster):
+                    train_on_ray(lake, plan, settings)
+            elif ON_DATABRICKS:
+                train_detached(lake, plan, cluster.copy_folder, arguments)
+        if plan.is_trained:
+            finish_training(lake, plan)
+            logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
-    logger.info("train_captioner: model %s, %d train pictures", plan.model_version, plan.data.num_train)
-    with ray_cluster(settings.cluster), raydp_spark(settings.cluster) as spark:
+    with ray_cluster(cluster), raydp_spark(cluster) as spark:
         lake = Lake(spark, settings.storage)
         train_on_ray(lake, plan, settings)
         finish_training(lake, plan)
@@ -34,8 +51,9 @@ def run(settings: Settings) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the bundle's task train_captioner."""
     start_process()
-    arguments = argument_parser("train_captioner", __doc__ or "").parse_args(argv)
-    exit_with_one_sentence(lambda: run(settings_from(arguments)))
+    given = sys.argv[1:] if argv is None else argv
+    arguments = argument_parser("train_captioner", __doc__ or "").parse_args(given)
+    exit_with_one_sentence(lambda: run(settings_from(arguments), given))
 
 
 if __name__ == "__main__":

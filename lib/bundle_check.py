@@ -1,21 +1,32 @@
 """Faults of the bundle that its typed loader does not see: names, references and files that lead nowhere.
 
-`python -m lib.bundle_check` prints them and exits with 1. It reads files only: no workspace, no Spark, no imports.
+`python -m lib.bundle_check` prints them and exits with 1. It reads files only: no workspace, no Spark, no job.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import yaml
 
-from lib.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, strings
+from lib.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, names, strings
+from lib.bundle_values import (
+    job_parameters_are_used_and_have_a_default,
+    jobs_start_in_one_way,
+    no_secret_is_written_down,
+    overrides_replace_no_list,
+    resources_fit_their_types,
+    schedules_are_quartz,
+    targets_are_sound,
+    task_parameters_are_taken,
+    variables_are_described,
+    variables_are_not_empty,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-MODES = ("development", "production")
 # What the CLI itself puts in place of ${...}, of what a bundle has a use for.
 BUILT_IN = re.compile(
     r"bundle\.(name|target|git\.(branch|commit|origin_url))"
@@ -37,7 +48,7 @@ def dependencies_exist(bundle: Bundle) -> Iterator[str]:
         known = [other["task_key"] for other in task.job["tasks"]]
         for dependency in task.body.get("depends_on", ()):
             if dependency["task_key"] not in known:
-                yield f"{task.where}: depends on {dependency['task_key']!r}; the job's tasks are {_names(known)}"
+                yield f"{task.where}: depends on {dependency['task_key']!r}; the job's tasks are {names(known)}"
 
 
 def dependencies_have_an_order(bundle: Bundle) -> Iterator[str]:
@@ -56,8 +67,9 @@ def clusters_and_environments_exist(bundle: Bundle) -> Iterator[str]:
     for task in bundle.tasks():
         for key, section in (("job_cluster_key", "job_clusters"), ("environment_key", "environments")):
             known = [entry[key] for entry in task.job.get(section, ())]
-            if key in task.body and task.body[key] not in known:
-                yield f"{task.where}: {key} {task.body[key]!r}; the job's {section} are {_names(known)}"
+            for value in bundle.values(task.body[key]) if key in task.body else ():
+                if value not in known:
+                    yield f"{task.where}: {key} {value!r}; the job's {section} are {names(known)}"
 
 
 def job_references_resolve(bundle: Bundle) -> Iterator[str]:
@@ -67,10 +79,10 @@ def job_references_resolve(bundle: Bundle) -> Iterator[str]:
         for text in strings(task.body):
             for name in re.findall(r"\{\{\s*job\.parameters\.([^}\s]*)", text):
                 if name not in parameters:
-                    yield f"{task.where}: {text!r}: the job has no parameter {name!r}, only {_names(parameters)}"
+                    yield f"{task.where}: {text!r}: the job has no parameter {name!r}, only {names(parameters)}"
             for name in re.findall(r"\{\{\s*tasks\.([^.}\s]*)", text):
                 if name not in tasks:
-                    yield f"{task.where}: {text!r}: the job has no task {name!r}, only {_names(tasks)}"
+                    yield f"{task.where}: {text!r}: the job has no task {name!r}, only {names(tasks)}"
 
 
 def bundle_references_resolve(bundle: Bundle) -> Iterator[str]:
@@ -90,27 +102,6 @@ def bundle_references_resolve(bundle: Bundle) -> Iterator[str]:
                     yield f"{file.name}: ${{{reference}}} in {text!r} refers to nothing"
 
 
-def variables_are_described(bundle: Bundle) -> Iterator[str]:
-    for name, variable in bundle.config.get("variables", {}).items():
-        if not (variable or {}).get("description"):
-            yield f"{BUNDLE_FILE}: variable {name!r} has no description"
-
-
-def targets_are_sound(bundle: Bundle) -> Iterator[str]:
-    targets = bundle.config.get("targets", {})
-    defaults = [name for name, target in targets.items() if target.get("default")]
-    if len(defaults) != 1:
-        yield f"{BUNDLE_FILE}: one target must be the default, not {_names(defaults)}"
-    for name, target in targets.items():
-        if target.get("mode") not in MODES:
-            yield f"{BUNDLE_FILE}: target {name}: mode {target.get('mode')!r}; the modes are {_names(MODES)}"
-        for variable in target.get("variables", {}):
-            if variable not in bundle.config.get("variables", {}):
-                yield f"{BUNDLE_FILE}: target {name}: sets variable {variable!r}, which is not declared"
-        if not (bundle.root / "conf" / "environments" / f"{name}.yaml").is_file():
-            yield f"{BUNDLE_FILE}: target {name}: there is no conf/environments/{name}.yaml"
-
-
 def entry_points_exist(bundle: Bundle) -> Iterator[str]:
     scripts = bundle.project.get("scripts", {})
     for name, address in scripts.items():
@@ -119,7 +110,7 @@ def entry_points_exist(bundle: Bundle) -> Iterator[str]:
     for task in bundle.tasks():
         wheel_task = task.body.get("python_wheel_task", {})
         if wheel_task and wheel_task["entry_point"] not in scripts:
-            yield f"{task.where}: entry point {wheel_task['entry_point']!r}; pyproject.toml has {_names(scripts)}"
+            yield f"{task.where}: entry point {wheel_task['entry_point']!r}; pyproject.toml has {names(scripts)}"
         if wheel_task and wheel_task["package_name"] != bundle.project["name"]:
             yield f"{task.where}: package {wheel_task['package_name']!r}; the wheel is {bundle.project['name']!r}"
 
@@ -169,13 +160,6 @@ def wheels_are_built(bundle: Bundle) -> Iterator[str]:
                 yield f"{task.where}: library {wheel} lies where no artifact of {BUNDLE_FILE} is built"
 
 
-def schedules_are_quartz(bundle: Bundle) -> Iterator[str]:
-    for file, _, key, resource in bundle.resources():
-        expression = (resource.get("schedule") or {}).get("quartz_cron_expression")
-        if expression is not None and len(expression.split()) not in (6, 7):
-            yield f"{file.name}: {key}: schedule {expression!r} has not the 6 or 7 fields of quartz"
-
-
 # Each is named by what must hold and yields a message for every place where it does not.
 CHECKS: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     includes_match_files,
@@ -191,7 +175,14 @@ CHECKS: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     task_keys_are_unique,
     files_exist,
     wheels_are_built,
+    resources_fit_their_types,
+    jobs_start_in_one_way,
     schedules_are_quartz,
+    task_parameters_are_taken,
+    job_parameters_are_used_and_have_a_default,
+    variables_are_not_empty,
+    overrides_replace_no_list,
+    no_secret_is_written_down,
 )
 
 
@@ -213,10 +204,6 @@ def _function_exists(root: Path, address: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.parse(path.read_text()).body)
 
 
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
 def main() -> None:
     """Check the bundle of this checkout."""
     faults = check_bundle()
@@ -230,6 +217,9 @@ def main() -> None:
         f"the bundle is sound: {len(bundle.files)} files, {len(list(bundle.tasks()))} tasks, {num_variables} variables "
         f"and {num_targets} targets passed {len(CHECKS)} checks"
     )
+    for name, target in bundle.config["targets"].items():
+        asked = [key for key, variable in bundle.config["variables"].items() if "default" not in variable]
+        print(f"{name} asks at deployment for {names(key for key in asked if key not in target.get('variables', {}))}")
 
 
 if __name__ == "__main__":

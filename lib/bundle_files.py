@@ -1,7 +1,8 @@
 """The bundle as its files say it: databricks.yml, what it includes, and the entry points of pyproject.toml."""
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,22 @@ class Bundle(NamedTuple):
                 for key, resource in resources.items():
                     yield file, kind, key, resource
 
+    def values(self, text: str) -> list[Any]:
+        """What `text` stands for: itself, or each value of the variable that it is a reference to."""
+        reference = re.fullmatch(r"\$\{var\.(\w+)\}", text)
+        if not reference:
+            return [text]
+        return [value for _, value in self.variable_values(reference.group(1)) if value is not None]
+
+    def variable_values(self, name: str) -> Iterator[tuple[str, Any]]:
+        """(where, value) of a variable's default and of what targets set it to."""
+        variable = self.config.get("variables", {}).get(name) or {}
+        if "default" in variable:
+            yield f"{BUNDLE_FILE}: variable {name!r}", variable["default"]
+        for target, content in self.config.get("targets", {}).items():
+            if name in content.get("variables", {}):
+                yield f"{BUNDLE_FILE}: target {target}: variable {name!r}", content["variables"][name]
+
     def tasks(self) -> Iterator[Task]:
         """Every task of every job, those inside a for_each_task too."""
         for file, kind, key, job in self.resources():
@@ -76,3 +93,8 @@ def keyed_strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def strings(value: Any) -> Iterator[str]:
     """Every string in nested YAML."""
     return (text for _, text in keyed_strings(value))
+
+
+def names(known: Iterable[str]) -> str:
+    """Names as messages list them."""
+    return ", ".join(known) or "none"

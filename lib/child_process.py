@@ -5,7 +5,7 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from lib.errors import TrainingFailedError
@@ -16,12 +16,13 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 END_WITHIN_S = 20.0  # what a child gets to tidy up before it is told to end less kindly
 
 
-def run_child(task: str, command: Sequence[str]) -> None:
+def run_child(task: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     """Run a task's command and wait for it; whatever ends the wait ends the child too.
 
+    `environment` replaces this process's own variables.
     Raises TrainingFailedError if its exit status is not 0.
     """
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_end_with_parent)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, preexec_fn=_end_with_parent)
     try:
         status = child.wait()
     except BaseException as stop:

@@ -102,6 +102,16 @@ class Lake:
         else:
             writer.save(self._address(table))
 
+    def compact(self, name: str) -> tuple[int, int]:
+        """Join the table's small files, in a commit that changes no row; the numbers of files before and after it."""
+        metrics = self._open(TABLES[name]).optimize().executeCompaction().select("metrics.*").first()
+        assert metrics is not None  # OPTIMIZE answers with one row per table
+        return metrics.numFilesRemoved, metrics.numFilesAdded
+
+    def vacuum(self, name: str, retain_hours: int) -> None:
+        """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
+        self._open(TABLES[name]).vacuum(retain_hours)
+
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
             return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"

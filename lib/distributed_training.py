@@ -47,7 +47,8 @@ ROWS_PER_PARTITION = 2_000  # of the hand-over: small enough to stream, large en
 def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     """Train the run's model on the Ray cluster that is up, resuming it if it was begun.
 
-    `lake` is seen through RayDP's Spark. Raises TrainingFailedError with the first worker's fault.
+    `lake` is seen through the Spark that hands over: RayDP's, or Databricks' own. Raises TrainingFailedError with the
+    first worker's fault.
     """
     num_workers = settings.cluster.num_workers
     frames = {"train": _rows(lake, run, settings, "train", run.data.num_train)}
@@ -69,7 +70,7 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
-        for frame in frames.values():
+        for frame in frames.values() if settings.cluster.ray_on == "raydp" else ():
             release_spark_recoverable(frame)
 
 

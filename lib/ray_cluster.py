@@ -8,11 +8,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import ray
+import ray.util.spark
 import raydp
 from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import SparkSession
+from ray.util.spark import databricks_hook
+from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
 from lib.errors import RuntimeMissingError
 from lib.spark_session import delta_configuration, end_gateway, ensure_java
@@ -35,12 +39,15 @@ class ClusterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    ray_on: Literal["raydp", "databricks"]
+    train_when: Literal["changed", "missing"]
     address: str | None
     num_workers: int = Field(gt=0)
     threads_per_worker: int = Field(gt=0)
     num_spark_executors: int = Field(gt=0)
     cores_per_spark_executor: int = Field(gt=0)
     memory_per_spark_executor: str
+    copy_folder: str
 
 
 @contextmanager
@@ -96,3 +103,37 @@ def raydp_spark(settings: ClusterSettings) -> Iterator[SparkSession]:
     finally:
         raydp.stop_spark()
         end_gateway()
+
+
+class JobStartHook(RayOnSparkStartHook):  # type: ignore[misc]  # Ray comes without types
+    """What Ray does on Databricks when it starts on Spark, less what only a notebook can do; workers get no token."""
+
+    def __init__(self) -> None:
+        super().__init__(is_global=False)
+
+    def get_default_temp_root_dir(self) -> str:
+        return "/local_disk0/tmp"
+
+    def custom_environment_variables(self) -> dict[str, str]:
+        return {"GLOO_SOCKET_IFNAME": "eth0"}  # left to itself, torch picks the loopback there
+
+
+@contextmanager
+def ray_on_spark(settings: ClusterSettings) -> Iterator[None]:
+    """Ray on the Spark of a Databricks cluster, one node for each training worker; it ends with the block.
+
+    Each node has a core more than its worker, for the hand-over; what is left of the machine stays Spark's.
+    """
+    os.environ["RAY_ON_SPARK_START_HOOK"] = f"{__name__}.{JobStartHook.__name__}"
+    # Ray shows its warnings on Databricks in a notebook, and fails where there is none ("No IPython environment").
+    databricks_hook.get_databricks_display_html_function = lambda: logger.warning
+    address, _ = ray.util.spark.setup_ray_cluster(
+        max_worker_nodes=settings.num_workers,
+        num_cpus_worker_node=settings.threads_per_worker + 1,
+        num_gpus_worker_node=0,  # Ray takes both numbers or neither
+    )
+    try:
+        with ray_cluster(settings.model_copy(update={"address": address})):
+            yield
+    finally:
+        ray.util.spark.shutdown_ray_cluster()

@@ -22,6 +22,7 @@ from lib.picture_captioning import PredictionSettings
 from lib.quality_report import ReportSettings
 from lib.ray_cluster import ClusterSettings
 from lib.spark_session import SparkSettings
+from lib.table_maintenance import MaintenanceSettings
 from model.captioner import CaptionerConfig
 from model.training_loop import TrainingConfig
 
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     cluster: ClusterSettings
     prediction: PredictionSettings
     report: ReportSettings
+    maintenance: MaintenanceSettings
 
     @model_validator(mode="after")
     def _check_arrow(self) -> Self:

@@ -70,6 +70,8 @@ def delta_configuration(parallelism: int) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(parallelism),
         # Delta reads a table's log in this many tasks; its default of 50 costs 20 s a commit on two cores.
         "spark.databricks.delta.snapshotPartitions": str(parallelism),
+        # VACUUM lists a table's folder in this many tasks; its default of 10,000 is not for one machine.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(parallelism),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.ui.enabled": "false",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.caption_prediction import CURRENT_MODEL
-from lib.delta_tables import Lake, checkpoints_folder
+from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
 from lib.schemas import TRAINING_METRICS
@@ -64,6 +64,11 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
     return TrainingRun(version, data, checkpoint, root / "training" / version)
+
+
+def has_current_model(storage: StorageSettings) -> bool:
+    """Whether any model has been trained, or put in use by hand."""
+    return (checkpoints_folder(storage) / CURRENT_MODEL).is_file()
 
 
 def finish_training(lake: Lake, run: TrainingRun) -> None:

@@ -1,4 +1,4 @@
-"""The bundle: its job in the eyes of databricks-bundles, and every fault that our own check must find."""
+"""The bundle: the pipeline in the eyes of databricks-bundles, and every fault that our own check must find."""
 
 import re
 import shutil
@@ -15,6 +15,9 @@ from lib.bundle_files import Bundle, load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB_FILE = "conf/resources/pipeline.job.yml"
+TRAINING_FILE = "conf/resources/training.job.yml"
+SCHEMA_FILE = "conf/resources/lake.schema.yml"
+ALERT_FILE = "conf/resources/quality.alert.yml"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_databricks_reads_the_tasks_and_what_each_waits_for(job: Job) -> None:
 def test_databricks_reads_a_job_that_never_overlaps_on_one_dedicated_cluster(job: Job) -> None:
     (cluster,) = job.job_clusters
     assert (job.max_concurrent_runs, job.queue.enabled) == (1, True)
-    assert cluster.new_cluster.spark_version == "16.4.x-cpu-ml-scala2.12"
+    assert cluster.new_cluster.spark_version.path == "var.runtime"
     assert cluster.new_cluster.data_security_mode.value == "DATA_SECURITY_MODE_DEDICATED"
     assert {task.job_cluster_key for task in job.tasks} == {cluster.job_cluster_key}
     assert all(task.timeout_seconds > 0 and task.max_retries == 1 for task in job.tasks)
@@ -110,7 +113,7 @@ FAULTS = [
     Fault(bundle_check.bundle_references_resolve, JOB_FILE, "${bundle.target}", "${bundle.tagret}",
           "${bundle.tagret} in '${bundle.tagret}' refers to nothing"),
     Fault(bundle_check.variables_are_described, "databricks.yml",
-          "    description: Machines of the job cluster beside its driver.\n", "",
+          "    description: Machines of a job cluster beside its driver.\n", "",
           "variable 'num_nodes' has no description"),
     Fault(bundle_check.targets_are_sound, "databricks.yml", "mode: production", "mode: prodution",
           "target prod: mode 'prodution'; the modes are development, production"),
@@ -144,8 +147,58 @@ FAULTS = [
           "library ../dist/*.whl lies where no artifact of databricks.yml is built"),
     Fault(bundle_check.wheels_are_built, JOB_FILE, "  libraries: [{whl: ../../dist/*.whl}]\n", "",
           "task ingest_images: runs a wheel that is not among its libraries"),
-    Fault(bundle_check.schedules_are_quartz, JOB_FILE, '"0 0 2 * * ?"', '"0 2 * * *"',
+    Fault(bundle_check.clusters_and_environments_exist, "databricks.yml", "    default: databricks\n",
+          "    default: kuberay\n",
+          "task build_vocabulary: job_cluster_key 'kuberay'; the job's job_clusters are databricks, raydp"),
+    Fault(bundle_check.files_exist, TRAINING_FILE, "conf/init/start_ray.sh", "conf/init/ray.sh",
+          "destination: ${workspace.file_path}/conf/init/ray.sh is not there"),
+    Fault(bundle_check.targets_are_sound, "databricks.yml", "schemas: {lake: {lifecycle", "schemas: {lak: {lifecycle",
+          "target prod: overrides resources.schemas.lak, which is not declared"),
+    Fault(bundle_check.resources_fit_their_types, SCHEMA_FILE, "      comment:", "      remark:",
+          "lake: databricks-bundles refuses it: Unexpected field 'remark' for class Schema"),
+    Fault(bundle_check.resources_fit_their_types, SCHEMA_FILE, "SELECT", "SELCT", "'SELCT' is not a valid Privilege"),
+    Fault(bundle_check.resources_fit_their_types, SCHEMA_FILE, "  schemas:", "  schema:",
+          "lake: no check knows resources of kind 'schema', only alerts,"),
+    Fault(bundle_check.jobs_start_in_one_way, JOB_FILE, "      schedule:",
+          "      trigger: {periodic: {interval: 1, unit: DAYS}}\n      schedule:",
+          "job pipeline: has schedule and trigger; a job starts in one way"),
+    Fault(bundle_check.schedules_are_quartz, "databricks.yml", '"0 0 2 * * ?"', '"0 2 * * *"',
           "pipeline: schedule '0 2 * * *' has not the 6 or 7 fields of quartz"),
+    Fault(bundle_check.schedules_are_quartz, ALERT_FILE, '"0 0 9 * * ?"', '"0 0 24 * * ?"',
+          "quality: schedule '0 0 24 * * ?' has '24' for its hours"),
+    Fault(bundle_check.schedules_are_quartz, JOB_FILE, "timezone_id: UTC", "timezone_id: Europe/Lodon",
+          "pipeline: there is no time zone 'Europe/Lodon'"),
+    Fault(bundle_check.task_parameters_are_taken, JOB_FILE, "    --environment,", "    --enviroment,",
+          "task ingest_images: the job takes no '--enviroment', only --conf, --dataset, --environment, --set"),
+    Fault(bundle_check.task_parameters_are_taken, TRAINING_FILE, "cluster.ray_on=", "cluster.rayon=",
+          "task train_captioner: --set cluster.rayon=${var.ray_on}: there is no setting 'cluster.rayon'"),
+    Fault(bundle_check.task_parameters_are_taken, JOB_FILE, '    --dataset, "{{job.parameters.dataset}}",',
+          '    "{{job.parameters.dataset}}",', "task ingest_images: its parameters are no pairs of a flag and a value"),
+    Fault(bundle_check.job_parameters_are_used_and_have_a_default, JOB_FILE, ', default: "${var.dataset}"', "",
+          "job pipeline: parameter 'dataset' has no default"),
+    Fault(bundle_check.job_parameters_are_used_and_have_a_default, JOB_FILE, "      parameters:\n",
+          "      parameters:\n        - {name: seed, default: 0}\n",
+          "job pipeline: no task takes the parameter 'seed'"),
+    Fault(bundle_check.variables_are_not_empty, "databricks.yml", "    default: main\n", "    default: ''\n",
+          "databricks.yml: variable 'catalog' is left empty"),
+    Fault(bundle_check.variables_are_not_empty, "databricks.yml", "    default: main\n", "    default:\n",
+          "databricks.yml: variable 'catalog' is left empty"),
+    Fault(bundle_check.variables_are_not_empty, "databricks.yml", "      num_nodes: 4", "      num_nodes: ' '",
+          "databricks.yml: target prod: variable 'num_nodes' is left empty"),
+    Fault(bundle_check.overrides_replace_no_list, "databricks.yml", "schemas: {lake: {lifecycle",
+          "schemas: {lake: {grants: [{principal: a, privileges: [SELECT]}], lifecycle",
+          "target prod: replaces the whole list resources.schemas.lake.grants; use a variable for what differs"),
+    Fault(bundle_check.overrides_replace_no_list, "databricks.yml", "    resources:  #",
+          "    resources:\n      jobs: {pipeline: {tasks: [{task_key: clean_images, depends_on: []}]}}  #",
+          "target prod: replaces the whole list resources.jobs.pipeline.tasks.clean_images.depends_on;"),
+    Fault(bundle_check.overrides_replace_no_list, "databricks.yml", "    workspace:\n",
+          "    sync: {exclude: [bench/**]}\n    workspace:\n", "target prod: replaces the whole list sync.exclude;"),
+    Fault(bundle_check.no_secret_is_written_down, JOB_FILE, 'PYTHONUNBUFFERED: "1"', "DATABRICKS_TOKEN: abc",
+          "DATABRICKS_TOKEN looks like a secret: keep it in a secret scope"),
+    Fault(bundle_check.no_secret_is_written_down, JOB_FILE, "{name: train_when, default: missing}",
+          "{name: train_when, default: dapi0123456789abcdef}", "default looks like a secret"),
+    Fault(bundle_check.no_secret_is_written_down, "conf/environments/local.yaml", "path: lake/landing",
+          "path: s3://pictures?key=abc", "conf/environments/local.yaml: path looks like a secret"),
 ]
 
 
@@ -155,6 +208,8 @@ def copy_of_bundle(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, tmp_path)
     for name in ("conf", "jobs"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "lib").mkdir()
+    shutil.copy(ROOT / "lib" / "job_entry.py", tmp_path / "lib")
     return tmp_path
 
 
@@ -168,12 +223,25 @@ def test_the_check_finds(fault: Fault, copy_of_bundle: Path) -> None:
     found = list(fault.check(load_bundle(copy_of_bundle)))
 
     assert any(fault.says in message for message in found), found
-    assert all(re.match(r"\S+\.(yml|toml): ", message) for message in found)
+    assert all(re.match(r"\S+\.(ya?ml|toml): ", message) for message in found)
     assert set(found) <= set(bundle_check.check_bundle(copy_of_bundle))
 
 
 def test_every_check_has_a_fault_to_find() -> None:
     assert {fault.check for fault in FAULTS} == set(bundle_check.CHECKS)
+
+
+def test_a_target_may_change_one_field_of_a_task(copy_of_bundle: Path) -> None:
+    file = copy_of_bundle / "databricks.yml"
+    more = "    resources:\n      jobs: {pipeline: {tasks: [{task_key: clean_images, max_retries: 3}]}}  #"
+    file.write_text(file.read_text().replace("    resources:  #", more))
+    assert list(bundle_check.overrides_replace_no_list(load_bundle(copy_of_bundle))) == []
+
+
+def test_a_secret_scope_is_where_secrets_may_stand(copy_of_bundle: Path) -> None:
+    file = copy_of_bundle / JOB_FILE
+    file.write_text(file.read_text().replace('PYTHONUNBUFFERED: "1"', "API_KEY: '{{secrets/captionlake/api_key}}'"))
+    assert list(bundle_check.no_secret_is_written_down(load_bundle(copy_of_bundle))) == []
 
 
 def test_a_task_inside_a_for_each_task_is_checked_too(copy_of_bundle: Path) -> None:
@@ -199,8 +267,12 @@ def test_a_bundle_that_is_not_yaml_is_one_fault(copy_of_bundle: Path) -> None:
 
 def test_the_command_says_what_it_checked(capsys: pytest.CaptureFixture[str]) -> None:
     bundle_check.main()
-    sound = r"the bundle is sound: \d+ files, \d+ tasks, \d+ variables and 2 targets passed \d+ checks\n"
-    assert re.fullmatch(sound, capsys.readouterr().out)
+    sound, dev, prod = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"the bundle is sound: \d+ files, \d+ tasks, \d+ variables and 2 targets passed \d+ checks", sound
+    )
+    assert dev == "dev asks at deployment for warehouse_id"
+    assert prod == "prod asks at deployment for alert_address, run_as_principal, warehouse_id"
 
 
 def test_the_command_exits_with_1_on_a_fault(

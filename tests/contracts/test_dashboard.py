@@ -47,7 +47,8 @@ def named_fields(encoding: Any) -> Iterator[str]:
 def test_databricks_reads_the_dashboard_and_shows_it_with_the_readers_own_rights(resource: dict[str, Any]) -> None:
     dashboard = Dashboard.from_dict(resource)
     assert dashboard.embed_credentials is False  # a bundle with run_as may not embed them
-    assert (dashboard.dataset_catalog.path, dashboard.dataset_schema.path) == ("var.catalog", "var.schema")
+    assert dashboard.dataset_catalog.path == "var.catalog"
+    assert dashboard.dataset_schema.path == "resources.schemas.lake.name"
     assert [permission.level.value for permission in dashboard.permissions] == ["CAN_READ"]
 
 

@@ -32,6 +32,11 @@ def test_a_child_that_ends_well_lets_the_pipeline_go_on() -> None:
     run_child("train_captioner", [sys.executable, "-c", ""])
 
 
+def test_a_child_may_be_given_variables_of_its_own() -> None:
+    check = "import os; raise SystemExit(os.environ.get('SPARK_HOME') != 'elsewhere')"
+    run_child("train_captioner", [sys.executable, "-c", check], {"SPARK_HOME": "elsewhere"})
+
+
 def test_a_child_that_fails_stops_the_pipeline_with_one_sentence() -> None:
     with pytest.raises(TrainingFailedError, match=r"^train_captioner ended with exit status 3: .* --from"):
         run_child("train_captioner", [sys.executable, "-c", "raise SystemExit(3)"])

@@ -1,0 +1,24 @@
+"""maintain_tables: OPTIMIZE and VACUUM of every table."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import SparkSession
+
+from lib.delta_tables import Lake
+from lib.job_entry import main_of
+from lib.settings import Settings
+from lib.table_maintenance import maintain_tables
+
+
+def run(spark: SparkSession, settings: Settings) -> None:
+    """Join small files, then delete those that no version within the retention needs."""
+    maintain_tables(Lake(spark, settings.storage), settings.maintenance)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the bundle's task maintain_tables."""
+    main_of("maintain_tables", __doc__ or "", run, argv)
+
+
+if __name__ == "__main__":
+    main()

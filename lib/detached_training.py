@@ -1,0 +1,50 @@
+"""Training on a Databricks cluster whose init script started Ray: in that Ray's Python, on a copy of the tables.
+
+RayDP brings an open-source Spark, which reads neither Unity Catalog nor /Volumes. So Databricks' Spark copies what is
+learned from to a folder that both can read, train_captioner runs there as on any machine, then its model comes back.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.child_process import run_child
+from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.training_runs import TrainingRun
+
+RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
+LEARNED_FROM = ("captions", "images_clean", "vocabulary")
+OF_DATABRICKS = ("DATABRICKS_", "PYSPARK_", "PYTHON", "SPARK_")  # variables that would lead to the cluster's own Spark
+
+
+def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequence[str]) -> None:
+    """Train the run's model in `folder` with the job's own `arguments`; what it leaves is then where `run` says.
+
+    Raises TrainingFailedError, having brought back what a next try can resume from.
+    """
+    storage = StorageSettings(root=folder, catalog=None, schema_name=None)
+    # Databricks' Spark takes a bare path for one on DBFS.
+    copy = Lake(lake.spark, storage.model_copy(update={"root": f"file:{folder}"}))
+    for name in LEARNED_FROM:
+        copy.replace(name, lake.read(name))
+    own_folder = Path(folder) / "training" / run.model_version
+    _copy_folder(run.folder, own_folder)
+    overrides = [f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto"]
+    command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments]
+    command += [word for override in overrides for word in ("--set", override)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_DATABRICKS)}
+    try:
+        run_child("train_captioner", command, environment)
+    finally:
+        _copy_folder(own_folder, run.folder)
+    lake.insert_new("training_metrics", copy.read("training_metrics"))
+    arriving = run.checkpoint.with_name(f".{run.model_version}.arriving")
+    shutil.rmtree(arriving, ignore_errors=True)
+    _copy_folder(checkpoints_folder(storage) / run.model_version, arriving)
+    arriving.rename(run.checkpoint)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
