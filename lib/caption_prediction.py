@@ -14,8 +14,8 @@ from lib.caption_scores import with_scores
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
 from lib.errors import MissingInputError
 from lib.image_cleaning import decode_png
-from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.pending_rows import PendingRows, num_tasks
+from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.progress import show_progress, spark_job_progress
 from lib.schemas import CAPTION_PREDICTIONS
 from model.checkpoint import load_captioner
@@ -121,7 +121,9 @@ def predict_batches(
             "caption": [one.caption for one in predicted],
             "confidence": [one.confidence for one in predicted],
             "is_valid": [one.is_valid for one in predicted],
-            "alternatives": [[{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted],
+            "alternatives": [
+                [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
+            ],
             "cleaning_version": rows["cleaning_version"],
         })
 

@@ -26,8 +26,8 @@ def writing_of(
 ) -> Column:
     """The caption as a struct of tokens and atoms (the index that each token names, -1 for none).
 
-    Null for a caption that the notation cannot express. Where atoms lie in the cleaned picture (null if unknown) decides
-    the order of notations that follow the drawing.
+    Null for a caption that the notation cannot express. Notations that follow the drawing go by where atoms lie in the
+    cleaned picture, or, where that is null, by where the drawer would have put them.
     """
     notation_named(notation_name)  # said here, not by every worker
 

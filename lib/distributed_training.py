@@ -4,12 +4,13 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import ray.data
 import ray.train
@@ -18,12 +19,14 @@ import torch
 from raydp.spark.dataset import release_spark_recoverable
 
 from lib.delta_tables import Lake
-from lib.errors import TrainingFailedError
+from lib.drawing_marks import mark_labels, mark_places
+from lib.errors import NotationError, TrainingFailedError
 from lib.image_cleaning import decode_png
+from lib.molecule_drawing import Layout
 from lib.progress import ProgressLine, show_progress
 from lib.settings import Settings
-from lib.training_data import training_rows
-from lib.training_runs import TrainingRun, absolute, read_metrics
+from lib.training_data import LAYOUT_COLUMNS, training_rows
+from lib.training_runs import TrainingRun, absolute, read_metrics, starting_checkpoint
 from model.batches import Batch, collate, iterate_in_length_buckets
 from model.captioner import Captioner, CaptionerConfig
 from model.checkpoint import has_checkpoint, load_captioner, load_training_state, new_captioner, save_checkpoint
@@ -108,7 +111,8 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     images_per_step = settings.training.batch_size * settings.cluster.num_workers
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
-    training["start_from"] = absolute(training["start_from"])
+    start = starting_checkpoint(settings)
+    training["start_from"] = str(start) if start else None
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
         "threads": settings.cluster.threads_per_worker,
@@ -144,13 +148,25 @@ def _batches(split: str, config: dict[str, Any], training: TrainingConfig, seed:
     """This worker's share of a split, decoded and batched as it streams in."""
     shard = ray.train.get_dataset_shard(split)  # [3] a stream of this worker's rows
     samples = (
-        {"pixels": decode_png(image), "token_ids": token_ids.tolist()}
+        _sample({name: column[place] for name, column in rows.items()}, config["captioner"])
         for rows in shard.iter_batches(batch_size=training.batch_size, batch_format="numpy")
-        for image, token_ids in zip(rows["image"], rows["token_ids"], strict=True)
+        for place in range(len(rows["image"]))
     )
-    captioner = config["captioner"]
     for chunk in iterate_in_length_buckets(samples, training.batch_size, training.num_batches_in_buffer, seed):
-        yield collate(chunk, captioner["num_channels"], captioner["canvas_height_px"], captioner["canvas_width_px"])
+        yield collate(chunk, config["captioner"]["num_channels"])
+
+
+def _sample(row: dict[str, Any], captioner: dict[str, Any]) -> dict[str, Any]:
+    """A row of training_rows as model.batches.collate takes it, with marks where the layout is known."""
+    sample = {"pixels": decode_png(row["image"]), "token_ids": row["token_ids"].tolist()}
+    if captioner["num_cell_labels"] and row["atom_x"] is not None:
+        layout = Layout(*(np.asarray(row[name]) for name in LAYOUT_COLUMNS))
+        with suppress(NotationError):  # the layout is not this caption's: then the caption alone has to do
+            sample["marks"] = {
+                "places": mark_places(layout), "labels": mark_labels(row["caption"], layout),
+                "marks_of_tokens": np.asarray(row["atoms"]),
+            }
+    return sample
 
 
 def _validate_together(model: torch.nn.Module, config: dict[str, Any], training: TrainingConfig) -> dict[str, float]:

@@ -22,6 +22,7 @@ from rdkit import Chem, rdBase
 from lib.errors import CaptionlakeError
 from lib.molecule_drawing import DrawingSettings, Layout, draw_molecule
 from lib.molecule_sources import (
+    is_unseen,
     label_molecule,
     parse_smiles,
     read_smiles_file,
@@ -129,7 +130,7 @@ def image_id_of(inchi: str, seed: int) -> str:
 
 def _draw(molecule: Chem.Mol, settings: DrawingSettings) -> DrawnMolecule | None:
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms)
-    if inchi is None:
+    if inchi is None or (settings.only_unseen and not is_unseen(inchi)):
         return None
     image_id = image_id_of(inchi, settings.seed)
     pixels, layout = draw_molecule(inchi, settings, np.random.default_rng(int(image_id, 16)))

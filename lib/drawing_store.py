@@ -1,10 +1,9 @@
 """Clean drawings as packed bits with what their drawer knows, in Arrow files that training maps into memory.
 
-Drawing costs more than learning, so each molecule is drawn once; wear, turns and shifts are put on when a batch is made.
+Drawing costs as much as learning, so each molecule is drawn once; wear, turns and shifts come when a batch is made.
 A stored drawing is cropped to its ink and lies as cleaning leaves one: not higher than wide.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -25,11 +24,11 @@ from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.image_cleaning import is_sideways
 from lib.molecule_drawing import DrawingSettings, draw_clean, prepare_molecule, turn
-from lib.molecule_sources import label_molecule, parse_smiles, read_smiles_file, shipped_smiles
+from lib.molecule_sources import is_unseen, label_molecule, parse_smiles, read_smiles_file, shipped_smiles
 from lib.progress import show_progress
 from lib.smiles import write_smiles
 
-HELD_OUT_PERCENT = 2  # of molecules, by hash of the InChI, that no training sees
+NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 4096
 ORIENTATIONS_DEG = (0, 180)  # in which cleaning can leave a drawing
 
@@ -53,11 +52,6 @@ class StoredDrawing(NamedTuple):
     places: np.ndarray  # (M, 2) float32
     labels: np.ndarray  # (M, L) uint8
     bonds: np.ndarray  # (B, 2) int16
-
-
-def is_held_out(inchi: str) -> bool:
-    """Whether a molecule is kept from training, whatever file it comes from."""
-    return int.from_bytes(hashlib.blake2b(inchi.encode(), digest_size=4).digest(), "big") % 100 < HELD_OUT_PERCENT
 
 
 class DrawingStore:
@@ -156,7 +150,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     """A molecule drawn, as a row of SCHEMA; None for one that is held out or cannot be drawn and written."""
     molecule = parse_smiles(smiles)
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms) if molecule else None
-    if inchi is None or is_held_out(inchi):
+    if inchi is None or is_unseen(inchi):
         return None
     scale = settings.reduced_scale if rng.random() < settings.reduced_share else 1.0
     drawing = draw_clean(prepare_molecule(inchi), settings, scale)
@@ -175,7 +169,8 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     except (NotationError, Chem.KekulizeException):
         return None
     return {
-        "height": height, "width": width, "bond_length": settings.bond_length_px * scale, "bits": np.packbits(ink).tobytes(),
+        "height": height, "width": width, "bond_length": settings.bond_length_px * scale,
+        "bits": np.packbits(ink).tobytes(),
         "places": places.ravel(), "labels": mark_labels(inchi, layout).tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},

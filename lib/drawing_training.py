@@ -3,20 +3,19 @@
 import json
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.drawing_batches import begin_worker
-from lib.drawing_store import DrawingStore, fill_store, token_counts
+from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.drawing_wear import worn_batch
 from lib.settings import Settings
 from model.batches import Batch
@@ -37,7 +36,7 @@ from model.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 MIN_TOKEN_USES = 5
-NUM_VALIDATION = 512  # the first drawings of the store, which are not trained on
+NUM_VALIDATION = 512  # the first drawings of the store are not trained on: so many, or a tenth of a small store
 BATCHES_IN_BUFFER = 128
 MEET_WITHIN = timedelta(minutes=30)
 
@@ -54,7 +53,7 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))
     try:
-        torch.multiprocessing.spawn(_train_worker, args=arguments, nprocs=num_workers)
+        spawn(_train_worker, args=arguments, nprocs=num_workers)
     finally:
         meeting.unlink(missing_ok=True)
     return folder / "captioner"
@@ -91,14 +90,14 @@ def _train_worker(
         captioner = load_captioner(training.start_from)[0]
     else:
         captioner = new_captioner(settings.captioner, vocabulary)
-    captioner.to(device, memory_format=torch.channels_last)
+    captioner.to(device)
     optimizer = make_optimizer(captioner, training)
     packed = load_training_state(latest) if has_checkpoint(latest) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store = DrawingStore(folder / "drawings")
-    num_steps = (len(store) - NUM_VALIDATION) // (training.batch_size * num_workers)
+    num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         batches = _batches(store, vocabulary, settings, rank, num_workers, state, device)
@@ -117,7 +116,7 @@ def _batches(
     """This worker's batches of an epoch: drawings of like size together, of the same size on all workers at a time."""
     size, epoch = settings.training.batch_size, state.epoch
     rng = np.random.default_rng([settings.training.seed, epoch])
-    order = NUM_VALIDATION + rng.permutation(len(store) - NUM_VALIDATION)
+    order = _num_validation(store) + rng.permutation(len(store) - _num_validation(store))
     lengths, (heights, widths) = store.lengths(), store.sides()
     step = 0
     for start in range(0, len(order), BATCHES_IN_BUFFER * num_workers * size):
@@ -128,8 +127,11 @@ def _batches(
                 seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
                 yield worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
             else:
-                yield None  # type: ignore[misc]
+                yield _SKIPPED
             step += 1
+
+
+_SKIPPED = Batch(torch.empty(0), torch.empty(0))
 
 
 def _like_with_like(
@@ -153,6 +155,10 @@ def _like_with_like(
 def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
     """Cut a chunk, sorted by a key, into equal parts of about that size."""
     return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
+
+
+def _num_validation(store: DrawingStore) -> int:
+    return min(NUM_VALIDATION, len(store) // 10)
 
 
 def _ignore(report: StepReport) -> None:
@@ -190,19 +196,18 @@ class _Reporter:
 
     def _validate(self) -> dict[str, float]:
         device = next(self.captioner.parameters()).device
+        wear, cleaning = self.settings.wear, self.settings.cleaning
         batches = [
-            worn_batch(self.store, range(at, at + 64), self.vocabulary, self.settings.wear, self.settings.cleaning, at, device)
-            for at in range(0, min(NUM_VALIDATION, len(self.store)), 64)
+            worn_batch(self.store, [index], self.vocabulary, wear, cleaning, index, device)
+            for index in range(_num_validation(self.store))
         ]
         scores = validate(self.captioner, batches, self.settings.training.precision)
         self.captioner.eval()
         num_exact = 0
         for batch in batches:
-            wanted = [[t for t in row if t > 2] for row in batch.tokens.tolist()]
-            written = greedy(self.captioner, batch.images, 160)
-            num_exact += sum(list(one.token_ids) == want for one, want in zip(written, wanted, strict=True))
-        self.captioner.train()
-        return scores | {"exact": num_exact / (64 * len(batches))}
+            written = greedy(self.captioner, batch.images, self.settings.captions.max_tokens)[0]
+            num_exact += list(written.token_ids) == batch.tokens[0, 1:-1].tolist()
+        return scores | {"exact": num_exact / len(batches)}
 
     def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
         training = self.settings.training
@@ -216,6 +221,7 @@ class _Reporter:
         }
         save_checkpoint(
             directory, self.captioner, self.vocabulary,
-            details={"notation": "smiles_drawn_kekule", "max_tokens": 160}, provenance=provenance | facts,
+            details={"notation": NOTATION, "max_tokens": self.settings.captions.max_tokens},
+            provenance=provenance | facts,
             training_state=pack_training(self.state, self.optimizer) if with_state else None,
         )

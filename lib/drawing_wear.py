@@ -1,7 +1,7 @@
 """Clean drawings to batches of worn ones: what drawing_noise and cleaning do to one picture, done to many as tensors.
 
-One path for CPUs and GPUs: a stored drawing becomes a sheet of ink, and everything after that happens on the device that
-trains. B batch, H W height and width of sheets, h w of the network's pictures, T tokens, M marks.
+One path for CPUs and GPUs: a stored drawing becomes a sheet of ink, and everything after that happens on the device
+that trains. B batch, H W height and width of sheets, h w of the network's pictures, T tokens, M marks.
 """
 
 import math
@@ -58,10 +58,10 @@ def worn_batch(
     for index in indices:
         drawing = store.drawing(index)
         is_upside_down = rng.random() < wear.upside_down_share
-        tokens, marks_of_tokens = store.writing(index, 180 if is_upside_down else 0)
+        written, marks_of_tokens = store.writing(index, 180 if is_upside_down else 0)
         drawing = _drop_bonds(drawing, wear.dropped_bond_share, rng)
         drawings.append(_upside_down(drawing) if is_upside_down else drawing)
-        captions.append(vocabulary.encode(tokens))
+        captions.append(vocabulary.encode(written))
         marks.append({
             "places": drawings[-1].places, "labels": drawing.labels, "marks_of_tokens": marks_of_tokens,
         })
@@ -119,7 +119,8 @@ def _wear_sheets(
     if len(thick):
         sheets[thick] = torch.nn.functional.max_pool2d(sheets[thick], 2, stride=1, padding=1)[..., 1:, 1:]
 
-    sizes = np.array([drawing.ink.shape for drawing in drawings]) + 2 * cleaning.crop_margin_px
+    margin = cleaning.crop_margin_px or 0
+    sizes = np.array([drawing.ink.shape for drawing in drawings]) + 2 * margin
     scales = np.minimum(cleaning.canvas_height_px / sizes[:, 0], cleaning.canvas_width_px / sizes[:, 1])
     if cleaning.stroke_length_px:
         scales = np.minimum(scales, [cleaning.stroke_length_px / _stroke_length(drawing) for drawing in drawings])
@@ -128,7 +129,7 @@ def _wear_sheets(
     height, width = (round_up(int(side)) for side in ends.max(axis=0))
     offsets = rng.uniform(0, 1, (count, 2)) * np.minimum(np.array([height, width]) - ends, MAX_OFFSET_PX)
     # Where the ink's box begins in a sheet goes to its margin from the offset.
-    starts = offsets - (SHEET_MARGIN_PX - cleaning.crop_margin_px) * scales[:, None]
+    starts = offsets - (SHEET_MARGIN_PX - margin) * scales[:, None]
     scale = torch.from_numpy(scales).to(device, torch.float32)
     start = torch.from_numpy(starts).to(device, torch.float32)
     images = shrink_sheets(sheets, scale, start, height, width)

@@ -48,6 +48,7 @@ class DrawingSettings(BaseModel):
     num_processes: int | None = Field(ge=1)
 
     smiles_file: str | None
+    only_unseen: bool
     recombined_share: Share
     stereo_share: Share
     min_heavy_atoms: int = Field(ge=2)

@@ -1,6 +1,7 @@
 """Where the molecules to draw come from, and which of them a standard InChI can label. Knows nothing of pictures."""
 
 import gzip
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -21,6 +22,7 @@ SHIPPED_FILES = (
     (RDConfig.RDContribDir, "fraggle/data/ChEMBL_11265_actives.smi"),
 )
 ELEMENTS = frozenset({"H", "C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se"})
+UNSEEN_PERCENT = 2  # of molecules, by hash of the InChI
 NUM_FRAGMENTED = 1500  # molecules that are cut for recombination: a second of work, some 1,500 distinct fragments
 RECOMBINED_HEAVY_ATOMS = (14, 35)  # sizes aimed at: with RDKit's own, the mean of the real collection
 TYPICAL_END = 8  # heavy atoms that an open end of a half-built molecule will still add, about
@@ -71,6 +73,11 @@ def label_molecule(molecule: Chem.Mol, min_heavy_atoms: int, max_heavy_atoms: in
     drawn = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
     is_same = drawn is not None and Chem.MolToInchi(drawn) == inchi  # type: ignore[no-untyped-call]
     return inchi if is_same else None
+
+
+def is_unseen(inchi: str) -> bool:
+    """Whether a molecule is kept from every training on drawings, whatever file it comes from."""
+    return int.from_bytes(hashlib.blake2b(inchi.encode(), digest_size=4).digest(), "big") % 100 < UNSEEN_PERCENT
 
 
 def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:

@@ -44,7 +44,7 @@ def notation_named(name: str) -> Notation:
     return NOTATIONS[name]
 
 
-def _write_inchi(caption: str, places: np.ndarray | None = None, rotation_deg: int = 0) -> Writing:
+def _write_inchi(caption: str, _places: np.ndarray | None = None, _rotation_deg: int = 0) -> Writing:
     if not caption.startswith(INCHI_PREFIX):
         raise NotationError(f"{caption[:40]!r} is no standard InChI: it does not begin with {INCHI_PREFIX}")
     tokens = _INCHI_TOKEN.findall(caption[len(INCHI_PREFIX) :])
@@ -86,7 +86,7 @@ def _write_smiles(
     return write_smiles(caption, places if follows_drawing else None, is_kekule)
 
 
-def _write_words(caption: str, places: np.ndarray | None = None, rotation_deg: int = 0) -> Writing:
+def _write_words(caption: str, _places: np.ndarray | None = None, _rotation_deg: int = 0) -> Writing:
     words = _WORD.findall(caption.lower())
     if not words:
         raise NotationError(f"caption {caption!r} has no word")

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lib.captions import CaptionSettings
 from lib.delta_tables import StorageSettings
-from lib.errors import SettingsError
 from lib.drawing_wear import WearSettings
+from lib.errors import SettingsError
 from lib.image_cleaning import CleaningSettings
 from lib.landing_zone import LandingSettings
 from lib.molecule_drawing import DrawingSettings

@@ -19,7 +19,9 @@ from lib.fingerprints import fingerprint
 from lib.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training_data import TrainingData, describe_training_data
-from model.checkpoint import CheckpointError, load_captioner
+from lib.vocabulary_tables import read_vocabulary
+from model.checkpoint import PRETRAINED, CheckpointError, load_captioner, load_details
+from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +51,19 @@ class TrainingRun:
 def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     """Name the model that these settings, data and starting weights make. Reads no image bytes, starts no cluster.
 
-    Raises SettingsError if the starting weights are of another network or vocabulary.
+    Raises SettingsError if the starting weights are of another network or notation.
     """
-    data = describe_training_data(lake, settings.captions)
+    start = starting_checkpoint(settings)
+    vocabulary = read_vocabulary(lake, settings.captions) if start is None else _vocabulary_of(start, settings)
+    data = describe_training_data(lake, settings.captions, vocabulary)
+    if data.num_unwritable:
+        logger.warning(
+            "train_captioner: %d captions are left out: longer than captions.max_tokens, or not to be written in notation "
+            "%s with the vocabulary", data.num_unwritable, settings.captions.notation,
+        )
     # Files count by what is in them, not by where they lie.
-    start = _check_start(settings, data)
-    training = dataclasses.replace(settings.training, start_from=start)
+    start_name = _content_name(start / "weights.safetensors") if start else None
+    training = dataclasses.replace(settings.training, start_from=start_name)
     captioner = settings.captioner
     if Path(captioner.encoder_weights).is_file():
         captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
@@ -64,6 +73,23 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
     return TrainingRun(version, data, checkpoint, root / "training" / version)
+
+
+def starting_checkpoint(settings: Settings) -> Path | None:
+    """Where the weights lie that training starts from; None for an untrained network.
+
+    Raises SettingsError if no model for the dataset came with the project.
+    """
+    start_from = settings.training.start_from
+    if start_from != "pretrained":
+        return Path(start_from).absolute() if start_from else None
+    directory = PRETRAINED / settings.dataset
+    if not directory.is_dir():
+        raise SettingsError(
+            f"training.start_from is 'pretrained', but no model for dataset {settings.dataset} comes with the project: "
+            "name a checkpoint, or set it to null to begin untrained"
+        )
+    return directory
 
 
 def has_current_model(storage: StorageSettings) -> bool:
@@ -109,20 +135,20 @@ def _write_pointer(run: TrainingRun) -> None:
     os.replace(written, run.checkpoint.parent / CURRENT_MODEL)
 
 
-def _check_start(settings: Settings, data: TrainingData) -> str | None:
-    """A name for the starting weights, after checking that they fit."""
-    directory = settings.training.start_from
-    if directory is None:
-        return None
+def _vocabulary_of(start: Path, settings: Settings) -> Vocabulary:
+    """The starting weights' vocabulary, after checking that they fit the settings."""
     try:
-        captioner, vocabulary, _ = load_captioner(directory)
+        captioner, vocabulary, _ = load_captioner(start)
+        notation = load_details(start)["notation"]
     except CheckpointError as error:
         raise SettingsError(f"training.start_from: {error}") from None
     if captioner.config != settings.captioner:
-        raise SettingsError(f"training.start_from {directory} holds another network than captioner asks for")
-    if vocabulary != data.vocabulary:
-        raise SettingsError(f"training.start_from {directory} has another vocabulary than the vocabulary table")
-    return _content_name(Path(directory) / "weights.safetensors")
+        raise SettingsError(f"training.start_from {start} holds another network than captioner asks for")
+    if notation != settings.captions.notation:
+        raise SettingsError(
+            f"training.start_from {start} writes in notation {notation}, captions.notation is {settings.captions.notation}"
+        )
+    return vocabulary
 
 
 def _content_name(path: Path) -> str:

@@ -71,8 +71,8 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """
     images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
     tokens = pad_captions([sample["token_ids"] for sample in samples])
-    marks = [sample.get("marks") for sample in samples]
-    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if all(marks) else None)
+    marks = [sample["marks"] for sample in samples if "marks" in sample]
+    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if len(marks) == len(samples) else None)
 
 
 def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:

@@ -21,6 +21,7 @@ from model.encoders import load_encoder_weights
 from model.vocabulary import Vocabulary, VocabularyError
 
 FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
 
 class CheckpointError(ValueError):

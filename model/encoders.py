@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; sides multiples of the stride."""
         features: Tensor = self.fit(self.backbone(images))  # (B, G, h, w)
         features = features.permute(0, 2, 3, 1)  # (B, h, w, G)
-        positions = self.positions(_waves(*features.shape[1:3], features.device))  # (h, w, G)
+        positions = self.positions(_waves(features.shape[1], features.shape[2], features.device))  # (h, w, G)
         return (features + positions.to(features.dtype)).flatten(1, 2)  # (B, P, G)
 
     def train(self, mode: bool = True) -> "Encoder":

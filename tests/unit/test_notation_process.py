@@ -1,4 +1,4 @@
-"""A validator that survives what kills it: `pytest tests/unit/test_caption_validation.py`."""
+"""A notation asked through a process that survives what kills it: `pytest tests/unit/test_notation_process.py`."""
 
 import os
 import signal
@@ -7,24 +7,35 @@ import sys
 import time
 from contextlib import closing
 
-from lib import caption_validation
-from lib.caption_validation import CaptionValidator
+import numpy as np
+
+from lib import notation_process
+from lib.notation_process import NotationProcess
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
 
 
 def test_every_caption_gets_its_own_answer():
-    with closing(CaptionValidator("inchi")) as validator:
-        assert validator.are_valid([METHANE, NONSENSE, "", METHANE]) == [True, False, False, True]
-        assert validator.are_valid([]) == []
+    with closing(NotationProcess("inchi")) as asked:
+        assert [asked.read(text) for text in (METHANE, NONSENSE, "", METHANE)] == [METHANE, None, None, METHANE]
+        assert asked.repair(NONSENSE) == NONSENSE
+
+
+def test_writing_takes_places_along_and_refuses_what_is_no_molecule():
+    ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+    with closing(NotationProcess("smiles_drawn")) as asked:
+        assert asked.write(ethanol, np.array([[0, 0], [1, 0], [2, 0]]), 0) == (["C", "C", "O"], [0, 1, 2])
+        assert asked.write(ethanol, np.array([[2, 0], [1, 0], [0, 0]]), 0) == (["O", "C", "C"], [2, 1, 0])
+        assert asked.write(ethanol, np.zeros((7, 2)), 0) is None
+        assert asked.write(NONSENSE, None, 0) is None
 
 
 def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
     crashing = (
-        "import os, sys, lib.notations as n; from lib.caption_validation import _answer_lines; "
-        "inner = n.NOTATIONS['inchi'].is_valid; "
-        "object.__setattr__(n.NOTATIONS['inchi'], 'is_valid', lambda c: os.abort() if 'CRASH' in c else inner(c)); "
-        "_answer_lines('inchi')"
+        "import os, sys, lib.notations as n; from lib.notation_process import answer_lines; "
+        "inner = n.NOTATIONS['inchi'].read; "
+        "object.__setattr__(n.NOTATIONS['inchi'], 'read', lambda c: os.abort() if 'CRASH' in c else inner(c)); "
+        "answer_lines('inchi', sys.stdin)"
     )
     started, popen = [], subprocess.Popen
 
@@ -32,33 +43,34 @@ def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
         started.append(command)
         return popen([sys.executable, "-c", crashing], **options)
 
-    monkeypatch.setattr(caption_validation.subprocess, "Popen", start_one_that_crashes)
-    with closing(CaptionValidator("inchi")) as validator:
-        assert validator.are_valid([METHANE, "CRASH", METHANE, "CRASH", METHANE]) == [True, False, True, False, True]
+    monkeypatch.setattr(notation_process.subprocess, "Popen", start_one_that_crashes)
+    with closing(NotationProcess("inchi")) as asked:
+        answers = [asked.read(text) for text in (METHANE, "CRASH", METHANE, "CRASH", METHANE)]
+        assert answers == [METHANE, None, METHANE, None, METHANE]
     assert len(started) == 3
 
 
 def test_a_caption_that_is_not_answered_in_time_is_invalid_and_the_next_is_asked_anew(monkeypatch):
-    with closing(CaptionValidator("inchi")) as validator:
-        assert validator.are_valid([METHANE]) == [True]
-        os.kill(validator._process.pid, signal.SIGSTOP)
-        monkeypatch.setattr(caption_validation, "ANSWER_TIMEOUT_S", 0.2)
-        assert validator.are_valid([METHANE]) == [False]
+    with closing(NotationProcess("inchi")) as asked:
+        assert asked.read(METHANE) == METHANE
+        os.kill(asked._process.pid, signal.SIGSTOP)
+        monkeypatch.setattr(notation_process, "ANSWER_TIMEOUT_S", 0.2)
+        assert asked.read(METHANE) is None
         monkeypatch.undo()
-        assert validator.are_valid([METHANE]) == [True]
+        assert asked.read(METHANE) == METHANE
 
 
-def test_the_process_ends_with_its_validator():
-    with closing(CaptionValidator("inchi")) as validator:
-        validator.are_valid([METHANE])
-        process = validator._process
+def test_the_process_ends_with_its_asker():
+    with closing(NotationProcess("inchi")) as asked:
+        asked.read(METHANE)
+        process = asked._process
     assert process.poll() is not None
 
 
 def test_the_process_ends_when_its_parent_is_killed():
     parent = (
-        "import os; from lib.caption_validation import CaptionValidator; validator = CaptionValidator('inchi'); "
-        "validator.are_valid(['x']); print(validator._process.pid, flush=True); os.kill(os.getpid(), 9)"
+        "import os; from lib.notation_process import NotationProcess; asked = NotationProcess('inchi'); "
+        "asked.read('x'); print(asked._process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     child = int(subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True).stdout)
     for _ in range(100):

@@ -1,51 +1,103 @@
 """Captions to tokens and back: `pytest tests/unit/test_notations.py`."""
 
+import numpy as np
 import pytest
 
 from lib.errors import NotationError
-from lib.notations import notation_named
+from lib.notations import NOTATIONS, notation_named
+from lib.smiles import nearest_readable
 
 INCHI = notation_named("inchi")
 WORDS = notation_named("words")
+SMILES = [name for name in NOTATIONS if name.startswith("smiles")]
 LABELS = [
     "InChI=1S/C13H20OS/c1-9(2)8-15-13-6-5-10(3)7-12(13)11(4)14/h5-7,9,11,14H,8H2,1-4H3",
     "InChI=1S/C2H4BrCl/c3-1-2-4/h1-2H2",
-    "InChI=1S/C4H8O2/c1-3(5)4(2)6/h3,5H,1-2H3/t3-/m0/s1/i1D3,2+1",
+    "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1",  # alanine: one hand
+    "InChI=1S/C4H4O4/c5-3(6)1-2-4(7)8/h1-2H,(H,5,6)(H,7,8)/b2-1+",  # fumaric acid: one side of a double bond
+    "InChI=1S/C8H6N2/c1-2-4-8-7(3-1)9-5-6-10-8/h1-6H",  # quinoxaline: aromatic
+    "InChI=1S/C5H12NO2/c1-6(2,3)4-5(7)8/h4H2,1-3H3/p+1",  # charged
 ]
 
 
 def test_an_inchi_is_cut_into_elements_layers_whole_numbers_and_signs():
-    assert INCHI.tokens_of("InChI=1S/C13H20OBr/c1-9(2)/t3-,10?/m0/s1") == [
+    assert INCHI.write("InChI=1S/C13H20OBr/c1-9(2)/t3-,10?/m0/s1", None, 0).tokens == [
         "C", "13", "H", "20", "O", "Br", "/c", "1", "-", "9", "(", "2", ")", "/t", "3", "-", ",", "10", "?", "/m", "0",
         "/s", "1",
     ]
 
 
+def test_numbers_of_the_connection_layer_name_atoms_and_others_do_not():
+    writing = INCHI.write("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", None, 0)
+    named = [(token, atom) for token, atom in zip(writing.tokens, writing.atoms, strict=True) if atom >= 0]
+    assert named == [("1", 0), ("2", 1), ("3", 2)]
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_an_inchi_comes_back_as_it_was(label: str):
-    assert INCHI.caption_of(INCHI.tokens_of(label)) == label
+    assert INCHI.join(INCHI.write(label, None, 0).tokens) == label
+
+
+@pytest.mark.parametrize("label", LABELS[:5])
+@pytest.mark.parametrize("name", SMILES)
+def test_every_smiles_comes_back_as_the_same_inchi(name: str, label: str):
+    notation = notation_named(name)
+    places = None
+    if notation.follows_drawing:
+        places = np.random.default_rng(0).normal(size=(60, 2))[: len(notation.write(label, None, 0).atoms)]
+        places = places[: 1 + max(notation.write(label, None, 0).atoms)]
+    assert notation.read(notation.join(notation.write(label, places, 0).tokens)) == label
+
+
+def test_atoms_named_by_tokens_follow_their_places_from_left_to_right():
+    chain = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3"
+    places = np.array([[4, 0], [3, 0], [2, 0], [1, 0], [0, 0]])
+    writing = notation_named("smiles_drawn").write(chain, places, 0)
+    assert writing.tokens == ["O", "C", "C", "C", "C"]
+    assert writing.atoms == [4, 3, 2, 1, 0]
+
+
+def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters():
+    benzene = "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"
+    assert notation_named("smiles_kekule").join(notation_named("smiles_kekule").write(benzene, None, 0).tokens).count("=") == 3
+    assert "c" in notation_named("smiles").write(benzene, None, 0).tokens
+
+
+def test_a_turned_picture_without_layout_is_read_in_the_order_it_lies_in_now():
+    chain, notation = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3", notation_named("smiles_drawn")
+    orders = [tuple(notation.write(chain, None, rotation).tokens) for rotation in (0, 180)]
+    assert sorted(orders) == [("C", "C", "C", "C", "O"), ("O", "C", "C", "C", "C")]
 
 
 @pytest.mark.parametrize("caption", ["", "CCO", "InChI=1/C2H6O/c1-2-3/h3H,2H2,1H3"])
 def test_what_is_no_standard_inchi_is_refused_with_what_was_seen(caption: str):
     with pytest.raises(NotationError, match="is no standard InChI"):
-        INCHI.tokens_of(caption)
+        INCHI.write(caption, None, 0)
 
 
-def test_only_an_inchi_of_a_molecule_is_valid():
-    assert INCHI.is_valid("InChI=1S/CH4/h1H4")
-    assert not INCHI.is_valid("InChI=1S/")
-    assert not INCHI.is_valid("InChI=1S/C2H6O/c1-2-9/h3H,2H2,1H3")
-    assert not INCHI.is_valid("a dog runs")
+def test_only_a_molecule_is_read_and_in_standard_form():
+    assert INCHI.read("InChI=1S/CH4/h1H4") == "InChI=1S/CH4/h1H4"
+    assert INCHI.read("InChI=1S/") is None
+    assert INCHI.read("InChI=1S/C2H6O/c1-2-9/h3H,2H2,1H3") is None
+    assert INCHI.read("a dog runs") is None
+    assert notation_named("smiles").read("OCC") == "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+    assert [notation_named("smiles").read(text) for text in ("", "C1CC", "C(", "CN(C)(C)(C)C")] == [None] * 4
+
+
+def test_what_cannot_be_read_is_repaired_to_its_longest_readable_beginning():
+    assert nearest_readable("CCO)") == "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+    assert nearest_readable("C1CO") == "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+    assert nearest_readable("CCO(C)(C)C") == "InChI=1S/C3H8O/c1-3-4-2/h3H2,1-2H3"
+    assert nearest_readable("((") == ""
 
 
 def test_words_are_lower_case_and_signs_stand_alone():
-    assert WORDS.tokens_of("A child's dog, running!") == ["a", "child's", "dog", ",", "running", "!"]
-    assert WORDS.caption_of(["a", "dog", "runs"]) == "a dog runs"
+    assert WORDS.write("A child's dog, running!", None, 0).tokens == ["a", "child's", "dog", ",", "running", "!"]
+    assert WORDS.join(["a", "dog", "runs"]) == "a dog runs"
     with pytest.raises(NotationError, match="has no word"):
-        WORDS.tokens_of("   ")
+        WORDS.write("   ", None, 0)
 
 
 def test_an_unknown_notation_names_the_setting_and_those_there_are():
-    with pytest.raises(NotationError, match=r"captions\.notation is 'smoke'; there are: inchi, words"):
+    with pytest.raises(NotationError, match=r"captions\.notation is 'smoke'; there are: inchi, smiles, .*, words"):
         notation_named("smoke")
