@@ -5,8 +5,9 @@ READY := .venv/.ready
 RUN := .venv/bin/python
 UV := 0.13.8
 LAKE ?= lake
+READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql test test-fast check bundle-check bench clean
+.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,17 @@ bundle-check: $(READY)  ## the bundle and its wheel, as far as they can be check
 bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning
 	@$(RUN) -m bench.drawing_statistics
 	@$(RUN) -m bench.cleaning_speed
+
+bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
+	@$(RUN) -m bench.quality
+
+# SMILES=... names a file of molecules, SECONDS_OF_TRAINING=... how long to train; run again, it goes on from the model in the box.
+SECONDS_OF_TRAINING ?= 5400
+reader: $(READY)  ## train the model in the box further, on drawings alone (READER=folder keeps the drawings)
+	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
+	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
+	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=50 \
+	  --set training.checkpoint_interval_steps=300 $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"

@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.drawing_batches import draw_batches
-from lib.image_cleaning import clean_image, encode_png
+from lib.image_cleaning import CleaningSettings, clean_image, encode_png
 from lib.picture_captioning import PictureCaptioner, PredictedCaption
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
-NUM_TURNED = 500  # drawings read at each quarter turn
+PERCENTS = (5, 25, 50, 75, 95)
+NUM_IN_COMPARISONS = 500  # drawings read at each quarter turn, and without cleaning
 
 
 class Drawn(NamedTuple):
@@ -42,73 +43,78 @@ def unseen_drawings(settings: Settings) -> Iterator[Drawn]:
             yield Drawn(drawn.inchi, pixels, len(drawn.layout.atom_x))
 
 
-def scores(captions: Sequence[str], references: Sequence[str], is_valid: Sequence[bool] | None = None) -> dict[str, Any]:
+def scores(predicted: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     """Exact match, edit distance and similarity, means and percentiles, of captions with their references."""
-    pairs = list(zip(captions, references, strict=True))
+    pairs = list(zip(predicted, references, strict=True))
     distances = np.array([Levenshtein.distance(caption, reference) for caption, reference in pairs])
-    longest = np.array([max(len(caption), len(reference)) for caption, reference in pairs])
-    similarities = 1 - distances / longest
-    found: dict[str, Any] = {
+    similarities = 1 - distances / np.array([max(map(len, pair)) for pair in pairs])
+
+    def percentiles(values: np.ndarray) -> dict[str, float]:
+        return {str(percent): float(np.percentile(values, percent)) for percent in PERCENTS}
+
+    return {
         "count": len(pairs), "exact": float(np.mean(distances == 0)), "mean_edit_distance": float(distances.mean()),
-        "similarity": float(similarities.mean()),
-        "edit_distance_percentiles": dict(zip(("5", "25", "50", "75", "95"), np.percentile(distances, (5, 25, 50, 75, 95)).tolist(), strict=True)),
-        "similarity_percentiles": dict(zip(("5", "25", "50", "75", "95"), np.percentile(similarities, (5, 25, 50, 75, 95)).tolist(), strict=True)),
+        "similarity": float(similarities.mean()), "edit_distance_percentiles": percentiles(distances),
+        "similarity_percentiles": percentiles(similarities),
     }
-    return found | ({"valid": float(np.mean(is_valid))} if is_valid is not None else {})
 
 
-def controls(captions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     """Scores of the best constant caption (of 50 tried) and of the model's captions shuffled among the pictures."""
-    rng = np.random.default_rng(0)
-    tried = [references[place] for place in rng.permutation(len(references))[:50]]
+    order = np.random.default_rng(0).permutation(len(references))
+    tried = [references[place] for place in order[:50]]
     constant = min(tried, key=lambda one: sum(Levenshtein.distance(one, other) for other in references[:300]))
-    shuffled = np.roll(np.array(captions, object), 1).tolist()
-    return {"constant_caption": scores([constant] * len(references), references), "shuffled_pictures": scores(shuffled, references)}
+    shuffled = [predicted[place - 1] for place in range(len(predicted))]
+    return {
+        "constant_caption": scores([constant] * len(references), references),
+        "shuffled_pictures": scores(shuffled, references),
+    }
 
 
 def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
     """Every figure of this bench."""
     console = Console(stderr=True)
-    results: dict[str, Any] = {"count": len(drawings), "noise": settings.drawing.noise, "checkpoint": checkpoint.name}
+    results: dict[str, Any] = {"num_drawings": len(drawings), "noise": settings.drawing.noise}
+    without_cleaning = settings.cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
 
-    def captioner(num_beams: int) -> PictureCaptioner:
-        return PictureCaptioner(checkpoint, settings.prediction.model_copy(update={"num_beams": num_beams}))
-
-    def read(name: str, reader: PictureCaptioner, chosen: list[Drawn], prepare: Callable[[np.ndarray], np.ndarray]) -> list[PredictedCaption]:
+    def read(
+        name: str, num_beams: int, chosen: list[Drawn], cleaning: CleaningSettings = settings.cleaning,
+        num_turns: int = 0,
+    ) -> list[PredictedCaption]:
+        """Caption drawings, turned by quarters and cleaned, and note the scores."""
+        captioner = PictureCaptioner(checkpoint, settings.prediction.model_copy(update={"num_beams": num_beams}))
+        turned = (np.ascontiguousarray(np.rot90(drawn.pixels, -num_turns)) for drawn in chosen)
+        pictures = [clean_image(encode_png(pixels), cleaning).pixels for pixels in turned]
         started = time.monotonic()
-        predicted = reader.caption([prepare(drawn.pixels) for drawn in chosen])
-        results[name] = scores([one.caption for one in predicted], [drawn.inchi for drawn in chosen], [one.is_valid for one in predicted])
-        results[name]["pictures_per_second"] = len(chosen) / (time.monotonic() - started)
-        console.print(f"{name}: exact {results[name]['exact']:.3f}, mean edit distance {results[name]['mean_edit_distance']:.2f}")
+        predicted = captioner.caption(pictures)
+        seconds = time.monotonic() - started
+        results[name] = scores([one.caption for one in predicted], [drawn.inchi for drawn in chosen]) | {
+            "valid": float(np.mean([one.is_valid for one in predicted])), "pictures_per_second": len(chosen) / seconds,
+        }
+        exact, distance = results[name]["exact"], results[name]["mean_edit_distance"]
+        console.print(f"{name}: exact {exact:.3f}, mean edit distance {distance:.2f}, {seconds:.0f} s")
         return predicted
 
-    def clean(pixels: np.ndarray) -> np.ndarray:
-        return clean_image(encode_png(pixels), settings.cleaning).pixels
-
-    only_fitted = settings.cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
-
-    def fit(pixels: np.ndarray) -> np.ndarray:
-        return clean_image(encode_png(pixels), only_fitted).pixels
-
-    greedy, beam = captioner(1), captioner(settings.prediction.num_beams)
-    read("greedy", greedy, drawings, clean)
-    predicted = read("beam", beam, drawings, clean)
-    read("beam, not cleaned", beam, drawings[:NUM_TURNED], fit)
-    for turns in range(4):
-        def turned(pixels: np.ndarray, turns: int = turns) -> np.ndarray:
-            return clean(np.ascontiguousarray(np.rot90(pixels, -turns)))
-
-        read(f"beam, turned by {90 * turns}", beam, drawings[:NUM_TURNED], turned)
+    num_beams, some = settings.prediction.num_beams, drawings[:NUM_IN_COMPARISONS]
+    read("greedy", 1, drawings)
+    predicted = read("beam", num_beams, drawings)
+    read("beam, not cleaned", num_beams, some, without_cleaning)
+    for num_turns in range(4):
+        read(f"beam, turned by {90 * num_turns} degrees", num_beams, some, num_turns=num_turns)
     results["controls"] = controls([one.caption for one in predicted], [drawn.inchi for drawn in drawings])
     table = pd.DataFrame({
         "num_atoms": [drawn.num_atoms for drawn in drawings],
         "confidence": [one.confidence for one in predicted],
         "is_exact": [one.caption == drawn.inchi for one, drawn in zip(predicted, drawings, strict=True)],
     })
-    by_size = table.groupby(pd.cut(table["num_atoms"], SIZES, right=False), observed=True)["is_exact"]
-    results["exact_by_heavy_atoms"] = {f"{size.left} to {size.right - 1}": [int(group.size), float(group.mean())] for size, group in by_size}
-    by_confidence = table.groupby(pd.qcut(table["confidence"], 10, duplicates="drop"), observed=True)
-    results["exact_by_confidence"] = [[float(group["confidence"].mean()), float(group["is_exact"].mean())] for _, group in by_confidence]
+    results["exact_by_heavy_atoms"] = {
+        f"{size.left} to {size.right - 1}": {"count": len(group), "exact": float(group["is_exact"].mean())}
+        for size, group in table.groupby(pd.cut(table["num_atoms"], SIZES, right=False), observed=True)
+    }
+    results["exact_by_confidence"] = [
+        {"confidence": float(group["confidence"].mean()), "exact": float(group["is_exact"].mean())}
+        for _, group in table.groupby(pd.qcut(table["confidence"].rank(method="first"), 10), observed=True)
+    ]
     return results
 
 
@@ -117,19 +123,18 @@ def show(results: dict[str, Any], console: Console) -> None:
     table = Table("captions by", "pictures", "exact", "mean distance", "similarity", "valid", "pictures/s")
     lines = {name: row for name, row in results.items() if isinstance(row, dict) and "exact" in row}
     for name, row in (lines | results["controls"]).items():
-        table.add_row(
-            name, f"{row['count']:,}", f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}",
-            f"{row['valid']:.3f}" if "valid" in row else "", f"{row['pictures_per_second']:.1f}" if "valid" in row else "",
-        )
+        looked = (f"{row['valid']:.3f}", f"{row['pictures_per_second']:.1f}") if "valid" in row else ("", "")
+        measures = (f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}")
+        table.add_row(name, f"{row['count']:,}", *measures, *looked)
     console.print(table)
     sizes = Table("heavy atoms", "pictures", "exact")
-    for size, (count, exact) in results["exact_by_heavy_atoms"].items():
-        sizes.add_row(size, f"{count:,}", f"{exact:.3f}")
+    for size, row in results["exact_by_heavy_atoms"].items():
+        sizes.add_row(size, f"{row['count']:,}", f"{row['exact']:.3f}")
     console.print(sizes)
-    deciles = Table("mean confidence of each tenth", "exact")
-    for confidence, exact in results["exact_by_confidence"]:
-        deciles.add_row(f"{confidence:.3f}", f"{exact:.3f}")
-    console.print(deciles)
+    tenths = Table("confidence, mean of a tenth of the pictures", "exact")
+    for row in results["exact_by_confidence"]:
+        tenths.add_row(f"{row['confidence']:.3f}", f"{row['exact']:.3f}")
+    console.print(tenths)
 
 
 def main() -> None:

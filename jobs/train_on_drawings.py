@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.drawing_training import train_on_drawings
+from lib.drawing_training import publish, train_on_drawings
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
 
 logger = logging.getLogger(__name__)
@@ -15,12 +15,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     start_process()
     parser = argument_parser("train_on_drawings", __doc__ or "")
     parser.add_argument("--folder", type=Path, required=True, help="where drawings and checkpoints lie")
+    parser.add_argument("--publish", type=Path, help="folder to write the trained model to, in half precision")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
         settings = settings_from(arguments)
         checkpoint = train_on_drawings(settings, arguments.folder, settings.cluster.num_workers)
         logger.info("train_on_drawings: the captioner is in %s", checkpoint)
+        if arguments.publish:
+            publish(checkpoint, arguments.publish)
 
     exit_with_one_sentence(work)
 

@@ -18,9 +18,17 @@ from lib.drawing_batches import begin_worker
 from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.drawing_wear import worn_batch
 from lib.settings import Settings
+from lib.training_runs import starting_checkpoint
 from model.batches import Batch
 from model.captioner import Captioner
-from model.checkpoint import has_checkpoint, load_captioner, load_training_state, new_captioner, save_checkpoint
+from model.checkpoint import (
+    has_checkpoint,
+    load_captioner,
+    load_details,
+    load_training_state,
+    new_captioner,
+    save_checkpoint,
+)
 from model.decoding import greedy
 from model.training_loop import (
     StepReport,
@@ -59,10 +67,19 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     return folder / "captioner"
 
 
+def publish(checkpoint: Path, directory: Path) -> None:
+    """Write a checkpoint in half precision, as it comes with the project."""
+    captioner, vocabulary, provenance = load_captioner(checkpoint)
+    details = load_details(checkpoint)
+    save_checkpoint(
+        directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True
+    )
+
+
 def _vocabulary(settings: Settings, store_folder: Path) -> Vocabulary:
     """That of the starting weights, else every token of the store that is used often enough to be learned."""
-    if settings.training.start_from:
-        return load_captioner(settings.training.start_from)[1]
+    if start := starting_checkpoint(settings):
+        return load_captioner(start)[1]
     path = store_folder / "vocabulary.json"
     if not path.is_file():
         counts = Counter(token_counts(DrawingStore(store_folder)))
@@ -86,8 +103,8 @@ def _train_worker(
     latest = folder / "latest"
     if has_checkpoint(latest):
         captioner = load_captioner(latest)[0]
-    elif training.start_from:
-        captioner = load_captioner(training.start_from)[0]
+    elif start := starting_checkpoint(settings):
+        captioner = load_captioner(start)[0]
     else:
         captioner = new_captioner(settings.captioner, vocabulary)
     captioner.to(device)

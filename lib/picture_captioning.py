@@ -28,7 +28,7 @@ class PredictionSettings(BaseModel):
 
 
 class PredictedCaption(NamedTuple):
-    """A caption, and the other candidates with their scores (log-probability / tokens ** length_penalty), best first."""
+    """A caption, and the other candidates, best first, with log-probability / tokens ** length_penalty as scores."""
 
     caption: str
     confidence: float  # probability, by the model's own account, that the caption is right
@@ -37,7 +37,7 @@ class PredictedCaption(NamedTuple):
 
 
 class PictureCaptioner:
-    """A checkpoint ready to caption. Raises CheckpointError if it cannot be read, NotationError if it cannot be used."""
+    """A checkpoint ready to caption. Raises CheckpointError, or NotationError if there is no notation of its name."""
 
     def __init__(self, directory: Path, settings: PredictionSettings) -> None:
         self.settings = settings

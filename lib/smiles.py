@@ -74,7 +74,7 @@ def inchi_of_smiles(smiles: str) -> str | None:
 
 
 def nearest_readable(smiles: str) -> str:
-    """The InChI of the longest beginning of a SMILES that is a molecule once its open ends are dropped; '' if none is."""
+    """The InChI of the longest beginning of a SMILES that is a molecule without its open ends; '' if none is."""
     tokens = split_smiles(smiles)
     for end in range(len(tokens), 0, -1):
         inchi = inchi_of_smiles("".join(_without_open_ends(tokens[:end])))

@@ -14,7 +14,7 @@ from lib.errors import MissingInputError
 from lib.notations import notation_named
 from model.vocabulary import UNKNOWN, Vocabulary
 
-LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # as molecule_drawing.Layout
+LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # of a Layout
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def training_rows(
 ) -> DataFrame:
     """Rows of a split, in an order that says nothing about them.
 
-    image (PNG bytes), token_ids, atoms (that each token names), caption, and the layout in the cleaned picture or nulls.
+    image (PNG bytes), token_ids, atoms (that each token names), caption, the layout in the cleaned picture or nulls.
     """
     rows = _pairs(lake, settings, vocabulary, with_images=True).where(F.col("is_learnable") & (F.col("split") == split))
     place = F.xxhash64("image_id", "caption")

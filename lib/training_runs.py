@@ -58,8 +58,8 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     data = describe_training_data(lake, settings.captions, vocabulary)
     if data.num_unwritable:
         logger.warning(
-            "train_captioner: %d captions are left out: longer than captions.max_tokens, or not to be written in notation "
-            "%s with the vocabulary", data.num_unwritable, settings.captions.notation,
+            "train_captioner: %d captions are left out: longer than captions.max_tokens, or notation %s or the "
+            "vocabulary cannot express them", data.num_unwritable, settings.captions.notation,
         )
     # Files count by what is in them, not by where they lie.
     start_name = _content_name(start / "weights.safetensors") if start else None
@@ -146,7 +146,7 @@ def _vocabulary_of(start: Path, settings: Settings) -> Vocabulary:
         raise SettingsError(f"training.start_from {start} holds another network than captioner asks for")
     if notation != settings.captions.notation:
         raise SettingsError(
-            f"training.start_from {start} writes in notation {notation}, captions.notation is {settings.captions.notation}"
+            f"training.start_from {start} writes notation {notation}, captions.notation is {settings.captions.notation}"
         )
     return vocabulary
 

@@ -21,7 +21,7 @@ def cell_loss(explained: Explained, batch: Batch) -> Tensor:
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:
-    """Return how far attention is from the marks, as cross-entropy over positions, averaged over the tokens that name one.
+    """Return how far attention is from the marks: cross-entropy over positions, mean over the tokens that name one.
 
     The first attention should look at what the token just read names, the second at what the next one names.
     """

@@ -37,4 +37,5 @@ def write_captions(path: Path, captions: dict[str, str], header: str = "image_id
 
 
 def settings_for(landing: Path, *overrides: str) -> Settings:
-    return load_settings("molecules", "local", [f"landing.path={landing}", *overrides])
+    # Made-up captions are InChI in form alone, so they cannot be written as SMILES.
+    return load_settings("molecules", "local", [f"landing.path={landing}", "captions.notation=inchi", *overrides])

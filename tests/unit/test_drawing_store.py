@@ -22,7 +22,10 @@ from lib.smiles import inchi_of_smiles
 from model.batches import Batch
 from model.vocabulary import Vocabulary
 
-SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "Clc1ccncc1", "CCN(CC)CC", "O=C1CCCCC1", "C#CCO", "CC(C)Br", "c1ccc2ccccc2c1"]
+SMILES = [
+    "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "Clc1ccncc1", "CCN(CC)CC", "O=C1CCCCC1", "C#CCO", "CC(C)Br",
+    "c1ccc2ccccc2c1",
+]
 
 
 def settings(tmp_path: Path, *overrides: str) -> Settings:
@@ -68,7 +71,8 @@ def test_drawings_of_other_settings_are_not_mixed_in(folder: Path) -> None:
 
 def test_both_orientations_are_the_same_molecule_in_another_order(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
-    upright, upside_down = (["".join(store.writing(index, turn)[0]) for index in range(len(store))] for turn in (0, 180))
+    indices = range(len(store))
+    upright, upside_down = (["".join(store.writing(index, turn)[0]) for index in indices] for turn in (0, 180))
     assert upright != upside_down
     assert [inchi_of_smiles(text) for text in upright] == [inchi_of_smiles(text) for text in upside_down]
 
@@ -168,16 +172,20 @@ def test_labels_say_what_atoms_and_bonds_are() -> None:
         mark_labels(acid, layout._replace(atom_x=numbers))
 
 
-def test_training_on_drawings_learns_resumes_and_ends_in_a_checkpoint(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "molecules.smi").write_text("\n".join("C" * a + "N" * b + "C" * c for a in range(1, 9) for b in (0, 1) for c in range(1, 9)))
+def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:
+    chains = ["C" * before + middle + "C" * after for before in range(1, 9) for middle in "NO" for after in range(1, 9)]
+    (tmp_path / "molecules.smi").write_text("\n".join(chains))
     command = [
-        sys.executable, "-m", "jobs.train_on_drawings", "--dataset", "molecules", "--environment", "local", "--folder", str(tmp_path / "made"),
+        sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path / "made"),
+        "--publish", str(tmp_path / "published"),
     ]
     changes = {
         "landing.path": "unused", "storage.root": "unused", "drawing.smiles_file": tmp_path / "molecules.smi",
-        "drawing.num_processes": 1, "training.start_from": "null", "training.batch_size": 4, "training.num_epochs": 2,
+        "drawing.num_processes": 1, "cluster.num_workers": 1, "training.start_from": "null", "training.batch_size": 4,
+        "training.num_epochs": 2, "training.learning_rate": 0.003,
         "training.log_interval_steps": 1, "training.checkpoint_interval_steps": 2,
-        "captioner.grid_width": 32, "captioner.width": 32, "captioner.embedding_width": 16, "captioner.num_attention_heads": 2,
+        "captioner.grid_width": 32, "captioner.width": 32, "captioner.embedding_width": 16,
+        "captioner.num_attention_heads": 2,
     }
     for key, value in changes.items():
         command += ["--set", f"{key}={value}"]
@@ -185,4 +193,5 @@ def test_training_on_drawings_learns_resumes_and_ends_in_a_checkpoint(tmp_path: 
     assert finished.returncode == 0, finished.stderr[-2000:]
     losses = [float(text) for text in re.findall(r"loss ([\d.]+)", finished.stderr)]
     assert losses[-1] < losses[0]
-    assert (tmp_path / "made" / "captioner" / "weights.safetensors").is_file()
+    sizes = [(tmp_path / name / "weights.safetensors").stat().st_size for name in ("made/captioner", "published")]
+    assert sizes[1] == pytest.approx(0.5 * sizes[0], rel=0.2)

@@ -86,6 +86,7 @@ def test_layout_columns_have_the_types_of_the_table(tmp_path: Path) -> None:
     assert [(field.name, re.sub(r"element|item", "", str(field.type))) for field in schema] == [
         ("image_id", "string"), ("atom_x", "list<: float>"), ("atom_y", "list<: float>"),
         ("bond_begin", "list<: int32>"), ("bond_end", "list<: int32>"), ("bond_order", "list<: float>"),
+        ("bond_wedge", "list<: int32>"),
     ]
 
 

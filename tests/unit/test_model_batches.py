@@ -21,11 +21,11 @@ def test_inputs_and_targets_are_one_token_apart() -> None:
 
 def test_a_small_picture_lies_at_the_upper_left_of_white_paper() -> None:
     images = stack_pictures([np.array([[0, 9]], np.uint8), np.zeros((33, 64), np.uint8)], num_channels=1)
-    assert images.shape == (2, 1, 64, 64)
+    assert images.shape == (2, 1, 48, 64)
     assert images.dtype == torch.uint8
     assert images[0, 0, 0, :3].tolist() == [0, 9, 255]
-    assert images[0].sum() == 9 + 255 * (64 * 64 - 2)
-    assert images[1].sum() == 255 * 31 * 64
+    assert images[0].sum() == 9 + 255 * (48 * 64 - 2)
+    assert images[1].sum() == 255 * 15 * 64
 
 
 def test_colours_keep_their_places_and_grey_fills_all_three() -> None:

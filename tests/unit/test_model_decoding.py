@@ -1,5 +1,6 @@
 """Decoding: what is written does not depend on who else is in the batch, and the best is the best."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -34,14 +35,14 @@ def written_one_by_one(captioner: Captioner, image: torch.Tensor, max_tokens: in
         shares[[0, 1, 3]] = shares[[0, 1, 3]].clamp(max=0)
         tokens.append(int(shares.argmax()))
         probabilities.append(float(shares.max()))
-    return [token for token in tokens[1:] if token != END], sum(probabilities) / len(probabilities)
+    return [token for token in tokens[1:] if token != END], math.prod(probabilities)
 
 
 def test_greedy_takes_the_likeliest_token_each_time(reader: Captioner) -> None:
     for image, candidate in zip(IMAGES, greedy(reader, IMAGES, max_tokens=10), strict=True):
         token_ids, probability = written_one_by_one(reader, image, max_tokens=10)
         assert list(candidate.token_ids) == token_ids
-        assert candidate.mean_token_probability == pytest.approx(probability, abs=1e-5)
+        assert candidate.probability == pytest.approx(probability, abs=1e-5)
 
 
 def test_greedy_is_a_beam_of_one(reader: Captioner) -> None:
@@ -84,7 +85,7 @@ def test_candidates_are_different_and_best_first(reader: Captioner) -> None:
         scores = [candidate.score for candidate in candidates]
         assert scores == sorted(scores, reverse=True)
         assert len({candidate.token_ids for candidate in candidates}) == 4
-        assert all(0 < candidate.mean_token_probability <= 1 for candidate in candidates)
+        assert all(0 < candidate.probability <= 1 for candidate in candidates)
 
 
 def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner) -> None:
@@ -95,7 +96,7 @@ def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner
                 shares = reader(image[None], tokens[:, :-1])[0].softmax(dim=1)
             chosen = shares.gather(1, tokens[0, 1:, None])
             assert candidate.score == pytest.approx(float(chosen.log().sum()), abs=1e-4)
-            assert candidate.mean_token_probability == pytest.approx(float(chosen.mean()), abs=1e-5)
+            assert candidate.probability == pytest.approx(float(chosen.prod()), abs=1e-5)
 
 
 def test_length_penalty_divides_the_log_probability(reader: Captioner) -> None:
@@ -125,7 +126,7 @@ def test_tokens_that_no_caption_can_hold_are_never_written(reader: Captioner) ->
         bias.copy_(before)
     tokens = {token for candidates in found for candidate in candidates for token in candidate.token_ids}
     assert tokens.isdisjoint({0, 1, 3})
-    assert all(candidate.mean_token_probability < 1e-6 for candidates in found for candidate in candidates)
+    assert all(candidate.probability < 1e-6 for candidates in found for candidate in candidates)
 
 
 def test_finished_pictures_leave_the_batch(reader: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,9 @@ def test_labels_of_marks_in_one_position_are_united_and_padding_adds_none() -> N
     assert labels.sum() == 3
 
 
-@pytest.mark.parametrize(("loss", "setting"), [(cell_loss, "cell_loss_weight"), (attention_loss, "attention_loss_weight")])
+@pytest.mark.parametrize(
+    ("loss", "setting"), [(cell_loss, "cell_loss_weight"), (attention_loss, "attention_loss_weight")]
+)
 def test_each_loss_falls_where_its_weight_asks_for_it_and_not_without(loss, setting: str) -> None:  # type: ignore[no-untyped-def]
     batch = marked_batch()
     after = {}

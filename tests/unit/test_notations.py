@@ -59,7 +59,7 @@ def test_atoms_named_by_tokens_follow_their_places_from_left_to_right():
 
 def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters():
     benzene = "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"
-    assert notation_named("smiles_kekule").join(notation_named("smiles_kekule").write(benzene, None, 0).tokens).count("=") == 3
+    assert notation_named("smiles_kekule").write(benzene, None, 0).tokens.count("=") == 3
     assert "c" in notation_named("smiles").write(benzene, None, 0).tokens
 
 

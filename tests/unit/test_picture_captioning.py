@@ -27,15 +27,14 @@ def settings(**changes: object) -> PredictionSettings:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     captioner = Captioner(CaptionerConfig(**TINY), len(SMILES))
-    save_checkpoint(
-        tmp_path / "model", captioner, SMILES, details={"notation": "smiles_drawn_kekule", "max_tokens": 8}, provenance={}
-    )
+    details = {"notation": "smiles_drawn_kekule", "max_tokens": 8}
+    save_checkpoint(tmp_path / "model", captioner, SMILES, details=details, provenance={})
     return tmp_path / "model"
 
 
 def candidates(*texts: str) -> list[Candidate]:
     return [
-        Candidate(tuple(SMILES.encode(list(text))), score=-float(place), probability=0.5 / (place + 1), is_finished=True)
+        Candidate(tuple(SMILES.encode(list(text))), -float(place), 0.5 / (place + 1), is_finished=True)
         for place, text in enumerate(texts)
     ]
 

@@ -1,0 +1,86 @@
+"""What training is given: `pytest tests/spark/test_training_data.py`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from landing_files import settings_for
+from test_clean_images import clean
+from test_ingest_images import ingest
+
+from lib.delta_tables import Lake
+from lib.image_cleaning import decode_png
+from lib.landing_writer import write_landing_zone
+from lib.smiles import inchi_of_smiles, split_smiles
+from lib.training_data import describe_training_data, training_rows
+from model.vocabulary import Vocabulary
+
+DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
+MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "OCC(Cl)CN", "C[C@H](N)C(=O)O", "C#CC(O)(C)C", "[Se]=C(N)N"]
+TOKENS = {token for text in MOLECULES[:4] for token in split_smiles(text)} | {"=", "1", "2", "[C@@H]", "[C@H]"}
+
+
+@pytest.fixture
+def drawn(lake: Lake, landing: Path) -> Lake:
+    """Five molecules, three of them turned sideways or drawn higher than wide, ingested and cleaned."""
+    (landing / "smiles.smi").write_text("\n".join(MOLECULES))
+    drawing = settings_for(
+        landing, f"storage.root={lake.storage.root}", f"drawing.smiles_file={landing}/smiles.smi",
+        "drawing.sideways_share=0.5", "drawing.num_processes=1", "drawing.noise=0",
+    ).drawing
+    write_landing_zone(drawing, str(landing))
+    ingest(lake, landing, *DRAWN)
+    clean(lake)
+    return lake
+
+
+def captions(lake: Lake, *overrides: str):
+    return settings_for(Path("unused"), f"storage.root={lake.storage.root}", *DRAWN, *overrides).captions
+
+
+def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    assert {row.rotation_deg for row in drawn.read("images_clean").collect()} == {0, 90}
+    assert len(rows) == 4  # selenium is not in the vocabulary
+    for row in rows:
+        pixels = decode_png(row.image)
+        assert inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption
+        named = [atom for atom in row.atoms if atom >= 0]
+        assert sorted(named) == list(range(len(row.atom_x)))
+        place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
+        assert place[0] == min(place)
+        for x, y in zip(row.atom_x, row.atom_y, strict=True):
+            left, top = max(0, round(x) - 6), max(0, round(y) - 6)
+            assert pixels[top : top + 13, left : left + 13].min() < 128
+
+
+def test_what_cannot_be_written_is_counted_and_layouts_are_part_of_the_name(drawn: Lake) -> None:
+    data = describe_training_data(drawn, captions(drawn), Vocabulary.from_tokens(TOKENS))
+    assert (data.num_train, data.num_unwritable) == (4, 1)
+    assert data.max_tokens == max(
+        len(row.token_ids) for row in training_rows(drawn, captions(drawn), data.vocabulary, "train", 1).collect()
+    )
+    drawn.upsert("image_layouts", drawn.read("image_layouts").selectExpr(
+        "image_id", "transform(atom_x, x -> x + 1) as atom_x", "atom_y", "bond_begin", "bond_end", "bond_order",
+        "bond_wedge", "ingested_at",
+    ))
+    moved = describe_training_data(drawn, captions(drawn), data.vocabulary)
+    assert moved.fingerprint != data.fingerprint
+
+
+def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    known = {
+        row.caption: list(row.token_ids)
+        for row in training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    }
+    drawn.replace("image_layouts", drawn.read("image_layouts").where("false"))
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    assert all(row.atom_x is None for row in rows)
+    rotations = {row.caption: row.rotation_deg for row in drawn.read("images_clean").join(
+        drawn.read("captions"), on="image_id").collect()}
+    upright = [row for row in rows if rotations[row.caption] == 0]
+    assert upright
+    assert all(list(row.token_ids) == known[row.caption] for row in upright)
+    assert np.all([inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption for row in rows])
