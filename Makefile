@@ -30,8 +30,8 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
-# Two and a half minutes of training in small steps: enough to see it learn, not enough to read.
-DEMO := --set training.max_train_seconds=150 --set training.num_epochs=20 --set training.batch_size=16
+# The model in the box can read; a minute or so makes it used to these drawings.
+DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=32
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
