@@ -66,7 +66,7 @@ def measure(drawing: DrawnMolecule, settings: DrawingSettings) -> Measured:
         int((is_ink & ~is_clean_ink).sum()), int((~is_clean_ink).sum()),
         int((is_clean_ink & ~is_ink).sum()), int(is_clean_ink.sum()),
         len(drawing.layout.bond_begin), _count_bonds_without_ink(is_clean_ink, drawing.layout),
-        len(drawing.layout.atom_x), len(notation_named("inchi").tokens_of(drawing.inchi)),
+        len(drawing.layout.atom_x), len(notation_named("inchi").write(drawing.inchi, None, 0).tokens),
     )
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from lib.child_process import run_child
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.errors import TrainingFailedError
 from lib.training_runs import TrainingRun
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
-LEARNED_FROM = ("captions", "images_clean", "vocabulary")
+LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
 OF_DATABRICKS = ("DATABRICKS_", "PYSPARK_", "PYTHON", "SPARK_")  # variables that would lead to the cluster's own Spark
 
 
@@ -41,7 +42,10 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     lake.insert_new("training_metrics", copy.read("training_metrics"))
     arriving = run.checkpoint.with_name(f".{run.model_version}.arriving")
     shutil.rmtree(arriving, ignore_errors=True)
-    _copy_folder(checkpoints_folder(storage) / run.model_version, arriving)
+    made = checkpoints_folder(storage) / run.model_version
+    if not made.is_dir():
+        raise TrainingFailedError(f"model {run.model_version}: training ended without leaving it in {made.parent}")
+    _copy_folder(made, arriving)
     arriving.rename(run.checkpoint)
 
 

@@ -29,7 +29,14 @@ from lib.training_data import LAYOUT_COLUMNS, training_rows
 from lib.training_runs import TrainingRun, absolute, read_metrics, starting_checkpoint
 from model.batches import Batch, collate, iterate_in_length_buckets
 from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import has_checkpoint, load_captioner, load_training_state, new_captioner, save_checkpoint
+from model.checkpoint import (
+    has_checkpoint,
+    load_captioner,
+    load_details,
+    load_training_state,
+    new_captioner,
+    save_checkpoint,
+)
 from model.training_loop import (
     StepReport,
     TrainingConfig,
@@ -124,7 +131,7 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
         "checkpoint": str(run.checkpoint),
         "resume_checkpoint": str(run.resume_checkpoint),
         "metrics_file": str(run.metrics_file),
-        "details": {"notation": settings.captions.notation, "max_tokens": run.data.max_tokens},
+        "details": {"notation": settings.captions.notation, "max_tokens": _max_tokens(run, start)},
         "provenance": {
             "model_version": run.model_version,
             "data_fingerprint": run.data.fingerprint,
@@ -133,6 +140,12 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
             "settings": settings.model_dump(mode="json", include={"cleaning", "captions", "captioner", "training"}),
         },
     }
+
+
+def _max_tokens(run: TrainingRun, start: Path | None) -> int:
+    """How long captions may become, <end> included: as long as any that was learned, here or before."""
+    learned_before = load_details(start)["max_tokens"] if start else 0
+    return max(run.data.max_tokens + 1, learned_before)
 
 
 def _starting_captioner(config: dict[str, Any], vocabulary: Vocabulary) -> Captioner:

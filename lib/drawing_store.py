@@ -55,11 +55,15 @@ class StoredDrawing(NamedTuple):
 
 
 class DrawingStore:
-    """The shards of a folder, read where they lie."""
+    """The shards of a folder, read where they lie. Raises SettingsError if they hold no drawing."""
 
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("*.arrow"))
-        self._batches = [pa.ipc.open_file(pa.memory_map(str(path))).read_all().to_batches()[0] for path in paths]
+        self._batches = [
+            batch for path in paths for batch in pa.ipc.open_file(pa.memory_map(str(path))).read_all().to_batches()
+        ]
+        if not self._batches:
+            raise SettingsError(f"no molecule of drawing.smiles_file could be drawn: {folder} is empty")
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
 
     def __len__(self) -> int:
@@ -118,6 +122,9 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     order = np.random.default_rng(settings.seed).permutation(len(smiles))[: settings.num_drawings].tolist()
     shards = [order[start : start + DRAWINGS_PER_SHARD] for start in range(0, len(order), DRAWINGS_PER_SHARD)]
     names = [f"{number:05d}-{fingerprint([smiles[place] for place in shard])}" for number, shard in enumerate(shards)]
+    for stale in folder.glob("*.arrow"):  # of other molecules, or another number of them
+        if stale.stem not in names:
+            stale.unlink()
     missing = [
         (folder / f"{name}.arrow", [smiles[place] for place in shard])
         for name, shard in zip(names, shards, strict=True) if not (folder / f"{name}.arrow").is_file()

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,10 +16,12 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.drawing_batches import begin_worker
+from lib.drawing_marks import LABELS
 from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.drawing_wear import worn_batch
+from lib.errors import SettingsError
 from lib.settings import Settings
-from lib.training_runs import starting_checkpoint
+from lib.training_runs import checked_vocabulary, starting_checkpoint
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import (
@@ -54,16 +57,21 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
 
     Training ends when training.num_epochs or training.max_train_seconds are over. On a GPU one worker does it all.
     """
+    folder = folder.absolute()  # a path in a URL begins at the root
     store_folder = folder / "drawings"
+    num_labels = settings.captioner.num_cell_labels
+    if num_labels != len(LABELS):
+        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
     fill_store(store_folder, settings.drawing)
-    vocabulary = _vocabulary(settings, store_folder)
+    vocabulary = _vocabulary(settings, folder)
     num_workers = 1 if torch.cuda.is_available() else num_workers
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))
     try:
-        spawn(_train_worker, args=arguments, nprocs=num_workers)
+        spawn(_train_worker, args=arguments, nprocs=num_workers, daemon=True)
     finally:
         meeting.unlink(missing_ok=True)
+    shutil.rmtree(folder / "latest", ignore_errors=True)  # the next call begins anew
     return folder / "captioner"
 
 
@@ -76,15 +84,14 @@ def publish(checkpoint: Path, directory: Path) -> None:
     )
 
 
-def _vocabulary(settings: Settings, store_folder: Path) -> Vocabulary:
-    """That of the starting weights, else every token of the store that is used often enough to be learned."""
+def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
+    """That of the weights to go on from, else every token of the store that is used often enough to be learned."""
+    if has_checkpoint(folder / "latest"):
+        return load_captioner(folder / "latest")[1]
     if start := starting_checkpoint(settings):
-        return load_captioner(start)[1]
-    path = store_folder / "vocabulary.json"
-    if not path.is_file():
-        counts = Counter(token_counts(DrawingStore(store_folder)))
-        Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES).save(path)
-    return Vocabulary.load(path)
+        return checked_vocabulary(start, settings.captioner, NOTATION)
+    counts = Counter(token_counts(DrawingStore(folder / "drawings")))
+    return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 
 
 def _train_worker(
@@ -224,7 +231,7 @@ class _Reporter:
         for batch in batches:
             written = greedy(self.captioner, batch.images, self.settings.captions.max_tokens)[0]
             num_exact += list(written.token_ids) == batch.tokens[0, 1:-1].tolist()
-        return scores | {"exact": num_exact / len(batches)}
+        return scores | {"exact": num_exact / max(1, len(batches))}
 
     def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
         training = self.settings.training

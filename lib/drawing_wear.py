@@ -19,7 +19,7 @@ from lib.molecule_drawing import Share, ShareRange
 from model.batches import Batch, Marks, pad_captions, pad_marks, round_up
 from model.vocabulary import Vocabulary
 
-SHEET_MARGIN_PX = 8  # paper around the ink of a sheet
+SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
 MAX_OFFSET_PX = 40  # from the upper left corner, in the network's pixels
 STROKE_PER_BOND = 0.8  # letters hide the ends of bonds, and inner lines of double bonds are shorter
 ERASER = 0.36  # width of what takes a bond away, as a part of its length: both lines of a double bond

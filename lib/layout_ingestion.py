@@ -1,4 +1,4 @@
-"""Layouts of drawings (where each atom lies) from Parquet files beside the captions; nothing else depends on them."""
+"""Layouts of drawings (where each atom lies) from Parquet files beside the captions; training learns from them."""
 
 import logging
 from collections.abc import Iterator

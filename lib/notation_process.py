@@ -51,7 +51,7 @@ class NotationProcess:
             answer = ""
         if not answer:
             self.close()
-            return None
+            return None  # RDKit took the process down, or took too long
         return json.loads(answer)
 
     def _start(self) -> "subprocess.Popen[str]":

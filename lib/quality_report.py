@@ -133,7 +133,7 @@ def _headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str
         ("Exactly right", "equal to the reference", "percent", "exact_match"),
         ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
         ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
-        ("Mean confidence", "probability the model gives its tokens", "score", "mean_confidence"),
+        ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
     )
     return [
         (label, meaning, kind, {predictor: evaluations[predictor][column] for predictor in PREDICTORS})

@@ -137,9 +137,9 @@ VOCABULARY = Table(
     ("notation", "token"),
     "Tokens the network writes, with their ids and how often the train captions use them.",
     T.StructType([
-        _column("notation", _TEXT, "How captions are cut into tokens: inchi, words."),
+        _column("notation", _TEXT, "How captions are cut into tokens: see captions.notation."),
         _column("token", _TEXT, "The token."),
-        _column("token_id", _INT, "Its number in the network; specials first, then in order of the text."),
+        _column("token_id", _INT, "Its number in a network trained on it from nothing; specials first, then in order."),
         _column("num_uses", _LONG, "How often it stands in the train captions."),
         _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
         _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
@@ -166,7 +166,7 @@ TRAINING_METRICS = Table(
 
 ALTERNATIVE = T.StructType([
     _column("caption", _TEXT, "Another caption the model considered."),
-    _column("score", _DOUBLE, "Its score: mean log probability per token, in nats; 0 is certain."),
+    _column("score", _DOUBLE, "Log probability in nats, divided by tokens to the power of prediction.length_penalty."),
 ])
 
 CAPTION_PREDICTIONS = Table(

@@ -1,6 +1,7 @@
 """What a model learns from: cleaned pictures with their captions as token ids, and the name of exactly that data."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -76,7 +77,7 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_i
     columns = ["image_id", "cleaning_version", "rotation_deg", "transform"] + (["image"] if with_images else [])
     captions = lake.require("captions", written_by="ingest_images").where(F.col("split") != "test")
     pictures = lake.require("images_clean", written_by="clean_images").select(*columns)
-    layouts = lake.read("image_layouts").select("image_id", *LAYOUT_COLUMNS)
+    layouts = lake.read("image_layouts").where(_is_sound()).select("image_id", *LAYOUT_COLUMNS)
     pairs = captions.join(pictures, on="image_id", how="inner").join(layouts, on="image_id", how="left")
     pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})
     writing = writing_of(
@@ -89,6 +90,16 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_i
     if notation_named(settings.notation).is_read_by_rdkit:  # a sentence may miss a rare word, a molecule no atom
         is_learnable &= ~F.array_contains("token_ids", UNKNOWN)
     return pairs.withColumn("is_learnable", is_learnable)
+
+
+def _is_sound() -> Column:
+    """Whether a layout's lists are whole, equally long, and name atoms that it has."""
+    whole = [F.coalesce(~F.exists(name, lambda value: value.isNull()), F.lit(False)) for name in LAYOUT_COLUMNS]
+    equal = [F.size("atom_x") == F.size("atom_y")]
+    equal += [F.size(name) == F.size("bond_begin") for name in ("bond_end", "bond_order", "bond_wedge")]
+    ends = ("bond_begin", "bond_end")
+    named = [F.forall(name, lambda atom: (atom >= 0) & (atom < F.size("atom_x"))) for name in ends]
+    return reduce(Column.__and__, whole + equal + named)
 
 
 def _moved(transform: str, row: int) -> Column:

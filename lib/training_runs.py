@@ -20,10 +20,13 @@ from lib.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training_data import TrainingData, describe_training_data
 from lib.vocabulary_tables import read_vocabulary
+from model.captioner import CaptionerConfig
 from model.checkpoint import PRETRAINED, CheckpointError, load_captioner, load_details
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
+
+NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     Raises SettingsError if the starting weights are of another network or notation.
     """
     start = starting_checkpoint(settings)
-    vocabulary = read_vocabulary(lake, settings.captions) if start is None else _vocabulary_of(start, settings)
+    vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
+        start, settings.captioner, settings.captions.notation
+    )
     data = describe_training_data(lake, settings.captions, vocabulary)
     if data.num_unwritable:
         logger.warning(
@@ -135,19 +140,21 @@ def _write_pointer(run: TrainingRun) -> None:
     os.replace(written, run.checkpoint.parent / CURRENT_MODEL)
 
 
-def _vocabulary_of(start: Path, settings: Settings) -> Vocabulary:
-    """The starting weights' vocabulary, after checking that they fit the settings."""
+def checked_vocabulary(start: Path, captioner: CaptionerConfig, notation: str) -> Vocabulary:
+    """The vocabulary of starting weights. Raises SettingsError if they are of another network or notation."""
     try:
-        captioner, vocabulary, _ = load_captioner(start)
-        notation = load_details(start)["notation"]
+        started, vocabulary, _ = load_captioner(start)
+        its_notation = load_details(start)["notation"]
     except CheckpointError as error:
         raise SettingsError(f"training.start_from: {error}") from None
-    if captioner.config != settings.captioner:
-        raise SettingsError(f"training.start_from {start} holds another network than captioner asks for")
-    if notation != settings.captions.notation:
-        raise SettingsError(
-            f"training.start_from {start} writes notation {notation}, captions.notation is {settings.captions.notation}"
-        )
+    for field in dataclasses.fields(CaptionerConfig):
+        its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
+        if field.name not in NOT_OF_THE_NETWORK and its_own != asked:
+            raise SettingsError(
+                f"training.start_from {start} has captioner.{field.name} {its_own}, the settings ask for {asked}"
+            )
+    if its_notation != notation:
+        raise SettingsError(f"training.start_from {start} writes notation {its_notation}, expected {notation}")
     return vocabulary
 
 

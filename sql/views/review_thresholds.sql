@@ -6,5 +6,5 @@
 --   min_confidence: Captions with less are reviewed, 0..1; lower it if the list is longer than you have time for.
 --   min_similarity: Captions with less are reviewed, 0..1; at 0.55 two unrelated captions are as alike as that.
 select
-    cast(0.80 as double) as min_confidence,
+    cast(0.50 as double) as min_confidence,
     cast(0.55 as double) as min_similarity

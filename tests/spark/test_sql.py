@@ -38,7 +38,7 @@ EXPECTED = {
             ("d", PROTON, 0.25, False, [], None, None, None, None, "m2", "k1", NIGHT_2),
         ],
     ),
-    "review_thresholds": ("min_confidence double, min_similarity double", [(0.8, 0.55)]),
+    "review_thresholds": ("min_confidence double, min_similarity double", [(0.5, 0.55)]),
     "captions_to_review": (
         "image_id string, reasons string, caption string, reference string, confidence double, is_valid boolean, "
         "edit_distance int, similarity double, split string, model_version string, predicted_at timestamp",

@@ -210,7 +210,10 @@ def test_detached_training_copies_tables_starts_the_job_apart_and_brings_its_mod
     assert not {"SPARK_HOME", "DATABRICKS_RUNTIME_VERSION"} & environment.keys()
     root, there = lake.storage.root, f"file:{copy}"
     assert lake.done == [
-        *(("replace", there, name, (root, name)) for name in ("captions", "images_clean", "vocabulary")),
+        *(
+            ("replace", there, name, (root, name))
+            for name in ("captions", "image_layouts", "images_clean", "vocabulary")
+        ),
         ("insert", root, "training_metrics", (there, "training_metrics")),
     ]
     assert (run.checkpoint / "config.json").read_text() == "{}"
