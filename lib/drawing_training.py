@@ -235,13 +235,16 @@ class _Reporter:
 
     def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
         training = self.settings.training
+        described = self.settings.model_dump(
+            mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
+        )
+        if smiles_file := self.settings.drawing.smiles_file:
+            described["drawing"]["smiles_file"] = Path(smiles_file).name  # where it lay is nobody's business
         provenance = {
             "drawings_seen": self.state.step * training.batch_size * self.num_workers,
             "train_seconds": round(self.state.seconds),
             "num_drawings": len(self.store), "num_workers": self.num_workers,
-            "settings": self.settings.model_dump(
-                mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
-            ),
+            "settings": described,
         }
         save_checkpoint(
             directory, self.captioner, self.vocabulary,
