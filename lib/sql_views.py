@@ -44,7 +44,8 @@ def read_views(sql: Path = SQL) -> list[View]:
     if not files:
         raise SettingsError(f"there are no views in {sql / 'views'}: the folder sql must lie beside the folder conf")
     views = {name: _parse(name, text, known=files.keys() | TABLES.keys()) for name, text in files.items()}
-    order = TopologicalSorter({name: view.reads & views.keys() for name, view in views.items()})
+    # Sorted, or the order would be another in every process.
+    order = TopologicalSorter({name: sorted(view.reads & views.keys()) for name, view in views.items()})
     return [views[name] for name in order.static_order()]
 
 
