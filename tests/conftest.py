@@ -16,14 +16,6 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC")
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files run side by side, two at a time; those of Ray one after the other, since they share a finished pipeline."""
-    for item in items:
-        group = "ray" if item.path.parent.name == "ray" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     settings = SparkSettings(master="local[2]", driver_memory="2g", shuffle_partitions=2, arrow_records_per_batch=256)
