@@ -251,9 +251,9 @@ def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, l
     floats, ints = pa.list_(pa.float32()), pa.list_(pa.int32())
     table = pa.table(
         {"image_id": ["p"], "atom_x": [[1.5, 2.0]], "atom_y": [[3.0, 4.0]], "bond_begin": [[0]], "bond_end": [[1]],
-         "bond_order": [[2.0]]},
+         "bond_order": [[2.0]], "bond_wedge": [[0]]},
         schema=pa.schema([("image_id", pa.string()), ("atom_x", floats), ("atom_y", floats), ("bond_begin", ints),
-                          ("bond_end", ints), ("bond_order", floats)]),
+                          ("bond_end", ints), ("bond_order", floats), ("bond_wedge", ints)]),
     )
     pq.write_table(table, landing / "train_layouts.parquet")
     ingest(lake, landing)

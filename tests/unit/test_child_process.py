@@ -47,7 +47,7 @@ def test_a_child_that_fails_stops_the_pipeline_with_one_sentence() -> None:
 def test_the_child_ends_with_the_pipeline(
     how_it_ends: str, sent: signal.Signals, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_process, "END_WITHIN_S", 0.3)
+    monkeypatch.setattr(child_process, "END_WITHIN_S", 1.5)
     threading.Thread(target=signal_once_there, args=(tmp_path / "process_id", sent), daemon=True).start()
     before = signal.getsignal(signal.SIGTERM)
     child_process.end_in_order_on_sigterm()
