@@ -1,5 +1,6 @@
 """The lake: every read and write of a table goes through here, by name, with its schema and key from lib/schemas.py."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -115,7 +116,9 @@ class Lake:
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
             return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
-        return f"{self.storage.root.rstrip('/')}/{table.name}"
+        root = self.storage.root
+        # Delta takes a relative path for a table's name.
+        return f"{root.rstrip('/') if root.startswith('file:') else os.path.abspath(root)}/{table.name}"
 
     def _open(self, table: Table) -> DeltaTable:
         if self.storage.catalog:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.delta_tables import Lake
+from lib.delta_tables import Lake, StorageSettings
 from lib.errors import MissingInputError, SchemaMismatchError
 from lib.schemas import CAPTIONS
 
@@ -58,3 +58,11 @@ def test_rows_that_do_not_fit_are_refused_with_every_misfit(lake):
         lake.insert_new("captions", rows)
     for misfit in ("caption_index: string where int", "ingested_at: missing", "more: int where nothing"):
         assert misfit in str(caught.value)
+
+
+def test_a_relative_root_is_a_folder_of_where_the_job_was_started(spark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = Lake(spark, StorageSettings(root="lake", catalog=None, schema_name=None))
+    relative.create("images_rejected")
+    assert (tmp_path / "lake" / "images_rejected" / "_delta_log").is_dir()
+    assert relative.has("images_rejected")
