@@ -65,13 +65,15 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
 	@$(RUN) -m bench.quality
 
-# SMILES=... names a file of molecules, SECONDS_OF_TRAINING=... how long to train; run again, it goes on from the model in the box.
+# SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 SECONDS_OF_TRAINING ?= 5400
+DRAWINGS ?= 200000
 reader: $(READY)  ## train the model in the box further, on drawings alone (READER=folder keeps the drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=50 \
-	  --set training.checkpoint_interval_steps=300 $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
+	  --set training.checkpoint_interval_steps=300 --set training.learning_rate=0.0006 \
+  --set drawing.num_drawings=$(DRAWINGS) $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"

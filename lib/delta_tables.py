@@ -1,6 +1,5 @@
 """The lake: every read and write of a table goes through here, by name, with its schema and key from lib/schemas.py."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -116,14 +115,18 @@ class Lake:
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
             return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
-        root = self.storage.root
-        # Delta takes a relative path for a table's name.
-        return f"{root.rstrip('/') if root.startswith('file:') else os.path.abspath(root)}/{table.name}"
+        return f"{absolute_root(self.storage)}/{table.name}"
 
     def _open(self, table: Table) -> DeltaTable:
         if self.storage.catalog:
             return DeltaTable.forName(self.spark, self._address(table))
         return DeltaTable.forPath(self.spark, self._address(table))
+
+
+def absolute_root(storage: StorageSettings) -> str:
+    """The root with its folder in full: relative, it is a table's name to Delta and lies in the warehouse to Spark."""
+    is_url = storage.root.startswith("file:")
+    return storage.root.rstrip("/") if is_url else str(Path(storage.root).absolute())
 
 
 def commit_time() -> datetime:

@@ -29,14 +29,7 @@ from lib.training_data import LAYOUT_COLUMNS, training_rows
 from lib.training_runs import TrainingRun, absolute, read_metrics, starting_checkpoint
 from model.batches import Batch, collate, iterate_in_length_buckets
 from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import (
-    has_checkpoint,
-    load_captioner,
-    load_details,
-    load_training_state,
-    new_captioner,
-    save_checkpoint,
-)
+from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state, save_checkpoint
 from model.training_loop import (
     StepReport,
     TrainingConfig,
@@ -89,10 +82,12 @@ def train_worker(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
     torch.manual_seed(training.seed)
-    captioner = _starting_captioner(config, vocabulary)
+    resume_from = config["resume_checkpoint"]
+    captioner = captioner_to_train(
+        resume_from, training.start_from, CaptionerConfig(**config["captioner"]), vocabulary
+    )
     model = ray.train.torch.prepare_model(captioner)  # [1] on this worker's device, gradients averaged over workers
     optimizer = make_optimizer(model, training)
-    resume_from = config["resume_checkpoint"]
     packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
 
@@ -146,15 +141,6 @@ def _max_tokens(run: TrainingRun, start: Path | None) -> int:
     """How long captions may become, <end> included: as long as any that was learned, here or before."""
     learned_before = load_details(start)["max_tokens"] if start else 0
     return max(run.data.max_tokens + 1, learned_before)
-
-
-def _starting_captioner(config: dict[str, Any], vocabulary: Vocabulary) -> Captioner:
-    resume_from, start_from = config["resume_checkpoint"], config["training"]["start_from"]
-    if has_checkpoint(resume_from):
-        return load_captioner(resume_from)[0]
-    if start_from:
-        return load_captioner(start_from)[0]
-    return new_captioner(CaptionerConfig(**config["captioner"]), vocabulary)
 
 
 def _batches(split: str, config: dict[str, Any], training: TrainingConfig, seed: int) -> Iterator[Batch]:

@@ -25,11 +25,11 @@ from lib.training_runs import checked_vocabulary, starting_checkpoint
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import (
+    captioner_to_train,
     has_checkpoint,
     load_captioner,
     load_details,
     load_training_state,
-    new_captioner,
     save_checkpoint,
 )
 from model.decoding import greedy
@@ -108,13 +108,7 @@ def _train_worker(
     training = settings.training
     torch.manual_seed(training.seed)
     latest = folder / "latest"
-    if has_checkpoint(latest):
-        captioner = load_captioner(latest)[0]
-    elif start := starting_checkpoint(settings):
-        captioner = load_captioner(start)[0]
-    else:
-        captioner = new_captioner(settings.captioner, vocabulary)
-    captioner.to(device)
+    captioner = captioner_to_train(latest, starting_checkpoint(settings), settings.captioner, vocabulary).to(device)
     optimizer = make_optimizer(captioner, training)
     packed = load_training_state(latest) if has_checkpoint(latest) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()

@@ -15,7 +15,7 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.drawing_noise import INK, PAPER, add_specks, drop_at_random, remove_stroke_pixels
-from lib.errors import NotationError
+from lib.smiles import read_inchi
 
 RDKIT_BOND_LENGTH = 1.5  # of RDKit's layouts, in Angstrom
 SUBPIXEL_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
@@ -115,10 +115,7 @@ def draw_molecule(inchi: str, settings: DrawingSettings, rng: np.random.Generato
 
 def prepare_molecule(inchi: str) -> Chem.Mol:
     """The molecule as it is drawn: laid out, double bonds in place, hydrogens at the stereocentres that rings share."""
-    molecule = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
-    if molecule is None:
-        raise NotationError(f"{inchi!r} is no InChI of a molecule")
-    return rdMolDraw2D.PrepareMolForDrawing(molecule)
+    return rdMolDraw2D.PrepareMolForDrawing(read_inchi(inchi))
 
 
 def places_as_drawn(inchi: str) -> np.ndarray:

@@ -27,7 +27,8 @@ class NotationProcess:
 
     def read(self, text: str) -> str | None:
         """The caption in standard form of joined tokens, or None if they make no valid caption."""
-        return self._ask("read", text)  # type: ignore[no-any-return]
+        caption: str | None = self._ask("read", text)
+        return caption
 
     def repair(self, text: str) -> str:
         """A caption all the same from joined tokens that make no valid one."""

@@ -15,7 +15,7 @@ import pyspark.sql.types as T
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake
+from lib.delta_tables import Lake, absolute_root
 from lib.errors import SettingsError
 from lib.schemas import TABLES
 from lib.sql_errors import Needs, spark_errors_as_sentences
@@ -96,7 +96,7 @@ def open_schema(lake: Lake) -> None:
         return
     for name in TABLES:
         if lake.has(name) and not catalog.tableExists(name):
-            catalog.createTable(name, path=f"{_absolute(lake.storage.root)}/{name}", source="delta")
+            catalog.createTable(name, path=f"{absolute_root(lake.storage)}/{name}", source="delta")
 
 
 def create_views(spark: SparkSession, views: Iterable[View]) -> list[str]:
@@ -135,9 +135,3 @@ def _statement(view: View, schema: T.StructType) -> str:
 def _literal(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _absolute(root: str) -> str:
-    """The root with its folder in full: Spark takes a relative one to be relative to its warehouse."""
-    is_url = re.match(r"[a-zA-Z][\w+.-]*:", root) is not None
-    return (root if is_url else str(Path(root).absolute())).rstrip("/")

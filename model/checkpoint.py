@@ -35,6 +35,18 @@ def new_captioner(config: CaptionerConfig, vocabulary: Vocabulary) -> Captioner:
     return captioner
 
 
+def captioner_to_train(
+    resume_from: str | Path, start_from: str | Path | None, config: CaptionerConfig, vocabulary: Vocabulary
+) -> Captioner:
+    """Return the captioner of the training to resume, if it was begun, else that to start from, else an untrained one.
+
+    Raises CheckpointError, EncoderWeightsError.
+    """
+    if has_checkpoint(resume_from):
+        return load_captioner(resume_from)[0]
+    return load_captioner(start_from)[0] if start_from else new_captioner(config, vocabulary)
+
+
 def save_checkpoint(
     directory: str | Path,
     captioner: Captioner,
@@ -47,8 +59,8 @@ def save_checkpoint(
 ) -> None:
     """Replace the directory by this checkpoint; killed at any instant, it leaves the old one readable or the new one.
 
-    `details` is what a reader needs to use the captioner (its notation, how its pictures were cleaned), `provenance`
-    how it came to be; both plain JSON values. `training_state` comes from training_loop.pack_training.
+    `details` is what a reader needs to use the captioner (its notation, how long captions may be), `provenance` how it
+    came to be; both plain JSON values. `training_state` comes from training_loop.pack_training.
     is_half_precision halves the weights file, for captioners that will not train on.
     """
     directory = Path(directory)
