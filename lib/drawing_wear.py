@@ -164,16 +164,12 @@ def turn_sheets(sheets: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor,
     middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=sheets.device)
     sine, cosine = angles.sin(), angles.cos()
     turn = torch.stack((torch.stack((cosine, -sine), 1), torch.stack((sine, cosine), 1)), 1)  # (B, 2, 2)
-    rows, columns = torch.meshgrid(
-        torch.arange(height, device=sheets.device), torch.arange(width, device=sheets.device), indexing="ij"
-    )
-    points = torch.stack((columns, rows), dim=2).float() - middle  # (H, W, 2)
-    # Each pixel takes what lies where the opposite turn leads: a matrix's transpose, here by order of the product.
-    sources = (points.view(1, -1, 2) @ turn + middle).round().long()  # (B, H * W, 2)
-    x, y = sources[..., 0], sources[..., 1]
-    is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    taken = sheets.flatten(1).gather(1, (y * width + x).clamp(0, height * width - 1)) * is_inside  # (B, H * W)
-    return taken.view_as(sheets), (places - middle) @ turn.transpose(1, 2) + middle
+    # Each pixel takes what lies where the opposite turn leads: a matrix's transpose. In affine_grid sides go from -1 to 1.
+    back = (middle[:, None] * turn / middle).transpose(1, 2)  # (B, 2, 2)
+    back = torch.nn.functional.pad(back, (0, 1))  # (B, 2, 3)
+    sources = torch.nn.functional.affine_grid(back, [len(sheets), 1, height, width], align_corners=True)
+    taken = torch.nn.functional.grid_sample(sheets.float(), sources, mode="nearest", align_corners=True)
+    return taken.to(sheets.dtype), (places - middle) @ turn.transpose(1, 2) + middle
 
 
 def remove_ink(sheets: Tensor, shares: Tensor, random: torch.Generator) -> Tensor:
@@ -204,7 +200,11 @@ def mend_sheets(sheets: Tensor, reach_px: int) -> Tensor:
         support = shifted[0] + shifted[1]
         for one in shifted[2:]:
             support += one
-        mended |= (support >= math.ceil(MENDED_FROM * len(shifted))).to(torch.uint8)
+        # 1 where the support is enough, else 0: twice as fast as comparing bytes.
+        bits = len(shifted).bit_length()
+        support += 2**bits - math.ceil(MENDED_FROM * len(shifted))
+        support >>= bits
+        mended |= support
     return mended.to(sheets.dtype)
 
 
@@ -213,14 +213,20 @@ def shrink_sheets(sheets: Tensor, scales: Tensor, starts: Tensor, height: int, w
 
     `starts` (B, 2) is where, in rows and columns of the picture, the upper left corner of each sheet comes to lie.
     """
-    down = _overlaps(height, sheets.shape[2], scales, starts[:, 0]).to(sheets.dtype)  # (B, height, H)
-    across = _overlaps(width, sheets.shape[3], scales, starts[:, 1]).to(sheets.dtype)  # (B, width, W)
+    down = _overlaps(height, sheets.shape[2], scales, starts[:, 0], sheets.dtype)  # (B, height, H)
+    across = _overlaps(width, sheets.shape[3], scales, starts[:, 1], sheets.dtype)  # (B, width, W)
     return (down[:, None] @ sheets @ across[:, None].transpose(2, 3)).float()
 
 
-def _overlaps(length: int, sheet_length: int, scales: Tensor, starts: Tensor) -> Tensor:
+def _overlaps(length: int, sheet_length: int, scales: Tensor, starts: Tensor, dtype: torch.dtype) -> Tensor:
     """The share of each of `length` picture pixels that each of `sheet_length` sheet pixels covers (B, l, L)."""
     edges = torch.arange(sheet_length + 1, device=scales.device) * scales[:, None] + starts[:, None]  # (B, L + 1)
-    pixels = torch.arange(length, device=scales.device)[:, None]  # (l, 1)
-    inside = edges[:, None].clamp(min=pixels, max=pixels + 1)  # (B, l, L + 1)
-    return inside.diff(dim=2)
+    near, far = edges[:, :-1], edges[:, 1:]  # (B, L)
+    first = near.floor()
+    overlaps = torch.zeros(len(scales), length, sheet_length, dtype=dtype, device=scales.device)  # (B, l, L)
+    for step in range(math.ceil(float(scales.max())) + 1):  # as many picture pixels as a sheet pixel can touch
+        pixels = first + step
+        shares = (torch.minimum(far, pixels + 1) - torch.maximum(near, pixels)).clamp(min=0)  # (B, L)
+        shares *= (pixels >= 0) & (pixels < length)
+        overlaps.scatter_add_(1, pixels.clamp(0, length - 1).long()[:, None], shares[:, None].to(dtype))
+    return overlaps
