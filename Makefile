@@ -7,7 +7,7 @@ UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality clean
+.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality bench-train clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 
 bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
 	@$(RUN) -m bench.quality
+
+bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
+	@$(RUN) -m bench.train_speed
 
 # SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 SECONDS_OF_TRAINING ?= 5400

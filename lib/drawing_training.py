@@ -118,7 +118,7 @@ def _train_worker(
     num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = _batches(store, vocabulary, settings, rank, num_workers, state, device)
+        batches = epoch_batches(store, vocabulary, settings, rank, num_workers, state, device)
         on_step = reporter.on_step if rank == 0 else _ignore
         train_epoch(model, batches, optimizer, training, state, num_steps * training.num_epochs, on_step)
     if rank == 0:
@@ -127,7 +127,7 @@ def _train_worker(
         torch.distributed.destroy_process_group()
 
 
-def _batches(
+def epoch_batches(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
     state: TrainingState, device: torch.device,
 ) -> Iterator[Batch]:

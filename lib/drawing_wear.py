@@ -164,7 +164,7 @@ def turn_sheets(sheets: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor,
     middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=sheets.device)
     sine, cosine = angles.sin(), angles.cos()
     turn = torch.stack((torch.stack((cosine, -sine), 1), torch.stack((sine, cosine), 1)), 1)  # (B, 2, 2)
-    # Each pixel takes what lies where the opposite turn leads: a matrix's transpose. In affine_grid sides go from -1 to 1.
+    # Each pixel takes what lies where the opposite turn leads: a matrix's transpose, for sides from -1 to 1.
     back = (middle[:, None] * turn / middle).transpose(1, 2)  # (B, 2, 2)
     back = torch.nn.functional.pad(back, (0, 1))  # (B, 2, 3)
     sources = torch.nn.functional.affine_grid(back, [len(sheets), 1, height, width], align_corners=True)
