@@ -42,7 +42,7 @@ class OurTraining:
 
     def __init__(self, settings: Settings, store: DrawingStore) -> None:
         start = PRETRAINED / "molecules"
-        vocabulary = checked_vocabulary(start, settings.captioner, NOTATION)
+        vocabulary = checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
         self.captioner = load_captioner(start)[0]
         self.training = settings.training
         self.optimizer = make_optimizer(self.captioner, self.training)

@@ -12,7 +12,9 @@ from lib.settings import Settings
 
 def run(spark: SparkSession, settings: Settings) -> None:
     """Caption the pictures that the model has not captioned yet, and score what has a reference."""
-    predict_new_images(Lake(spark, settings.storage), settings.prediction)
+    predict_new_images(
+        Lake(spark, settings.storage), settings.prediction, settings.captions.notation, settings.cleaning
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

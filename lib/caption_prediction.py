@@ -11,9 +11,10 @@ import torch
 from pyspark.sql import DataFrame
 
 from lib.caption_scores import with_scores
+from lib.checkpoint_fit import check_fit
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
 from lib.errors import MissingInputError
-from lib.image_cleaning import decode_png
+from lib.image_cleaning import CleaningSettings, decode_png
 from lib.pending_rows import PendingRows, num_tasks
 from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.progress import show_progress, spark_job_progress
@@ -49,8 +50,13 @@ def resolve_model(storage: StorageSettings, model_version: str) -> Path:
     return directory
 
 
-def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
-    """Caption the pictures that this model has not captioned as they are now; score those with a reference."""
+def predict_new_images(
+    lake: Lake, settings: PredictionSettings, notation: str, cleaning: CleaningSettings
+) -> None:
+    """Caption the pictures that this model has not captioned as they are now; score those with a reference.
+
+    Raises SettingsError if the model writes another notation or has learned from pictures cleaned otherwise.
+    """
     directory = resolve_model(lake.storage, settings.model_version)
     model_version = directory.name
     clean = lake.require("images_clean", written_by="clean_images")
@@ -63,6 +69,10 @@ def predict_new_images(lake: Lake, settings: PredictionSettings) -> None:
     total = sum(count for _, count in pending.commits())
     if total:
         load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
+        check_fit(
+            directory, notation, cleaning, f"model {model_version}",
+            "or name another model in prediction.model_version, or train one",
+        )
         num_done = 0
         with show_progress("predict_captions", total) as line:
             for batch, num_rows in pending.batches():

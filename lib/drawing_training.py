@@ -89,7 +89,7 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
     if has_checkpoint(folder / "latest"):
         return load_captioner(folder / "latest")[1]
     if start := starting_checkpoint(settings):
-        return checked_vocabulary(start, settings.captioner, NOTATION)
+        return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
     counts = Counter(token_counts(DrawingStore(folder / "drawings")))
     return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 

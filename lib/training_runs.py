@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from lib.caption_prediction import CURRENT_MODEL
+from lib.checkpoint_fit import check_fit
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
+from lib.image_cleaning import CleaningSettings
 from lib.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training_data import TrainingData, describe_training_data
 from lib.vocabulary_tables import read_vocabulary
 from model.captioner import CaptionerConfig
-from model.checkpoint import PRETRAINED, CheckpointError, load_captioner, load_details
+from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -54,11 +56,11 @@ class TrainingRun:
 def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     """Name the model that these settings, data and starting weights make. Reads no image bytes, starts no cluster.
 
-    Raises SettingsError if the starting weights are of another network or notation.
+    Raises SettingsError if the starting weights are of another network or notation, or of other cleaning.
     """
     start = starting_checkpoint(settings)
     vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
-        start, settings.captioner, settings.captions.notation
+        start, settings.captioner, settings.captions.notation, settings.cleaning
     )
     data = describe_training_data(lake, settings.captions, vocabulary)
     if data.num_unwritable:
@@ -140,21 +142,23 @@ def _write_pointer(run: TrainingRun) -> None:
     os.replace(written, run.checkpoint.parent / CURRENT_MODEL)
 
 
-def checked_vocabulary(start: Path, captioner: CaptionerConfig, notation: str) -> Vocabulary:
-    """The vocabulary of starting weights. Raises SettingsError if they are of another network or notation."""
+def checked_vocabulary(
+    start: Path, captioner: CaptionerConfig, notation: str, cleaning: CleaningSettings
+) -> Vocabulary:
+    """The vocabulary of starting weights.
+
+    Raises SettingsError if they are of another network or notation, or of pictures cleaned otherwise.
+    """
+    name = f"training.start_from {start}"
     try:
         started, vocabulary, _ = load_captioner(start)
-        its_notation = load_details(start)["notation"]
+        for field in dataclasses.fields(CaptionerConfig):
+            its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
+            if field.name not in NOT_OF_THE_NETWORK and its_own != asked:
+                raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
+        check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
     except CheckpointError as error:
         raise SettingsError(f"training.start_from: {error}") from None
-    for field in dataclasses.fields(CaptionerConfig):
-        its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
-        if field.name not in NOT_OF_THE_NETWORK and its_own != asked:
-            raise SettingsError(
-                f"training.start_from {start} has captioner.{field.name} {its_own}, the settings ask for {asked}"
-            )
-    if its_notation != notation:
-        raise SettingsError(f"training.start_from {start} writes notation {its_notation}, expected {notation}")
     return vocabulary
 
 

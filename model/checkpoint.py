@@ -111,6 +111,11 @@ def load_details(directory: str | Path) -> dict[str, Any]:
     return details
 
 
+def load_provenance(directory: str | Path) -> dict[str, Any]:
+    """Return how the checkpoint came to be. Raises CheckpointError."""
+    return _read_json(_existing(directory), "provenance.json")
+
+
 def load_training_state(directory: str | Path) -> dict[str, Any] | None:
     """Return what training_loop.unpack_training needs, or None if it was not saved. Raises CheckpointError."""
     path = _existing(directory) / "training_state.pt"

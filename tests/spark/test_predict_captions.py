@@ -12,7 +12,7 @@ from test_ingest_images import ingest, num_commits
 from jobs import build_vocabulary, predict_captions
 from lib.caption_prediction import CURRENT_MODEL
 from lib.delta_tables import Lake, checkpoints_folder
-from lib.errors import MissingInputError
+from lib.errors import MissingInputError, SettingsError
 from lib.vocabulary_tables import read_vocabulary
 from model.checkpoint import new_captioner, save_checkpoint
 
@@ -128,3 +128,11 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(lake, landing):
     put_model(lake, "first")
     with pytest.raises(MissingInputError, match=r"no model 'lost' .* \(there are: first\)"):
         predict(lake, "prediction.model_version=lost")
+
+
+def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(lake, landing):
+    arrive(lake, landing, num_pictures=1, num_captions=1)
+    put_model(lake, "first")
+    with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
+        predict(lake, "captions.notation=smiles")
+    assert lake.read("caption_predictions").isEmpty()
