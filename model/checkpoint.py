@@ -180,8 +180,8 @@ def _fill(captioner: Captioner, weights: dict[str, Tensor], directory: Path) -> 
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unknown:
         raise CheckpointError(f"weights in {directory} lack {missing[:3]} and have unknown {unknown[:3]} (first three)")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            seen, wanted = tuple(tensor.shape), tuple(expected[name].shape)
+    for name, tensor in expected.items():
+        if weights[name].shape != tensor.shape:
+            seen, wanted = tuple(weights[name].shape), tuple(tensor.shape)
             raise CheckpointError(f"weight {name} in {directory} has shape {seen}, expected {wanted}")
     captioner.load_state_dict(weights)

@@ -3,6 +3,7 @@
 B batch, C channels, H W picture height and width, h w grid height and width, P = h * w image positions, G grid width.
 """
 
+import textwrap
 from collections import OrderedDict
 from pathlib import Path
 
@@ -159,7 +160,8 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
         encoder.backbone.layers.load_state_dict(weights)
     except RuntimeError as error:
         network = type(encoder.backbone).__name__
-        raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({error}); {way_out}") from error
+        fault = textwrap.shorten(str(error), 200)  # on one line: it names every weight
+        raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({fault}); {way_out}") from error
 
 
 def _read_weights(encoder_weights: str) -> dict[str, Tensor]:

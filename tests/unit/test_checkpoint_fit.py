@@ -63,8 +63,8 @@ def test_a_network_of_another_shape_is_named() -> None:
 def test_a_vocabulary_that_is_not_the_weights_own_is_said_in_one_sentence(tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "model")
     Vocabulary.from_tokens(["C", "N"]).save(tmp_path / "model" / "vocabulary.json")
-    with pytest.raises(CheckpointError, match=r"decoder\.output\.bias .* shape .*, expected \(6,\)") as caught:
+    with pytest.raises(CheckpointError, match=r"decoder\.embedding\.weight .* expected \(6, 128\)") as caught:
         load_captioner(tmp_path / "model")
     assert "\n" not in str(caught.value)
-    with pytest.raises(SettingsError, match=r"^training\.start_from: .*decoder\.output\.bias"):
+    with pytest.raises(SettingsError, match=r"^training\.start_from: .*decoder\.embedding\.weight"):
         start(tmp_path / "model")
