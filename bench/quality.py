@@ -2,34 +2,40 @@
 
 import argparse
 import json
+import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import pandas as pd
 from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
+from bench.osra import has_osra, read_with_osra
 from lib.drawing_batches import draw_batches
-from lib.image_cleaning import CleaningSettings, clean_image, encode_png
+from lib.image_cleaning import CleaningSettings, clean_image, encode_png, mend_strokes, remove_specks
+from lib.molecule_drawing import draw_molecule
 from lib.picture_captioning import PictureCaptioner, PredictedCaption
+from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
 PERCENTS = (5, 25, 50, 75, 95)
-NUM_IN_COMPARISONS = 500  # drawings read at each quarter turn, and without cleaning
+NUM_COMPARED = 1000  # drawings read again without cleaning and at quarter turns
+NUM_FOR_OSRA = 100
 
 
 class Drawn(NamedTuple):
     """A drawing that no training saw."""
 
+    image_id: str
     inchi: str
     pixels: np.ndarray
     num_atoms: int
@@ -40,7 +46,7 @@ def unseen_drawings(settings: Settings) -> Iterator[Drawn]:
     for batch in draw_batches(settings.drawing.model_copy(update={"only_unseen": True})):
         for drawn in batch.drawings:
             pixels = cv2.imdecode(np.frombuffer(drawn.png, np.uint8), cv2.IMREAD_GRAYSCALE)
-            yield Drawn(drawn.inchi, pixels, len(drawn.layout.atom_x))
+            yield Drawn(drawn.image_id, drawn.inchi, pixels, len(drawn.layout.atom_x))
 
 
 def scores(predicted: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -71,68 +77,134 @@ def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, A
     }
 
 
-def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
-    """Every figure of this bench."""
-    console = Console(stderr=True)
-    results: dict[str, Any] = {"num_drawings": len(drawings), "noise": settings.drawing.noise}
-    without_cleaning = settings.cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
+class Reader:
+    """A checkpoint that reads drawings in several ways, and the scores of each."""
+
+    def __init__(self, settings: Settings, checkpoint: Path) -> None:
+        self.settings, self.checkpoint = settings, checkpoint
+        self.results: dict[str, dict[str, Any]] = {}
 
     def read(
-        name: str, num_beams: int, chosen: list[Drawn], cleaning: CleaningSettings = settings.cleaning,
-        num_turns: int = 0,
+        self, name: str, drawings: list[Drawn], num_beams: int, cleaning: CleaningSettings, num_turns: int = 0
     ) -> list[PredictedCaption]:
-        """Caption drawings, turned by quarters and cleaned, and note the scores."""
-        captioner = PictureCaptioner(checkpoint, settings.prediction.model_copy(update={"num_beams": num_beams}))
-        turned = (np.ascontiguousarray(np.rot90(drawn.pixels, -num_turns)) for drawn in chosen)
+        """Caption drawings, turned clockwise by quarters and cleaned, and note the scores under the name."""
+        prediction = self.settings.prediction.model_copy(update={"num_beams": num_beams})
+        captioner = PictureCaptioner(self.checkpoint, prediction)
+        turned = (np.ascontiguousarray(np.rot90(drawn.pixels, -num_turns)) for drawn in drawings)
         pictures = [clean_image(encode_png(pixels), cleaning).pixels for pixels in turned]
+        predicted: list[PredictedCaption] = []
         started = time.monotonic()
-        predicted = captioner.caption(pictures)
-        seconds = time.monotonic() - started
-        results[name] = scores([one.caption for one in predicted], [drawn.inchi for drawn in chosen]) | {
-            "valid": float(np.mean([one.is_valid for one in predicted])), "pictures_per_second": len(chosen) / seconds,
-        }
-        exact, distance = results[name]["exact"], results[name]["mean_edit_distance"]
-        console.print(f"{name}: exact {exact:.3f}, mean edit distance {distance:.2f}, {seconds:.0f} s")
+        with show_progress(name, len(pictures), "drawings") as line:
+            for start in range(0, len(pictures), prediction.num_images_in_buffer):
+                predicted += captioner.caption(pictures[start : start + prediction.num_images_in_buffer])
+                line.update(len(predicted))
+        self.note(name, predicted, drawings, time.monotonic() - started)
         return predicted
 
-    num_beams, some = settings.prediction.num_beams, drawings[:NUM_IN_COMPARISONS]
-    read("greedy", 1, drawings)
-    predicted = read("beam", num_beams, drawings)
-    read("beam, not cleaned", num_beams, some, without_cleaning)
-    for num_turns in range(4):
-        read(f"beam, turned by {90 * num_turns} degrees", num_beams, some, num_turns=num_turns)
-    results["controls"] = controls([one.caption for one in predicted], [drawn.inchi for drawn in drawings])
-    table = pd.DataFrame({
-        "num_atoms": [drawn.num_atoms for drawn in drawings],
-        "confidence": [one.confidence for one in predicted],
-        "is_exact": [one.caption == drawn.inchi for one, drawn in zip(predicted, drawings, strict=True)],
-    })
-    results["exact_by_heavy_atoms"] = {
-        f"{size.left} to {size.right - 1}": {"count": len(group), "exact": float(group["is_exact"].mean())}
-        for size, group in table.groupby(pd.cut(table["num_atoms"], SIZES, right=False), observed=True)
+    def note(self, name: str, predicted: list[PredictedCaption], drawings: list[Drawn], seconds: float | None) -> None:
+        """Note the scores of captions."""
+        captions, references = [one.caption for one in predicted], [drawn.inchi for drawn in drawings]
+        self.results[name] = scores(captions, references) | {
+            "valid": float(np.mean([one.is_valid for one in predicted])), "controls": controls(captions, references),
+            "pictures_per_second": len(drawings) / seconds if seconds else None,
+        }
+
+
+def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
+    """Every figure of this bench.
+
+    All drawings are read greedily and by beam; the first NUM_COMPARED again without cleaning and at quarter turns.
+    """
+    reader, num_beams, cleaning = Reader(settings, checkpoint), settings.prediction.num_beams, settings.cleaning
+    without_cleaning = cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
+    some = drawings[:NUM_COMPARED]
+    reader.read("greedy", drawings, 1, cleaning)
+    predicted = reader.read("beam", drawings, num_beams, cleaning)
+    reader.note("beam, the first", predicted[: len(some)], some, None)
+    reader.read("beam, the first, not cleaned", some, num_beams, without_cleaning)
+    for num_turns in (1, 2, 3):
+        reader.read(f"beam, the first, turned by {90 * num_turns} degrees", some, num_beams, cleaning, num_turns)
+    return {"num_drawings": len(drawings), "noise": settings.drawing.noise} | reader.results | {
+        "controls": reader.results["beam"]["controls"],
+        "by_heavy_atoms": by_heavy_atoms(predicted, drawings),
+        "by_confidence": by_confidence(predicted, drawings),
+        "osra": osra_scores(drawings[:NUM_FOR_OSRA], settings),
     }
-    results["exact_by_confidence"] = [
-        {"confidence": float(group["confidence"].mean()), "exact": float(group["is_exact"].mean())}
-        for _, group in table.groupby(pd.qcut(table["confidence"].rank(method="first"), 10), observed=True)
+
+
+def by_heavy_atoms(predicted: list[PredictedCaption], drawings: list[Drawn]) -> dict[str, Any]:
+    """Scores of the drawings of each class of size that there are any of."""
+    pairs = list(zip(predicted, drawings, strict=True))
+    found = {}
+    for low, end in pairwise(SIZES):
+        chosen = [(one.caption, drawn.inchi) for one, drawn in pairs if low <= drawn.num_atoms < end]
+        if chosen:
+            found[f"{low} to {end - 1}"] = scores(*zip(*chosen, strict=True))
+    return found
+
+
+def by_confidence(predicted: list[PredictedCaption], drawings: list[Drawn]) -> list[dict[str, float]]:
+    """Mean confidence and the share that is exactly right, of each tenth of the captions by confidence."""
+    pairs = zip(predicted, drawings, strict=True)
+    table = sorted((one.confidence, one.caption == drawn.inchi) for one, drawn in pairs)
+    return [
+        {"confidence": float(np.mean([row[0] for row in tenth])), "exact": float(np.mean([row[1] for row in tenth]))}
+        for tenth in np.array_split(np.array(table, dtype=float), 10) if len(tenth)
     ]
-    return results
+
+
+def osra_scores(drawings: list[Drawn], settings: Settings) -> dict[str, Any] | None:
+    """Scores of osra on drawings as they are, cleaned at their full size, and without wear; None if it is not there."""
+    if not has_osra():
+        return None
+    cleaning, unworn = settings.cleaning, settings.drawing.model_copy(update={"noise": 0.0})
+    ways = {
+        "as they are": [drawn.pixels for drawn in drawings],
+        "cleaned": [
+            mend_strokes(remove_specks(drawn.pixels, cleaning.speck_max_px)[0], cleaning.mend_reach_px)
+            for drawn in drawings
+        ],
+        "without wear": [
+            draw_molecule(drawn.inchi, unworn, np.random.default_rng(int(drawn.image_id, 16))).pixels
+            for drawn in drawings
+        ],
+    }
+    found = {}
+    with show_progress("osra", len(ways) * len(drawings), "drawings") as line:
+        for name, pictures in ways.items():
+            found[name] = scores(read_with_osra(pictures), [drawn.inchi for drawn in drawings])
+            line.advance(len(pictures))
+    return found
 
 
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the figures as tables."""
-    table = Table("captions by", "pictures", "exact", "mean distance", "similarity", "valid", "pictures/s")
+    percents = "/".join(map(str, PERCENTS))
+    table = Table(
+        "captions by", "pictures", "exact", "mean distance", f"at {percents} %", "similarity", f"at {percents} %",
+        "valid", "pictures/s",
+    )
     lines = {name: row for name, row in results.items() if isinstance(row, dict) and "exact" in row}
-    for name, row in (lines | results["controls"]).items():
-        looked = (f"{row['valid']:.3f}", f"{row['pictures_per_second']:.1f}") if "valid" in row else ("", "")
-        measures = (f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}")
-        table.add_row(name, f"{row['count']:,}", *measures, *looked)
+    lines |= {f"control: {name.replace('_', ' ')}": row for name, row in results["controls"].items()}
+    lines |= {f"osra, {name}": row for name, row in (results["osra"] or {}).items()}
+    for name, row in lines.items():
+        table.add_row(
+            name, f"{row['count']:,}", f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}",
+            "/".join(f"{value:.0f}" for value in row["edit_distance_percentiles"].values()), f"{row['similarity']:.3f}",
+            "/".join(f"{value:.2f}" for value in row["similarity_percentiles"].values()),
+            f"{row['valid']:.3f}" if "valid" in row else "",
+            f"{row['pictures_per_second']:.1f}" if row.get("pictures_per_second") else "",
+        )
     console.print(table)
-    sizes = Table("heavy atoms", "pictures", "exact")
-    for size, row in results["exact_by_heavy_atoms"].items():
-        sizes.add_row(size, f"{row['count']:,}", f"{row['exact']:.3f}")
+    if results["osra"] is None:
+        console.print("osra is not installed, so it was not measured: apt-get install osra")
+    sizes = Table("heavy atoms", "pictures", "exact", "mean distance", "similarity")
+    for size, row in results["by_heavy_atoms"].items():
+        measures = (f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}")
+        sizes.add_row(size, f"{row['count']:,}", *measures)
     console.print(sizes)
     tenths = Table("confidence, mean of a tenth of the pictures", "exact")
-    for row in results["exact_by_confidence"]:
+    for row in results["by_confidence"]:
         tenths.add_row(f"{row['confidence']:.3f}", f"{row['exact']:.3f}")
     console.print(tenths)
 
@@ -146,9 +218,14 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
-    drawings = list(islice(unseen_drawings(settings), arguments.num_drawings))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    drawings: list[Drawn] = []
+    with show_progress("draw", arguments.num_drawings, "drawings") as line:
+        for drawn in islice(unseen_drawings(settings), arguments.num_drawings):
+            drawings.append(drawn)
+            line.update(len(drawings))
     results = measure(drawings, settings, arguments.checkpoint)
-    show(results, Console())
+    show(results, Console(width=None if sys.stdout.isatty() else 160))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2))
 
