@@ -6,6 +6,7 @@ that trains. B batch, H W height and width of sheets, h w of the network's pictu
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from lib.drawing_store import DrawingStore, StoredDrawing
 from lib.image_cleaning import MENDED_FROM, CleaningSettings, line_kernels
 from lib.molecule_drawing import Share, ShareRange
-from model.batches import Batch, Marks, pad_captions, pad_marks, round_up
+from model.batches import Batch, pad_captions, pad_marks, round_up
 from model.vocabulary import Vocabulary
 
 SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
@@ -68,7 +69,7 @@ def worn_batch(
     tokens = pad_captions(captions)
     padded = pad_marks(marks, tokens.shape[1]).to(device)
     images, places = _wear_sheets(drawings, padded.places, wear, cleaning, rng, random)
-    return Batch(images, tokens.to(device), Marks(places, padded.labels, padded.marks_of_tokens))
+    return Batch(images, tokens.to(device), replace(padded, places=places))
 
 
 def _drop_bonds(drawing: StoredDrawing, share: float, rng: np.random.Generator) -> StoredDrawing:

@@ -5,7 +5,7 @@ B batch, C channels, H W picture height and width, T tokens, M marks of a pictur
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,11 @@ class Marks:
     places: Tensor  # (B, M, 2) float32, x and y in pixels of the batch's pictures
     labels: Tensor  # (B, M, L) float32, 1 where a label holds; all 0 for padding
     marks_of_tokens: Tensor  # (B, T + 1) int64, index of the mark that a token names, -1 for a token that names none
+    is_marked: Tensor  # (B,) bool, false for a picture of which no drawer is known
 
     def to(self, device: torch.device) -> "Marks":
         """Return these marks on the device."""
-        return Marks(self.places.to(device), self.labels.to(device), self.marks_of_tokens.to(device))
+        return Marks(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ def as_ink(images: Tensor) -> Tensor:
 def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
-    Samples that all have "marks" (see pad_marks) keep them. Raises PictureShapeError.
+    Samples may have "marks" (see pad_marks); the batch has none if no sample has. Raises PictureShapeError.
     """
     images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
     tokens = pad_captions([sample["token_ids"] for sample in samples])
-    marks = [sample["marks"] for sample in samples if "marks" in sample]
-    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if len(marks) == len(samples) else None)
+    marks = [sample.get("marks") for sample in samples]
+    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if any(marks) else None)
 
 
 def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
@@ -107,21 +108,25 @@ def pad_captions(captions: Sequence[Sequence[int]]) -> Tensor:
     return torch.from_numpy(tokens)  # (B, T + 1)
 
 
-def pad_marks(marks: Sequence[dict[str, np.ndarray]], num_tokens: int) -> Marks:
-    """Return the marks of several pictures, padded to the most.
+def pad_marks(marks: Sequence[dict[str, np.ndarray] | None], num_tokens: int) -> Marks:
+    """Return the marks of several pictures, at least one of which has any, padded to the most.
 
     Each is {"places": (M, 2) pixels, "labels": (M, L) 0 or 1, "marks_of_tokens": (T,), -1 for none}, the last without
-    <start> and <end>; num_tokens counts those.
+    <start> and <end>; num_tokens counts those. None stands for a picture of which no drawer is known.
     """
-    shape = (len(marks), max(len(one["places"]) for one in marks))
+    known = {row: one for row, one in enumerate(marks) if one is not None}
+    shape = (len(marks), max(len(one["places"]) for one in known.values()))
+    num_labels = next(iter(known.values()))["labels"].shape[1]
     places = np.zeros((*shape, 2), np.float32)
-    labels = np.zeros((*shape, marks[0]["labels"].shape[1]), np.float32)
+    labels = np.zeros((*shape, num_labels), np.float32)
     marks_of_tokens = np.full((len(marks), num_tokens), -1, np.int64)
-    for row, one in enumerate(marks):
+    is_marked = np.zeros(len(marks), bool)
+    for row, one in known.items():
+        is_marked[row] = True
         places[row, : len(one["places"])] = one["places"]
         labels[row, : len(one["labels"])] = one["labels"]
         marks_of_tokens[row, 1 : 1 + len(one["marks_of_tokens"])] = one["marks_of_tokens"]
-    return Marks(torch.from_numpy(places), torch.from_numpy(labels), torch.from_numpy(marks_of_tokens))
+    return Marks(*map(torch.from_numpy, (places, labels, marks_of_tokens, is_marked)))
 
 
 def iterate_in_length_buckets(

@@ -14,10 +14,11 @@ SMALLEST = 1e-6  # probability below which looking elsewhere costs no more
 
 
 def cell_loss(explained: Explained, batch: Batch) -> Tensor:
-    """Return the binary cross-entropy of the labels of each position, averaged over positions and labels."""
+    """Return the binary cross-entropy of the labels of each position, averaged over those of pictures with marks."""
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
-    return nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels)
+    share = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
+    return nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels, share[:, None, None])
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:

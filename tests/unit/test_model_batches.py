@@ -50,6 +50,19 @@ def test_marks_are_padded_and_keep_their_places() -> None:
     assert batch.marks.marks_of_tokens.tolist() == [[-1, 1, -1, 0, -1], [-1, 0, -1, -1, -1]]
     assert batch.marks.labels.sum(dim=(1, 2)).tolist() == [6, 3]
     assert batch.marks.places.shape == (2, 2, 2)
+    assert batch.marks.is_marked.tolist() == [True, True]
+
+
+def test_a_picture_without_marks_leaves_the_others_theirs() -> None:
+    one = {"places": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
+    samples = [
+        {"pixels": np.zeros((2, 2), np.uint8), "token_ids": [5]},
+        {"pixels": np.zeros((2, 2), np.uint8), "token_ids": [7, 8, 9], "marks": one},
+    ]
+    marks = collate(samples, 1).marks
+    assert marks.is_marked.tolist() == [False, True]
+    assert marks.marks_of_tokens.tolist() == [[-1] * 5, [-1, 1, -1, 0, -1]]
+    assert marks.labels.sum(dim=(1, 2)).tolist() == [0, 6]
     del samples[1]["marks"]
     assert collate(samples, 1).marks is None
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_captioner import HEIGHT_PX, WIDTH_PX, ignore, quick_training, stroke_batch, tiny_captioner
 
-from model.batches import Batch, pad_marks
-from model.captioner import Captioner
+from model.batches import Batch, Marks, pad_marks
+from model.captioner import Captioner, Explained
 from model.supervision import attention_loss, cell_labels, cell_loss, cells_of
 from model.training_loop import TrainingState, make_optimizer, train_epoch
 
@@ -77,6 +77,20 @@ def test_first_attention_looks_at_the_token_read_and_second_at_the_one_to_come()
     late = explained._replace(first_attention=looking_at(named[1:]), second_attention=looking_at(named[:-1]))
     assert attention_loss(right, batch).item() == pytest.approx(0, abs=1e-4)
     assert attention_loss(late, batch).item() > 1
+
+
+def test_a_picture_without_marks_teaches_nothing_of_positions_and_takes_nothing_from_the_others() -> None:
+    batch, captioner = marked_batch(4), tiny_captioner().eval()
+    only_two = replace(batch.marks, is_marked=torch.tensor([True, False, True, False]))
+    only_two.marks_of_tokens[[1, 3]] = -1
+    mixed, explained = replace(batch, marks=only_two), explain(captioner, batch)
+    two = [0, 2]
+    alone = Batch(batch.images[two], batch.tokens[two], Marks(
+        only_two.places[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]
+    ))
+    explained_alone = Explained(*(part[two] for part in explained))
+    for loss in (cell_loss, attention_loss):
+        assert loss(explained, mixed).item() == pytest.approx(loss(explained_alone, alone).item(), rel=1e-5)
 
 
 def test_pictures_without_marks_train_beside_those_with() -> None:
