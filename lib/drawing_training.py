@@ -43,6 +43,7 @@ from model.training_loop import (
     validate,
 )
 from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,14 @@ def _train_worker(
     optimizer = make_optimizer(captioner, training)
     packed = load_training_state(latest) if has_checkpoint(latest) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
+    average = WeightAverage(captioner, training.average_decay) if rank == 0 and training.average_decay else None
+    if average and packed and "average" in packed:
+        average.unpack(packed["average"])
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store = DrawingStore(folder / "drawings")
     num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
-    reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
+    reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         batches = epoch_batches(store, vocabulary, settings, rank, num_workers, state, device)
         on_step = reporter.on_step if rank == 0 else _ignore
@@ -189,13 +193,17 @@ class _Reporter:
     def __init__(
         self, settings: Settings, folder: Path, captioner: Captioner, vocabulary: Vocabulary,
         optimizer: torch.optim.Optimizer, state: TrainingState, store: DrawingStore, num_workers: int,
+        average: WeightAverage | None,
     ) -> None:
         self.settings, self.folder, self.captioner, self.vocabulary = settings, folder, captioner, vocabulary
         self.optimizer, self.state, self.store, self.num_workers = optimizer, state, store, num_workers
+        self.average = average
         self.losses: list[float] = []
 
     def on_step(self, report: StepReport) -> None:
         training = self.settings.training
+        if self.average:
+            self.average.update(self.captioner, report.step)
         self.losses.append(report.loss)
         if report.step % training.log_interval_steps == 0:
             loss, self.losses = sum(self.losses) / len(self.losses), []
@@ -207,7 +215,9 @@ class _Reporter:
             self._save(self.folder / "latest", with_state=True)
 
     def on_end(self) -> None:
-        """Write the finished model."""
+        """Write the finished model: the average of the weights where there is one."""
+        if self.average:
+            self.captioner = self.average.captioner
         scores = self._validate()
         logger.info("validation: %s", json.dumps(scores))
         self._save(self.folder / "captioner", with_state=False, scores=scores)
@@ -244,5 +254,9 @@ class _Reporter:
             directory, self.captioner, self.vocabulary,
             details={"notation": NOTATION, "max_tokens": self.settings.captions.max_tokens},
             provenance=provenance | facts,
-            training_state=pack_training(self.state, self.optimizer) if with_state else None,
+            training_state=self._state_to_resume() if with_state else None,
         )
+
+    def _state_to_resume(self) -> dict[str, Any]:
+        packed = pack_training(self.state, self.optimizer)
+        return packed | {"average": self.average.pack()} if self.average else packed

@@ -41,6 +41,7 @@ class TrainingConfig:
     weight_decay: float
     max_gradient_norm: float
     label_smoothing: float
+    average_decay: float
     cell_loss_weight: float
     attention_loss_weight: float
     precision: Precision
@@ -59,7 +60,7 @@ class TrainingConfig:
         for name in ("learning_rate", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected above 0")
-        for name in ("warmup_share", "label_smoothing"):
+        for name in ("warmup_share", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
         for name in ("weight_decay", "cell_loss_weight", "attention_loss_weight"):

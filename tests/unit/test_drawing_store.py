@@ -185,7 +185,7 @@ def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) ->
         "training.num_epochs": 2, "training.learning_rate": 0.003,
         "training.log_interval_steps": 1, "training.checkpoint_interval_steps": 2,
         "captioner.grid_width": 32, "captioner.width": 32, "captioner.embedding_width": 16,
-        "captioner.num_attention_heads": 2,
+        "captioner.num_attention_heads": 2, "training.average_decay": 0.5,
     }
     for key, value in changes.items():
         command += ["--set", f"{key}={value}"]

@@ -35,6 +35,7 @@ QUICK = {
     "weight_decay": 0.01,
     "max_gradient_norm": 1.0,
     "label_smoothing": 0.0,
+    "average_decay": 0.0,
     "cell_loss_weight": 1.0,
     "attention_loss_weight": 1.0,
     "precision": "fp32",
