@@ -8,18 +8,25 @@ import json
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from lib.errors import RuntimeMissingError
 from lib.smiles import Writing
 
-ANSWER_TIMEOUT_S = 20.0  # starting RDKit takes a second or two, a caption about a millisecond
+START_TIMEOUT_S = 120.0  # RDKit takes a second or two, many times that on a busy machine
+ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
+READY = "ready"
 
 
 class NotationProcess:
-    """Reads and writes captions in one notation. Its process starts with the first question and ends with this one."""
+    """Reads and writes captions in one notation. Its process starts with the first question and ends with this one.
+
+    Asking raises RuntimeMissingError, with the cause, if the process cannot be started.
+    """
 
     def __init__(self, notation_name: str) -> None:
         self.notation_name = notation_name
@@ -42,12 +49,10 @@ class NotationProcess:
     def _ask(self, *question: object) -> Any:
         process = self._process or self._start()
         assert process.stdin is not None
-        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            is_readable = select.select([process.stdout], [], [], ANSWER_TIMEOUT_S)[0]
-            answer = process.stdout.readline() if is_readable else ""
+            answer = _line_of(process, ANSWER_TIMEOUT_S)
         except BrokenPipeError:
             answer = ""
         if not answer:
@@ -56,10 +61,19 @@ class NotationProcess:
         return json.loads(answer)
 
     def _start(self) -> "subprocess.Popen[str]":
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lib.notation_process", self.notation_name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
-        )
+        with tempfile.TemporaryFile("w+") as faults:  # not a pipe, which would have to be emptied
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lib.notation_process", self.notation_name],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=faults, text=True, bufsize=1,
+            )
+            if not _line_of(self._process, START_TIMEOUT_S):
+                self.close()
+                faults.seek(0)
+                said = faults.read().strip().splitlines() or [f"no sign of it in {START_TIMEOUT_S:.0f} s"]
+                raise RuntimeMissingError(
+                    f"the process that reads and writes captions ({sys.executable} -m lib.notation_process "
+                    f"{self.notation_name}) cannot start: {said[-1]}"
+                )
         return self._process
 
     def close(self) -> None:
@@ -70,12 +84,20 @@ class NotationProcess:
             process.communicate()
 
 
+def _line_of(process: "subprocess.Popen[str]", timeout_s: float) -> str:
+    """The next line that the process writes; '' if it has ended, or writes none in time."""
+    assert process.stdout is not None
+    is_readable = select.select([process.stdout], [], [], timeout_s)[0]
+    return process.stdout.readline() if is_readable else ""
+
+
 def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
-    """Answer questions until there are no more."""
+    """Say that all is ready, then answer questions until there are no more."""
     from lib.errors import NotationError
     from lib.notations import notation_named
 
     notation = notation_named(notation_name)
+    print(READY, flush=True)
     for line in lines:
         kind, text, *more = json.loads(line)
         try:

@@ -8,8 +8,10 @@ import time
 from contextlib import closing
 
 import numpy as np
+import pytest
 
 from lib import notation_process
+from lib.errors import RuntimeMissingError
 from lib.notation_process import NotationProcess
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
@@ -58,6 +60,11 @@ def test_a_caption_that_is_not_answered_in_time_is_invalid_and_the_next_is_asked
         assert asked.read(METHANE) is None
         monkeypatch.undo()
         assert asked.read(METHANE) == METHANE
+
+
+def test_a_process_that_cannot_start_is_named_with_the_cause():
+    with pytest.raises(RuntimeMissingError, match=r"notation_process smoke\) cannot start: .* is 'smoke'; there are"):
+        NotationProcess("smoke").read("x")
 
 
 def test_the_process_ends_with_its_asker():
