@@ -75,7 +75,7 @@ class DrawingSettings(BaseModel):
 
 
 class Layout(NamedTuple):
-    """Where a molecule lies in its picture: atoms in the InChI's order, hydrogens left out, lost bonds included."""
+    """Where a molecule lies in its picture: atoms in the InChI's order, then heavy hydrogen; lost bonds included."""
 
     atom_x: np.ndarray  # (A,) float32, pixels from the left edge
     atom_y: np.ndarray  # (A,) float32, pixels from the top edge
@@ -119,11 +119,10 @@ def prepare_molecule(inchi: str) -> Chem.Mol:
 
 
 def places_as_drawn(inchi: str) -> np.ndarray:
-    """Where `draw_molecule` would put the heavy atoms (A, 2), in the InChI's order, up to scale and shift."""
+    """Where `draw_molecule` would put the atoms (A, 2), in the InChI's order, up to scale and shift."""
     molecule = prepare_molecule(inchi)
     positions = molecule.GetConformer().GetPositions()
-    heavy = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() > 1]
-    return positions[heavy, :2] * (1, -1)  # a picture's rows are counted downwards
+    return positions[_atoms_of_inchi(molecule), :2] * (1, -1)  # a picture's rows are counted downwards
 
 
 def draw_clean(
@@ -158,11 +157,7 @@ def turn(drawing: Drawing, is_clockwise: bool) -> Drawing:
 
 
 def _layout_of(molecule: Chem.Mol, canvas: rdMolDraw2D.MolDraw2DSVG, margin: int) -> Layout:
-    # RDKit's index of an atom -> its index among the heavy atoms, which MolFromInchi leaves in the InChI's order.
-    index_of: dict[int, int] = {}
-    for atom in molecule.GetAtoms():
-        if atom.GetAtomicNum() > 1:
-            index_of[atom.GetIdx()] = len(index_of)
+    index_of = {index: place for place, index in enumerate(_atoms_of_inchi(molecule))}
     points = [canvas.GetDrawCoords(index) for index in index_of]
     bonds = [
         (index_of[begin], index_of[end], bond.GetBondTypeAsDouble(), WEDGES.get(bond.GetBondDir(), 0))
@@ -175,6 +170,11 @@ def _layout_of(molecule: Chem.Mol, canvas: rdMolDraw2D.MolDraw2DSVG, margin: int
         np.array([point.y + margin for point in points], np.float32),
         np.array(begins, np.int32), np.array(ends, np.int32), np.array(orders, np.float32), np.array(wedges, np.int32),
     )
+
+
+def _atoms_of_inchi(molecule: Chem.Mol) -> list[int]:
+    """RDKit's indices of the atoms that MolFromInchi makes, in its order: not the hydrogens that drawing has added."""
+    return [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() > 1 or atom.GetIsotope()]
 
 
 def _put_paths(pixels: np.ndarray, svg: str, margin: int, line_width: int, dropped_bonds: Collection[int]) -> None:

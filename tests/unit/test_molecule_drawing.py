@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from lib.drawing_marks import mark_labels
 from lib.drawing_noise import INK
 from lib.errors import NotationError
 from lib.molecule_drawing import Drawing, DrawingSettings, draw_clean, draw_molecule, prepare_molecule, turn
@@ -98,11 +99,11 @@ def test_layout_lies_on_the_ink_of_the_clean_drawing(inchi: str) -> None:
     assert all(ink_near(drawing, x, y) for x, y in bond_middles(drawing))
 
 
-def test_hydrogens_and_their_isotopes_are_no_atoms_of_the_layout() -> None:
+def test_hydrogens_are_no_atoms_of_the_layout_and_their_isotopes_come_last() -> None:
     layout = draw(DEUTERATED).layout
-    assert len(layout.atom_x) == 2
-    assert layout.bond_begin.tolist() == [0]
-    assert layout.bond_end.tolist() == [1]
+    bonds = {frozenset(ends) for ends in zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True)}
+    assert bonds == {frozenset((0, other)) for other in (1, 2, 3, 4)}  # carbon: to oxygen, then to three of deuterium
+    assert len(mark_labels(DEUTERATED, layout)) == 5 + 4
 
 
 def test_hydrogens_are_drawn_at_stereocentres_that_rings_share() -> None:
