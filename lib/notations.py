@@ -30,7 +30,8 @@ class Notation:
     is_written_by_rdkit: bool  # then `write` is to be asked for through lib.notation_process
     is_read_by_rdkit: bool  # then `read` and `repair` are
     follows_drawing: bool  # the tokens depend on where the atoms lie
-    # Caption, places of atoms (A, 2) if known, and by how much the picture was turned clockwise; raises NotationError.
+    # Caption, places of atoms (A, 2) if known, and by how much cleaning turned the picture clockwise (0 or 90); raises
+    # NotationError.
     write: Callable[[str, np.ndarray | None, int], Writing]
     join: Callable[[Sequence[str]], str]
     read: Callable[[str], str | None]  # joined tokens to the caption in standard form, None if it is not valid
@@ -52,7 +53,12 @@ def _write_inchi(caption: str, _places: np.ndarray | None = None, _rotation_deg:
 
 
 def _atoms_of_inchi(tokens: Sequence[str]) -> list[int]:
-    """The atom that each token names: the numbers of the connection layer /c count atoms from 1."""
+    """The atom that each token names: the numbers of the connection layer /c count atoms from 1.
+
+    In mixtures every part counts from 1 anew, so none is named there.
+    """
+    if "." in tokens:
+        return [-1] * len(tokens)
     atoms, layer = [], ""
     for token in tokens:
         layer = token if token.startswith("/") else layer
@@ -64,7 +70,8 @@ def _join_inchi(tokens: Sequence[str]) -> str:
     return INCHI_PREFIX + "".join(tokens)
 
 
-_FORMULA = re.compile(r"InChI=1S/(?:[A-Z][a-z]?\d*)+(?:/|$)")
+# One molecule, or several: C3H9N.ClH, 2C2H4O2.Ca
+_FORMULA = re.compile(r"InChI=1S/\d*(?:[A-Z][a-z]?\d*)+(?:\.\d*(?:[A-Z][a-z]?\d*)+)*(?:/|$)")
 
 
 def _read_inchi(text: str) -> str | None:
@@ -81,7 +88,8 @@ def _write_smiles(
 ) -> Writing:
     if follows_drawing and places is None:
         places = places_as_drawn(caption)
-        for _ in range(rotation_deg // 90):
+        # Cleaning turns what is higher than wide. If the drawer's layout is not, the picture had arrived turned.
+        if rotation_deg == 90 and np.ptp(places[:, 1]) > np.ptp(places[:, 0]):
             places = np.stack((-places[:, 1], places[:, 0]), axis=1)
     return write_smiles(caption, places if follows_drawing else None, is_kekule)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.errors import NotationError
+from lib.molecule_drawing import places_as_drawn
 from lib.notations import NOTATIONS, notation_named
 from lib.smiles import nearest_readable
 
@@ -63,10 +64,23 @@ def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters(
     assert "c" in notation_named("smiles").write(benzene, None, 0).tokens
 
 
-def test_a_turned_picture_without_layout_is_read_in_the_order_it_lies_in_now():
-    chain, notation = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3", notation_named("smiles_drawn")
-    orders = [tuple(notation.write(chain, None, rotation).tokens) for rotation in (0, 180)]
-    assert sorted(orders) == [("C", "C", "C", "C", "O"), ("O", "C", "C", "C", "C")]
+def order_of(inchi: str, rotation_deg: int) -> list[int]:
+    return notation_named("smiles_drawn").write(inchi, None, rotation_deg).atoms
+
+
+def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid_down():
+    high = "InChI=1S/C14H18O3/c1-8-4-9-6-12(15)16-11-7-14(2,3)17-10(5-8)13(9)11/h4-5,11-12,15H,6-7H2,1-3H3"
+    places = places_as_drawn(high)
+    assert np.ptp(places[:, 1]) > np.ptp(places[:, 0])
+    turned = np.stack((-places[:, 1], places[:, 0]), axis=1)  # clockwise: what was below comes to the left
+    assert order_of(high, 0) == notation_named("smiles_drawn").write(high, places, 0).atoms
+    assert order_of(high, 90) == notation_named("smiles_drawn").write(high, turned, 0).atoms
+    assert order_of(high, 90) != order_of(high, 0)
+
+
+def test_a_layout_wider_than_high_stays_though_its_picture_arrived_turned_and_was_turned_back():
+    chain = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3"
+    assert order_of(chain, 90) == order_of(chain, 0)
 
 
 @pytest.mark.parametrize("caption", ["", "CCO", "InChI=1/C2H6O/c1-2-3/h3H,2H2,1H3"])
@@ -82,6 +96,26 @@ def test_only_a_molecule_is_read_and_in_standard_form():
     assert INCHI.read("a dog runs") is None
     assert notation_named("smiles").read("OCC") == "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
     assert [notation_named("smiles").read(text) for text in ("", "C1CC", "C(", "CN(C)(C)(C)C")] == [None] * 4
+
+
+@pytest.mark.parametrize("salt", [
+    "InChI=1S/C6H7N.ClH/c7-6-4-2-1-3-5-6;/h1-5H,7H2;1H", "InChI=1S/2C2H4O2.Ca/c2*1-2(3)4;/h2*1H3,(H,3,4);/q;;+2/p-2",
+])
+def test_a_salt_is_read_in_every_notation_and_names_no_atom_where_its_parts_are_counted_anew(salt: str):
+    for name in ("inchi", "smiles", "smiles_drawn_kekule"):
+        notation = notation_named(name)
+        writing = notation.write(salt, None, 0)
+        assert notation.read(notation.join(writing.tokens)) == salt
+        assert (max(writing.atoms) == -1) == (name == "inchi")
+
+
+def test_heavy_hydrogen_has_a_place_in_the_drawing():
+    heavy_water, chloroform = "InChI=1S/H2O/h1H2/i/hD2", "InChI=1S/CHCl3/c2-1(3)4/h1H/i1D"
+    assert len(places_as_drawn(heavy_water)) == 3
+    writing = notation_named("smiles_drawn").write(chloroform, None, 0)
+    assert "[2H]" in writing.tokens
+    assert sorted(atom for atom in writing.atoms if atom >= 0) == [0, 1, 2, 3, 4]
+    assert notation_named("smiles_drawn").read("".join(writing.tokens)) == chloroform
 
 
 def test_what_cannot_be_read_is_repaired_to_its_longest_readable_beginning():
