@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.encoders import STRIDES_PX, Encoder
+from model.lstm import run_lstm
 
 
 class CaptionerConfigError(ValueError):
@@ -141,9 +142,9 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits (B, T, V) and both attention maps (B, N, T, P) after each of the tokens (B, T)."""
         embedded = self._drop(self.embedding(tokens))  # (B, T, E)
-        outputs, _ = self.first_lstm(embedded)  # (B, T, D)
+        outputs = run_lstm(self.first_lstm, embedded)  # (B, T, D)
         contexts, first_attention = self.first_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
-        outputs, _ = self.second_lstm(torch.cat((outputs, contexts), dim=2))  # (B, T, D)
+        outputs = run_lstm(self.second_lstm, torch.cat((outputs, contexts), dim=2))  # (B, T, D)
         contexts, second_attention = self.second_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
         logits = self.output(self._drop(torch.cat((outputs, contexts), dim=2)))  # (B, T, V)
         return logits, first_attention, second_attention
