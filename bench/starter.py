@@ -73,10 +73,12 @@ class StarterTraining:
 
     def __init__(self, num_tokens: int) -> None:
         self.model = Starter(num_tokens).train()
-        self.optimizer = torch.optim.Adam([
-            {"params": self.model.encoder.parameters(), "lr": ENCODER_RATE},
-            {"params": self.model.decoder.parameters(), "lr": DECODER_RATE},
-        ])
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": self.model.encoder.parameters(), "lr": ENCODER_RATE},
+                {"params": self.model.decoder.parameters(), "lr": DECODER_RATE},
+            ]
+        )
 
     def step(self, images: Tensor, tokens: Tensor) -> float:
         """Learn from one batch; return its loss."""

@@ -55,10 +55,15 @@ class _Lstm(torch.autograd.Function):
         width = from_hidden.shape[1]
         entering, forgetting, candidate, leaving = gates.chunk(4, dim=2)
         # How far each gate's sum moves the cell (the last: the output), as if the gradient there were 1.
-        slopes = torch.cat((
-            _slope(entering) * candidate, _slope(forgetting) * cells[:-1].to(gates.dtype),
-            entering * (1 - candidate * candidate), _slope(leaving) * shown,
-        ), dim=2)  # (T, B, 4 D)
+        slopes = torch.cat(
+            (
+                _slope(entering) * candidate,
+                _slope(forgetting) * cells[:-1].to(gates.dtype),
+                entering * (1 - candidate * candidate),
+                _slope(leaving) * shown,
+            ),
+            dim=2,
+        )  # (T, B, 4 D)
         from_shown = leaving * (1 - shown * shown)  # of the output by the cell
         hidden = torch.zeros_like(outer[0])  # gradients that come from the step after
         cell = torch.zeros_like(cells[0])
@@ -71,8 +76,10 @@ class _Lstm(torch.autograd.Function):
             cell.mul_(forgetting[step])
         of_gates = slopes.flatten(0, 1)  # (T * B, 4 D)
         return (
-            (of_gates @ from_inputs).view_as(inputs), of_gates.t() @ inputs.flatten(0, 1),
-            of_gates.t() @ hiddens[:-1].flatten(0, 1), (of_gates.new_ones(1, len(of_gates)) @ of_gates)[0],
+            (of_gates @ from_inputs).view_as(inputs),
+            of_gates.t() @ inputs.flatten(0, 1),
+            of_gates.t() @ hiddens[:-1].flatten(0, 1),
+            (of_gates.new_ones(1, len(of_gates)) @ of_gates)[0],
         )
 
 

@@ -64,12 +64,13 @@ def test_pictures_without_a_molecule_get_a_caption_of_little_confidence(picture,
 
 
 def test_two_molecules_get_less_confidence_than_one_of_them_alone(captioner, settings):
-    first, second = (draw_molecule(inchi, settings.drawing, np.random.default_rng(1)).pixels
-                     for inchi in (ASPIRIN, CAFFEINE))
+    first, second = (
+        draw_molecule(inchi, settings.drawing, np.random.default_rng(1)).pixels for inchi in (ASPIRIN, CAFFEINE)
+    )
     height = max(len(first), len(second))
-    both = np.hstack([
-        np.pad(pixels, ((0, height - len(pixels)), (0, 0)), constant_values=255) for pixels in (first, second)
-    ])
+    both = np.hstack(
+        [np.pad(pixels, ((0, height - len(pixels)), (0, 0)), constant_values=255) for pixels in (first, second)]
+    )
     assert read(both, captioner, settings).confidence < read(first, captioner, settings).confidence
 
 

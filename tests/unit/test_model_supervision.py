@@ -85,9 +85,11 @@ def test_a_picture_without_marks_teaches_nothing_of_positions_and_takes_nothing_
     only_two.marks_of_tokens[[1, 3]] = -1
     mixed, explained = replace(batch, marks=only_two), explain(captioner, batch)
     two = [0, 2]
-    alone = Batch(batch.images[two], batch.tokens[two], Marks(
-        only_two.places[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]
-    ))
+    alone = Batch(
+        batch.images[two],
+        batch.tokens[two],
+        Marks(only_two.places[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]),
+    )
     explained_alone = Explained(*(part[two] for part in explained))
     for loss in (cell_loss, attention_loss):
         assert loss(explained, mixed).item() == pytest.approx(loss(explained_alone, alone).item(), rel=1e-5)
