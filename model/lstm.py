@@ -1,4 +1,4 @@
-"""An LSTM over whole captions that learns faster on CPUs than torch's; same weights, same outcome.
+"""An LSTM over whole captions that learns faster in bf16 on CPUs than torch's; same weights, same outcome.
 
 torch's backward adds to the weights' gradients at every step. Here each step leaves the gradients of its gates, and the
 products with what it read are taken for all steps at once. T steps, B batch, I inputs, D width.
@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 def run_lstm(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     """Return the outputs (B, T, D) of one layer after each of the inputs (B, T, I), from a memory of zeros."""
-    if inputs.device.type != "cpu" or not torch.is_grad_enabled():
-        outputs: Tensor = lstm(inputs)[0]
-        return outputs
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
+    is_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if inputs.device.type == "cpu" and is_bf16 and torch.is_grad_enabled():
+        return learn_lstm(lstm, inputs, torch.bfloat16)
+    outputs: Tensor = lstm(inputs)[0]  # in fp32, and without gradients, torch's own is faster
+    return outputs
+
+
+def learn_lstm(lstm: nn.LSTM, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the same, computed in this precision."""
     ((from_inputs, from_hidden, *biases),) = lstm.all_weights
     steps = inputs.transpose(0, 1).contiguous()  # (T, B, I)
     parts = (part.to(dtype) for part in (steps, from_inputs, from_hidden, biases[0] + biases[1]))
