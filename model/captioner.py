@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from model.encoders import STRIDES_PX, Encoder
 from model.lstm import run_lstm
 
+TAUGHT_HEAD = 0  # of each attention: where it should look can be taught, the others look where they like
+
 
 class CaptionerConfigError(ValueError):
     """Raised when a captioner cannot be built as asked; the message names the field and its value."""
@@ -67,12 +69,13 @@ class Grid(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the two LSTMs remember between steps, per picture and beam."""
+    """What is remembered between steps, per picture and beam: by the two LSTMs, and of where the caption has been."""
 
     first_hidden: Tensor  # (B, K, D), and so the others
     first_cell: Tensor
     second_hidden: Tensor
     second_cell: Tensor
+    coverage: Tensor  # (B, K, P), how often the caption so far has named what lies in each position
 
     def select(self, pictures: Tensor) -> "State":
         """Return the state of some of the pictures, by index or by mask."""
@@ -102,12 +105,39 @@ class Attention(nn.Module):
 
     def forward(self, outputs: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """Return contexts (B, T, G) and the attention map (B, N, T, P) of all outputs (B, T, D) at once."""
-        queries = self.query(outputs).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, T, G/N)
-        scores = queries @ grid.keys  # (B, N, T, P)
-        attention = scores.softmax(dim=3)
+        attention = (self.queries(outputs) @ grid.keys).softmax(dim=3)  # (B, N, T, P)
         # Plain products beat scaled_dot_product_attention on CPUs at these sizes, and the map comes free.
         contexts = attention @ grid.values  # (B, N, T, G/N)
         return contexts.transpose(1, 2).flatten(2), attention  # (B, T, G), (B, N, T, P)
+
+    def queries(self, outputs: Tensor) -> Tensor:
+        """Return what each head looks for (B, N, T, G/N)."""
+        queries: Tensor = self.query(outputs)  # (B, T, G)
+        return queries.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+class CoverageAttention(nn.Module):
+    """Attention that knows where the caption has been: what is left to write, and where a ring closes.
+
+    To each head's key and value of a position comes a vector of its own, as often as the position was named
+    (coverage, arXiv 1601.04811).
+    """
+
+    def __init__(self, width: int, grid_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, grid_width, num_heads)
+        self.key = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))
+        self.value = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))
+
+    def forward(self, outputs: Tensor, grid: Grid, coverage: Tensor) -> tuple[Tensor, Tensor]:
+        """Return contexts (B, T, G) and the attention map (B, N, T, P), by outputs (B, T, D) and coverage (B, T, P)."""
+        queries = self.attention.queries(outputs)
+        coverage = coverage.to(queries.dtype)[:, None]  # (B, 1, T, P)
+        pull = (queries * self.key.to(queries.dtype)).sum(dim=3, keepdim=True)  # (B, N, T, 1)
+        attention = torch.addcmul(queries @ grid.keys, pull, coverage).softmax(dim=3)  # (B, N, T, P)
+        seen = (attention * coverage).sum(dim=3, keepdim=True)  # (B, N, T, 1)
+        contexts = attention @ grid.values + seen * self.value.to(queries.dtype)  # (B, N, T, G/N)
+        return contexts.transpose(1, 2).flatten(2), attention
 
 
 class Decoder(nn.Module):
@@ -128,8 +158,9 @@ class Decoder(nn.Module):
         self.values = nn.Linear(grid_width, grid_width)
         self.first_lstm = nn.LSTM(config.embedding_width, width, batch_first=True)
         self.first_attention = Attention(width, grid_width, num_heads)
+        self.is_naming = nn.Linear(width, 1)
         self.second_lstm = nn.LSTM(width + grid_width, width, batch_first=True)
-        self.second_attention = Attention(width, grid_width, num_heads)
+        self.second_attention = CoverageAttention(width, grid_width, num_heads)
         self.output = nn.Linear(width + grid_width, num_tokens)
 
     def project(self, features: Tensor) -> Grid:
@@ -144,20 +175,27 @@ class Decoder(nn.Module):
         embedded = self._drop(self.embedding(tokens))  # (B, T, E)
         outputs = run_lstm(self.first_lstm, embedded)  # (B, T, D)
         contexts, first_attention = self.first_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
+        coverage = self._named(outputs, first_attention).cumsum(dim=1)  # (B, T, P)
         outputs = run_lstm(self.second_lstm, torch.cat((outputs, contexts), dim=2))  # (B, T, D)
-        contexts, second_attention = self.second_attention(outputs, grid)  # (B, T, G), (B, N, T, P)
+        contexts, second_attention = self.second_attention(outputs, grid, coverage)  # (B, T, G), (B, N, T, P)
         logits = self.output(self._drop(torch.cat((outputs, contexts), dim=2)))  # (B, T, V)
         return logits, first_attention, second_attention
 
     def step(self, tokens: Tensor, grid: Grid, state: State) -> tuple[Tensor, State]:
         """Return logits (B, K, V) and the next state after one more token (B, K) of each beam; agrees with forward."""
         outputs, first = _advance(self.first_lstm, self.embedding(tokens), state.first_hidden, state.first_cell)
-        contexts, _ = self.first_attention(outputs, grid)  # (B, K, G)
+        contexts, attention = self.first_attention(outputs, grid)  # (B, K, G), (B, N, K, P)
+        coverage = state.coverage + self._named(outputs, attention)  # (B, K, P)
         inputs = torch.cat((outputs, contexts), dim=2)  # (B, K, D + G)
         outputs, second = _advance(self.second_lstm, inputs, state.second_hidden, state.second_cell)
-        contexts, _ = self.second_attention(outputs, grid)  # (B, K, G)
+        contexts, _ = self.second_attention(outputs, grid, coverage)  # (B, K, G)
         logits = self.output(torch.cat((outputs, contexts), dim=2))  # (B, K, V)
-        return logits, State(*first, *second)
+        return logits, State(*first, *second, coverage)
+
+    def _named(self, outputs: Tensor, first_attention: Tensor) -> Tensor:
+        """Return how much of each position (B, T, P) the token just read names, by its LSTM and its taught head."""
+        # In full precision: sums over a caption follow.
+        return self.is_naming(outputs).sigmoid().float() * first_attention[:, TAUGHT_HEAD].float()
 
     def _drop(self, features: Tensor) -> Tensor:
         """Drop the same features from every token of a caption: kinder to an LSTM, and far fewer random numbers."""
@@ -214,11 +252,11 @@ class Captioner(nn.Module):
         """Return the grid of images (B, C, H, W), computed once per picture before its first step."""
         return self.decoder.project(self.encoder(images))
 
-    def start(self, num_images: int, num_beams: int) -> State:
-        """Return the state before the first token: all zeros (B, K, D)."""
-        weight = self.decoder.output.weight
+    def start(self, grid: Grid, num_beams: int) -> State:
+        """Return the state before the first token of each picture of a grid: all zeros."""
+        weight, (num_images, _, _, num_positions) = self.decoder.output.weight, grid.keys.shape
         zeros = weight.new_zeros(num_images, num_beams, self.config.width)  # (B, K, D)
-        return State(zeros, zeros, zeros, zeros)
+        return State(zeros, zeros, zeros, zeros, weight.new_zeros(num_images, num_beams, num_positions))
 
     def step(self, tokens: Tensor, grid: Grid, state: State) -> tuple[Tensor, State]:
         """Return logits (B, K, V) and the next state after one more token (B, K) of each beam."""

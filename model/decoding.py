@@ -84,6 +84,7 @@ def beam_search(
 def _start(captioner: Captioner, images: Tensor, num_beams: int) -> _Beams:
     """Return beams that hold <start> alone, of which only the first may go on: the others would be its twins."""
     shape = (len(images), num_beams)
+    grid = captioner.encode(images)
     log_probabilities = torch.full(shape, -torch.inf, device=images.device)  # (B, K)
     log_probabilities[:, 0] = 0
     return _Beams(
@@ -91,8 +92,8 @@ def _start(captioner: Captioner, images: Tensor, num_beams: int) -> _Beams:
         tokens=torch.full((*shape, 1), START, device=images.device),  # (B, K, 1)
         log_probabilities=log_probabilities,
         is_ended=torch.zeros(shape, dtype=torch.bool, device=images.device),
-        grid=captioner.encode(images),
-        state=captioner.start(*shape),
+        grid=grid,
+        state=captioner.start(grid, num_beams),
     )
 
 

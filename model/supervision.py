@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from model.batches import Batch, Marks
-from model.captioner import Explained
+from model.captioner import TAUGHT_HEAD, Explained
 
-TAUGHT_HEAD = 0  # of each attention; the others look where they like
 SMALLEST = 1e-6  # probability below which looking elsewhere costs no more
 
 

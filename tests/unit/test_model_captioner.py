@@ -12,9 +12,12 @@ from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
 @torch.no_grad()
 def test_stepwise_logits_are_those_of_the_whole_caption() -> None:
     captioner, batch = tiny_captioner().eval(), stroke_batch(6)
+    torch.nn.init.normal_(captioner.decoder.second_attention.key)  # which begin at 0
+    torch.nn.init.normal_(captioner.decoder.second_attention.value)
     images = as_ink(batch.images)
     together = captioner(images, batch.inputs)
-    grid, state = captioner.encode(images), captioner.start(num_images=6, num_beams=1)
+    grid = captioner.encode(images)
+    state = captioner.start(grid, num_beams=1)
     for place in range(batch.inputs.shape[1]):
         logits, state = captioner.step(batch.inputs[:, place : place + 1], grid, state)
         torch.testing.assert_close(logits[:, 0], together[:, place], atol=1e-4, rtol=0)
@@ -58,8 +61,31 @@ def test_attention_is_scaled_dot_product_attention() -> None:
     torch.testing.assert_close(contexts, expected.transpose(1, 2).flatten(2))
 
 
+@torch.no_grad()
+def test_coverage_adds_to_keys_and_values_as_often_as_a_position_was_named() -> None:
+    decoder = tiny_captioner().decoder
+    looked = decoder.second_attention
+    torch.nn.init.normal_(looked.key)
+    torch.nn.init.normal_(looked.value)
+    features, outputs, coverage = 3 * torch.randn(2, 6, 32), 3 * torch.randn(2, 4, 32), 2 * torch.rand(2, 4, 6)
+    contexts, _ = looked(outputs, decoder.project(features), coverage)
+    for step in range(4):  # each step has a grid of its own
+        queries, keys, values = (
+            layer(inputs).unflatten(2, (2, 16)).transpose(1, 2)
+            for layer, inputs in (
+                (looked.attention.query, outputs[:, step : step + 1]), (decoder.keys, features),
+                (decoder.values, features),
+            )
+        )
+        times = coverage[:, step][:, None, :, None]  # (B, 1, P, 1)
+        keys, values = keys + 16**0.5 * times * looked.key, values + times * looked.value  # the query is not scaled
+        expected = torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
+        torch.testing.assert_close(contexts[:, step], expected[:, :, 0].flatten(1))
+
+
 def test_both_attentions_reach_the_loss() -> None:
     captioner, batch = tiny_captioner(num_cell_labels=0), stroke_batch(5)
+    torch.nn.init.ones_(captioner.decoder.second_attention.key)  # at 0 no coverage would pass
     captioner(as_ink(batch.images), batch.inputs).square().sum().backward()
     unused = [name for name, parameter in captioner.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert unused == []
