@@ -15,6 +15,7 @@ from lib.errors import TrainingFailedError
 from lib.training_runs import TrainingRun
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
+RAY_TOKEN = "/local_disk0/captionlake-ray/ray_token"  # made there too, unless RAY_AUTH_TOKEN is set
 LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
 OF_DATABRICKS = ("DATABRICKS_", "PYSPARK_", "PYTHON", "SPARK_")  # variables that would lead to the cluster's own Spark
 
@@ -30,25 +31,43 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     for name in LEARNED_FROM:
         copy.replace(name, lake.read(name))
     own_folder = Path(folder) / "training" / run.model_version
-    _copy_folder(run.folder, own_folder)
-    overrides = [f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto"]
+    if not own_folder.is_dir():  # else an earlier try here was killed, and came further than it could bring back
+        _copy_folder(run.folder, own_folder)
+    overrides = [
+        f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto",
+        "tracking.experiment_id=null",
+    ]
     command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments]
     command += [word for override in overrides for word in ("--set", override)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_DATABRICKS)}
+    environment["RAY_AUTH_MODE"] = "token"
+    if "RAY_AUTH_TOKEN" not in environment:
+        environment["RAY_AUTH_TOKEN_PATH"] = RAY_TOKEN
     try:
         run_child("train_captioner", command, environment)
     finally:
         _copy_folder(own_folder, run.folder)
     lake.insert_new("training_metrics", copy.read("training_metrics"))
-    arriving = run.checkpoint.with_name(f".{run.model_version}.arriving")
-    shutil.rmtree(arriving, ignore_errors=True)
     made = checkpoints_folder(storage) / run.model_version
     if not made.is_dir():
         raise TrainingFailedError(f"model {run.model_version}: training ended without leaving it in {made.parent}")
-    _copy_folder(made, arriving)
-    arriving.rename(run.checkpoint)
+    _copy_folder(made, run.checkpoint)
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+    """Put a copy of `source`, if there is one, in the place of `target`, which is never a half copied one.
+
+    May be killed at any instant and repeated: renaming within a file system is all that makes `target`.
+    """
+    if not source.is_dir():
+        return
+    arriving, replaced = (target.with_name(f".{target.name}.{state}") for state in ("arriving", "replaced"))
+    if replaced.exists() and not target.exists():  # an earlier copy was killed between the two renames below
+        replaced.rename(target)
+    for leftover in (arriving, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, arriving)
+    if target.exists():
+        target.rename(replaced)
+    arriving.rename(target)
+    shutil.rmtree(replaced, ignore_errors=True)
