@@ -2,6 +2,9 @@
 
 import inspect
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,8 @@ from lib.delta_tables import StorageSettings
 from lib.errors import TrainingFailedError
 from lib.settings import Settings, load_settings
 from lib.training_runs import TrainingRun
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(root: Path, *overrides: str) -> Settings:
@@ -59,6 +64,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, run: TrainingRun) -> list[Any]:
     monkeypatch.setattr(train_captioner, "raydp_spark", block("RayDP", "RayDP's Spark"))
     monkeypatch.setattr(train_captioner, "plan_training", lambda *_: run)
     monkeypatch.setattr(train_captioner, "finish_training", lambda lake, _: done.append(("finish", lake.spark)))
+    monkeypatch.setattr(train_captioner, "record_training", lambda lake, *_: done.append(("record", lake.spark)))
     monkeypatch.setattr(train_captioner, "train_on_ray", train("train"))
     monkeypatch.setattr(train_captioner, "train_detached", train("train detached"))
     return done
@@ -68,7 +74,7 @@ def test_elsewhere_training_runs_on_raydp_after_the_first_spark_has_ended(steps:
     train_captioner.run(settings_of(tmp_path), [])
     assert steps == [
         "Spark starts", "Spark ends", "Ray starts", "RayDP starts", ("train", "RayDP's Spark"),
-        ("finish", "RayDP's Spark"), "RayDP ends", "Ray ends",
+        ("finish", "RayDP's Spark"), ("record", "RayDP's Spark"), "RayDP ends", "Ray ends",
     ]
 
 
@@ -76,7 +82,7 @@ def test_on_databricks_own_route_the_clusters_spark_hands_over(steps: list[Any],
     train_captioner.run(settings_of(tmp_path, "cluster.ray_on=databricks"), [])
     assert steps == [
         "Spark starts", "Ray on Spark starts", ("train", "the cluster's Spark"), "Ray on Spark ends",
-        ("finish", "the cluster's Spark"), "Spark ends",
+        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
     ]
 
 
@@ -87,7 +93,7 @@ def test_raydp_on_databricks_trains_in_the_init_scripts_python(
     train_captioner.run(settings_of(tmp_path, "cluster.copy_folder=/shared"), ["--dataset", "photos"])
     assert steps == [
         "Spark starts", ("train detached", "the cluster's Spark", "/shared", ["--dataset", "photos"]),
-        ("finish", "the cluster's Spark"), "Spark ends",
+        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
     ]
 
 
@@ -95,7 +101,7 @@ def test_a_model_that_is_there_is_not_trained_again(steps: list[Any], run: Train
     run.checkpoint.mkdir(parents=True)
     (run.checkpoint / "config.json").touch()
     train_captioner.run(settings_of(tmp_path), [])
-    assert steps == ["Spark starts", ("finish", "the cluster's Spark"), "Spark ends"]
+    assert steps == ["Spark starts", ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends"]
 
 
 def test_where_a_model_is_trained_only_when_missing_any_current_one_will_do(steps: list[Any], tmp_path: Path) -> None:
@@ -205,9 +211,11 @@ def test_detached_training_copies_tables_starts_the_job_apart_and_brings_its_mod
         detached_training.RAY_PYTHON, "-m", "jobs.train_captioner", "--dataset", "molecules",
         "--set", "storage.catalog=main", "--set", f"storage.root={copy}", "--set", "storage.catalog=null",
         "--set", "storage.schema_name=null", "--set", "cluster.address=auto",
+        "--set", "tracking.experiment_id=null",
     ]
     assert environment["PATH"] == os.environ["PATH"]
     assert not {"SPARK_HOME", "DATABRICKS_RUNTIME_VERSION"} & environment.keys()
+    assert (environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"]) == ("token", detached_training.RAY_TOKEN)
     root, there = lake.storage.root, f"file:{copy}"
     assert lake.done == [
         *(
@@ -234,3 +242,66 @@ def test_detached_training_that_fails_brings_back_what_the_next_try_resumes_from
         detached_training.train_detached(lake, run, str(copy), [])
     assert run.resume_checkpoint.is_dir()
     assert not run.is_trained
+
+
+def test_a_next_try_on_the_same_cluster_goes_on_from_the_copy_that_came_further(
+    lake: Any, run: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_folder = tmp_path / "copy" / "training" / run.model_version
+    for folder, steps in ((run.folder, "50"), (own_folder, "80")):
+        folder.mkdir(parents=True)
+        (folder / "steps").write_text(steps)
+    seen: list[str] = []
+
+    def run_child(*_: Any) -> None:
+        seen.append((own_folder / "steps").read_text())
+        raise TrainingFailedError("as workers may")
+
+    monkeypatch.setattr(detached_training, "run_child", run_child)
+    with pytest.raises(TrainingFailedError, match="as workers may"):
+        detached_training.train_detached(lake, run, str(tmp_path / "copy"), [])
+    assert seen == ["80"]
+    assert (run.folder / "steps").read_text() == "80"
+
+
+COPY_UNTIL_KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from lib import detached_training
+step, left = sys.argv[1], 3
+def dying(work):
+    def one(*given, **more):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(*given, **more)
+    return one
+if step == "copy":
+    copy2 = dying(shutil.copy2)
+    copytree = shutil.copytree
+    shutil.copytree = lambda source, target, *more: copytree(source, target, *(more or (False, None, copy2)))
+else:
+    left = 2
+    Path.rename = dying(Path.rename)
+detached_training._copy_folder(Path("source"), Path("target"))
+"""
+
+
+@pytest.mark.parametrize("step", ["copy", "rename"])
+def test_a_copy_that_is_killed_halfway_is_never_taken_for_a_whole_one(tmp_path: Path, step: str) -> None:
+    for folder, text in (("source", "new"), ("target", "old")):
+        (tmp_path / folder / "latest").mkdir(parents=True)
+        for name in ("a", "b", "c"):
+            (tmp_path / folder / "latest" / name).write_text(text)
+    source, target = tmp_path / "source", tmp_path / "target"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", COPY_UNTIL_KILLED, step], cwd=tmp_path, env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    whole = [["old"] * 3, ["new"] * 3]
+    assert not target.exists() or [file.read_text() for file in (target / "latest").iterdir()] in whole
+
+    detached_training._copy_folder(tmp_path / "nowhere", target)
+    detached_training._copy_folder(source, target)
+    assert [file.read_text() for file in (target / "latest").iterdir()] == ["new"] * 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
