@@ -29,7 +29,9 @@ WAYS_TO_START = ("schedule", "trigger", "continuous")
 JOINED_BY = {"tasks": "task_key", "job_clusters": "job_cluster_key"}  # lists that the CLI does merge, by these keys
 SETTINGS_FILES = ("conf/*.yaml", "conf/datasets/*.yaml", "conf/environments/*.yaml")
 SECRET_NAME = re.compile(r"(password|secret|token|api_?key|access_?key)$", re.IGNORECASE)
-SECRET_VALUE = re.compile(r"dapi[0-9a-f]{16}|AKIA[0-9A-Z]{12}|-----BEGIN|(password|secret|token|key)=[^{$\s]", re.I)
+SECRET_VALUE = re.compile(
+    r"dapi[0-9a-f]{16}|AKIA[0-9A-Z]{12}|-----BEGIN|://[^/\s@]*:[^/\s@]*@|(password|secret|token|key)=[^{$\s]", re.I
+)
 
 
 def resources_fit_their_types(bundle: Bundle) -> Iterator[str]:

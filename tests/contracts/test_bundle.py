@@ -206,6 +206,8 @@ FAULTS = [
           "DATABRICKS_TOKEN looks like a secret: keep it in a secret scope"),
     Fault(bundle_check.no_secret_is_written_down, JOB_FILE, "{name: train_when, default: missing}",
           "{name: train_when, default: dapi0123456789abcdef}", "default looks like a secret"),
+    Fault(bundle_check.no_secret_is_written_down, JOB_FILE, "{name: train_when, default: missing}",
+          "{name: train_when, default: 's3://name:abc@pictures'}", "default looks like a secret"),
     Fault(bundle_check.no_secret_is_written_down, "conf/environments/local.yaml", "path: lake/landing",
           "path: s3://pictures?key=abc", "conf/environments/local.yaml: path looks like a secret"),
 ]
