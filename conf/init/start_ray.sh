@@ -19,12 +19,12 @@ fi
 if [ ! -x "$environment/bin/ray" ]; then
   folder=${CAPTIONLAKE_WHEELS:?names the folder of the wheel}
   wheel=$(find "$folder" -maxdepth 1 -name 'captionlake-*.whl' | sort --version-sort | tail --lines=1)
-  if [ -z "$wheel" ]; then
-    echo "no captionlake-*.whl in $folder: copy the wheel there first (see docs/runbook.md)" >&2
+  if [ -z "$wheel" ] || [ ! -f "$folder/requirements.lock" ]; then
+    echo "no captionlake-*.whl or no requirements.lock in $folder: copy both there first (see docs/runbook.md)" >&2
     exit 1
   fi
   "$python" -m venv "$environment"
-  "$environment/bin/python" -m pip install --quiet "$wheel[standalone]"
+  "$environment/bin/python" -m pip install --quiet --constraint "$folder/requirements.lock" "$wheel[standalone]"
   (cd / && "$environment/bin/python" -m lib.delta_jars)
 fi
 

@@ -39,6 +39,7 @@ def run_script(folder: Path, num_failures: int = 0, **variables: str) -> tuple[i
         "CAPTIONLAKE_WHEELS": str(folder), "SPARK_HOME": "/databricks/spark", **variables,
     }
     (folder / "captionlake-0.1.0-py3-none-any.whl").touch()
+    (folder / "requirements.lock").touch()
     done = subprocess.run(["bash", SCRIPT], env=environment, capture_output=True, text=True, timeout=60)
     return done.returncode, [*notes.read_text().splitlines(), *done.stderr.splitlines()]
 
@@ -54,7 +55,8 @@ def test_the_driver_installs_the_wheel_and_starts_the_head_without_databricks_sp
     assert status == 0
     assert asked == [
         f"python -m venv {tmp_path}/ray-environment",
-        f"python -m pip install --quiet {tmp_path}/captionlake-0.1.0-py3-none-any.whl[standalone]",
+        f"python -m pip install --quiet --constraint {tmp_path}/requirements.lock "
+        f"{tmp_path}/captionlake-0.1.0-py3-none-any.whl[standalone]",
         "python -m lib.delta_jars",
         f"ray start --disable-usage-stats --num-cpus={slots} --head --port=6385 --include-dashboard=false SPARK_HOME= "
         "token=64",
@@ -66,15 +68,17 @@ def test_of_several_wheels_the_newest_version_is_installed(tmp_path: Path) -> No
         (tmp_path / f"captionlake-{version}-py3-none-any.whl").touch()
     status, asked = run_script(tmp_path, DB_IS_DRIVER="TRUE")
     assert status == 0
-    assert asked[1] == f"python -m pip install --quiet {tmp_path}/captionlake-0.1.10-py3-none-any.whl[standalone]"
+    assert asked[1].endswith(f" {tmp_path}/captionlake-0.1.10-py3-none-any.whl[standalone]")
 
 
-def test_a_folder_without_a_wheel_is_named(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert run_script(tmp_path, DB_IS_DRIVER="TRUE", CAPTIONLAKE_WHEELS=str(empty)) == (
-        1, [f"no captionlake-*.whl in {empty}: copy the wheel there first (see docs/runbook.md)"]
-    )
+@pytest.mark.parametrize("there", ["captionlake-0.1.0-py3-none-any.whl", "requirements.lock"])
+def test_a_folder_without_the_wheel_or_the_tested_versions_is_named(tmp_path: Path, there: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / there).touch()
+    assert run_script(tmp_path, DB_IS_DRIVER="TRUE", CAPTIONLAKE_WHEELS=str(folder)) == (1, [
+        f"no captionlake-*.whl or no requirements.lock in {folder}: copy both there first (see docs/runbook.md)"
+    ])
 
 
 def test_the_driver_makes_a_token_that_nobody_else_can_read(tmp_path: Path) -> None:
