@@ -5,13 +5,13 @@ learned from to a folder that both can read, train_captioner runs there as on an
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from lib.child_process import run_child
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import TrainingFailedError
+from lib.folder_copies import copy_whole
 from lib.training_runs import TrainingRun
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
@@ -32,7 +32,7 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
         copy.replace(name, lake.read(name))
     own_folder = Path(folder) / "training" / run.model_version
     if not own_folder.is_dir():  # else an earlier try here was killed, and came further than it could bring back
-        _copy_folder(run.folder, own_folder)
+        copy_whole(run.folder, own_folder)
     overrides = [
         f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto",
         "tracking.experiment_id=null",
@@ -46,28 +46,9 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     try:
         run_child("train_captioner", command, environment)
     finally:
-        _copy_folder(own_folder, run.folder)
+        copy_whole(own_folder, run.folder)
     lake.insert_new("training_metrics", copy.read("training_metrics"))
     made = checkpoints_folder(storage) / run.model_version
     if not made.is_dir():
         raise TrainingFailedError(f"model {run.model_version}: training ended without leaving it in {made.parent}")
-    _copy_folder(made, run.checkpoint)
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    """Put a copy of `source`, if there is one, in the place of `target`, which is never a half copied one.
-
-    May be killed at any instant and repeated: renaming within a file system is all that makes `target`.
-    """
-    if not source.is_dir():
-        return
-    arriving, replaced = (target.with_name(f".{target.name}.{state}") for state in ("arriving", "replaced"))
-    if replaced.exists() and not target.exists():  # an earlier copy was killed between the two renames below
-        replaced.rename(target)
-    for leftover in (arriving, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, arriving)
-    if target.exists():
-        target.rename(replaced)
-    arriving.rename(target)
-    shutil.rmtree(replaced, ignore_errors=True)
+    copy_whole(made, run.checkpoint)

@@ -2,9 +2,6 @@
 
 import inspect
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +18,6 @@ from lib.delta_tables import StorageSettings
 from lib.errors import TrainingFailedError
 from lib.settings import Settings, load_settings
 from lib.training_runs import TrainingRun
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(root: Path, *overrides: str) -> Settings:
@@ -262,46 +257,3 @@ def test_a_next_try_on_the_same_cluster_goes_on_from_the_copy_that_came_further(
         detached_training.train_detached(lake, run, str(tmp_path / "copy"), [])
     assert seen == ["80"]
     assert (run.folder / "steps").read_text() == "80"
-
-
-COPY_UNTIL_KILLED = """
-import os, shutil, signal, sys
-from pathlib import Path
-from lib import detached_training
-step, left = sys.argv[1], 3
-def dying(work):
-    def one(*given, **more):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return work(*given, **more)
-    return one
-if step == "copy":
-    copy2 = dying(shutil.copy2)
-    copytree = shutil.copytree
-    shutil.copytree = lambda source, target, *more: copytree(source, target, *(more or (False, None, copy2)))
-else:
-    left = 2
-    Path.rename = dying(Path.rename)
-detached_training._copy_folder(Path("source"), Path("target"))
-"""
-
-
-@pytest.mark.parametrize("step", ["copy", "rename"])
-def test_a_copy_that_is_killed_halfway_is_never_taken_for_a_whole_one(tmp_path: Path, step: str) -> None:
-    for folder, text in (("source", "new"), ("target", "old")):
-        (tmp_path / folder / "latest").mkdir(parents=True)
-        for name in ("a", "b", "c"):
-            (tmp_path / folder / "latest" / name).write_text(text)
-    source, target = tmp_path / "source", tmp_path / "target"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", COPY_UNTIL_KILLED, step], cwd=tmp_path, env=environment)
-    assert killed.returncode == -signal.SIGKILL
-    whole = [["old"] * 3, ["new"] * 3]
-    assert not target.exists() or [file.read_text() for file in (target / "latest").iterdir()] in whole
-
-    detached_training._copy_folder(tmp_path / "nowhere", target)
-    detached_training._copy_folder(source, target)
-    assert [file.read_text() for file in (target / "latest").iterdir()] == ["new"] * 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
