@@ -59,7 +59,10 @@ class Machine(NamedTuple):
 def machine(name: str, home: Path) -> Iterator[Machine]:
     """A machine called `name` without a network, its shared memory and temporary files of Ray its own."""
     home.mkdir()
+    (home / "hosts").write_text(f"127.0.0.1 localhost\n{DRIVER} driver\n{WORKER} worker\n")
     boot = f"hostname {name}; ip link set lo up; mkdir -p /tmp/ray"
+    # No server of names is at the other end of the cable: each question would wait for its time-out.
+    boot += f"; mount --bind {home}/hosts /etc/hosts; mount --bind /dev/null /etc/resolv.conf"
     boot += "; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp/ray; echo up; exec sleep infinity"
     apart = ["unshare", "--net", "--pid", "--mount", "--uts", "--fork", "--kill-child", "--mount-proc"]
     process = subprocess.Popen([*apart, "bash", "-ec", boot], stdout=subprocess.PIPE, text=True)
