@@ -29,9 +29,9 @@ def test_a_wrong_catalog_is_named_with_what_to_ask_for(spark: SparkSession, capl
 
 
 def test_a_wrong_schema_is_named_with_what_to_ask_for(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    lake = lake_in(spark, "spark_catalog", "nowhere")
-    assert refusal(caplog, lambda: lake.create("captions")).startswith(
-        "SqlRefusedError: There is no schema "
+    assert refusal(caplog, lambda: spark.sql("use nowhere")) == (
+        "SqlRefusedError: There is no schema nowhere that this session can see: check the setting storage.schema_name, "
+        "or ask for GRANT USE SCHEMA ON SCHEMA nowhere TO <you or your group>."
     )
 
 
