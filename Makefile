@@ -7,10 +7,10 @@ UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality bench-train clean
+.PHONY: help setup demo pipeline sheet sql reader test test-slow test-fast check bundle-check bench bench-quality bench-train clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install everything into .venv (the other commands do it when needed)
 
@@ -37,7 +37,7 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
 
-sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to $(LAKE)/contact_sheet.png
+sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
@@ -45,6 +45,9 @@ sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select .
 
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
+
+test-slow: $(READY)  ## the tests that need root, minutes or MLflow; what is missing here is skipped
+	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts

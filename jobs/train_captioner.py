@@ -8,6 +8,7 @@ from lib.delta_tables import Lake
 from lib.detached_training import train_detached
 from lib.distributed_training import train_on_ray
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+from lib.model_registry import check_tracking, record_training
 from lib.ray_cluster import ray_cluster, ray_on_spark, raydp_spark
 from lib.settings import Settings
 from lib.spark_session import ON_DATABRICKS, open_spark
@@ -25,6 +26,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
         return
+    check_tracking(settings.tracking)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
         plan = plan_training(lake, settings)
@@ -39,12 +41,14 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
                 train_detached(lake, plan, cluster.copy_folder, arguments)
         if plan.is_trained:
             finish_training(lake, plan)
+            record_training(lake, plan, settings)
             logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
     with ray_cluster(cluster), raydp_spark(cluster) as spark:
         lake = Lake(spark, settings.storage)
         train_on_ray(lake, plan, settings)
         finish_training(lake, plan)
+        record_training(lake, plan, settings)
     logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
 
 

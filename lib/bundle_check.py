@@ -4,6 +4,7 @@
 """
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import yaml
 
 from lib.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, names, strings
 from lib.bundle_values import (
+    given_variables_are_declared,
     job_parameters_are_used_and_have_a_default,
     jobs_start_in_one_way,
     no_secret_is_written_down,
@@ -24,6 +26,7 @@ from lib.bundle_values import (
     task_parameters_are_taken,
     variables_are_described,
     variables_are_not_empty,
+    variables_have_their_type,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +96,7 @@ def bundle_references_resolve(bundle: Bundle) -> Iterator[str]:
             for reference in re.findall(r"\$\{([^}]*)\}", text):
                 kind, _, rest = reference.partition(".")
                 if kind == "var":
-                    is_known = rest.split(".")[0] in variables
+                    is_known = re.split(r"[.[]", rest)[0] in variables
                 elif kind == "resources":
                     is_known = rest.count(".") >= 2 and ".".join(rest.split(".")[:2]) in resources
                 else:
@@ -181,6 +184,8 @@ CHECKS: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     task_parameters_are_taken,
     job_parameters_are_used_and_have_a_default,
     variables_are_not_empty,
+    variables_have_their_type,
+    given_variables_are_declared,
     overrides_replace_no_list,
     no_secret_is_written_down,
 )
@@ -190,7 +195,7 @@ def check_bundle(root: Path = ROOT) -> list[str]:
     """Every fault of the bundle at `root`, each with the file and the name in it; none if it is sound."""
     try:
         bundle = load_bundle(root)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, json.JSONDecodeError) as error:
         return [f"the bundle cannot be read: {error}"]
     return [fault for check in CHECKS for fault in check(bundle)]
 
@@ -218,8 +223,9 @@ def main() -> None:
         f"and {num_targets} targets passed {len(CHECKS)} checks"
     )
     for name, target in bundle.config["targets"].items():
+        known = target.get("variables", {}).keys() | bundle.given.get(name, {}).keys()
         asked = [key for key, variable in bundle.config["variables"].items() if "default" not in variable]
-        print(f"{name} asks at deployment for {names(key for key in asked if key not in target.get('variables', {}))}")
+        print(f"{name} asks at deployment for {names(key for key in asked if key not in known)}")
 
 
 if __name__ == "__main__":

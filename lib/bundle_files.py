@@ -1,5 +1,6 @@
 """The bundle as its files say it: databricks.yml, what it includes, and the entry points of pyproject.toml."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 BUNDLE_FILE = "databricks.yml"
+GIVEN = ".databricks/bundle/{target}/variable-overrides.json"  # where the CLI looks for values of variables; not in git
 
 
 class BundleFile(NamedTuple):
@@ -29,12 +31,13 @@ class Task(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """databricks.yml, the files it includes, and pyproject.toml."""
+    """databricks.yml, the files it includes, pyproject.toml, and by target what this machine gives its variables."""
 
     root: Path
     config: dict[str, Any]
     files: list[BundleFile]
     project: dict[str, Any]
+    given: dict[str, dict[str, Any]]
 
     def resources(self) -> Iterator[tuple[BundleFile, str, str, dict[str, Any]]]:
         """(file, kind, key, resource) of every resource."""
@@ -51,13 +54,16 @@ class Bundle(NamedTuple):
         return [value for _, value in self.variable_values(reference.group(1)) if value is not None]
 
     def variable_values(self, name: str) -> Iterator[tuple[str, Any]]:
-        """(where, value) of a variable's default and of what targets set it to."""
+        """(where, value) of a variable's default, of what targets set it to, and of what this machine gives it."""
         variable = self.config.get("variables", {}).get(name) or {}
         if "default" in variable:
             yield f"{BUNDLE_FILE}: variable {name!r}", variable["default"]
         for target, content in self.config.get("targets", {}).items():
             if name in content.get("variables", {}):
                 yield f"{BUNDLE_FILE}: target {target}: variable {name!r}", content["variables"][name]
+        for target, values in self.given.items():
+            if name in values:
+                yield f"{GIVEN.format(target=target)}: variable {name!r}", values[name]
 
     def tasks(self) -> Iterator[Task]:
         """Every task of every job, those inside a for_each_task too."""
@@ -70,12 +76,15 @@ class Bundle(NamedTuple):
 
 
 def load_bundle(root: Path) -> Bundle:
-    """Read the bundle's files. Raises OSError or yaml.YAMLError where that cannot be done."""
+    """Read the bundle's files. Raises OSError, yaml.YAMLError or json.JSONDecodeError where that cannot be done."""
     config = yaml.safe_load((root / BUNDLE_FILE).read_text())
     included = sorted({path for pattern in config.get("include", ()) for path in root.glob(pattern)})
     paths = [root / BUNDLE_FILE, *included]
     files = [BundleFile(str(path.relative_to(root)), path, yaml.safe_load(path.read_text()) or {}) for path in paths]
-    return Bundle(root, config, files, tomllib.loads((root / "pyproject.toml").read_text())["project"])
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    places = {target: root / GIVEN.format(target=target) for target in config.get("targets", {})}
+    given = {target: json.loads(place.read_text()) for target, place in places.items() if place.is_file()}
+    return Bundle(root, config, files, project, given)
 
 
 def keyed_strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
-from lib.bundle_files import BUNDLE_FILE, Bundle, Task, keyed_strings, names, strings
+from lib.bundle_files import BUNDLE_FILE, GIVEN, Bundle, Task, keyed_strings, names, strings
 from lib.quartz import quartz_fault
 
 LOADERS: dict[str, Any] = {
@@ -29,7 +29,9 @@ WAYS_TO_START = ("schedule", "trigger", "continuous")
 JOINED_BY = {"tasks": "task_key", "job_clusters": "job_cluster_key"}  # lists that the CLI does merge, by these keys
 SETTINGS_FILES = ("conf/*.yaml", "conf/datasets/*.yaml", "conf/environments/*.yaml")
 SECRET_NAME = re.compile(r"(password|secret|token|api_?key|access_?key)$", re.IGNORECASE)
-SECRET_VALUE = re.compile(r"dapi[0-9a-f]{16}|AKIA[0-9A-Z]{12}|-----BEGIN|(password|secret|token|key)=[^{$\s]", re.I)
+SECRET_VALUE = re.compile(
+    r"dapi[0-9a-f]{16}|AKIA[0-9A-Z]{12}|-----BEGIN|://[^/\s@]*:[^/\s@]*@|(password|secret|token|key)=[^{$\s]", re.I
+)
 
 
 def resources_fit_their_types(bundle: Bundle) -> Iterator[str]:
@@ -116,8 +118,25 @@ def variables_are_not_empty(bundle: Bundle) -> Iterator[str]:
     """One without a default is asked for at deployment; one that is set to nothing would get as far as a cluster."""
     for name in bundle.config.get("variables", {}):
         for where, value in bundle.variable_values(name):
-            if value is None or value in ([], {}) or not str(value).strip():
+            items = value if isinstance(value, list) and value else [value]
+            if any(item is None or item in ([], {}) or not str(item).strip() for item in items):
                 yield f"{where} is left empty"
+
+
+def variables_have_their_type(bundle: Bundle) -> Iterator[str]:
+    for name, variable in bundle.config.get("variables", {}).items():
+        is_complex = (variable or {}).get("type") == "complex"
+        for where, value in bundle.variable_values(name):
+            if is_complex and not isinstance(value, list | dict):
+                yield f"{where} is {value!r}, which must be a list or a mapping"
+            elif not is_complex and isinstance(value, list | dict):
+                yield f"{where} is {value!r}, but is not declared with type: complex"
+
+
+def given_variables_are_declared(bundle: Bundle) -> Iterator[str]:
+    for target, values in bundle.given.items():
+        for name in values.keys() - bundle.config.get("variables", {}).keys():
+            yield f"{GIVEN.format(target=target)}: gives variable {name!r}, which is not declared"
 
 
 def overrides_replace_no_list(bundle: Bundle) -> Iterator[str]:

@@ -5,16 +5,17 @@ learned from to a folder that both can read, train_captioner runs there as on an
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from lib.child_process import run_child
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import TrainingFailedError
+from lib.folder_copies import copy_whole
 from lib.training_runs import TrainingRun
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
+RAY_TOKEN = "/local_disk0/captionlake-ray/ray_token"  # made there too, unless RAY_AUTH_TOKEN is set
 LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
 OF_DATABRICKS = ("DATABRICKS_", "PYSPARK_", "PYTHON", "SPARK_")  # variables that would lead to the cluster's own Spark
 
@@ -30,25 +31,24 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     for name in LEARNED_FROM:
         copy.replace(name, lake.read(name))
     own_folder = Path(folder) / "training" / run.model_version
-    _copy_folder(run.folder, own_folder)
-    overrides = [f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto"]
+    if not own_folder.is_dir():  # else an earlier try here was killed, and came further than it could bring back
+        copy_whole(run.folder, own_folder)
+    overrides = [
+        f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto",
+        "tracking.experiment_id=null",
+    ]
     command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments]
     command += [word for override in overrides for word in ("--set", override)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_DATABRICKS)}
+    environment["RAY_AUTH_MODE"] = "token"
+    if "RAY_AUTH_TOKEN" not in environment:
+        environment["RAY_AUTH_TOKEN_PATH"] = RAY_TOKEN
     try:
         run_child("train_captioner", command, environment)
     finally:
-        _copy_folder(own_folder, run.folder)
+        copy_whole(own_folder, run.folder)
     lake.insert_new("training_metrics", copy.read("training_metrics"))
-    arriving = run.checkpoint.with_name(f".{run.model_version}.arriving")
-    shutil.rmtree(arriving, ignore_errors=True)
     made = checkpoints_folder(storage) / run.model_version
     if not made.is_dir():
         raise TrainingFailedError(f"model {run.model_version}: training ended without leaving it in {made.parent}")
-    _copy_folder(made, arriving)
-    arriving.rename(run.checkpoint)
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+    copy_whole(made, run.checkpoint)

@@ -16,7 +16,6 @@ import ray.data
 import ray.train
 import ray.train.torch
 import torch
-from raydp.spark.dataset import release_spark_recoverable
 
 from lib.delta_tables import Lake
 from lib.drawing_marks import mark_labels, mark_places
@@ -73,8 +72,11 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
-        for frame in frames.values() if settings.cluster.ray_on == "raydp" else ():
-            release_spark_recoverable(frame)
+        if settings.cluster.ray_on == "raydp":
+            from raydp.spark.dataset import release_spark_recoverable  # not there on Databricks
+
+            for frame in frames.values():
+                release_spark_recoverable(frame)
 
 
 def train_worker(config: dict[str, Any]) -> None:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 
 import yaml
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
 from lib.settings import Settings, load_settings
 from lib.spark_session import open_spark
+from lib.sql_errors import SqlRefusedError, what_to_ask_for
 from model.checkpoint import CheckpointError
 from model.encoders import EncoderWeightsError
 
@@ -50,11 +53,17 @@ def start_process() -> None:
 
 
 def exit_with_one_sentence(work: Callable[[], None]) -> None:
-    """Run `work`; a named fact ends the process with its message alone, anything else with its traceback."""
+    """Run `work`; a named fact or a missing right ends the process with one sentence, all else with its traceback."""
     try:
         work()
     except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
         logger.error("%s: %s", type(error).__name__, error)
+        sys.exit(EXIT_REFUSED)
+    except (PySparkException, Py4JError) as error:
+        sentence = what_to_ask_for(error)
+        if sentence is None:
+            raise
+        logger.error("%s: %s", SqlRefusedError.__name__, sentence)
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:
         logger.error("stopped by the keyboard; run the same command again to go on")

@@ -15,10 +15,10 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import fsspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lib.errors import LandingZoneError
 
@@ -30,12 +30,19 @@ MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
 
 
+def _without_credentials(path: str) -> str:
+    """Settings are logged by every job, so a URL may not carry what opens the storage."""
+    if re.search(r"://[^/@]*:[^/@]*@|[?&][^=&]*(key|token|secret|signature|sig)[^=&]*=", path, re.IGNORECASE):
+        raise ValueError("the URL holds a password or key, which every job would log: see Secrets in docs/runbook.md")
+    return path
+
+
 class LandingSettings(BaseModel):
     """Where pictures arrive and how the files beside them are laid out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
+    path: Annotated[str, AfterValidator(_without_credentials)]
     image_suffixes: tuple[str, ...]
     captions_files: str
     image_id_column: str

@@ -12,7 +12,6 @@ from typing import Literal
 
 import ray
 import ray.util.spark
-import raydp
 from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import SparkSession
 from ray.util.spark import databricks_hook
@@ -83,6 +82,8 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
 @contextmanager
 def raydp_spark(settings: ClusterSettings) -> Iterator[SparkSession]:
     """RayDP's Spark, with Delta, on the Ray cluster that `ray_cluster` started or joined."""
+    import raydp  # not there on Databricks, where all jobs import this module for its settings
+
     parallelism = settings.num_spark_executors * settings.cores_per_spark_executor
     configuration = delta_configuration(max(2, parallelism)) | {
         "spark.driver.extraJavaOptions": JVM_OPTIONS,

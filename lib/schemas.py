@@ -51,22 +51,6 @@ IMAGES_RAW = Table(
     ]),
 )
 
-IMAGES_REJECTED = Table(
-    "images_rejected",
-    ("image_id", "stage", "source"),
-    "Pictures that went no further, and why. Arrived = images_raw + rejected at ingest; "
-    "images_raw = images_clean + rejected at clean.",
-    T.StructType([
-        IMAGE_ID,
-        _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
-        _column("reason", _TEXT, "Why, as one word of the list in lib/schemas.py (REJECTION_REASONS)."),
-        _column("detail", _TEXT, "What was seen, for people."),
-        _column("source", _TEXT, "Where it came from, as in images_raw."),
-        _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
-        _column("rejected_at", _TIME, "When it was refused (UTC)."),
-    ]),
-)
-
 REJECTION_REASONS = {
     "too_many_bytes": "the file is larger than landing.max_image_bytes",
     "decompression_bomb": "an archive member unpacks to more than landing.max_image_bytes",
@@ -83,6 +67,24 @@ REJECTION_REASONS = {
     "empty_caption": "a row of a captions file without image_id or without caption",
     "too_many_captions": "more captions for one picture than landing.max_captions_per_image",
 }
+
+_EXPLAINED = "; ".join(f"{reason}: {meaning}" for reason, meaning in REJECTION_REASONS.items())
+
+IMAGES_REJECTED = Table(
+    "images_rejected",
+    ("image_id", "stage", "source"),
+    "Pictures that went no further, and why. Arrived = images_raw + rejected at ingest; "
+    "images_raw = images_clean + rejected at clean.",
+    T.StructType([
+        IMAGE_ID,
+        _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
+        _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
+        _column("detail", _TEXT, "What was seen, for people."),
+        _column("source", _TEXT, "Where it came from, as in images_raw."),
+        _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
+        _column("rejected_at", _TIME, "When it was refused (UTC)."),
+    ]),
+)
 
 CAPTIONS = Table(
     "captions",
@@ -190,8 +192,8 @@ CAPTION_PREDICTIONS = Table(
 )
 
 _QUANTILES = [
-    _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of {measure}.")
-    for measure in ("edit_distance", "similarity")
+    _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of the {measure.replace('_', ' ')}, {unit}.")
+    for measure, unit in (("edit_distance", "in characters"), ("similarity", "0..1"))
     for percent in (5, 25, 50, 75, 95)
 ]
 

@@ -17,6 +17,7 @@ from lib.drawing_wear import WearSettings
 from lib.errors import SettingsError
 from lib.image_cleaning import CleaningSettings
 from lib.landing_zone import LandingSettings
+from lib.model_registry import TrackingSettings
 from lib.molecule_drawing import DrawingSettings
 from lib.picture_captioning import PredictionSettings
 from lib.quality_report import ReportSettings
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     training: TrainingConfig
     cluster: ClusterSettings
     prediction: PredictionSettings
+    tracking: TrackingSettings
     report: ReportSettings
     maintenance: MaintenanceSettings
 

@@ -39,10 +39,13 @@ class SparkSettings(BaseModel):
 def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]:
     """A Spark session with Delta; stopped at the end, with its Java process.
 
-    On Databricks the cluster's own session is used as it is.
+    On Databricks it is the cluster's own, which goes on; only what a batch may hold and the time zone are set.
     """
     if ON_DATABRICKS:
-        yield SparkSession.builder.getOrCreate()
+        spark = SparkSession.builder.getOrCreate()
+        for key, value in _of_every_session(settings).items():
+            spark.conf.set(key, value)
+        yield spark
         return
     spark = _build(settings, app_name)
     try:
@@ -80,13 +83,20 @@ def delta_configuration(parallelism: int) -> dict[str, str]:
     }
 
 
+def _of_every_session(settings: SparkSettings) -> dict[str, str]:
+    """What our jobs rely on wherever Spark comes from: pictures that fit Arrow's batches, and days that are UTC's."""
+    return {
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
+        "spark.sql.session.timeZone": "UTC",
+    }
+
+
 def _build(settings: SparkSettings, app_name: str) -> SparkSession:
     ensure_java()
-    configuration = delta_configuration(settings.shuffle_partitions) | {
+    configuration = delta_configuration(settings.shuffle_partitions) | _of_every_session(settings) | {
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
         "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "captionlake-warehouse"),
     }
     os.environ["PYSPARK_PYTHON"] = sys.executable

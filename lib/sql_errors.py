@@ -51,23 +51,16 @@ def spark_errors_as_sentences(lake: Lake, needs: Needs) -> Iterator[None]:
 def sentence_for(error: Exception, spark: SparkSession, storage: StorageSettings, needs: Needs) -> str:
     """One sentence on `error`."""
     message = str(error)
-    kind = re.search(r"\[([A-Z_.]+)\]", message)
-    parameters = error.getMessageParameters() or {} if hasattr(error, "getMessageParameters") else {}
-    if right := _NO_RIGHT.search(message):
-        return _missing_right(*right.groups())
-    if catalog := _NO_CATALOG.search(message):
-        return _missing_catalog(catalog.group(1))
+    kind, parameters = _kind_and_parameters(error)
+    if refused := what_to_ask_for(error):
+        return refused
     if files := _NO_TABLE_FILES.search(message):
         return f"The files of {_bare(files.group(1))} are gone: start again, and if that does not help run its job."
     if _NO_FILE_RIGHT.search(message):
         return f"You may not read some files of {storage.root}: ask for the right to read that folder."
-    match kind.group(1) if kind else "":
+    match kind:
         case "TABLE_OR_VIEW_NOT_FOUND":
             return _missing_table(_bare(parameters.get("relationName", "")), spark, storage, needs)
-        case "REQUIRES_SINGLE_PART_NAMESPACE":
-            return _missing_catalog(_bare(parameters.get("namespace", "")).split(".")[0])
-        case "SCHEMA_NOT_FOUND":
-            return _missing_schema(_bare(parameters.get("schemaName", "")))
         case "UNRESOLVED_COLUMN.WITH_SUGGESTION":
             near = _bare(parameters.get("proposal", ""))
             return f"There is no column {_bare(parameters.get('objectName', ''))}; the nearest are: {near}."
@@ -77,6 +70,28 @@ def sentence_for(error: Exception, spark: SparkSession, storage: StorageSettings
         case "PARSE_SYNTAX_ERROR":
             return _syntax(message, parameters.get("error", ""))
     return _first_sentence(message)
+
+
+def what_to_ask_for(error: Exception) -> str | None:
+    """One sentence if `error` says that a right, a catalog or a schema is missing; None if it says anything else."""
+    message = str(error)
+    kind, parameters = _kind_and_parameters(error)
+    if right := _NO_RIGHT.search(message):
+        return _missing_right(*right.groups())
+    if catalog := _NO_CATALOG.search(message):
+        return _missing_catalog(catalog.group(1))
+    if kind == "REQUIRES_SINGLE_PART_NAMESPACE":
+        return _missing_catalog(_bare(parameters.get("namespace", "")).split(".")[0])
+    if kind == "SCHEMA_NOT_FOUND":
+        return _missing_schema(_bare(parameters.get("schemaName", "")))
+    return None
+
+
+def _kind_and_parameters(error: Exception) -> tuple[str, dict[str, str]]:
+    """Spark's name for the error, "" if it has none, and the names that it is about."""
+    kind = re.search(r"\[([A-Z_.]+)\]", str(error))
+    parameters = error.getMessageParameters() or {} if hasattr(error, "getMessageParameters") else {}
+    return kind.group(1) if kind else "", parameters
 
 
 def _missing_table(name: str, spark: SparkSession, storage: StorageSettings, needs: Needs) -> str:

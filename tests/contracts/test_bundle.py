@@ -18,6 +18,7 @@ JOB_FILE = "conf/resources/pipeline.job.yml"
 TRAINING_FILE = "conf/resources/training.job.yml"
 SCHEMA_FILE = "conf/resources/lake.schema.yml"
 ALERT_FILE = "conf/resources/quality.alert.yml"
+GIVEN_FILE = ".databricks/bundle/prod/variable-overrides.json"
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,14 @@ FAULTS = [
           "databricks.yml: variable 'catalog' is left empty"),
     Fault(bundle_check.variables_are_not_empty, "databricks.yml", "      num_nodes: 4", "      num_nodes: ' '",
           "databricks.yml: target prod: variable 'num_nodes' is left empty"),
+    Fault(bundle_check.variables_are_not_empty, GIVEN_FILE, '["a@b.c"]', '["a@b.c", ""]',
+          "variable-overrides.json: variable 'alert_addresses' is left empty"),
+    Fault(bundle_check.variables_have_their_type, GIVEN_FILE, '["a@b.c"]', '"a@b.c"',
+          "variable 'alert_addresses' is 'a@b.c', which must be a list or a mapping"),
+    Fault(bundle_check.variables_have_their_type, "databricks.yml", "      num_nodes: 4", "      num_nodes: [4]",
+          "databricks.yml: target prod: variable 'num_nodes' is [4], but is not declared with type: complex"),
+    Fault(bundle_check.given_variables_are_declared, GIVEN_FILE, "alert_addresses", "alert_address",
+          "variable-overrides.json: gives variable 'alert_address', which is not declared"),
     Fault(bundle_check.overrides_replace_no_list, "databricks.yml", "schemas: {lake: {lifecycle",
           "schemas: {lake: {grants: [{principal: a, privileges: [SELECT]}], lifecycle",
           "target prod: replaces the whole list resources.schemas.lake.grants; use a variable for what differs"),
@@ -197,6 +206,8 @@ FAULTS = [
           "DATABRICKS_TOKEN looks like a secret: keep it in a secret scope"),
     Fault(bundle_check.no_secret_is_written_down, JOB_FILE, "{name: train_when, default: missing}",
           "{name: train_when, default: dapi0123456789abcdef}", "default looks like a secret"),
+    Fault(bundle_check.no_secret_is_written_down, JOB_FILE, "{name: train_when, default: missing}",
+          "{name: train_when, default: 's3://name:abc@pictures'}", "default looks like a secret"),
     Fault(bundle_check.no_secret_is_written_down, "conf/environments/local.yaml", "path: lake/landing",
           "path: s3://pictures?key=abc", "conf/environments/local.yaml: path looks like a secret"),
 ]
@@ -210,6 +221,8 @@ def copy_of_bundle(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "lib").mkdir()
     shutil.copy(ROOT / "lib" / "job_entry.py", tmp_path / "lib")
+    (tmp_path / GIVEN_FILE).parent.mkdir(parents=True)
+    (tmp_path / GIVEN_FILE).write_text('{"alert_addresses": ["a@b.c"]}')
     return tmp_path
 
 
@@ -223,7 +236,7 @@ def test_the_check_finds(fault: Fault, copy_of_bundle: Path) -> None:
     found = list(fault.check(load_bundle(copy_of_bundle)))
 
     assert any(fault.says in message for message in found), found
-    assert all(re.match(r"\S+\.(ya?ml|toml): ", message) for message in found)
+    assert all(re.match(r"\S+\.(ya?ml|toml|json): ", message) for message in found)
     assert set(found) <= set(bundle_check.check_bundle(copy_of_bundle))
 
 
@@ -272,7 +285,7 @@ def test_the_command_says_what_it_checked(capsys: pytest.CaptureFixture[str]) ->
         r"the bundle is sound: \d+ files, \d+ tasks, \d+ variables and 2 targets passed \d+ checks", sound
     )
     assert dev == "dev asks at deployment for warehouse_id"
-    assert prod == "prod asks at deployment for alert_address, run_as_principal, warehouse_id"
+    assert prod == "prod asks at deployment for alert_addresses, run_as_principal, warehouse_id"
 
 
 def test_the_command_exits_with_1_on_a_fault(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from databricks.bundles.alerts import Alert
 from databricks.bundles.jobs import Job
+from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
@@ -45,7 +46,7 @@ def test_the_bundle_deploys_everything_that_the_jobs_use() -> None:
 def test_a_job_never_overlaps_ends_in_time_and_tells_someone_when_it_fails(key: str) -> None:
     job: Job = loaded("jobs", key)
     assert (job.max_concurrent_runs, job.queue.enabled) == (1, True)
-    assert [address.path for address in job.email_notifications.on_failure] == ["var.alert_address"]
+    assert job.email_notifications.on_failure.path == "var.alert_addresses"
     assert all(0 < task.timeout_seconds <= job.timeout_seconds and task.max_retries == 1 for task in job.tasks)
 
 
@@ -55,7 +56,7 @@ def test_a_run_that_takes_unusually_long_is_reported_before_it_is_ended(key: str
     (rule,) = job.health.rules
     assert (rule.metric.value, rule.op.value) == ("RUN_DURATION_SECONDS", "GREATER_THAN")
     assert rule.value < job.timeout_seconds
-    assert job.email_notifications.on_duration_warning_threshold_exceeded
+    assert job.email_notifications.on_duration_warning_threshold_exceeded.path == "var.alert_addresses"
 
 
 def test_either_the_night_or_new_files_start_the_pipeline_as_two_variables_say() -> None:
@@ -109,6 +110,18 @@ def test_each_of_the_three_groups_may_do_its_work_and_analysts_change_nothing() 
     ]
 
 
+def test_training_records_its_models_where_the_bundle_makes_place_for_them() -> None:
+    model: RegisteredModel = loaded("registered_models", "captioner")
+    assert model.owner.path == "var.run_as_principal"  # who is not the owner adds no version
+    for key in ("pipeline", "training"):
+        (task,) = (task for task in loaded("jobs", key).tasks if task.task_key == "train_captioner")
+        assert {
+            "tracking.experiment_id=${resources.experiments.captioner.id}",
+            "tracking.registered_model=${var.catalog}.${resources.schemas.lake.name}."
+            "${resources.registered_models.captioner.name}",
+        } < set(task.python_wheel_task.parameters)
+
+
 def test_prod_keeps_schema_and_volumes_when_the_bundle_is_destroyed() -> None:
     kept = load_bundle(ROOT).config["targets"]["prod"]["resources"]
     assert kept["schemas"]["lake"] == kept["volumes"]["landing"] == kept["volumes"]["storage"] == {
@@ -133,4 +146,4 @@ def test_the_quality_alert_weighs_the_newest_days_captions() -> None:
     assert alert.evaluation.comparison_operator.value == "LESS_THAN"
     assert alert.evaluation.threshold.value.double_value.path == "var.min_valid_share"
     (subscriber,) = alert.evaluation.notification.subscriptions
-    assert subscriber.user_email.path == "var.alert_address"
+    assert subscriber.user_email.path == "var.alert_addresses[0]"

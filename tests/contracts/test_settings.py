@@ -60,6 +60,20 @@ def test_a_value_out_of_range_is_refused() -> None:
     assert message.endswith("captions.validation_share: Input should be less than 0.5 (seen: 0.7)")
 
 
+@pytest.mark.parametrize("url", [
+    "s3://name:hunter2@bucket/arrived", "https://store/arrived?sig=hunter2", "https://store/arrived?a=1&access_key=hunter2",
+])
+def test_a_landing_zone_whose_url_holds_a_secret_is_refused_without_repeating_it(url: str) -> None:
+    message = refusal(f"landing.path={url}")
+    assert "landing.path: the URL holds a password or key" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("url", ["abfss://pictures@store.dfs.core.windows.net/arrived", "s3://bucket/key=1/arrived"])
+def test_a_landing_zone_without_a_secret_in_its_url_is_taken(url: str) -> None:
+    assert load_settings("molecules", "local", [f"landing.path={url}"]).landing.path == url
+
+
 def test_all_faults_are_reported_at_once() -> None:
     message = refusal("cleaning.max_pixels=many", "landing.image_suffix=.png", "spark.shuffle_partitions=0")
     assert message.startswith("3 settings cannot be used:\n")

@@ -9,7 +9,7 @@ import pytest
 
 from lib import wheel_check
 from lib.bundle_files import Bundle, load_bundle
-from lib.wheel_check import build_wheel, failing_entry_points, missing_from_wheel
+from lib.wheel_check import build_wheel, failing_entry_points, missing_from_wheel, replaced_in_runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -23,10 +23,13 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "captionlake"
 version = "9.9"
+dependencies = ["ray[data]>=2.50", "raydp-like", "numpy"]
+optional-dependencies = {standalone = ["pyspark<3.6"]}
 [project.scripts]
 clean_images = "jobs.clean_images:main"
 ingest_images = "jobs.ingest_images:main"
 predict_captions = "jobs.predict_captions:main"
+draw_molecules = "jobs.draw_molecules:main"
 train_captioner = "jobs.nowhere:main"
 [tool.setuptools]
 packages = ["jobs"]
@@ -46,7 +49,7 @@ def names(wheel: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def broken_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One sound entry point, one that cannot be imported, one that goes on, and one without a module."""
+    """One sound entry point; others cannot be imported, here or on a cluster, or go on, or have no module."""
     root = tmp_path_factory.mktemp("broken")
     for package in PACKAGES:
         (root / package).mkdir()
@@ -58,6 +61,7 @@ def broken_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "jobs/ingest_images.py").write_text("import no_such_module\n")
     (root / "jobs/predict_captions.py").write_text("def main():\n    pass\n")
+    (root / "jobs/draw_molecules.py").write_text("import raydp\n")
     return build_wheel(root, tmp_path_factory.mktemp("wheel"))
 
 
@@ -103,8 +107,16 @@ def test_a_task_that_the_wheel_cannot_run_is_found(broken_wheel: Path, bundle: B
     assert not any("task clean_images" in fault for fault in faults)
 
 
+def test_the_wheel_leaves_the_runtime_its_own_spark_delta_and_ray(wheel: Path, broken_wheel: Path) -> None:
+    assert replaced_in_runtime(wheel) == []
+    assert replaced_in_runtime(broken_wheel) == [
+        "the wheel requires ray, of which the runtime has its own: keep it in the extra standalone"
+    ]
+
+
 def test_an_entry_point_that_does_not_start_is_found(broken_wheel: Path, tmp_path: Path) -> None:
     assert failing_entry_points(broken_wheel, tmp_path) == [
+        "entry point draw_molecules does not start: ModuleNotFoundError: import of raydp halted; None in sys.modules",
         "entry point ingest_images does not start: ModuleNotFoundError: No module named 'no_such_module'",
         "entry point predict_captions goes on after --help",
         "entry point train_captioner does not start: ModuleNotFoundError: No module named 'jobs.nowhere'",
@@ -130,6 +142,7 @@ def test_the_command_exits_with_1_and_a_line_for_each_fault(
     with pytest.raises(SystemExit) as stopped:
         wheel_check.main()
     assert stopped.value.code == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert lines
-    assert all(line.startswith("conf/resources/") and ": the wheel has no " in line for line in lines)
+    *missing, replaced = capsys.readouterr().err.splitlines()
+    assert missing
+    assert all(line.startswith("conf/resources/") and ": the wheel has no " in line for line in missing)
+    assert replaced.startswith("the wheel requires ray, ")

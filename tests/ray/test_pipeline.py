@@ -1,11 +1,18 @@
 """The whole pipeline on 60 drawings, its tables read by another reader: `pytest tests/ray/test_pipeline.py`."""
 
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
+
+from lib.delta_tables import Lake, StorageSettings
+from lib.sql_views import SQL, create_views, open_schema, read_views
+from tests.ray.views_in_python import expected_views
 
 
 def query(run: Run, table: str, sql: str) -> list[dict[str, object]]:
@@ -107,3 +114,60 @@ def test_a_second_run_commits_nothing_and_trains_nothing(finished):
     assert num_commits(finished.root) == before
     assert "is up to date" in again.stderr
     assert "started Ray" not in again.stderr
+
+
+@pytest.fixture(scope="module")
+def analyst(finished, spark, tmp_path_factory):
+    """A session in which the finished pipeline's tables and the views of sql/ have bare names."""
+    folder = tmp_path_factory.mktemp("names")
+    spark.sql(f"create database finished location '{folder}'")
+    spark.catalog.setCurrentDatabase("finished")
+    open_schema(Lake(spark, StorageSettings(root=str(finished.root), catalog=None, schema_name=None)))
+    create_views(spark, read_views())
+    yield spark
+    spark.catalog.setCurrentDatabase("default")
+    spark.sql("drop database finished cascade")
+
+
+@pytest.fixture(scope="module")
+def expected(finished):
+    names = ("caption_predictions", "captions", "evaluations", "images_raw", "images_rejected", "training_metrics")
+    return expected_views({
+        name: query(finished, name, "select * from t" if name != "images_raw" else "select image_id from t")
+        for name in names
+    })
+
+
+def comparable(row: dict[str, object]) -> dict[str, object]:
+    """Values as both readers give them, by name: times in UTC, decimals and floats to nine places."""
+    return {name: _comparable(row[name]) for name in sorted(row)}
+
+
+def _comparable(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, float | Decimal):
+        return round(float(value), 9)
+    if isinstance(value, list):
+        return [comparable(inner) if isinstance(inner, dict) else inner for inner in value]
+    return value
+
+
+@pytest.mark.parametrize("view", read_views(), ids=lambda view: view.name)
+def test_a_view_on_the_pipelines_tables_has_the_rows_that_python_reckons(analyst, expected, view):
+    seen = [comparable(row.asDict(recursive=True)) for row in analyst.table(view.name).collect()]
+    wanted = [comparable(row) for row in expected[view.name]]
+    assert wanted
+    assert sorted(seen, key=str) == sorted(wanted, key=str)
+
+
+def test_the_queries_tell_of_the_pipelines_commits(analyst):
+    commits = analyst.sql((SQL / "queries/commits_of_captions.sql").read_text()).collect()
+    assert [row.version for row in commits] == list(range(len(commits) - 1, -1, -1))
+    assert {row.operation for row in commits} == {"CREATE TABLE", "MERGE"}
+    changed = (SQL / "queries/captions_changed_since.sql").read_text()
+    rows = analyst.sql(changed, args={"since": str(commits[-1].timestamp)}).collect()
+    assert {row.what_happened for row in rows} == {"new"}
+    captioned = analyst.table("newest_captions").select("image_id").collect()
+    assert sorted(row.image_id for row in rows) == sorted(row.image_id for row in captioned)
+    assert analyst.sql(changed, args={"since": str(commits[0].timestamp)}).count() == 0

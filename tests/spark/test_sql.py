@@ -240,6 +240,29 @@ def test_the_dashboard_shows_the_picture_to_review_as_a_link_that_holds_it(analy
     assert (head, base64.b64decode(picture, validate=True)) == ("data:image/png;base64", PNG)
 
 
+def test_the_dashboards_totals_are_those_of_the_newest_captions_and_model(analysts: Lake) -> None:
+    expected = analysts.spark.createDataFrame(
+        [(4, 3, 3, 0.5)], "num_captioned long, num_to_review long, num_rejected long, similarity_above_chance double"
+    )
+    assertDataFrameEqual(analysts.spark.sql(DATASETS["totals"]), expected)
+
+
+def test_the_dashboards_rejects_and_confidences_are_those_of_their_views(analysts: Lake) -> None:
+    rejects = analysts.spark.createDataFrame(
+        [("ingest", "empty_file", 2, 2 / 6, NIGHT_2, "in/y.png", "no byte"),
+         ("clean", "blank_image", 1, 1 / 4, NIGHT_1, "in/c.png", "no ink")],
+        "stage string, reason string, num_rejected long, share_of_pictures double, last_rejected_at timestamp, "
+        "example_source string, example_detail string",
+    )
+    confidences = analysts.spark.createDataFrame(
+        [("m1", "test", 0.5, 1, 0.0, 0.5), ("m1", "test", 0.9, 1, 1.0, 1.0), ("m2", "test", 0.9, 2, 0.5, 0.75)],
+        "model_version string, split string, confidence_from double, num_captions long, exact_match double, "
+        "mean_similarity double",
+    )
+    assertDataFrameEqual(analysts.spark.sql(DATASETS["rejects"]), rejects)
+    assertDataFrameEqual(analysts.spark.sql(DATASETS["confidences"]), confidences)
+
+
 def test_the_dashboards_scores_are_those_of_the_model_beside_the_controls(analysts: Lake) -> None:
     expected = analysts.spark.createDataFrame([
         (DAY_1, "model", 0.75, 4.5), (DAY_1, "constant caption", 0.25, 20.0), (DAY_1, "shuffled pictures", 0.5, 16.0),

@@ -59,6 +59,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, run: TrainingRun) -> list[Any]:
     monkeypatch.setattr(train_captioner, "raydp_spark", block("RayDP", "RayDP's Spark"))
     monkeypatch.setattr(train_captioner, "plan_training", lambda *_: run)
     monkeypatch.setattr(train_captioner, "finish_training", lambda lake, _: done.append(("finish", lake.spark)))
+    monkeypatch.setattr(train_captioner, "record_training", lambda lake, *_: done.append(("record", lake.spark)))
     monkeypatch.setattr(train_captioner, "train_on_ray", train("train"))
     monkeypatch.setattr(train_captioner, "train_detached", train("train detached"))
     return done
@@ -68,7 +69,7 @@ def test_elsewhere_training_runs_on_raydp_after_the_first_spark_has_ended(steps:
     train_captioner.run(settings_of(tmp_path), [])
     assert steps == [
         "Spark starts", "Spark ends", "Ray starts", "RayDP starts", ("train", "RayDP's Spark"),
-        ("finish", "RayDP's Spark"), "RayDP ends", "Ray ends",
+        ("finish", "RayDP's Spark"), ("record", "RayDP's Spark"), "RayDP ends", "Ray ends",
     ]
 
 
@@ -76,7 +77,7 @@ def test_on_databricks_own_route_the_clusters_spark_hands_over(steps: list[Any],
     train_captioner.run(settings_of(tmp_path, "cluster.ray_on=databricks"), [])
     assert steps == [
         "Spark starts", "Ray on Spark starts", ("train", "the cluster's Spark"), "Ray on Spark ends",
-        ("finish", "the cluster's Spark"), "Spark ends",
+        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
     ]
 
 
@@ -87,7 +88,7 @@ def test_raydp_on_databricks_trains_in_the_init_scripts_python(
     train_captioner.run(settings_of(tmp_path, "cluster.copy_folder=/shared"), ["--dataset", "photos"])
     assert steps == [
         "Spark starts", ("train detached", "the cluster's Spark", "/shared", ["--dataset", "photos"]),
-        ("finish", "the cluster's Spark"), "Spark ends",
+        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
     ]
 
 
@@ -95,7 +96,7 @@ def test_a_model_that_is_there_is_not_trained_again(steps: list[Any], run: Train
     run.checkpoint.mkdir(parents=True)
     (run.checkpoint / "config.json").touch()
     train_captioner.run(settings_of(tmp_path), [])
-    assert steps == ["Spark starts", ("finish", "the cluster's Spark"), "Spark ends"]
+    assert steps == ["Spark starts", ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends"]
 
 
 def test_where_a_model_is_trained_only_when_missing_any_current_one_will_do(steps: list[Any], tmp_path: Path) -> None:
@@ -205,9 +206,11 @@ def test_detached_training_copies_tables_starts_the_job_apart_and_brings_its_mod
         detached_training.RAY_PYTHON, "-m", "jobs.train_captioner", "--dataset", "molecules",
         "--set", "storage.catalog=main", "--set", f"storage.root={copy}", "--set", "storage.catalog=null",
         "--set", "storage.schema_name=null", "--set", "cluster.address=auto",
+        "--set", "tracking.experiment_id=null",
     ]
     assert environment["PATH"] == os.environ["PATH"]
     assert not {"SPARK_HOME", "DATABRICKS_RUNTIME_VERSION"} & environment.keys()
+    assert (environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"]) == ("token", detached_training.RAY_TOKEN)
     root, there = lake.storage.root, f"file:{copy}"
     assert lake.done == [
         *(
@@ -234,3 +237,23 @@ def test_detached_training_that_fails_brings_back_what_the_next_try_resumes_from
         detached_training.train_detached(lake, run, str(copy), [])
     assert run.resume_checkpoint.is_dir()
     assert not run.is_trained
+
+
+def test_a_next_try_on_the_same_cluster_goes_on_from_the_copy_that_came_further(
+    lake: Any, run: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_folder = tmp_path / "copy" / "training" / run.model_version
+    for folder, steps in ((run.folder, "50"), (own_folder, "80")):
+        folder.mkdir(parents=True)
+        (folder / "steps").write_text(steps)
+    seen: list[str] = []
+
+    def run_child(*_: Any) -> None:
+        seen.append((own_folder / "steps").read_text())
+        raise TrainingFailedError("as workers may")
+
+    monkeypatch.setattr(detached_training, "run_child", run_child)
+    with pytest.raises(TrainingFailedError, match="as workers may"):
+        detached_training.train_detached(lake, run, str(tmp_path / "copy"), [])
+    assert seen == ["80"]
+    assert (run.folder / "steps").read_text() == "80"
