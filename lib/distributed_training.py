@@ -1,4 +1,4 @@
-"""Partitions of images_clean to training workers: RayDP's hand-over, Ray Train, the loop of model/ in each."""
+"""Partitions of images_clean to training workers: RayDP's hand-over, and the loop of model/ in each worker."""
 
 import json
 import logging
@@ -21,12 +21,15 @@ from raydp.spark.dataset import release_spark_recoverable
 from lib.delta_tables import Lake
 from lib.drawing_marks import mark_labels, mark_places
 from lib.errors import NotationError, TrainingFailedError
+from lib.horovod_training import train_on_horovod
 from lib.image_cleaning import decode_png
 from lib.molecule_drawing import Layout
 from lib.progress import ProgressLine, show_progress
+from lib.ray_cluster import ClusterSettings
 from lib.settings import Settings
 from lib.training_data import LAYOUT_COLUMNS, training_rows
 from lib.training_runs import TrainingRun, absolute, read_metrics, starting_checkpoint
+from lib.worker_group import RayTrainGroup, WorkerGroup
 from model.batches import Batch, collate, iterate_in_length_buckets
 from model.captioner import Captioner, CaptionerConfig
 from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state, save_checkpoint
@@ -41,6 +44,7 @@ from model.training_loop import (
     validate,
 )
 from model.vocabulary import Vocabulary
+from model.workers import over_all_workers
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +63,12 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
         frames["validation"] = _rows(lake, run, settings, "validation", run.data.num_validation)
     run.folder.mkdir(parents=True, exist_ok=True)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    trainer = ray.train.torch.TorchTrainer(
-        train_worker,
-        train_loop_config=_worker_config(run, settings),
-        datasets={split: ray.data.from_spark(frame) for split, frame in frames.items()},
-        scaling_config=ray.train.ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
-        run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
-    )
+    config = _worker_config(run, settings)
+    datasets = {split: ray.data.from_spark(frame) for split, frame in frames.items()}
     total = run.data.num_train * settings.training.num_epochs
     try:
         with show_progress("train_captioner", total) as line, _follow(run, settings, line):
-            trainer.fit()
+            _run_workers(config, datasets, run, settings.cluster)
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
@@ -77,8 +76,28 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
             release_spark_recoverable(frame)
 
 
-def train_worker(config: dict[str, Any]) -> None:
-    """What each worker runs: everything that knows of Ray is marked [1] to [4], the rest is model/."""
+def _run_workers(config: dict[str, Any], datasets: dict[str, Any], run: TrainingRun, cluster: ClusterSettings) -> None:
+    """Run train_worker on every worker, whose group is Ray Train's or Horovod's, until all are done."""
+    num_cores = cluster.cores_per_worker
+    if cluster.train_with == "horovod":
+        train_on_horovod(train_worker, config, datasets, cluster.num_workers, num_cores)
+        return
+    # Spread: workers that share a machine share its memory's speed too, which is what they wait for.
+    scaling = ray.train.ScalingConfig(
+        num_workers=cluster.num_workers, resources_per_worker={"CPU": num_cores}, placement_strategy="SPREAD"
+    )
+    ray.train.torch.TorchTrainer(
+        _train_on_ray_train, train_loop_config=config, datasets=datasets, scaling_config=scaling,
+        run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
+    ).fit()
+
+
+def _train_on_ray_train(config: dict[str, Any]) -> None:
+    train_worker(config, RayTrainGroup())
+
+
+def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
+    """What each worker runs: what starts and connects workers is behind `group`, the rest is model/."""
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
     torch.manual_seed(training.seed)
@@ -86,18 +105,17 @@ def train_worker(config: dict[str, Any]) -> None:
     captioner = captioner_to_train(
         resume_from, training.start_from, CaptionerConfig(**config["captioner"]), vocabulary
     )
-    model = ray.train.torch.prepare_model(captioner)  # [1] on this worker's device, gradients averaged over workers
+    model = group.share(captioner)
     optimizer = make_optimizer(model, training)
     packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
 
-    world = ray.train.get_context()  # [2] which of the workers this one is
-    reporter = _Reporter(config, captioner, vocabulary, optimizer, state) if world.get_world_rank() == 0 else None
+    reporter = _Reporter(config, captioner, vocabulary, optimizer, state) if group.rank == 0 else None
     while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = _batches("train", config, training, seed=training.seed + state.epoch)
+        batches = _batches(group.rows("train"), config, training, seed=training.seed + state.epoch)
         on_step = reporter.on_step if reporter else _ignore
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
-        scores = _validate_together(model, config, training) if config["has_validation"] else {}
+        scores = _validate_together(model, group, config, training) if config["has_validation"] else {}
         if reporter:
             reporter.on_epoch(scores)
     if reporter:
@@ -143,9 +161,8 @@ def _max_tokens(run: TrainingRun, start: Path | None) -> int:
     return max(run.data.max_tokens + 1, learned_before)
 
 
-def _batches(split: str, config: dict[str, Any], training: TrainingConfig, seed: int) -> Iterator[Batch]:
+def _batches(shard: Any, config: dict[str, Any], training: TrainingConfig, seed: int) -> Iterator[Batch]:
     """This worker's share of a split, decoded and batched as it streams in."""
-    shard = ray.train.get_dataset_shard(split)  # [3] a stream of this worker's rows
     samples = (
         _sample({name: column[place] for name, column in rows.items()}, config["captioner"])
         for rows in shard.iter_batches(batch_size=training.batch_size, batch_format="numpy")
@@ -168,14 +185,14 @@ def _sample(row: dict[str, Any], captioner: dict[str, Any]) -> dict[str, Any]:
     return sample
 
 
-def _validate_together(model: torch.nn.Module, config: dict[str, Any], training: TrainingConfig) -> dict[str, float]:
+def _validate_together(
+    model: torch.nn.Module, group: WorkerGroup, config: dict[str, Any], training: TrainingConfig
+) -> dict[str, float]:
     """Validation scores over all workers' shares."""
-    own = validate(model, _batches("validation", config, training, seed=0), training.precision)
+    own = validate(model, _batches(group.rows("validation"), config, training, seed=0), training.precision)
     count = own["num_tokens"]
     sums = torch.tensor([own["loss"] * count if count else 0.0, own["token_accuracy"] * count if count else 0.0, count])
-    if torch.distributed.is_initialized():  # [4] with one worker there is no group
-        sums = sums.to(next(model.parameters()).device)
-        torch.distributed.all_reduce(sums)
+    sums = over_all_workers(sums.to(next(model.parameters()).device), "sum")
     loss, accuracy, num_tokens = sums.tolist()
     return {"validation_loss": loss / num_tokens, "validation_token_accuracy": accuracy / num_tokens}
 

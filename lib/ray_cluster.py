@@ -5,6 +5,7 @@ Knows nothing of captions or networks.
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,16 @@ from typing import Literal
 import ray
 import ray.util.spark
 import raydp
-from pydantic import BaseModel, ConfigDict, Field
+import raydp.spark.dataset
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pyspark.sql import SparkSession
 from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
 from lib.errors import RuntimeMissingError
-from lib.spark_session import delta_configuration, end_gateway, ensure_java
+from lib.horovod_training import require_horovod
+from lib.joined_cluster import check_cluster_answers, check_room
+from lib.spark_session import ON_DATABRICKS, delta_configuration, end_gateway, ensure_java
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +38,16 @@ JVM_OPTIONS = " ".join(
 )
 
 
+_ADDRESS = re.compile(r"[^/\s]+:\d+")  # host:port
+
+
 class ClusterSettings(BaseModel):
     """A Ray cluster to start or join, and what runs on it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ray_on: Literal["raydp", "databricks"]
+    train_with: Literal["ray", "horovod"]
     train_when: Literal["changed", "missing"]
     address: str | None
     num_workers: int = Field(gt=0)
@@ -49,12 +57,39 @@ class ClusterSettings(BaseModel):
     memory_per_spark_executor: str
     copy_folder: str
 
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, address: str | None) -> str | None:
+        """Ray's client (ray://) can neither run RayDP nor Ray Train."""
+        if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
+            raise ValueError(f"write null, auto or host:port (seen: {address!r})")
+        return address
+
+    @property
+    def cores_per_worker(self) -> int:
+        """What a training worker asks Ray for: one slot of our own Ray, which has any number, or so many cores."""
+        return 1 if self.address is None else self.threads_per_worker
+
+    @property
+    def num_spark_cores(self) -> int:
+        """Tasks that all executors run at a time."""
+        return self.num_spark_executors * self.cores_per_spark_executor
+
+
+def check_cluster(settings: ClusterSettings) -> None:
+    """Raise RuntimeMissingError, before anything starts, if the cluster to join or what trains on it is not there."""
+    if settings.train_with == "horovod":
+        require_horovod()
+    # On Databricks a Python of its own joins, which is not this one.
+    if settings.address is not None and settings.ray_on == "raydp" and not ON_DATABRICKS:
+        check_cluster_answers(settings.address)
+
 
 @contextmanager
 def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     """Start Ray on this machine, or join the cluster at `address`; what was started here ends with the block.
 
-    Raises RuntimeMissingError if no cluster answers at `address`.
+    Raises RuntimeMissingError if no cluster answers at `address`, SettingsError if it has too few cores.
     """
     ensure_java()
     # Where Ray is joined, its workers find our packages by the wheel installed there; here by this process's path.
@@ -62,8 +97,7 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
     if settings.address is None:
         # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
-        spark_slots = settings.num_spark_executors * settings.cores_per_spark_executor
-        num_slots = spark_slots + settings.num_workers + 2
+        num_slots = settings.num_spark_cores + settings.num_workers + 2
         ray.init(address="local", num_cpus=num_slots, include_dashboard=False, **quiet)
         logger.info("started Ray on this machine with %d slots", num_slots)
     else:
@@ -72,9 +106,12 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
         except ConnectionError as error:
             address = settings.address
             raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {address!r}: {error}") from None
+        nodes = [node for node in ray.nodes() if node["Alive"]]
         num_cores = ray.cluster_resources().get("CPU", 0)
-        logger.info("joined the Ray cluster at %s with %d cores", settings.address, num_cores)
+        logger.info("joined the Ray cluster at %s: %d nodes, %d cores", settings.address, len(nodes), num_cores)
     try:
+        if settings.address is not None and settings.ray_on == "raydp":
+            check_room(settings.num_workers * settings.cores_per_worker + settings.num_spark_cores)
         yield
     finally:
         ray.shutdown()
@@ -83,8 +120,7 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
 @contextmanager
 def raydp_spark(settings: ClusterSettings) -> Iterator[SparkSession]:
     """RayDP's Spark, with Delta, on the Ray cluster that `ray_cluster` started or joined."""
-    parallelism = settings.num_spark_executors * settings.cores_per_spark_executor
-    configuration = delta_configuration(max(2, parallelism)) | {
+    configuration = delta_configuration(max(2, settings.num_spark_cores)) | {
         "spark.driver.extraJavaOptions": JVM_OPTIONS,
         "spark.executor.extraJavaOptions": JVM_OPTIONS,
         "spark.ray.raydp_app_master.extraJavaOptions": JVM_OPTIONS,
@@ -92,12 +128,15 @@ def raydp_spark(settings: ClusterSettings) -> Iterator[SparkSession]:
         "spark.driver.bindAddress": ray.util.get_node_ip_address(),
     }
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    # RayDP fetches each partition in a task that asks for no core; left alone, Ray runs them all beside the driver.
+    raydp.spark.dataset._fetch_arrow_table_from_executor._default_options["scheduling_strategy"] = "SPREAD"
     try:
         yield raydp.init_spark(
             app_name="captionlake",
             num_executors=settings.num_spark_executors,
             executor_cores=settings.cores_per_spark_executor,
             executor_memory=settings.memory_per_spark_executor,
+            placement_group_strategy="SPREAD",  # all machines read and hand over, not the first that has room
             configs=configuration,
         )
     finally:

@@ -18,6 +18,7 @@ from model.captioner import Explained
 from model.precision import Precision, autocast
 from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
+from model.workers import over_all_workers
 
 
 class TrainingConfigError(ValueError):
@@ -133,7 +134,7 @@ def train_epoch(
     """Train until the batches or config.max_train_seconds run out, keeping `state` up to date.
 
     A resumed epoch skips the batches it has had. on_step may save a checkpoint: state, weights and random numbers
-    agree at that moment. Where torch.distributed is up, every worker must call this, and all stop with the first one
+    agree at that moment. Where there are several workers, each must call this, and all stop with the first one
     that has no batch left. Raises DivergedError.
     """
     model.train()
@@ -163,10 +164,7 @@ def _agree(is_over: bool, seconds: float, device: torch.device) -> tuple[bool, f
 
     Otherwise one worker would wait for ever for gradients of another that has stopped.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return is_over, seconds
-    answer = torch.tensor([float(is_over), seconds], device=device)
-    torch.distributed.all_reduce(answer, op=torch.distributed.ReduceOp.MAX)
+    answer = over_all_workers(torch.tensor([float(is_over), seconds], device=device), "max")
     return bool(answer[0]), float(answer[1])
 
 
