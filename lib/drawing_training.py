@@ -59,9 +59,7 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     """
     folder = folder.absolute()  # a path in a URL begins at the root
     store_folder = folder / "drawings"
-    num_labels = settings.captioner.num_cell_labels
-    if num_labels != len(LABELS):
-        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
+    check_labels(settings)
     fill_store(store_folder, settings.drawing)
     vocabulary = _vocabulary(settings, folder)
     num_workers = 1 if torch.cuda.is_available() else num_workers
@@ -73,6 +71,13 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
         meeting.unlink(missing_ok=True)
     shutil.rmtree(folder / "latest", ignore_errors=True)  # the next call begins anew
     return folder / "captioner"
+
+
+def check_labels(settings: Settings) -> None:
+    """Raise SettingsError if the network is not to be taught just what drawers know of drawings."""
+    num_labels = settings.captioner.num_cell_labels
+    if num_labels != len(LABELS):
+        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
 
 
 def publish(checkpoint: Path, directory: Path) -> None:
@@ -90,7 +95,12 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
         return load_captioner(folder / "latest")[1]
     if start := starting_checkpoint(settings):
         return checked_vocabulary(start, settings.captioner, NOTATION)
-    counts = Counter(token_counts(DrawingStore(folder / "drawings")))
+    return store_vocabulary(folder / "drawings")
+
+
+def store_vocabulary(drawings: Path) -> Vocabulary:
+    """Every token of the store in that folder that is used often enough to be learned."""
+    counts = Counter(token_counts(DrawingStore(drawings)))
     return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 
 
@@ -118,7 +128,7 @@ def _train_worker(
     num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = _batches(store, vocabulary, settings, rank, num_workers, state, device)
+        batches = batches_of_epoch(store, vocabulary, settings, rank, num_workers, state, device)
         on_step = reporter.on_step if rank == 0 else _ignore
         train_epoch(model, batches, optimizer, training, state, num_steps * training.num_epochs, on_step)
     if rank == 0:
@@ -127,7 +137,7 @@ def _train_worker(
         torch.distributed.destroy_process_group()
 
 
-def _batches(
+def batches_of_epoch(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
     state: TrainingState, device: torch.device,
 ) -> Iterator[Batch]:
@@ -175,6 +185,16 @@ def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
     return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
 
 
+def validation_batches(
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, device: torch.device
+) -> list[Batch]:
+    """The drawings that are not trained on, each a batch, so that none is padded."""
+    return [
+        worn_batch(store, [index], vocabulary, settings.wear, settings.cleaning, index, device)
+        for index in range(_num_validation(store))
+    ]
+
+
 def _num_validation(store: DrawingStore) -> int:
     return min(NUM_VALIDATION, len(store) // 10)
 
@@ -214,11 +234,7 @@ class _Reporter:
 
     def _validate(self) -> dict[str, float]:
         device = next(self.captioner.parameters()).device
-        wear, cleaning = self.settings.wear, self.settings.cleaning
-        batches = [
-            worn_batch(self.store, [index], self.vocabulary, wear, cleaning, index, device)
-            for index in range(_num_validation(self.store))
-        ]
+        batches = validation_batches(self.store, self.vocabulary, self.settings, device)
         scores = validate(self.captioner, batches, self.settings.training.precision)
         self.captioner.eval()
         num_exact = 0
