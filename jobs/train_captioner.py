@@ -8,7 +8,7 @@ from lib.delta_tables import Lake
 from lib.detached_training import train_detached
 from lib.distributed_training import train_on_ray
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.ray_cluster import ray_cluster, ray_on_spark, raydp_spark
+from lib.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
 from lib.settings import Settings
 from lib.spark_session import ON_DATABRICKS, open_spark
 from lib.training_runs import finish_training, has_current_model, plan_training
@@ -25,6 +25,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
         return
+    check_cluster(cluster)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
         plan = plan_training(lake, settings)

@@ -13,13 +13,14 @@ from typing import Literal
 import ray
 import ray.util.spark
 import raydp
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import SparkSession
 from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
-from lib.errors import RuntimeMissingError
-from lib.spark_session import delta_configuration, end_gateway, ensure_java
+from lib.errors import RuntimeMissingError, SettingsError
+from lib.spark_session import ON_DATABRICKS, delta_configuration, end_gateway, ensure_java
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +45,46 @@ class ClusterSettings(BaseModel):
     address: str | None
     num_workers: int = Field(gt=0)
     threads_per_worker: int = Field(gt=0)
+    device: Literal["cpu", "gpu", "gpu_if_there"]
     num_spark_executors: int = Field(gt=0)
     cores_per_spark_executor: int = Field(gt=0)
     memory_per_spark_executor: str
     copy_folder: str
+
+
+def check_cluster(settings: ClusterSettings) -> None:
+    """Raise SettingsError, before anything starts, if this machine is too small for the Ray to be started on it."""
+    if settings.address is not None or settings.ray_on == "databricks" or ON_DATABRICKS:
+        return
+    num_cores = os.cpu_count() or 1
+    if settings.num_workers * settings.threads_per_worker > num_cores:
+        raise SettingsError(
+            f"cluster.num_workers {settings.num_workers} x threads_per_worker {settings.threads_per_worker} are more "
+            f"than the {num_cores} cores of this machine: name a larger Ray cluster in cluster.address, or take fewer"
+        )
+    _check_gpus(settings, torch.cuda.device_count())
+
+
+def gpus_to_use(settings: ClusterSettings) -> int:
+    """How many workers get a GPU of the Ray cluster that is up. Raises SettingsError if they should and cannot."""
+    if settings.device == "cpu":
+        return 0
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    _check_gpus(settings, num_gpus)
+    if num_gpus < settings.num_workers:
+        logger.warning(
+            "cluster.device is gpu_if_there: %d of %d workers train on a GPU, %d on cores", num_gpus,
+            settings.num_workers, settings.num_workers - num_gpus,
+        )
+    return min(num_gpus, settings.num_workers)
+
+
+def _check_gpus(settings: ClusterSettings, num_gpus: int) -> None:
+    if settings.device == "gpu" and num_gpus < settings.num_workers:
+        raise SettingsError(
+            f"cluster.device is gpu and cluster.num_workers {settings.num_workers}, but there "
+            f"{'is 1 GPU' if num_gpus == 1 else f'are {num_gpus} GPUs'}: gpu_if_there would go on without"
+        )
 
 
 @contextmanager
@@ -59,6 +96,8 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     ensure_java()
     # Where Ray is joined, its workers find our packages by the wheel installed there; here by this process's path.
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+    if settings.device == "gpu_if_there":  # workers find GPUs themselves; Ray would hide them from who reserved none
+        environment["env_vars"]["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
     if settings.address is None:
         # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
@@ -68,12 +107,14 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
         logger.info("started Ray on this machine with %d slots", num_slots)
     else:
         try:
-            ray.init(address=settings.address, **quiet)
+            context = ray.init(address=settings.address, **quiet)
         except ConnectionError as error:
             address = settings.address
             raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {address!r}: {error}") from None
         num_cores = ray.cluster_resources().get("CPU", 0)
         logger.info("joined the Ray cluster at %s with %d cores", settings.address, num_cores)
+        if context.dashboard_url:
+            logger.info("Ray's dashboard: http://%s", context.dashboard_url)
     try:
         yield
     finally:
