@@ -7,7 +7,7 @@ UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality clean
+.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality bench-workers clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 # The model in the box can read; a minute or so makes it used to these drawings.
-DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=32
+DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
@@ -64,6 +64,9 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 
 bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
 	@$(RUN) -m bench.quality
+
+bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
+	@$(RUN) -m bench.same_result
 
 # SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 SECONDS_OF_TRAINING ?= 5400

@@ -1,4 +1,4 @@
-"""Splits the time of training steps into phases, by standing around what the loop calls: the loop itself has no clock."""
+"""Splits the time of training steps into phases, from outside: the loop itself has no clock."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lib.drawing_wear import worn_batch
 from lib.errors import SettingsError
 from lib.settings import Settings
 from lib.training_runs import checked_vocabulary, starting_checkpoint
-from model.batches import Batch
+from model.batches import Batch, share_of, weight_of
 from model.captioner import Captioner
 from model.checkpoint import (
     captioner_to_train,
@@ -125,7 +126,7 @@ def _train_worker(
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store = DrawingStore(folder / "drawings")
-    num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
+    num_steps = (len(store) - _num_validation(store)) // training.batch_size
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         batches = batches_of_epoch(store, vocabulary, settings, rank, num_workers, state, device)
@@ -141,25 +142,21 @@ def batches_of_epoch(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
     state: TrainingState, device: torch.device,
 ) -> Iterator[Batch]:
-    """This worker's batches of an epoch: drawings of like size together, of the same size on all workers at a time."""
-    size, epoch = settings.training.batch_size, state.epoch
+    """This worker's batches of what is left of an epoch: its share of drawings of like size, step by step."""
+    size, epoch, first_step = settings.training.batch_size, state.epoch, state.step_in_epoch
     rng = np.random.default_rng([settings.training.seed, epoch])
     order = _num_validation(store) + rng.permutation(len(store) - _num_validation(store))
     lengths, (heights, widths) = store.lengths(), store.sides()
     step = 0
-    for start in range(0, len(order), BATCHES_IN_BUFFER * num_workers * size):
-        chunk = order[start : start + BATCHES_IN_BUFFER * num_workers * size]
-        for batches in _like_with_like(chunk, lengths, widths, heights, size * num_workers, rng):
-            mine = batches[rank * size : (rank + 1) * size]
-            if step >= state.step_in_epoch:  # train_epoch skips what it has had; these need not be made
+    for start in range(0, len(order), BATCHES_IN_BUFFER * size):
+        for drawings in _like_with_like(order[start : start + BATCHES_IN_BUFFER * size], lengths, widths, heights, size,
+                                        rng):
+            if step >= first_step:
+                mine = share_of(drawings, rank, num_workers)
                 seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
-                yield worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
-            else:
-                yield _SKIPPED
+                batch = worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
+                yield replace(batch, weight=weight_of(mine, drawings, lengths, num_workers))
             step += 1
-
-
-_SKIPPED = Batch(torch.empty(0), torch.empty(0))
 
 
 def _like_with_like(
@@ -251,7 +248,7 @@ class _Reporter:
         if smiles_file := self.settings.drawing.smiles_file:
             described["drawing"]["smiles_file"] = Path(smiles_file).name  # where it lay is nobody's business
         provenance = {
-            "drawings_seen": self.state.step * training.batch_size * self.num_workers,
+            "drawings_seen": self.state.step * training.batch_size,
             "train_seconds": round(self.state.seconds),
             "num_drawings": len(self.store), "num_workers": self.num_workers,
             "settings": described,

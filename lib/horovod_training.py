@@ -1,27 +1,23 @@
 """The loop of model/ on Horovod's workers instead of Ray Train's. Horovod is an extra: only what runs imports it."""
 
 import importlib.util
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import ray
 import torch
-from ray.data import Dataset
 from torch import Tensor, nn
 
 from lib.errors import RuntimeMissingError
-from lib.worker_group import WorkerGroup
+from lib.worker_group import Work
 from model.workers import Operation, connect
 
 MEET_WITHIN_S = 120
 PLACE_WITHIN_S = 100
 
-TrainWorker = Callable[[dict[str, Any], WorkerGroup], None]
-
 
 def require_horovod() -> None:
-    """Raise RuntimeMissingError, which says how to get it, unless Horovod is installed and knows torch."""
+    """Raise RuntimeMissingError, which says how to get it, unless Horovod is installed and fits torch."""
     if importlib.util.find_spec("horovod") is None:
         raise RuntimeMissingError(
             "cluster.train_with is horovod, which is not installed: run `make horovod`, or set it to ray"
@@ -34,26 +30,18 @@ def require_horovod() -> None:
         ) from None
 
 
-def train_on_horovod(
-    train_worker: TrainWorker, config: dict[str, Any], datasets: dict[str, Dataset], num_workers: int, num_cores: int
-) -> None:
-    """Run train_worker on so many Horovod workers of so many cores, each with its share of the datasets."""
+def run_on_horovod(work: Work, config: dict[str, Any], num_workers: int, num_cores: int) -> None:
+    """Run `work` on so many workers of so many cores until all are done."""
     from horovod.ray import RayExecutor
 
     settings = RayExecutor.create_settings(timeout_s=MEET_WITHIN_S, placement_group_timeout_s=PLACE_WITHIN_S)
     num_nodes = _num_nodes(num_workers, num_cores)
-    workers = {"num_hosts": num_nodes, "num_workers_per_host": num_workers // num_nodes} if num_nodes > 1 else {
-        "num_workers": num_workers
-    }
+    spread = {"num_hosts": num_nodes, "num_workers_per_host": num_workers // num_nodes}
+    workers = spread if num_nodes > 1 else {"num_workers": num_workers}
     executor = RayExecutor(settings, cpus_per_worker=num_cores, use_gpu=False, **workers)
     executor.start()
     try:
-        nodes = executor.run(_node_id)
-        shares = {
-            name: dataset.streaming_split(num_workers, equal=True, locality_hints=nodes)
-            for name, dataset in datasets.items()
-        }
-        executor.run(partial(_run_worker, train_worker), args=[config, shares])
+        executor.run(partial(_begin, work), args=[config])
     finally:
         executor.shutdown()
 
@@ -64,17 +52,13 @@ def _num_nodes(num_workers: int, num_cores: int) -> int:
     return max(count for count in range(1, max(1, len(roomy)) + 1) if num_workers % count == 0)
 
 
-def _node_id() -> str:
-    return str(ray.get_runtime_context().get_node_id())
-
-
-def _run_worker(train_worker: TrainWorker, config: dict[str, Any], shares: dict[str, list[Any]]) -> None:
+def _begin(work: Work, config: dict[str, Any]) -> None:
     import horovod.torch as hvd
 
     hvd.init()
     connect(_all_reduce)
     try:
-        train_worker(config, HorovodGroup({name: parts[hvd.rank()] for name, parts in shares.items()}))
+        work(config, HorovodGroup())
     finally:
         connect(None)
         hvd.shutdown()
@@ -83,27 +67,20 @@ def _run_worker(train_worker: TrainWorker, config: dict[str, Any], shares: dict[
 def _all_reduce(values: Tensor, operation: Operation) -> Tensor:
     import horovod.torch as hvd
 
-    reduced: Tensor = hvd.allreduce(values, op={"sum": hvd.Sum, "max": hvd.Max}[operation], name=f"all.{operation}")
+    reduced: Tensor = hvd.allreduce(values, name=f"all.{operation}", op={"sum": hvd.Sum, "max": hvd.Max}[operation])
     return reduced
 
 
 class HorovodGroup:
-    """Workers that Horovod connects, each with its share of the rows by name of their split."""
+    """Workers that Horovod started and connects."""
 
-    def __init__(self, shares: dict[str, Any]) -> None:
-        self._shares = shares
-
-    @property
-    def rank(self) -> int:
+    def __init__(self) -> None:
         import horovod.torch as hvd
 
-        return int(hvd.rank())
+        self.rank, self.local_rank, self.num_workers = int(hvd.rank()), int(hvd.local_rank()), int(hvd.size())
 
     def share(self, model: nn.Module) -> nn.Module:
-        return HorovodParallel(model)
-
-    def rows(self, split: str) -> Any:
-        return self._shares[split]
+        return HorovodParallel(model) if self.num_workers > 1 else model
 
 
 class HorovodParallel(nn.Module):

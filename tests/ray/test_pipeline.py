@@ -7,6 +7,8 @@ import pyarrow as pa
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
 
+from model.batches import step_sizes
+
 
 def query(run: Run, table: str, sql: str) -> list[dict[str, object]]:
     """Rows of a query over one table `t`, read without Spark."""
@@ -74,6 +76,10 @@ def test_metrics_tell_how_the_loss_fell(finished):
     assert losses[-1] < losses[0]
     assert {row["num_workers"] for row in rows} == {2}
     assert sum(row["validation_loss"] is not None for row in rows) == 2
+    num_train = len(column(finished, "captions", "image_id", "split = 'train'"))
+    assert [row["step"] for row in rows if row["train_loss"] is not None] == list(
+        range(1, 2 * len(step_sizes(num_train, 16, 20)) + 1)
+    )
 
 
 def test_the_model_says_what_made_it(finished):
@@ -82,7 +88,13 @@ def test_the_model_says_what_made_it(finished):
     provenance = json.loads((folder / version / "provenance.json").read_text())
     assert provenance["model_version"] == version
     assert provenance["num_train_images"] == len(column(finished, "captions", "image_id", "split = 'train'"))
-    assert provenance["epochs"] == 2
+    epochs = query(
+        finished, "training_metrics", "select epoch, step, validation_edit_distance as distance, validation_loss as "
+        "loss from t where validation_loss is not null"
+    )
+    best = min(epochs, key=lambda row: (row["distance"], row["loss"]))
+    assert (provenance["epochs"], provenance["steps"]) == (best["epoch"], best["step"])
+    assert provenance["validation_edit_distance"] == best["distance"] > 0
     assert set(column(finished, "caption_predictions", "model_version")) == {version}
     assert not (finished.root / "training" / version).exists()
 
