@@ -16,6 +16,7 @@ from model.decoding import greedy
 from model.precision import Precision
 from model.training_loop import validate
 from model.vocabulary import Vocabulary
+from model.workers import over_all_workers
 
 ROWS_PER_BATCH = 32  # whatever the number of workers, so that padding, and with it the loss, is the same
 
@@ -29,9 +30,9 @@ def validate_together(
     Every worker must call this; each validates some of the batches. The edit distance is the mean over rows, in
     characters of the notation.
     """
-    is_shared = torch.distributed.is_available() and torch.distributed.is_initialized()
-    for buffer in captioner.buffers() if is_shared else ():  # each worker's running means are of its own pictures
-        torch.distributed.broadcast(buffer, 0)
+    for buffer in captioner.buffers():  # running means of norms: each worker's are of its own pictures
+        if buffer.is_floating_point():
+            buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
     own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[worker::num_workers]
     batches = (
         collate([as_sample(row, captioner.config) for row in rows.read(places)], captioner.config.num_channels)
@@ -43,9 +44,7 @@ def validate_together(
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]
     device = next(captioner.parameters()).device
     sums = torch.tensor([*totals, count, sum(distances), len(distances)], dtype=torch.float64, device=device)
-    if is_shared:
-        torch.distributed.all_reduce(sums)
-    loss, accuracy, num_tokens, distance, num_captions = sums.tolist()
+    loss, accuracy, num_tokens, distance, num_captions = over_all_workers(sums, "sum").tolist()
     return {
         "validation_loss": loss / num_tokens, "validation_token_accuracy": accuracy / num_tokens,
         "validation_edit_distance": distance / num_captions,

@@ -17,6 +17,7 @@ from model.captioner import Explained
 from model.precision import Precision, autocast
 from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
+from model.workers import over_all_workers
 
 
 class TrainingConfigError(ValueError):
@@ -150,7 +151,7 @@ def train_epoch(
     """Train until the batches or config.max_train_seconds run out, keeping `state` up to date.
 
     The batches begin with the one after state.step_in_epoch. on_step may save a checkpoint: state, weights and random
-    numbers agree at that moment. Where torch.distributed is up, every worker must call this, and all stop with the
+    numbers agree at that moment. Where there are several workers, each must call this, and all stop with the
     first one that has no batch left. Raises DivergedError.
     """
     model.train()
@@ -180,15 +181,12 @@ def spend(
     """Note the seconds of training so far, on every worker the longest of any; return whether any says is_over.
 
     Were workers to judge by clocks and data of their own, one would wait for ever for gradients of another that has
-    stopped: where torch.distributed is up, every worker must call this.
+    stopped: every worker must call this.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        answer = torch.tensor([float(is_over), seconds], device=device)
-        torch.distributed.all_reduce(answer, op=torch.distributed.ReduceOp.MAX)
-        is_over, seconds = bool(answer[0]), float(answer[1])
-    state.seconds = seconds
-    state.is_out_of_time = config.max_train_seconds is not None and seconds >= config.max_train_seconds
-    return is_over
+    answer = over_all_workers(torch.tensor([float(is_over), seconds], device=device), "max")
+    state.seconds = float(answer[1])
+    state.is_out_of_time = config.max_train_seconds is not None and state.seconds >= config.max_train_seconds
+    return bool(answer[0])
 
 
 def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) -> float:
