@@ -1,6 +1,6 @@
 """Pictures to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.notation_process import NotationProcess
 from lib.notations import notation_named
-from model.batches import as_ink, of_one_size, stack_pictures
+from model.batches import as_ink, stack_pictures
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
 
@@ -50,7 +50,7 @@ class PictureCaptioner:
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others."""
         captions: dict[int, PredictedCaption] = {}
-        for places in of_one_size(pictures, self.settings.batch_size):
+        for places in _of_one_size(pictures, self.settings.batch_size):
             images = stack_pictures([pictures[place] for place in places], self.network.config.num_channels)
             beams = beam_search(
                 self.network, as_ink(images.to(next(self.network.parameters()).device)), self.settings.num_beams,
@@ -74,3 +74,13 @@ class PictureCaptioner:
                 others.setdefault(caption or text, one.score)
         confidence = sum(one.probability for one in same) if same else candidates[0].probability
         return PredictedCaption(chosen, min(1.0, confidence), best is not None, list(others.items()))
+
+
+def _of_one_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
+    """Places of pictures of the same height and width, at most batch_size at a time."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for place, pixels in enumerate(pictures):
+        by_size.setdefault(pixels.shape[:2], []).append(place)
+    for places in by_size.values():
+        for start in range(0, len(places), batch_size):
+            yield places[start : start + batch_size]

@@ -6,19 +6,18 @@ import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
 
-from lib.image_cleaning import decode_png
 from lib.notations import Notation
 from lib.row_blocks import RowBlocks
 from lib.training_samples import as_sample
-from model.batches import as_ink, collate, of_one_size, plan_batches, stack_pictures
-from model.captioner import Captioner
+from model.batches import Batch, as_ink, collate, plan_batches
+from model.captioner import Captioner, CaptionerConfig
 from model.decoding import greedy
 from model.precision import Precision
 from model.training_loop import validate
-from model.vocabulary import Vocabulary
+from model.vocabulary import END, Vocabulary
 from model.workers import over_all_workers
 
-ROWS_PER_BATCH = 32  # whatever the number of workers, so that padding, and with it the loss, is the same
+ROWS_PER_BATCH = 32  # whatever the number of workers, so that padding, and with it every score, is the same
 
 
 def validate_together(
@@ -34,14 +33,13 @@ def validate_together(
         if buffer.is_floating_point():
             buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
     own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[worker::num_workers]
-    batches = (
-        collate([as_sample(row, captioner.config) for row in rows.read(places)], captioner.config.num_channels)
-        for places in own
-    )
-    scores = validate(captioner, batches, precision)
+    scores = validate(captioner, _batches(rows, own, captioner.config), precision)
     count = scores["num_tokens"]
-    distances = list(_edit_distances(captioner, rows, own, vocabulary, notation, max_tokens))
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]
+    distances = [
+        distance for batch in _batches(rows, own, captioner.config)
+        for distance in _edit_distances(captioner, batch, vocabulary, notation, max_tokens)
+    ]
     device = next(captioner.parameters()).device
     sums = torch.tensor([*totals, count, sum(distances), len(distances)], dtype=torch.float64, device=device)
     loss, accuracy, num_tokens, distance, num_captions = over_all_workers(sums, "sum").tolist()
@@ -51,18 +49,24 @@ def validate_together(
     }
 
 
+def _batches(rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig) -> Iterator[Batch]:
+    for places in own:
+        yield collate([as_sample(row, captioner) for row in rows.read(places)], captioner.num_channels)
+
+
 def _edit_distances(
-    captioner: Captioner, rows: RowBlocks, own: list[np.ndarray], vocabulary: Vocabulary, notation: Notation,
-    max_tokens: int,
-) -> Iterator[int]:
-    """How far the likeliest captions of these rows are from their own, in characters."""
+    captioner: Captioner, batch: Batch, vocabulary: Vocabulary, notation: Notation, max_tokens: int
+) -> list[int]:
+    """How far the likeliest captions of a batch are from its own, in characters.
+
+    Padded as in training, not picture by picture as in captioning: three times as fast, and as good for a comparison.
+    """
     was_training, device = captioner.training, next(captioner.parameters()).device
     captioner.eval()
-    known = rows.read(np.concatenate(own)) if own else []
-    pictures = [decode_png(row["image"]) for row in known]
-    for places in of_one_size(pictures, ROWS_PER_BATCH):
-        images = stack_pictures([pictures[place] for place in places], captioner.config.num_channels)
-        for place, written in zip(places, greedy(captioner, as_ink(images.to(device)), max_tokens), strict=True):
-            texts = [notation.join(vocabulary.decode(ids)) for ids in (written.token_ids, known[place]["token_ids"])]
-            yield Levenshtein.distance(*texts)
+    written = greedy(captioner, as_ink(batch.images.to(device)), max_tokens)
     captioner.train(was_training)
+    known = [ids[: ids.index(END)] for ids in batch.targets.tolist()]
+    return [
+        Levenshtein.distance(*(notation.join(vocabulary.decode(ids)) for ids in (one.token_ids, reference)))
+        for one, reference in zip(written, known, strict=True)
+    ]

@@ -3,7 +3,7 @@
 B batch, C channels, H W picture height and width, T tokens, M marks of a picture, L labels of a mark.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,16 +92,6 @@ def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
             )
         sheets[place, : pixels.shape[0], : pixels.shape[1]] = pixels
     return torch.from_numpy(sheets).permute(0, 3, 1, 2)  # (B, C, H, W), channels last in memory
-
-
-def of_one_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
-    """Yield the places of pictures of the same height and width, at most batch_size at a time."""
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for place, pixels in enumerate(pictures):
-        by_size.setdefault(pixels.shape[:2], []).append(place)
-    for places in by_size.values():
-        for start in range(0, len(places), batch_size):
-            yield places[start : start + batch_size]
 
 
 def round_up(side_px: int) -> int:

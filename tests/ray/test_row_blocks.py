@@ -3,18 +3,25 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import ray
+import torch
 
 from lib.errors import SettingsError
+from lib.image_cleaning import encode_png
+from lib.notations import notation_named
 from lib.ray_cluster import gpus_to_use, ray_cluster
 from lib.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.settings import Settings, load_settings
+from lib.validation import validate_together
 from model.batches import step_sizes
+from model.captioner import Captioner, CaptionerConfig
 from model.training_loop import TrainingConfig
+from model.vocabulary import Vocabulary
 
 BLOCK_SIZES = (17, 1, 0, 30, 13)  # 61 rows: no number of workers but 1 divides them
 
@@ -101,3 +108,49 @@ def test_without_gpus_training_says_so_and_goes_on_or_stops(caplog: pytest.LogCa
     assert caplog.messages == ["cluster.device is gpu_if_there: 0 of 2 workers train on a GPU, 2 on cores"]
     with pytest.raises(SettingsError, match=r"cluster\.device is gpu and cluster\.num_workers 2, but there are 0 GPUs"):
         gpus_to_use(settings_of("cluster.device=gpu").cluster)
+
+
+TINY = CaptionerConfig(
+    encoder="inknet", encoder_weights="random", is_encoder_frozen=False, num_channels=1, num_cell_labels=0,
+    grid_width=32, width=32, embedding_width=16, num_attention_heads=2, dropout=0.1,
+)
+VOCABULARY = Vocabulary.from_tokens("abcdefgh")
+
+
+def picture_rows() -> pa.Table:
+    """77 pictures of several sizes, with words for captions."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 4, size=(77, 2)) * 32
+    pictures = [encode_png((rng.random(tuple(size)) > 0.1).astype(np.uint8) * 255) for size in sizes]
+    captions = [rng.integers(4, len(VOCABULARY), size=rng.integers(1, 9)).tolist() for _ in pictures]
+    return pa.table({"image": pictures, "token_ids": pa.array(captions, pa.list_(pa.int32()))})
+
+
+@ray.remote(num_cpus=1)
+def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: int) -> dict[str, float]:
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=num_workers)
+    torch.manual_seed(0)
+    captioner = Captioner(TINY, len(VOCABULARY))
+    for buffer in captioner.buffers():  # as after training, when each worker has the running means of its own pictures
+        if buffer.is_floating_point():
+            buffer += 0.2 * (worker - (num_workers - 1) / 2)
+    scores = validate_together(captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers)
+    torch.distributed.destroy_process_group()
+    return scores
+
+
+@pytest.mark.usefixtures("rows")
+def test_validation_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path):
+    pictures = row_blocks([ray.put(picture_rows())])
+    by_num = {
+        num_workers: ray.get([
+            validation_scores.remote(pictures, f"file://{tmp_path}/{num_workers}", worker, num_workers)
+            for worker in range(num_workers)
+        ])
+        for num_workers in (1, 2)
+    }
+    alone, (first, second) = by_num[1][0], by_num[2]
+    assert first == second
+    assert first == pytest.approx(alone, rel=1e-5)
+    assert alone["validation_loss"] == pytest.approx(np.log(len(VOCABULARY)), rel=0.2)
+    assert alone["validation_edit_distance"] > 1
