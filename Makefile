@@ -7,10 +7,11 @@ UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql reader test test-fast check bundle-check bench bench-quality bench-workers clean
+.PHONY: help setup demo pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
+  bench-workers bench-distributed clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install everything into .venv (the other commands do it when needed)
 
@@ -49,6 +50,9 @@ test: $(READY)  ## all tests, on real Spark, Delta and Ray
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts
 
+test-slow: $(READY)  ## the tests that take minutes each: several Ray nodes, networks of their own (root), Horovod
+	@$(RUN) -m pytest -n 0 -m slow
+
 check: $(READY)  ## lint and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
@@ -67,6 +71,16 @@ bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules 
 
 bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
 	@$(RUN) -m bench.same_result
+
+bench-distributed: $(READY)  ## images/s of one process, Ray and Horovod workers, step by step (under 8 minutes)
+	@$(RUN) -m bench.distributed
+	@$(RUN) -m bench.scaling
+
+tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a minute each, and print a table
+	@$(RUN) -m jobs.tune_captioner --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
+
+horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
+	@$(RUN) -m lib.horovod_build
 
 # SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 SECONDS_OF_TRAINING ?= 5400
