@@ -45,7 +45,8 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
             logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
     with ray_cluster(cluster):
-        check_folder_is_shared(Path(settings.storage.root).absolute())
+        if cluster.address is not None:
+            check_folder_is_shared(Path(settings.storage.root).absolute())
         with raydp_spark(cluster) as spark:
             lake = Lake(spark, settings.storage)
             train_on_ray(lake, plan, settings)

@@ -17,7 +17,7 @@ from lib.drawing_training import batches_of_epoch, check_labels, store_vocabular
 from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.progress import show_progress
-from lib.ray_cluster import ray_cluster
+from lib.ray_cluster import check_cluster, ray_cluster
 from lib.settings import Settings
 from model.checkpoint import new_captioner
 from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch, validate
@@ -37,6 +37,7 @@ def search_captioners(settings: Settings) -> str:
     TrainingFailedError if no trial reached its end.
     """
     check_labels(settings)
+    check_cluster(settings.cluster)
     folder = Path(settings.storage.root).absolute() / "search"
     fill_store(folder / "drawings", settings.drawing)
     vocabulary = store_vocabulary(folder / "drawings")
