@@ -216,7 +216,7 @@ def ray_on_spark(settings: ClusterSettings) -> Iterator[None]:
     address, _ = ray.util.spark.setup_ray_cluster(
         max_worker_nodes=settings.num_workers,
         num_cpus_worker_node=settings.threads_per_worker + 1,
-        num_gpus_worker_node=0,  # Ray takes both numbers or neither
+        num_gpus_worker_node=int(settings.device == "gpu"),  # Ray takes both numbers or neither
     )
     try:
         with ray_cluster(settings.model_copy(update={"address": address})):

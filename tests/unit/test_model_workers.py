@@ -41,10 +41,10 @@ SAMPLES = stroke_samples(77)
 NUM_TOKENS = np.array([len(sample["token_ids"]) for sample in SAMPLES])
 
 
-def validation_loss_after_training(rank: int, num_workers: int, is_encoder_frozen: bool) -> float:
-    """Of three epochs in which each worker takes its share of every step."""
-    config, state = quick_training(batch_size=12, num_epochs=3), TrainingState()
-    captioner = tiny_captioner(is_encoder_frozen=is_encoder_frozen, num_cell_labels=0)
+def validation_loss_after_training(rank: int, num_workers: int) -> float:
+    """Of five epochs in which each worker takes its share of every step."""
+    config, state = quick_training(batch_size=13, num_epochs=5), TrainingState()
+    captioner = tiny_captioner(is_encoder_frozen=True, num_cell_labels=0)
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
     optimizer = make_optimizer(captioner, config)
     while not state.is_over(config):
@@ -54,21 +54,21 @@ def validation_loss_after_training(rank: int, num_workers: int, is_encoder_froze
             share = share_of(step, rank, num_workers)
             weight = weight_of(share, step, NUM_TOKENS, num_workers)
             batches.append(replace(collate([SAMPLES[place] for place in share], 1), weight=weight))
-        train_epoch(model, batches, optimizer, config, state, 3 * len(plan), ignore)
+        train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore)
     return validate(model, [stroke_batch(40, seed=5)], "fp32")["loss"]
 
 
 def note_loss_of_one_of_two(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    losses = [validation_loss_after_training(rank, 2, is_frozen) for is_frozen in (True, False)]
-    if rank == 0:
-        torch.save(losses, f"{folder}/losses.pt")
+    torch.save(validation_loss_after_training(rank, 2), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_two_workers_reach_the_validation_loss_of_one_at_the_same_global_batch(tmp_path: Path) -> None:
-    """To float noise where statistics of norms are fixed, and within 5 % where each worker has those of its share."""
+def test_two_workers_learn_what_one_does_at_the_same_global_batch(tmp_path: Path) -> None:
+    """To float noise where the encoder's norms are fixed; else they have the statistics of each worker's share."""
     torch.multiprocessing.spawn(note_loss_of_one_of_two, args=(str(tmp_path),), nprocs=2)
-    frozen, whole = torch.load(tmp_path / "losses.pt", weights_only=True)
-    assert frozen == pytest.approx(validation_loss_after_training(0, 1, True), rel=1e-4)
-    assert whole == pytest.approx(validation_loss_after_training(0, 1, False), rel=0.05)
+    untrained = validate(tiny_captioner(is_encoder_frozen=True, num_cell_labels=0), [stroke_batch(40, seed=5)], "fp32")
+    alone = validation_loss_after_training(0, 1)
+    assert alone < 0.9 * untrained["loss"]
+    for rank in range(2):
+        assert torch.load(tmp_path / f"{rank}.pt", weights_only=True) == pytest.approx(alone, rel=1e-5)
