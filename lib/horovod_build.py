@@ -10,6 +10,7 @@ from pathlib import Path
 
 VERSION = "0.28.1"  # the last there is
 NEEDED = ("cmake", "make", "c++")
+PACKAGES = ("wheel==0.48.0", "cloudpickle==3.1.2")  # that building it and running it needs, beside what is there
 # It asks for C++14, which torch's headers have outgrown.
 COMPILER = """#!/usr/bin/env bash
 exec c++ "${@//-std=c++1[14]/-std=c++17}"
@@ -40,7 +41,7 @@ def install(folder: Path) -> None:
     for name in ("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT"):
         environment.pop(name, None)
     uv = [str(Path(sys.prefix) / "bin" / "uv"), "pip", "install", "--quiet", "--python", sys.executable]
-    subprocess.run([*uv, "wheel", "cloudpickle"], env=environment, check=True)
+    subprocess.run([*uv, *PACKAGES], env=environment, check=True)
     # Not from the cache: it may hold one that was built for another torch.
     done = subprocess.run(
         [*uv, "--no-build-isolation", "--no-cache", "--no-deps", "--reinstall", f"horovod=={VERSION}"],

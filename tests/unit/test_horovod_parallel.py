@@ -1,7 +1,8 @@
-"""Gradients of two Horovod workers, without Ray: `pytest tests/unit/test_horovod_parallel.py`."""
+"""Two Horovod workers without Ray, and building Horovod: `pytest tests/unit/test_horovod_parallel.py`."""
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lib.horovod_training import HorovodGroup, _all_reduce
 from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
 from model.workers import connect, over_all_workers
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="no Horovod: make horovod")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def train_one_of_two(folder: str) -> None:
@@ -34,6 +35,7 @@ def train_one_of_two(folder: str) -> None:
     hvd.shutdown()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: make horovod")
 def test_workers_with_uneven_batches_stop_together_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,3 +50,11 @@ def test_workers_with_uneven_batches_stop_together_with_the_same_weights(
     for name, _ in tiny_captioner(num_cell_labels=0).named_parameters():
         assert torch.equal(first["weights"][name], second["weights"][name]), name
         assert not torch.equal(first["weights"][name], untrained[name]), name
+
+
+def test_without_a_compiler_the_build_says_what_it_needs() -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "lib.horovod_build"], cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Horovod is built from source, which needs cmake, make, c++: install")
