@@ -4,6 +4,7 @@ Each question that no answers to is one sentence, where Ray itself would wait fo
 """
 
 import json
+import os
 import platform
 import socket
 import uuid
@@ -12,6 +13,10 @@ from pathlib import Path
 import grpc
 import ray
 from ray._private import services
+from ray._private.authentication.authentication_token_setup import (
+    AUTH_MODE_ENV_VAR,
+    maybe_enable_token_auth_if_token_available,
+)
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -90,22 +95,34 @@ def _reads(path: str, word: str) -> bool:
 
 
 def _versions(address: str, place: str) -> dict[str, str]:
-    """What the cluster says of itself. Ray's own client asks for 40 s, whatever answers or does not."""
-    request = gcs_service_pb2.InternalKVGetRequest(key=b"CLUSTER_METADATA", namespace=b"cluster")
+    """What the cluster says of itself; where it wants a token, this process uses its own from now on."""
     try:
-        with init_grpc_channel(place) as channel:
-            gcs = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
-            versions: dict[str, str] = json.loads(gcs.InternalKVGet(request, timeout=ANSWER_WITHIN_S).value)
-            return versions
+        try:
+            return _ask(place)
+        except grpc.RpcError as error:
+            # Ray itself takes a token that is there for clusters found by auto alone.
+            may_retry = error.code() == grpc.StatusCode.UNAUTHENTICATED and AUTH_MODE_ENV_VAR not in os.environ
+            if may_retry and maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+                return _ask(place)
+            raise
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
             raise RuntimeMissingError(
-                f"the Ray cluster at cluster.address {address!r} refuses our token: put the cluster's into "
+                f"the Ray cluster at cluster.address {address!r} wants another token: put its own into "
                 "RAY_AUTH_TOKEN or ~/.ray/auth_token"
             ) from None
         raise _no_answer(address, f"what is there does not answer as Ray does ({error.code().name})") from None
     except ValueError:
         raise _no_answer(address, "what is there does not say which Ray it is") from None
+
+
+def _ask(place: str) -> dict[str, str]:
+    """Ray's own client would wait for 40 s, whatever answers or does not."""
+    request = gcs_service_pb2.InternalKVGetRequest(key=b"CLUSTER_METADATA", namespace=b"cluster")
+    with init_grpc_channel(place) as channel:
+        gcs = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
+        versions: dict[str, str] = json.loads(gcs.InternalKVGet(request, timeout=ANSWER_WITHIN_S).value)
+    return versions
 
 
 def _no_answer(address: str, why: str) -> RuntimeMissingError:

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).parent / "ray"
 START_WITHIN_S = 120
+WITH_TOKEN = {"RAY_AUTH_TOKEN": "b1946ac92492d2347c6235b4d2611184"}  # for who joins
 ALONE = ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--object-store-memory=200000000"]
 
 
@@ -46,7 +47,7 @@ def ray_nodes(
             command += [f"--num-cpus={count}", *ALONE, *([f"--node-ip-address={host}"] if host else [])]
             log = folder / f"node{number}.log"
             with log.open("wb") as output:
-                environment = os.environ | {"PYTHONPATH": str(ROOT)}
+                environment = os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
                 nodes.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment))
             _wait_for(log, "Ray runtime started", nodes[-1])
         yield address
@@ -64,7 +65,7 @@ def watched(address: str, folder: Path) -> Iterator[Path]:
     seen = folder / "seen.json"
     watcher = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("watch_nodes.py")), address, str(seen)], cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)},
     )
     try:
         yield seen

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from node_cluster import ROOT, nodes_of, ray_nodes, watched
+from node_cluster import ROOT, WITH_TOKEN, nodes_of, ray_nodes, watched
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ HANDED_OVER_BYTES = 16_000_000
 
 
 def hand_over(address: str, folder: Path, prefix: tuple[str, ...] = ()) -> dict:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*prefix, sys.executable, str(HAND_OVER), address, str(folder)],
         capture_output=True, text=True, timeout=400, env=environment, cwd=ROOT,
@@ -36,8 +36,10 @@ def checkpoints(run: Run) -> list[Path]:
 
 @pytest.mark.parametrize("num_nodes", [2, 3])
 def test_workers_and_executors_are_spread_and_the_checkpoint_is_on_shared_storage(
-    finished: Run, num_nodes: int, tmp_path: Path
+    finished: Run, num_nodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in WITH_TOKEN.items():
+        monkeypatch.setenv(name, value)
     before = set(checkpoints(finished))
     more = [f"cluster.num_workers={num_nodes}", f"cluster.num_spark_executors={num_nodes}", "training.seed=11"]
     with ray_nodes([3] * num_nodes) as address, watched(address, tmp_path) as seen:
