@@ -83,6 +83,11 @@ def test_a_worker_asks_for_its_threads_where_cores_are_counted(address: str, cor
     assert settings.cores_per_worker == cores
 
 
+def test_horovod_and_gpus_are_refused_with_the_settings() -> None:
+    with pytest.raises(SettingsError, match="cluster: device is gpu, but train_with is horovod"):
+        load_settings("molecules", "local", [*NEEDED, "cluster.train_with=horovod", "cluster.device=gpu"])
+
+
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is not None, reason="Horovod is installed here")
 def test_without_horovod_the_error_says_how_to_get_it() -> None:
     with pytest.raises(RuntimeMissingError, match="horovod, which is not installed: run `make horovod`"):
