@@ -57,10 +57,10 @@ def test_workers_and_executors_are_spread_and_the_checkpoint_is_on_shared_storag
 def test_partitions_lie_on_every_node_and_every_byte_comes_to_one_worker(tmp_path: Path) -> None:
     with ray_nodes([1, 2, 2]) as address:
         moved = hand_over(address, tmp_path)
-    first_at = Counter(node for nodes in moved["first_at"] for node in nodes)
-    assert len(moved["first_at"]) == 16
-    assert len(first_at) == 3
-    assert first_at[moved["driver"]] <= 16 / 2  # a third, when tasks are spread evenly
+    num_blocks = Counter(nodes[0] for nodes in moved["lie_on"])
+    assert sum(num_blocks.values()) == 16
+    assert len(num_blocks) == 3
+    assert num_blocks[moved["driver"]] <= 16 / 2  # a third, when tasks are spread evenly
     assert abs(sum(worker["bytes"] for worker in moved["workers"]) - HANDED_OVER_BYTES) < 1000
     assert len({worker["node"] for worker in moved["workers"]}) == 2
 
