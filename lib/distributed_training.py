@@ -62,34 +62,40 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     `lake` is seen through the Spark that hands over: RayDP's, or Databricks' own. Raises TrainingFailedError with the
     first worker's fault, SettingsError if there are fewer GPUs than asked for.
     """
-    cluster = settings.cluster
-    num_gpus = gpus_to_use(cluster)
+    num_gpus = gpus_to_use(settings.cluster)
     frames = {"train": _rows(lake, run, settings, "train")}
     if run.data.num_validation:
         frames["validation"] = _rows(lake, run, settings, "validation")
-    run.folder.mkdir(parents=True, exist_ok=True)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    total = run.data.num_train * settings.training.num_epochs
     try:
-        rows = {split: ray.put(hand_over(frame)) for split, frame in frames.items()}
-        is_one_each = num_gpus >= cluster.num_workers
-        trainer = ray.train.torch.TorchTrainer(
-            train_worker,
-            train_loop_config=_worker_config(run, settings) | {"rows": rows, "uses_gpus": num_gpus > 0},
-            # NCCL knows no cores: where some workers have a GPU and others none, gradients are exchanged by gloo.
-            torch_config=ray.train.torch.TorchConfig(backend="nccl" if is_one_each else "gloo"),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=cluster.num_workers, use_gpu=is_one_each, resources_per_worker={"CPU": 1}
-            ),
-            run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
-        )
-        total = run.data.num_train * settings.training.num_epochs
+        rows = {split: hand_over(frame) for split, frame in frames.items()}
         with show_progress("train_captioner", total) as line, _follow(run, settings, line):
-            trainer.fit()
+            run_workers(rows, run, settings, num_gpus)
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
-        for frame in frames.values() if cluster.ray_on == "raydp" else ():
+        for frame in frames.values() if settings.cluster.ray_on == "raydp" else ():
             release_spark_recoverable(frame)
+
+
+def run_workers(rows: dict[str, RowBlocks], run: TrainingRun, settings: Settings, num_gpus: int) -> None:
+    """Run train_worker on every worker until all are done; `rows` by split, validation or none."""
+    cluster = settings.cluster
+    is_one_each = num_gpus >= cluster.num_workers
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config = worker_config(run, settings)
+    config |= {"rows": {split: ray.put(blocks) for split, blocks in rows.items()}, "uses_gpus": num_gpus > 0}
+    ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config=config,
+        # NCCL knows no cores: where some workers have a GPU and others none, gradients are exchanged by gloo.
+        torch_config=ray.train.torch.TorchConfig(backend="nccl" if is_one_each else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=cluster.num_workers, use_gpu=is_one_each, resources_per_worker={"CPU": 1}
+        ),
+        run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
+    ).fit()
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -138,7 +144,8 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
     return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most)
 
 
-def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+    """What train_worker is told, but for the rows, as plain values."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
     start = starting_checkpoint(settings)
