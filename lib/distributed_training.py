@@ -1,12 +1,9 @@
 """Partitions of images_clean to training workers: RayDP's hand-over, and the loop of model/ in each worker."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +16,24 @@ from lib.delta_tables import Lake
 from lib.errors import TrainingFailedError
 from lib.horovod_training import run_on_horovod
 from lib.notations import notation_named
-from lib.progress import ProgressLine, polling, show_progress
+from lib.progress import show_progress
 from lib.ray_cluster import gpus_to_use
 from lib.row_blocks import RowBlocks, hand_over, shares_of_epoch
 from lib.settings import Settings
 from lib.training_data import training_rows
+from lib.training_reports import TrainingReporter, following
 from lib.training_runs import TrainingRun, absolute, starting_checkpoint
 from lib.training_samples import as_sample
 from lib.validation import validate_together
 from lib.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate, step_sizes
-from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import (
-    captioner_to_train,
-    has_checkpoint,
-    load_details,
-    load_training_state,
-    move_checkpoint,
-    save_checkpoint,
-)
+from model.captioner import CaptionerConfig
+from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
 from model.training_loop import (
     StepReport,
     TrainingConfig,
     TrainingState,
     make_optimizer,
-    pack_training,
     spend,
     train_epoch,
     unpack_training,
@@ -52,7 +42,6 @@ from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-TELL_EVERY_S = 1.0
 ROWS_PER_PARTITION = 2_000  # of the hand-over: small enough to stream, large enough not to cost a task for nothing
 
 
@@ -62,30 +51,34 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     `lake` is seen through the Spark that hands over: RayDP's, or Databricks' own. Raises TrainingFailedError with the
     first worker's fault, SettingsError if there are fewer GPUs than asked for.
     """
-    cluster = settings.cluster
-    num_gpus = gpus_to_use(cluster)
+    num_gpus = gpus_to_use(settings.cluster)
     frames = {"train": _rows(lake, run, settings, "train")}
     if run.data.num_validation:
         frames["validation"] = _rows(lake, run, settings, "validation")
-    run.folder.mkdir(parents=True, exist_ok=True)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    total = run.data.num_train * settings.training.num_epochs
     try:
-        rows = {split: ray.put(hand_over(frame)) for split, frame in frames.items()}
-        config = _worker_config(run, settings) | {"rows": rows, "uses_gpus": num_gpus > 0}
-        total = run.data.num_train * settings.training.num_epochs
-        with show_progress("train_captioner", total) as line, _follow(run, settings, line):
-            if cluster.train_with == "horovod":
-                run_on_horovod(train_worker, config, cluster.num_workers, cluster.cores_per_worker)
-            else:
-                is_one_each = num_gpus >= cluster.num_workers
-                run_on_ray_train(
-                    train_worker, config, cluster.num_workers, cluster.cores_per_worker, str(run.folder), is_one_each
-                )
+        rows = {split: hand_over(frame) for split, frame in frames.items()}
+        with show_progress("train_captioner", total) as line, following(run, settings.training, line):
+            run_workers(rows, run, settings, num_gpus)
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
-        for frame in frames.values() if cluster.ray_on == "raydp" else ():
+        for frame in frames.values() if settings.cluster.ray_on == "raydp" else ():
             release_spark_recoverable(frame)
+
+
+def run_workers(rows: dict[str, RowBlocks], run: TrainingRun, settings: Settings, num_gpus: int) -> None:
+    """Run train_worker on every worker until all are done; `rows` by split, validation or none."""
+    cluster = settings.cluster
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config = worker_config(run, settings)
+    config |= {"rows": {split: ray.put(blocks) for split, blocks in rows.items()}, "uses_gpus": num_gpus > 0}
+    num_workers, num_cores = cluster.num_workers, cluster.cores_per_worker
+    if cluster.train_with == "horovod":
+        run_on_horovod(train_worker, config, num_workers, num_cores)
+    else:
+        run_on_ray_train(train_worker, config, num_workers, num_cores, str(run.folder), num_gpus >= num_workers)
 
 
 def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
@@ -105,7 +98,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     state = unpack_training(packed, optimizer) if packed else TrainingState()
     model = group.share(captioner)
 
-    reporter = _Reporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
+    reporter = TrainingReporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
     while not state.is_over(training):
         batches = _batches(rows["train"], captioner.config, training, state, rank, num_workers)
         on_step = reporter.on_step if reporter else _ignore
@@ -132,7 +125,8 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
     return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most)
 
 
-def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+    """What train_worker is told, but for the rows, as plain values."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
     start = starting_checkpoint(settings)
@@ -191,117 +185,6 @@ def _batches(
 
 def _ignore(report: StepReport) -> None:
     """Workers other than the first report nothing."""
-
-
-class _Reporter:
-    """Writes metrics and checkpoints while training runs; the first worker has one."""
-
-    def __init__(
-        self, config: dict[str, Any], captioner: Captioner, vocabulary: Vocabulary, optimizer: torch.optim.Optimizer,
-        state: TrainingState,
-    ) -> None:
-        self.config = config
-        self.captioner = captioner
-        self.vocabulary = vocabulary
-        self.optimizer = optimizer
-        self.state = state
-        self.losses: list[float] = []
-        self.last: StepReport | None = None
-        self.scores: dict[str, float] = {}
-        self.told_at = time.monotonic()
-
-    def on_step(self, report: StepReport) -> None:
-        """Count the step; at intervals write a line of metrics and a checkpoint to resume from."""
-        self.losses.append(report.loss)
-        self.last = report
-        if report.step % self.config["training"]["log_interval_steps"] == 0:
-            self._write_metrics(report.epoch, {})
-        if report.step % self.config["training"]["checkpoint_interval_steps"] == 0:
-            self._save(self.config["resume_checkpoint"], with_state=True)
-        if time.monotonic() - self.told_at >= TELL_EVERY_S:
-            self._tell()
-
-    def on_epoch(self, scores: dict[str, float], is_best: bool) -> None:
-        """Write the scores of an epoch that has ended, or of what there was time for, and keep the best model."""
-        self.scores = scores
-        self._tell()
-        self._write_metrics(self.state.epoch, scores)
-        if is_best:
-            self._save(self.config["best_checkpoint"], with_state=False)
-        self._save(self.config["resume_checkpoint"], with_state=True)
-
-    def on_end(self) -> None:
-        """Put the model in its place: the best one, or without validation the last."""
-        if not has_checkpoint(self.config["best_checkpoint"]):
-            self._save(self.config["best_checkpoint"], with_state=False)
-        move_checkpoint(self.config["best_checkpoint"], self.config["checkpoint"])
-
-    def _tell(self) -> None:
-        """Say how far training has come, for the line of progress that the job shows."""
-        self.told_at = time.monotonic()
-        last, state = self.last, self.state
-        Path(self.config["progress_file"]).write_text(json.dumps({
-            "epoch": last.epoch if last else state.epoch, "step": state.step, "seconds": state.seconds,
-            "loss": last.loss if last else None,
-            "edit_distance": self.scores.get("validation_edit_distance"),
-            "images_per_second": last.images_per_second * self.config["provenance"]["num_workers"] if last else 0.0,
-        }))
-
-    def _save(self, directory: str, with_state: bool) -> None:
-        state = self.state
-        progress = {"epochs": state.epoch, "steps": state.step, "train_seconds": state.seconds} | self.scores
-        save_checkpoint(
-            directory, self.captioner, self.vocabulary, details=self.config["details"],
-            provenance=self.config["provenance"] | progress,
-            training_state=pack_training(state, self.optimizer) if with_state else None,
-        )
-
-    def _write_metrics(self, epoch: int, scores: dict[str, float]) -> None:
-        num_workers = self.config["provenance"]["num_workers"]
-        last = self.last
-        line = {
-            "run_id": self.config["provenance"]["model_version"],
-            "epoch": epoch,
-            "step": self.state.step,
-            "train_loss": sum(self.losses) / len(self.losses) if self.losses else None,
-            "validation_loss": scores.get("validation_loss"),
-            "validation_token_accuracy": scores.get("validation_token_accuracy"),
-            "validation_edit_distance": scores.get("validation_edit_distance"),
-            "learning_rate": last.learning_rate if last else None,
-            "images_per_second": last.images_per_second * num_workers if last else None,
-            "num_workers": num_workers,
-            "reported_at": datetime.now(UTC).isoformat(),
-        }
-        with Path(self.config["metrics_file"]).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self.losses = []
-
-
-@contextmanager
-def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterator[None]:
-    """Show what the run's first worker tells of its progress while the block runs."""
-    training = settings.training
-    total_steps = _total_steps(run, training)
-
-    def look() -> None:
-        with suppress(OSError, json.JSONDecodeError):  # nothing told yet, or being written at this moment
-            told = json.loads(run.progress_file.read_text())
-            line.update(
-                line.total * told["step"] / total_steps, _progress_note(told, training), told["images_per_second"],
-                None if training.max_train_seconds is None else training.max_train_seconds - told["seconds"],
-            )
-
-    with polling(look, every_s=1.0):
-        yield
-
-
-def _progress_note(told: dict[str, Any], training: TrainingConfig) -> str:
-    parts = [f"epoch {min(told['epoch'] + 1, training.num_epochs)}/{training.num_epochs}", f"step {told['step']}"]
-    if told["loss"] is not None:
-        parts.append(f"loss {told['loss']:.3f}")
-    if told["edit_distance"] is not None:
-        parts.append(f"distance {told['edit_distance']:.1f}")
-    return ", ".join(parts)
 
 
 def _first_fault(error: BaseException) -> str:

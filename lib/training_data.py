@@ -69,11 +69,11 @@ def describe_training_data(lake: Lake, settings: CaptionSettings, vocabulary: Vo
 
 def _left_out(counts: Row, settings: CaptionSettings) -> str:
     reasons = (
-        (counts.num_too_long, f"longer than captions.max_tokens {settings.max_tokens}"),
-        (counts.num_unwritable, f"that notation {settings.notation} cannot express"),
-        (counts.num_unknown, f"with a token that the vocabulary lacks, such as {counts.unknown_token!r}"),
+        (counts.num_too_long, f"captions longer than captions.max_tokens {settings.max_tokens}"),
+        (counts.num_unwritable, f"captions that notation {settings.notation} cannot express"),
+        (counts.num_unknown, f"captions with a token that the vocabulary lacks, such as {counts.unknown_token!r}"),
     )
-    return ", ".join(f"{count} captions {reason}" for count, reason in reasons if count)
+    return ", ".join(f"{reason}: {count}" for count, reason in reasons if count)
 
 
 def training_rows(

@@ -74,16 +74,14 @@ def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:
 
 def test_what_cannot_be_learned_is_left_out_and_said_in_one_sentence(drawn: Lake) -> None:
     vocabulary = Vocabulary.from_tokens(TOKENS)
-    assert describe_training_data(drawn, captions(drawn), vocabulary).left_out == (
-        "1 captions with a token that the vocabulary lacks, such as '[Se]'"
-    )
-    short = describe_training_data(drawn, captions(drawn, "captions.max_tokens=12"), vocabulary)
+    lacking = "captions with a token that the vocabulary lacks, such as '[SeH]': 1"
+    assert describe_training_data(drawn, captions(drawn), vocabulary).left_out == lacking
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    longest = max(len(row.token_ids) for row in rows)
+    short = describe_training_data(drawn, captions(drawn, f"captions.max_tokens={longest - 1}"), vocabulary)
     assert short.num_train == 3
-    assert short.left_out == (
-        "1 captions longer than captions.max_tokens 12, "
-        "1 captions with a token that the vocabulary lacks, such as '[Se]'"
-    )
-    with pytest.raises(MissingInputError, match=r"no train picture .*\(5 captions longer than captions.max_tokens 2"):
+    assert short.left_out == f"captions longer than captions.max_tokens {longest - 1}: 1, {lacking}"
+    with pytest.raises(MissingInputError, match=r"no train picture .*\(captions longer than captions.max_tokens 2: 5"):
         describe_training_data(drawn, captions(drawn, "captions.max_tokens=2"), vocabulary)
 
 
@@ -97,7 +95,7 @@ def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(dra
     small = ("training.batch_size=2", "cluster.num_workers=4", "training.start_from=null")
     settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *small)
     build_vocabulary(drawn, settings.captions)
-    with pytest.raises(SettingsError, match=r"batch_size 2 and 5 train pictures .* 1 pictures, too few for 4 workers"):
+    with pytest.raises(SettingsError, match=r"batch_size 2 and 4 train pictures .* 2 pictures, too few for 4 workers"):
         plan_training(drawn, settings)
 
 
