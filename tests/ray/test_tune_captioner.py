@@ -8,9 +8,9 @@ from pathlib import Path
 from conftest import SMALL
 
 OVERRIDES = [
-    *SMALL, "landing.path=unused", "drawing.num_drawings=120", "training.max_gradient_norm=1.0e+38", "training.seed=3",
+    *SMALL, "landing.path=unused", "drawing.num_drawings=120", "training.max_gradient_norm=1.0e+38", "training.seed=0",
     "training.precision=fp32", "search.num_trials=3", "search.seconds_per_trial=1.5", "search.batch_size=[8]",
-    "search.width=[16, 32]", "search.learning_rate=[1.0e-3, 1.0e+38]",
+    "search.width=[16, 32]", "search.learning_rate=[1.0e-3, 1.0e+38]",  # with this seed 1e23, which no network bears, 0.05 and 0.005
 ]
 ROW = re.compile(r"\| (\S+) \| (\d+) \| (\d+) \| (\S*) \| (\S*) \| (\S*) \| (\S*) \| (.*) \|")
 
@@ -25,14 +25,13 @@ def search(root: Path) -> subprocess.CompletedProcess[str]:
 def test_a_search_ranks_what_was_learned_and_shows_what_failed_and_is_not_done_twice(tmp_path: Path) -> None:
     found = search(tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
-    rows = [ROW.fullmatch(line) for line in found.stdout.splitlines()[2:] if line]
-    assert len(rows) == 3
-    outcomes = [row[8] for row in rows if row]
-    assert {"done"} < set(outcomes), found.stdout
-    assert all(outcome == "done" or "gradient norm" in outcome for outcome in outcomes)
-    losses = [float(row[4]) for row in rows if row and row[4]]
-    assert len(losses) == outcomes.count("done")
-    assert losses == sorted(losses)
+    first, second, failed = [ROW.fullmatch(line).groups() for line in found.stdout.splitlines()[2:] if line]
+    assert [row[-1] for row in (first, second)] == ["done", "done"]
+    assert 0 < float(first[3]) <= float(second[3])
+    assert min(int(row[5]) for row in (first, second)) > 0  # pictures
+    assert failed[3:7] == ("", "", "", "")
+    assert failed[7].startswith("failed: ")
+    assert "gradient norm" in failed[7]
     assert (tmp_path / "search" / "trials.md").read_text().strip() == found.stdout.strip()
 
     again = search(tmp_path)
