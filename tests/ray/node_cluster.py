@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).parent / "ray"
 START_WITHIN_S = 120
 WITH_TOKEN = {"RAY_AUTH_TOKEN": "b1946ac92492d2347c6235b4d2611184"}  # for who joins
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # a node says that it has started and then goes on
 ALONE = ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--object-store-memory=200000000"]
 
 
@@ -47,7 +48,7 @@ def ray_nodes(
             command += [f"--num-cpus={count}", *ALONE, *([f"--node-ip-address={host}"] if host else [])]
             log = folder / f"node{number}.log"
             with log.open("wb") as output:
-                environment = os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
+                environment = os.environ | WITH_TOKEN | UNBUFFERED | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
                 nodes.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment))
             _wait_for(log, "Ray runtime started", nodes[-1])
         yield address
