@@ -63,9 +63,11 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     num_labels = settings.captioner.num_cell_labels
     if num_labels != len(LABELS):
         raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
+    num_workers = 1 if torch.cuda.is_available() else num_workers
+    if settings.training.batch_size < num_workers:
+        raise SettingsError(f"training.batch_size {settings.training.batch_size} is too few for {num_workers} workers")
     fill_store(store_folder, settings.drawing)
     vocabulary = _vocabulary(settings, folder)
-    num_workers = 1 if torch.cuda.is_available() else num_workers
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))
     try:
