@@ -7,10 +7,11 @@ UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
 
-.PHONY: help setup demo pipeline sheet sql reader test test-slow test-fast check bundle-check bench bench-quality bench-train clean
+.PHONY: help setup demo pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
+  bench-train bench-workers bench-distributed clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install everything into .venv (the other commands do it when needed)
 
@@ -31,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 # The model in the box can read; a minute or so makes it used to these drawings.
-DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=32
+DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
@@ -52,6 +53,9 @@ test-slow: $(READY)  ## the tests that need root, minutes or MLflow; what is mis
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts
 
+test-slow: $(READY)  ## the tests that take minutes each: several Ray nodes, networks of their own (root), Horovod
+	@$(RUN) -m pytest -n 0 -m slow
+
 check: $(READY)  ## lint and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
@@ -70,6 +74,19 @@ bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules 
 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
+
+bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
+	@$(RUN) -m bench.same_result
+
+bench-distributed: $(READY)  ## images/s of one process, Ray and Horovod workers, step by step (under 8 minutes)
+	@$(RUN) -m bench.distributed
+	@$(RUN) -m bench.scaling
+
+tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a minute each, and print a table
+	@$(RUN) -m jobs.tune_captioner --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
+
+horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
+	@$(RUN) -m lib.horovod_build
 
 # SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 SECONDS_OF_TRAINING ?= 5400

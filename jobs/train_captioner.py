@@ -3,13 +3,15 @@
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lib.delta_tables import Lake
 from lib.detached_training import train_detached
 from lib.distributed_training import train_on_ray
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+from lib.joined_cluster import check_folder_is_shared
 from lib.model_registry import check_tracking, record_training
-from lib.ray_cluster import ray_cluster, ray_on_spark, raydp_spark
+from lib.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
 from lib.settings import Settings
 from lib.spark_session import ON_DATABRICKS, open_spark
 from lib.training_runs import finish_training, has_current_model, plan_training
@@ -27,6 +29,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
         return
     check_tracking(settings.tracking)
+    check_cluster(cluster)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
         plan = plan_training(lake, settings)
@@ -44,11 +47,14 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
             record_training(lake, plan, settings)
             logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
-    with ray_cluster(cluster), raydp_spark(cluster) as spark:
-        lake = Lake(spark, settings.storage)
-        train_on_ray(lake, plan, settings)
-        finish_training(lake, plan)
-        record_training(lake, plan, settings)
+    with ray_cluster(cluster):
+        if cluster.address is not None:
+            check_folder_is_shared(Path(settings.storage.root).absolute())
+        with raydp_spark(cluster) as spark:
+            lake = Lake(spark, settings.storage)
+            train_on_ray(lake, plan, settings)
+            finish_training(lake, plan)
+            record_training(lake, plan, settings)
     logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
 
 

@@ -45,10 +45,14 @@ class Lake:
         return DeltaTable.isDeltaTable(self.spark, self._address(TABLES[name]))
 
     def create(self, name: str) -> None:
-        """Make the table, empty, if it is not there: with its columns, their comments and its own."""
-        if self.has(name):
-            return
+        """Make the table, empty, if it is not there: with its columns, their comments and its own.
+
+        One that an older version of the project made gets the columns that it lacks, null in the rows it has.
+        """
         table = TABLES[name]
+        if self.has(name):
+            self._add_new_columns(table)
+            return
         builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
         if self.storage.catalog:
             builder.tableName(self._address(table)).execute()
@@ -112,6 +116,17 @@ class Lake:
         """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
         self._open(TABLES[name]).vacuum(retain_hours)
 
+    def _add_new_columns(self, table: Table) -> None:
+        known = self._open(table).toDF().columns
+        new = [field for field in table.schema if field.name not in known]
+        if new:
+            columns = ", ".join(
+                f"{field.name} {field.dataType.simpleString()} comment '{_quoted(field.metadata['comment'])}'"
+                for field in new
+            )
+            address = self._address(table) if self.storage.catalog else f"delta.`{self._address(table)}`"
+            self.spark.sql(f"alter table {address} add columns ({columns})")
+
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
             return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
@@ -140,6 +155,10 @@ def commit_time() -> datetime:
 def checkpoints_folder(storage: StorageSettings) -> Path:
     """Where trained models live."""
     return Path(storage.root) / "checkpoints"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _same_key(table: Table) -> str:

@@ -1,43 +1,41 @@
-"""Partitions of images_clean to training workers: RayDP's hand-over, Ray Train, the loop of model/ in each."""
+"""Partitions of images_clean to training workers: RayDP's hand-over, and the loop of model/ in each worker."""
 
-import json
 import logging
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import ray.data
-import ray.train
-import ray.train.torch
 import torch
 
 from lib.delta_tables import Lake
-from lib.drawing_marks import mark_labels, mark_places
-from lib.errors import NotationError, TrainingFailedError
-from lib.image_cleaning import decode_png
-from lib.molecule_drawing import Layout
-from lib.progress import ProgressLine, show_progress
+from lib.errors import TrainingFailedError
+from lib.horovod_training import run_on_horovod
+from lib.notations import notation_named
+from lib.progress import show_progress
+from lib.ray_cluster import gpus_to_use
+from lib.row_blocks import RowBlocks, hand_over, shares_of_epoch
 from lib.settings import Settings
-from lib.training_data import LAYOUT_COLUMNS, training_rows
-from lib.training_runs import TrainingRun, absolute, read_metrics, starting_checkpoint
-from model.batches import Batch, collate, iterate_in_length_buckets
-from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state, save_checkpoint
+from lib.training_data import training_rows
+from lib.training_reports import TrainingReporter, following
+from lib.training_runs import TrainingRun, absolute, starting_checkpoint
+from lib.training_samples import as_sample
+from lib.validation import validate_together
+from lib.worker_group import WorkerGroup, run_on_ray_train
+from model.batches import Batch, collate, step_sizes
+from model.captioner import CaptionerConfig
+from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
 from model.training_loop import (
     StepReport,
     TrainingConfig,
     TrainingState,
     make_optimizer,
-    pack_training,
+    spend,
     train_epoch,
     unpack_training,
-    validate,
 )
 from model.vocabulary import Vocabulary
 
@@ -50,25 +48,18 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     """Train the run's model on the Ray cluster that is up, resuming it if it was begun.
 
     `lake` is seen through the Spark that hands over: RayDP's, or Databricks' own. Raises TrainingFailedError with the
-    first worker's fault.
+    first worker's fault, SettingsError if there are fewer GPUs than asked for.
     """
-    num_workers = settings.cluster.num_workers
-    frames = {"train": _rows(lake, run, settings, "train", run.data.num_train)}
-    if run.data.num_validation >= num_workers:
-        frames["validation"] = _rows(lake, run, settings, "validation", run.data.num_validation)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    num_gpus = gpus_to_use(settings.cluster)
+    frames = {"train": _rows(lake, run, settings, "train")}
+    if run.data.num_validation:
+        frames["validation"] = _rows(lake, run, settings, "validation")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    trainer = ray.train.torch.TorchTrainer(
-        train_worker,
-        train_loop_config=_worker_config(run, settings),
-        datasets={split: ray.data.from_spark(frame) for split, frame in frames.items()},
-        scaling_config=ray.train.ScalingConfig(num_workers=num_workers, resources_per_worker={"CPU": 1}),
-        run_config=ray.train.RunConfig(name="ray", storage_path=str(run.folder)),
-    )
     total = run.data.num_train * settings.training.num_epochs
     try:
-        with show_progress("train_captioner", total) as line, _follow(run, settings, line):
-            trainer.fit()
+        rows = {split: hand_over(frame) for split, frame in frames.items()}
+        with show_progress("train_captioner", total) as line, following(run, settings.training, line):
+            run_workers(rows, run, settings, num_gpus)
     except Exception as error:  # Ray wraps a worker's fault in types of its own
         raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
     finally:
@@ -79,40 +70,65 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
                 release_spark_recoverable(frame)
 
 
-def train_worker(config: dict[str, Any]) -> None:
-    """What each worker runs: everything that knows of Ray is marked [1] to [4], the rest is model/."""
+def run_workers(rows: dict[str, RowBlocks], run: TrainingRun, settings: Settings, num_gpus: int) -> None:
+    """Run train_worker on every worker until all are done; `rows` by split, validation or none."""
+    cluster = settings.cluster
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config = worker_config(run, settings)
+    config |= {"rows": {split: ray.put(blocks) for split, blocks in rows.items()}, "uses_gpus": num_gpus > 0}
+    num_workers, num_cores = cluster.num_workers, cluster.cores_per_worker
+    if cluster.train_with == "horovod":
+        run_on_horovod(train_worker, config, num_workers, num_cores)
+    else:
+        run_on_ray_train(train_worker, config, num_workers, num_cores, str(run.folder), num_gpus >= num_workers)
+
+
+def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
+    """What each worker runs: what starts and connects workers is behind `group`, the rest is model/."""
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
+    rank, num_workers = group.rank, group.num_workers
+    rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
+    device = _device(group.local_rank, config["uses_gpus"])
     torch.manual_seed(training.seed)
     resume_from = config["resume_checkpoint"]
     captioner = captioner_to_train(
         resume_from, training.start_from, CaptionerConfig(**config["captioner"]), vocabulary
-    )
-    model = ray.train.torch.prepare_model(captioner)  # [1] on this worker's device, gradients averaged over workers
-    optimizer = make_optimizer(model, training)
+    ).to(device)
+    optimizer = make_optimizer(captioner, training)
     packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
+    model = group.share(captioner)
 
-    world = ray.train.get_context()  # [2] which of the workers this one is
-    reporter = _Reporter(config, captioner, vocabulary, optimizer, state) if world.get_world_rank() == 0 else None
-    while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = _batches("train", config, training, seed=training.seed + state.epoch)
+    reporter = TrainingReporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
+    while not state.is_over(training):
+        batches = _batches(rows["train"], captioner.config, training, state, rank, num_workers)
         on_step = reporter.on_step if reporter else _ignore
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
-        scores = _validate_together(model, config, training) if config["has_validation"] else {}
+        started, scores, is_best = time.monotonic(), {}, False
+        if "validation" in rows:
+            notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
+            scores = validate_together(
+                captioner, rows["validation"], vocabulary, notation, max_tokens, training.precision, rank, num_workers
+            )
+            is_best = state.note_scores(scores["validation_edit_distance"], scores["validation_loss"])
+        spend(state.seconds + time.monotonic() - started, training, state, device)
         if reporter:
-            reporter.on_epoch(scores)
+            reporter.on_epoch(scores, is_best)
     if reporter:
         reporter.on_end()
 
 
-def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str, num_rows: int):  # type: ignore[no-untyped-def]
+def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type: ignore[no-untyped-def]
+    is_train = split == "train"
+    most = None if is_train else settings.training.num_validation_images
+    num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
     num_partitions = max(2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION)
-    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions)
+    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most)
 
 
-def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
-    images_per_step = settings.training.batch_size * settings.cluster.num_workers
+def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+    """What train_worker is told, but for the rows, as plain values."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
     start = starting_checkpoint(settings)
@@ -123,11 +139,12 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
         "captioner": captioner,
         "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),
-        "total_steps": settings.training.num_epochs * -(-run.data.num_train // images_per_step),
-        "has_validation": run.data.num_validation >= settings.cluster.num_workers,
+        "total_steps": _total_steps(run, settings.training),
         "checkpoint": str(run.checkpoint),
+        "best_checkpoint": str(run.best_checkpoint),
         "resume_checkpoint": str(run.resume_checkpoint),
         "metrics_file": str(run.metrics_file),
+        "progress_file": str(run.progress_file),
         "details": {"notation": settings.captions.notation, "max_tokens": _max_tokens(run, start)},
         "provenance": {
             "model_version": run.model_version,
@@ -139,134 +156,37 @@ def _worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _total_steps(run: TrainingRun, training: TrainingConfig) -> int:
+    return training.num_epochs * len(
+        step_sizes(run.data.num_train, training.batch_size, training.num_batches_in_buffer)
+    )
+
+
 def _max_tokens(run: TrainingRun, start: Path | None) -> int:
     """How long captions may become, <end> included: as long as any that was learned, here or before."""
     learned_before = load_details(start)["max_tokens"] if start else 0
     return max(run.data.max_tokens + 1, learned_before)
 
 
-def _batches(split: str, config: dict[str, Any], training: TrainingConfig, seed: int) -> Iterator[Batch]:
-    """This worker's share of a split, decoded and batched as it streams in."""
-    shard = ray.train.get_dataset_shard(split)  # [3] a stream of this worker's rows
-    samples = (
-        _sample({name: column[place] for name, column in rows.items()}, config["captioner"])
-        for rows in shard.iter_batches(batch_size=training.batch_size, batch_format="numpy")
-        for place in range(len(rows["image"]))
-    )
-    for chunk in iterate_in_length_buckets(samples, training.batch_size, training.num_batches_in_buffer, seed):
-        yield collate(chunk, config["captioner"]["num_channels"])
+def _device(local_rank: int, uses_gpus: bool) -> torch.device:
+    """The GPU of this worker's place on its machine, or, where there are none so many, the cores."""
+    if uses_gpus and local_rank < torch.cuda.device_count():
+        torch.cuda.set_device(local_rank)
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")
 
 
-def _sample(row: dict[str, Any], captioner: dict[str, Any]) -> dict[str, Any]:
-    """A row of training_rows as model.batches.collate takes it, with marks where the layout is known."""
-    sample = {"pixels": decode_png(row["image"]), "token_ids": row["token_ids"].tolist()}
-    if captioner["num_cell_labels"] and row["atom_x"] is not None:
-        layout = Layout(*(np.asarray(row[name]) for name in LAYOUT_COLUMNS))
-        with suppress(NotationError):  # the layout is not this caption's: then the caption alone has to do
-            sample["marks"] = {
-                "places": mark_places(layout), "labels": mark_labels(row["caption"], layout),
-                "marks_of_tokens": np.asarray(row["atoms"]),
-            }
-    return sample
-
-
-def _validate_together(model: torch.nn.Module, config: dict[str, Any], training: TrainingConfig) -> dict[str, float]:
-    """Validation scores over all workers' shares."""
-    own = validate(model, _batches("validation", config, training, seed=0), training.precision)
-    count = own["num_tokens"]
-    sums = torch.tensor([own["loss"] * count if count else 0.0, own["token_accuracy"] * count if count else 0.0, count])
-    if torch.distributed.is_initialized():  # [4] with one worker there is no group
-        sums = sums.to(next(model.parameters()).device)
-        torch.distributed.all_reduce(sums)
-    loss, accuracy, num_tokens = sums.tolist()
-    return {"validation_loss": loss / num_tokens, "validation_token_accuracy": accuracy / num_tokens}
+def _batches(
+    rows: RowBlocks, captioner: CaptionerConfig, training: TrainingConfig, state: TrainingState, rank: int,
+    num_workers: int,
+) -> Iterator[Batch]:
+    """This worker's share of what is left of an epoch, decoded as it is asked for."""
+    for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
+        yield replace(collate([as_sample(row, captioner) for row in share], captioner.num_channels), weight=weight)
 
 
 def _ignore(report: StepReport) -> None:
     """Workers other than the first report nothing."""
-
-
-class _Reporter:
-    """Writes metrics and checkpoints while training runs; the first worker has one."""
-
-    def __init__(
-        self, config: dict[str, Any], captioner: Captioner, vocabulary: Vocabulary, optimizer: torch.optim.Optimizer,
-        state: TrainingState,
-    ) -> None:
-        self.config = config
-        self.captioner = captioner
-        self.vocabulary = vocabulary
-        self.optimizer = optimizer
-        self.state = state
-        self.losses: list[float] = []
-        self.last: StepReport | None = None
-
-    def on_step(self, report: StepReport) -> None:
-        """Count the step; at intervals write a line of metrics and a checkpoint to resume from."""
-        self.losses.append(report.loss)
-        self.last = report
-        if report.step % self.config["training"]["log_interval_steps"] == 0:
-            self._write_metrics(report.epoch, {})
-        if report.step % self.config["training"]["checkpoint_interval_steps"] == 0:
-            self._save(self.config["resume_checkpoint"], with_state=True)
-
-    def on_epoch(self, scores: dict[str, float]) -> None:
-        """Write the scores of an epoch that has ended."""
-        self._write_metrics(self.state.epoch, scores)
-
-    def on_end(self) -> None:
-        """Write the finished model."""
-        self._save(self.config["checkpoint"], with_state=False)
-
-    def _save(self, directory: str, with_state: bool) -> None:
-        progress = {"epochs": self.state.epoch, "steps": self.state.step, "train_seconds": self.state.seconds}
-        save_checkpoint(
-            directory, self.captioner, self.vocabulary, details=self.config["details"],
-            provenance=self.config["provenance"] | progress,
-            training_state=pack_training(self.state, self.optimizer) if with_state else None,
-        )
-
-    def _write_metrics(self, epoch: int, scores: dict[str, float]) -> None:
-        num_workers = self.config["provenance"]["num_workers"]
-        last = self.last
-        line = {
-            "run_id": self.config["provenance"]["model_version"],
-            "epoch": epoch,
-            "step": self.state.step,
-            "train_loss": sum(self.losses) / len(self.losses) if self.losses else None,
-            "validation_loss": scores.get("validation_loss"),
-            "validation_token_accuracy": scores.get("validation_token_accuracy"),
-            "learning_rate": last.learning_rate if last else None,
-            "images_per_second": last.images_per_second * num_workers if last else None,
-            "num_workers": num_workers,
-            "reported_at": datetime.now(UTC).isoformat(),
-        }
-        with Path(self.config["metrics_file"]).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self.losses = []
-
-
-@contextmanager
-def _follow(run: TrainingRun, settings: Settings, line: ProgressLine) -> Iterator[None]:
-    """Show the newest line of the run's metrics while the block runs."""
-    stop = threading.Event()
-    images_per_step = settings.training.batch_size * settings.cluster.num_workers
-
-    def poll() -> None:
-        while not stop.wait(1.0):
-            if rows := read_metrics(run):
-                row = rows[-1]
-                loss = "" if row["train_loss"] is None else f", loss {row['train_loss']:.3f}"
-                note = f"epoch {row['epoch']}/{settings.training.num_epochs}{loss}"
-                line.update(min(row["step"] * images_per_step, line.total), note, row["images_per_second"] or 0.0)
-
-    poller = threading.Thread(target=poll, daemon=True)
-    poller.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        poller.join()
 
 
 def _first_fault(error: BaseException) -> str:

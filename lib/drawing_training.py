@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lib.drawing_wear import worn_batch
 from lib.errors import SettingsError
 from lib.settings import Settings
 from lib.training_runs import checked_vocabulary, starting_checkpoint
-from model.batches import Batch
+from model.batches import Batch, share_of, weight_of
 from model.captioner import Captioner
 from model.checkpoint import (
     captioner_to_train,
@@ -60,12 +61,12 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     """
     folder = folder.absolute()  # a path in a URL begins at the root
     store_folder = folder / "drawings"
-    num_labels = settings.captioner.num_cell_labels
-    if num_labels != len(LABELS):
-        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
+    check_labels(settings)
+    num_workers = 1 if torch.cuda.is_available() else num_workers
+    if settings.training.batch_size < num_workers:
+        raise SettingsError(f"training.batch_size {settings.training.batch_size} is too few for {num_workers} workers")
     fill_store(store_folder, settings.drawing)
     vocabulary = _vocabulary(settings, folder)
-    num_workers = 1 if torch.cuda.is_available() else num_workers
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))
     try:
@@ -74,6 +75,13 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
         meeting.unlink(missing_ok=True)
     shutil.rmtree(folder / "latest", ignore_errors=True)  # the next call begins anew
     return folder / "captioner"
+
+
+def check_labels(settings: Settings) -> None:
+    """Raise SettingsError if the network is not to be taught just what drawers know of drawings."""
+    num_labels = settings.captioner.num_cell_labels
+    if num_labels != len(LABELS):
+        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
 
 
 def publish(checkpoint: Path, directory: Path) -> None:
@@ -91,7 +99,12 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
         return load_captioner(folder / "latest")[1]
     if start := starting_checkpoint(settings):
         return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
-    counts = Counter(token_counts(DrawingStore(folder / "drawings")))
+    return store_vocabulary(folder / "drawings")
+
+
+def store_vocabulary(drawings: Path) -> Vocabulary:
+    """Every token of the store in that folder that is used often enough to be learned."""
+    counts = Counter(token_counts(DrawingStore(drawings)))
     return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 
 
@@ -119,10 +132,10 @@ def _train_worker(
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store = DrawingStore(folder / "drawings")
-    num_steps = (len(store) - _num_validation(store)) // (training.batch_size * num_workers)
+    num_steps = (len(store) - _num_validation(store)) // training.batch_size
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average)
     while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = epoch_batches(store, vocabulary, settings, rank, num_workers, state, device)
+        batches = batches_of_epoch(store, vocabulary, settings, rank, num_workers, state, device)
         on_step = reporter.on_step if rank == 0 else _ignore
         train_epoch(model, batches, optimizer, training, state, num_steps * training.num_epochs, on_step)
     if rank == 0:
@@ -131,29 +144,25 @@ def _train_worker(
         torch.distributed.destroy_process_group()
 
 
-def epoch_batches(
+def batches_of_epoch(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
     state: TrainingState, device: torch.device,
 ) -> Iterator[Batch]:
-    """This worker's batches of an epoch: drawings of like size together, of the same size on all workers at a time."""
-    size, epoch = settings.training.batch_size, state.epoch
+    """This worker's batches of what is left of an epoch: its share of drawings of like size, step by step."""
+    size, epoch, first_step = settings.training.batch_size, state.epoch, state.step_in_epoch
     rng = np.random.default_rng([settings.training.seed, epoch])
     order = _num_validation(store) + rng.permutation(len(store) - _num_validation(store))
     lengths, (heights, widths) = store.lengths(), store.sides()
     step = 0
-    for start in range(0, len(order), BATCHES_IN_BUFFER * num_workers * size):
-        chunk = order[start : start + BATCHES_IN_BUFFER * num_workers * size]
-        for batches in _like_with_like(chunk, lengths, widths, heights, size * num_workers, rng):
-            mine = batches[rank * size : (rank + 1) * size]
-            if step >= state.step_in_epoch:  # train_epoch skips what it has had; these need not be made
+    for start in range(0, len(order), BATCHES_IN_BUFFER * size):
+        for drawings in _like_with_like(order[start : start + BATCHES_IN_BUFFER * size], lengths, widths, heights, size,
+                                        rng):
+            if step >= first_step:
+                mine = share_of(drawings, rank, num_workers)
                 seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
-                yield worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
-            else:
-                yield _SKIPPED
+                batch = worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
+                yield replace(batch, weight=weight_of(mine, drawings, lengths, num_workers))
             step += 1
-
-
-_SKIPPED = Batch(torch.empty(0), torch.empty(0))
 
 
 def _like_with_like(
@@ -177,6 +186,16 @@ def _like_with_like(
 def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
     """Cut a chunk, sorted by a key, into equal parts of about that size."""
     return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
+
+
+def validation_batches(
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, device: torch.device
+) -> list[Batch]:
+    """The drawings that are not trained on, each a batch, so that none is padded."""
+    return [
+        worn_batch(store, [index], vocabulary, settings.wear, settings.cleaning, index, device)
+        for index in range(_num_validation(store))
+    ]
 
 
 def _num_validation(store: DrawingStore) -> int:
@@ -224,11 +243,7 @@ class _Reporter:
 
     def _validate(self) -> dict[str, float]:
         device = next(self.captioner.parameters()).device
-        wear, cleaning = self.settings.wear, self.settings.cleaning
-        batches = [
-            worn_batch(self.store, [index], self.vocabulary, wear, cleaning, index, device)
-            for index in range(_num_validation(self.store))
-        ]
+        batches = validation_batches(self.store, self.vocabulary, self.settings, device)
         scores = validate(self.captioner, batches, self.settings.training.precision)
         self.captioner.eval()
         num_exact = 0
@@ -245,7 +260,7 @@ class _Reporter:
         if smiles_file := self.settings.drawing.smiles_file:
             described["drawing"]["smiles_file"] = Path(smiles_file).name  # where it lay is nobody's business
         provenance = {
-            "drawings_seen": self.state.step * training.batch_size * self.num_workers,
+            "drawings_seen": self.state.step * training.batch_size,
             "train_seconds": round(self.state.seconds),
             "num_drawings": len(self.store), "num_workers": self.num_workers,
             "settings": described,

@@ -4,7 +4,7 @@ CaptionlakeError
 ├── SettingsError            settings that are unknown, missing, of a wrong type or out of range
 ├── LandingZoneError         nothing has arrived, or a captions file lacks the named column
 ├── SchemaMismatchError      rows that are not what the table holds
-├── RuntimeMissingError      no Java 17, no Delta jars, no RDKit: something set-up should have brought
+├── RuntimeMissingError      no Java 17, no Delta jars, no Horovod, no Ray cluster to join: what should be there
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
 ├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express

@@ -4,23 +4,16 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        rate = task.finished_speed or task.speed
-        return Text(f"{rate:,.0f} {task.fields['unit']}/s" if rate else "", style="progress.data.speed")
 
 
 class ProgressLine:
@@ -30,20 +23,23 @@ class ProgressLine:
         self.name, self.total, self.unit = name, total, unit
         self.note = ""
         self._done, self._rate = 0.0, 0.0
+        self._most_left_s: float | None = None
         self._started = self._last_log = time.monotonic()
         self._display = display
-        self._task = display.add_task(name, total=total, unit=unit, note="") if display else None
+        self._task = display.add_task(name, total=total, unit=unit, rate="", left="", note="") if display else None
 
-    def update(self, done: float, note: str = "", rate: float = 0.0) -> None:
+    def update(self, done: float, note: str = "", rate: float = 0.0, most_left_s: float | None = None) -> None:
         """Say that `done` of the total are behind us, with `note` (scores, say) beside the figures.
 
-        `rate` is for work that took long to start and knows its own speed per second.
+        `rate` is for work that took long to start and knows its own speed per second, `most_left_s` for work that ends
+        after so many seconds if it is not done before.
         """
-        self._rate = rate
+        self._rate, self._most_left_s = rate, most_left_s
         # Never backwards: Spark plans further stages as it goes, so a share of tasks done can fall.
         self._done, self.note = max(done, self._done), note or self.note
         if self._display is not None and self._task is not None:
-            self._display.update(self._task, completed=int(self._done), note=self.note)
+            speed, left = self._figures()
+            self._display.update(self._task, completed=int(self._done), note=self.note, rate=speed, left=left)
         elif time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
             self.log()
@@ -53,16 +49,24 @@ class ProgressLine:
         self.update(self._done + count)
 
     def log(self) -> None:
-        elapsed_s = time.monotonic() - self._started
-        rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
-        left = f"{(self.total - self._done) / rate:,.0f} s left" if rate and self._done < self.total else "done"
-        if not self._done:
-            left = "starting"
+        """Write the figures to the log."""
+        rate, left = self._figures()
         logger.info(
-            "%s %s/%s %s, %.1f/s, %s%s",
-            self.name, f"{int(self._done):,}", f"{self.total:,}", self.unit, rate, left,
+            "%s %s/%s %s, %s, %s%s", self.name, f"{int(self._done):,}", f"{self.total:,}", self.unit, rate, left,
             f", {self.note}" if self.note else "",
         )
+
+    def _figures(self) -> tuple[str, str]:
+        """Speed and time left, as terminal and log show them."""
+        elapsed_s = time.monotonic() - self._started
+        rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
+        if not self._done:
+            return f"{rate:,.1f}/s", "starting"
+        if not rate or self._done >= self.total:
+            return f"{rate:,.1f}/s", "done"
+        left_s = (self.total - self._done) / rate
+        left_s = left_s if self._most_left_s is None else min(left_s, max(0.0, self._most_left_s))
+        return f"{rate:,.1f}/s", f"{left_s:,.0f} s left"
 
 
 @contextmanager
@@ -74,40 +78,51 @@ def show_progress(name: str, total: int, unit: str = "images") -> Iterator[Progr
         line.log()
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
+        *(TextColumn(f"{{task.fields[{name}]}}") for name in ("unit", "rate", "left", "note")),
     )
     with Progress(*columns, console=Console(stderr=True)) as display:
         yield ProgressLine(name, total, unit, display)
 
 
 @contextmanager
-def spark_job_progress(spark: SparkSession, line: ProgressLine, done_before: int, num_rows: int) -> Iterator[None]:
-    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
+def polling(look: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Call `look` every so many seconds, in a thread of its own, while the block runs."""
     stop = threading.Event()
-    group = f"{line.name}-{done_before}"
-    tracker = spark.sparkContext.statusTracker()
 
     def poll() -> None:
-        while not stop.wait(0.5):
-            stages = [
-                info
-                for job_id in tracker.getJobIdsForGroup(group)
-                if (job := tracker.getJobInfo(job_id)) is not None
-                for stage_id in job.stageIds
-                if (info := tracker.getStageInfo(stage_id)) is not None
-            ]
-            num_tasks = sum(stage.numTasks for stage in stages)
-            if num_tasks:
-                num_done = sum(stage.numCompletedTasks for stage in stages)
-                line.update(done_before + 0.99 * num_rows * num_done / num_tasks)
+        while not stop.wait(every_s):
+            look()
 
-    poller = threading.Thread(target=poll, daemon=True)
-    spark.sparkContext.setJobGroup(group, line.name)
+    poller = threading.Thread(target=poll, name="polling", daemon=True)
     poller.start()
     try:
         yield
     finally:
         stop.set()
         poller.join()
+
+
+@contextmanager
+def spark_job_progress(spark: SparkSession, line: ProgressLine, done_before: int, num_rows: int) -> Iterator[None]:
+    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
+    group = f"{line.name}-{done_before}"
+    tracker = spark.sparkContext.statusTracker()
+
+    def look() -> None:
+        stages = [
+            info
+            for job_id in tracker.getJobIdsForGroup(group)
+            if (job := tracker.getJobInfo(job_id)) is not None
+            for stage_id in job.stageIds
+            if (info := tracker.getStageInfo(stage_id)) is not None
+        ]
+        num_tasks = sum(stage.numTasks for stage in stages)
+        if num_tasks:
+            num_done = sum(stage.numCompletedTasks for stage in stages)
+            line.update(done_before + 0.99 * num_rows * num_done / num_tasks)
+
+    spark.sparkContext.setJobGroup(group, line.name)
+    with polling(look, every_s=0.5):
+        yield
     line.update(done_before + num_rows)

@@ -159,6 +159,8 @@ TRAINING_METRICS = Table(
         _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),
         _column("validation_loss", _DOUBLE, "Mean cross-entropy per validation token, in nats; null between epochs."),
         _column("validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, 0..1; null as above."),
+        _column("validation_edit_distance", _DOUBLE, "Mean edit distance of greedily written validation captions, "
+                "in characters of the notation (captions.notation), not of the caption; null as above."),
         _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
         _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
         _column("num_workers", _INT, "Training workers."),

@@ -22,6 +22,7 @@ from lib.molecule_drawing import DrawingSettings
 from lib.picture_captioning import PredictionSettings
 from lib.quality_report import ReportSettings
 from lib.ray_cluster import ClusterSettings
+from lib.search_space import SearchSettings
 from lib.spark_session import SparkSettings
 from lib.table_maintenance import MaintenanceSettings
 from model.captioner import CaptionerConfig
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     captioner: CaptionerConfig
     training: TrainingConfig
     cluster: ClusterSettings
+    search: SearchSettings
     prediction: PredictionSettings
     tracking: TrackingSettings
     report: ReportSettings

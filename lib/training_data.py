@@ -6,7 +6,7 @@ from functools import reduce
 import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 
 from lib.caption_writings import writing_of
 from lib.captions import CaptionSettings
@@ -25,7 +25,7 @@ class TrainingData:
     fingerprint: str
     num_train: int
     num_validation: int
-    num_unwritable: int  # captions with a picture that cannot be learned: too long, or not in the vocabulary
+    left_out: str  # how many captions with a picture cannot be learned, and why; empty if none
     max_tokens: int  # of the longest train caption
     vocabulary: Vocabulary
 
@@ -33,42 +33,64 @@ class TrainingData:
 def describe_training_data(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> TrainingData:
     """Count and name the train and validation pictures, reading no image bytes.
 
-    Raises MissingInputError if there is nothing to train on.
+    Raises MissingInputError if there is nothing to train on, or nothing to validate with though there should be.
     """
     pairs = _pairs(lake, settings, vocabulary, with_images=False)
     is_learnable = F.col("is_learnable")
     row = pairs.agg(
         F.count_if(is_learnable & (F.col("split") == "train")).alias("num_train"),
         F.count_if(is_learnable & (F.col("split") == "validation")).alias("num_validation"),
-        F.count_if(~is_learnable).alias("num_unwritable"),
+        F.count_if(F.col("token_ids").isNull()).alias("num_unwritable"),
+        F.count_if(F.size("token_ids") > settings.max_tokens).alias("num_too_long"),
+        F.count_if(~is_learnable & F.col("unknown_token").isNotNull()).alias("num_unknown"),
+        F.min(F.when(~is_learnable, F.col("unknown_token"))).alias("unknown_token"),
         F.max(F.when(is_learnable & (F.col("split") == "train"), F.size("token_ids"))).alias("max_tokens"),
         # The same rows give the same sum in whatever order they lie.
         F.sum(F.when(is_learnable, F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y"))
               .cast("decimal(38,0)")).alias("fingerprint"),
     ).first()
     assert row is not None
+    left_out = _left_out(row, settings)
     if not row.num_train:
         raise MissingInputError(
-            f"no train picture has both a cleaned image and a caption of at most captions.max_tokens tokens "
-            f"({row.num_unwritable} captions cannot be written in notation {settings.notation} with the vocabulary): "
-            "check that landing.image_id_column holds the pictures' file names"
+            f"no train picture has both a cleaned image and a caption that can be learned "
+            f"({left_out or 'no caption has a cleaned image'}): check that landing.image_id_column holds the pictures' "
+            "file names"
+        )
+    if not row.num_validation and settings.validation_share:
+        raise MissingInputError(
+            f"the validation split is empty: of {row.num_train} pictures that can be learned from, all are in split "
+            "train; more pictures would help, or captions.validation_share=0 to train without validation"
         )
     return TrainingData(
-        str(row.fingerprint), row.num_train, row.num_validation, row.num_unwritable, row.max_tokens, vocabulary
+        str(row.fingerprint), row.num_train, row.num_validation, left_out, row.max_tokens, vocabulary
     )
 
 
-def training_rows(
-    lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, split: str, num_partitions: int
-) -> DataFrame:
-    """Rows of a split, in an order that says nothing about them.
+def _left_out(counts: Row, settings: CaptionSettings) -> str:
+    reasons = (
+        (counts.num_too_long, f"captions longer than captions.max_tokens {settings.max_tokens}"),
+        (counts.num_unwritable, f"captions that notation {settings.notation} cannot express"),
+        (counts.num_unknown, f"captions with a token that the vocabulary lacks, such as {counts.unknown_token!r}"),
+    )
+    return ", ".join(f"{reason}: {count}" for count, reason in reasons if count)
 
-    image (PNG bytes), token_ids, atoms (that each token names), caption, the layout in the cleaned picture or nulls.
+
+def training_rows(
+    lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, split: str, num_partitions: int,
+    most: int | None = None,
+) -> DataFrame:
+    """Rows of a split, or the first `most` of them, in an order that says nothing about them, always the same.
+
+    image_id, image (PNG bytes), token_ids, atoms (that each token names), caption, and the layout in the cleaned
+    picture or nulls.
     """
     rows = _pairs(lake, settings, vocabulary, with_images=True).where(F.col("is_learnable") & (F.col("split") == split))
-    place = F.xxhash64("image_id", "caption")
-    return rows.repartitionByRange(num_partitions, place).sortWithinPartitions(place).select(
-        "image", "token_ids", "atoms", "caption", *LAYOUT_COLUMNS
+    place = (F.xxhash64("image_id", "caption"), "image_id", "caption_index")
+    if most is not None:
+        rows = rows.orderBy(*place).limit(most)
+    return rows.repartitionByRange(num_partitions, *place).sortWithinPartitions(*place).select(
+        "image_id", "image", "token_ids", "atoms", "caption", *LAYOUT_COLUMNS
     )
 
 
@@ -86,9 +108,12 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_i
     pairs = pairs.withColumn("writing", writing).select(
         "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"), F.col("writing.atoms").alias("atoms")
     )
+    tokens = F.arrays_zip(F.col("writing.tokens").alias("token"), F.col("token_ids").alias("id"))
+    unknown = F.get(F.filter(tokens, lambda one: one["id"] == UNKNOWN), F.lit(0))["token"]
+    pairs = pairs.withColumn("unknown_token", unknown)
     is_learnable = F.size("token_ids").between(1, settings.max_tokens)  # size of null is -1
     if notation_named(settings.notation).is_read_by_rdkit:  # a sentence may miss a rare word, a molecule no atom
-        is_learnable &= ~F.array_contains("token_ids", UNKNOWN)
+        is_learnable &= F.col("unknown_token").isNull()
     return pairs.withColumn("is_learnable", is_learnable)
 
 

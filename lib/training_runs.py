@@ -22,6 +22,7 @@ from lib.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training_data import TrainingData, describe_training_data
 from lib.vocabulary_tables import read_vocabulary
+from model.batches import step_sizes
 from model.captioner import CaptionerConfig
 from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
 from model.vocabulary import Vocabulary
@@ -45,6 +46,14 @@ class TrainingRun:
         return self.folder / "latest"
 
     @property
+    def best_checkpoint(self) -> Path:
+        return self.folder / "best"
+
+    @property
+    def progress_file(self) -> Path:
+        return self.folder / "progress.json"
+
+    @property
     def metrics_file(self) -> Path:
         return self.folder / "metrics.jsonl"
 
@@ -56,18 +65,17 @@ class TrainingRun:
 def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     """Name the model that these settings, data and starting weights make. Reads no image bytes, starts no cluster.
 
-    Raises SettingsError if the starting weights are of another network or notation, or of other cleaning.
+    Raises SettingsError if the starting weights are of another network or notation, or of other cleaning, or if a step
+    is too small to be shared.
     """
     start = starting_checkpoint(settings)
     vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
         start, settings.captioner, settings.captions.notation, settings.cleaning
     )
     data = describe_training_data(lake, settings.captions, vocabulary)
-    if data.num_unwritable:
-        logger.warning(
-            "train_captioner: %d captions are left out: longer than captions.max_tokens, or notation %s or the "
-            "vocabulary cannot express them", data.num_unwritable, settings.captions.notation,
-        )
+    if data.left_out:
+        logger.warning("train_captioner: left out: %s", data.left_out)
+    _check_steps(data.num_train, settings)
     # Files count by what is in them, not by where they lie.
     start_name = _content_name(start / "weights.safetensors") if start else None
     training = dataclasses.replace(settings.training, start_from=start_name)
@@ -75,11 +83,22 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     if Path(captioner.encoder_weights).is_file():
         captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
     version = settings.dataset + "-" + fingerprint(
-        captioner, training, settings.captions, settings.cluster.num_workers, data.fingerprint, data.vocabulary.tokens
+        captioner, training, settings.captions, data.fingerprint, data.vocabulary.tokens
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
     return TrainingRun(version, data, checkpoint, root / "training" / version)
+
+
+def _check_steps(num_train: int, settings: Settings) -> None:
+    """Every worker must have a picture in every step."""
+    training, num_workers = settings.training, settings.cluster.num_workers
+    fewest = min(step_sizes(num_train, training.batch_size, training.num_batches_in_buffer))
+    if fewest < num_workers:
+        raise SettingsError(
+            f"with training.batch_size {training.batch_size} and {num_train} train pictures some steps have "
+            f"{fewest} pictures, too few for {num_workers} workers (cluster.num_workers)"
+        )
 
 
 def starting_checkpoint(settings: Settings) -> Path | None:

@@ -3,8 +3,7 @@
 B batch, C channels, H W picture height and width, T tokens, M marks of a picture, L labels of a mark.
 """
 
-import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -45,6 +44,7 @@ class Batch:
     images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper, or float with ink = 1
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
+    weight: float = 1.0  # of its mean loss in that of the step, where several workers share one; see weight_of
 
     @property
     def inputs(self) -> Tensor:
@@ -129,30 +129,39 @@ def pad_marks(marks: Sequence[dict[str, np.ndarray] | None], num_tokens: int) ->
     return Marks(*map(torch.from_numpy, (places, labels, marks_of_tokens, is_marked)))
 
 
-def iterate_in_length_buckets(
-    samples: Iterable[dict[str, Any]], batch_size: int, num_batches_in_buffer: int, seed: int
-) -> Iterator[list[dict[str, Any]]]:
-    """Yield the samples in lists of batch_size with captions of similar length, each sample once.
+def plan_batches(
+    num_tokens: np.ndarray, batch_size: int, num_batches_in_buffer: int, seed: Sequence[int]
+) -> list[np.ndarray]:
+    """Return the places of all rows in batches of at most batch_size, of similar length, in random order.
 
-    Reads ahead num_batches_in_buffer batches, sorts those by caption length and yields their batches in random order,
-    the same for the same seed. The last list may be shorter.
+    num_tokens holds the length of each row's caption. The plan follows from the arguments alone, so all workers make
+    the same one, however many they are. Rows of a batch lie at most num_batches_in_buffer batches apart.
     """
-    shuffler = random.Random(seed)
-    buffer: list[dict[str, Any]] = []
-    for sample in samples:
-        buffer.append(sample)
-        if len(buffer) == batch_size * num_batches_in_buffer:
-            yield from _cut_by_length(buffer, batch_size, shuffler)
-            buffer = []
-    yield from _cut_by_length(buffer, batch_size, shuffler)
+    shuffler = np.random.default_rng(seed)
+    plan: list[np.ndarray] = []
+    for chunk in _equal_parts(np.arange(len(num_tokens)), batch_size * num_batches_in_buffer):
+        # Shuffled first, so that captions of the same length do not meet the same neighbours in every epoch.
+        shuffled = shuffler.permutation(chunk)
+        batches = _equal_parts(shuffled[np.argsort(num_tokens[shuffled], kind="stable")], batch_size)
+        plan += [batches[place] for place in shuffler.permutation(len(batches))]
+    return plan
 
 
-def _cut_by_length(
-    buffer: list[dict[str, Any]], batch_size: int, shuffler: random.Random
-) -> Iterator[list[dict[str, Any]]]:
-    # Shuffled first, so that captions of the same length do not meet the same neighbours in every epoch.
-    shuffler.shuffle(buffer)
-    buffer.sort(key=lambda sample: len(sample["token_ids"]))
-    batches = [buffer[start : start + batch_size] for start in range(0, len(buffer), batch_size)]
-    shuffler.shuffle(batches)
-    yield from batches
+def step_sizes(num_rows: int, batch_size: int, num_batches_in_buffer: int) -> list[int]:
+    """Return the number of rows in each batch of plan_batches, in no order."""
+    return [len(batch) for batch in plan_batches(np.zeros(num_rows, int), batch_size, num_batches_in_buffer, (0,))]
+
+
+def share_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
+    """Return one worker's part of a batch of plan_batches; lengths are as similar between parts as they can be."""
+    return batch[worker::num_workers]
+
+
+def weight_of(share: np.ndarray, batch: np.ndarray, num_tokens: np.ndarray, num_workers: int) -> float:
+    """Return what a share's mean loss counts for, so that the mean over workers is that over the batch's tokens."""
+    return float((num_tokens[share] + 1).sum() / (num_tokens[batch] + 1).sum() * num_workers)  # <end> is learned too
+
+
+def _equal_parts(places: np.ndarray, most: int) -> list[np.ndarray]:
+    """Cut into as few parts as can be of at most `most`, none smaller by more than one than another."""
+    return np.array_split(places, -(-len(places) // most)) if len(places) else []

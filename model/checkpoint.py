@@ -86,6 +86,12 @@ def save_checkpoint(
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def move_checkpoint(directory: str | Path, target: str | Path) -> None:
+    """Move a checkpoint to where there is none yet, on the same storage. Raises CheckpointError."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    _existing(directory).rename(target)
+
+
 def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[str, Any]]:
     """Return the captioner in evaluation mode, fp32, with its vocabulary and provenance. Raises CheckpointError."""
     directory = _existing(directory)

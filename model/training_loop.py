@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +17,7 @@ from model.captioner import Explained
 from model.precision import Precision, autocast
 from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
+from model.workers import over_all_workers
 
 
 class TrainingConfigError(ValueError):
@@ -49,12 +49,14 @@ class TrainingConfig:
     num_batches_in_buffer: int
     log_interval_steps: int
     checkpoint_interval_steps: int
+    num_validation_images: int
+    patience_epochs: int | None
     max_train_seconds: float | None
     start_from: str | None
 
     def __post_init__(self) -> None:
         intervals = ("log_interval_steps", "checkpoint_interval_steps")
-        for name in ("batch_size", "num_epochs", "num_batches_in_buffer", *intervals):
+        for name in ("batch_size", "num_epochs", "num_batches_in_buffer", "num_validation_images", *intervals):
             if getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
         for name in ("learning_rate", "max_gradient_norm"):
@@ -68,6 +70,8 @@ class TrainingConfig:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise TrainingConfigError(f"precision is {self.precision!r}, expected 'auto', 'bf16' or 'fp32'")
+        if self.patience_epochs is not None and self.patience_epochs < 1:
+            raise TrainingConfigError(f"patience_epochs is {self.patience_epochs}, expected at least 1 or null")
         if self.max_train_seconds is not None and self.max_train_seconds <= 0:
             raise TrainingConfigError(f"max_train_seconds is {self.max_train_seconds}, expected above 0 or null")
 
@@ -79,8 +83,22 @@ class TrainingState:
     epoch: int = 0
     step: int = 0  # optimizer steps over all epochs
     step_in_epoch: int = 0
-    seconds: float = 0.0  # spent in training, over all epochs and runs
+    seconds: float = 0.0  # spent in training and validation, over all epochs and runs
     is_out_of_time: bool = False
+    best: tuple[float, float] | None = None  # lowest mean edit distance of validation captions, with the loss then
+    epochs_since_best: int = 0
+
+    def note_scores(self, edit_distance: float, loss: float) -> bool:
+        """Take note of an epoch's validation; return whether it is the best so far. The loss decides between equals."""
+        is_best = self.best is None or (edit_distance, loss) < tuple(self.best)
+        self.best = (edit_distance, loss) if is_best else self.best
+        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
+        return is_best
+
+    def is_over(self, config: TrainingConfig) -> bool:
+        """Return whether epochs, time or patience have run out."""
+        is_stuck = config.patience_epochs is not None and self.epochs_since_best >= config.patience_epochs
+        return self.epoch >= config.num_epochs or self.is_out_of_time or is_stuck
 
 
 @dataclass(frozen=True)
@@ -133,18 +151,17 @@ def train_epoch(
 ) -> None:
     """Train until the batches or config.max_train_seconds run out, keeping `state` up to date.
 
-    A resumed epoch skips the batches it has had. on_step may save a checkpoint: state, weights and random numbers
-    agree at that moment. Where torch.distributed is up, every worker must call this, and all stop with the first one
-    that has no batch left. Raises DivergedError.
+    The batches begin with the one after state.step_in_epoch. on_step may save a checkpoint: state, weights and random
+    numbers agree at that moment. Where there are several workers, each must call this, and all stop with the
+    first one that has no batch left. Raises DivergedError.
     """
     model.train()
     device = next(model.parameters()).device
     num_images, started, seconds_before = 0, time.monotonic(), state.seconds
-    remaining = iter(islice(batches, state.step_in_epoch, None))
+    remaining = iter(batches)
     while True:
         batch = next(remaining, None)
-        is_over, state.seconds = _agree(batch is None, seconds_before + time.monotonic() - started, device)
-        state.is_out_of_time = config.max_train_seconds is not None and state.seconds >= config.max_train_seconds
+        is_over = spend(seconds_before + time.monotonic() - started, config, state, device, is_over=batch is None)
         if batch is None or is_over or state.is_out_of_time:
             break
         rate = _rate_now(config, state, total_steps)
@@ -159,16 +176,18 @@ def train_epoch(
         state.step_in_epoch = 0
 
 
-def _agree(is_over: bool, seconds: float, device: torch.device) -> tuple[bool, float]:
-    """Return the same answer on every worker: whether any is out of batches, and the longest time any has spent.
+def spend(
+    seconds: float, config: TrainingConfig, state: TrainingState, device: torch.device, is_over: bool = False
+) -> bool:
+    """Note the seconds of training so far, on every worker the longest of any; return whether any says is_over.
 
-    Otherwise one worker would wait for ever for gradients of another that has stopped.
+    Were workers to judge by clocks and data of their own, one would wait for ever for gradients of another that has
+    stopped: every worker must call this.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return is_over, seconds
-    answer = torch.tensor([float(is_over), seconds], device=device)
-    torch.distributed.all_reduce(answer, op=torch.distributed.ReduceOp.MAX)
-    return bool(answer[0]), float(answer[1])
+    answer = over_all_workers(torch.tensor([float(is_over), seconds], device=device), "max")
+    state.seconds = float(answer[1])
+    state.is_out_of_time = config.max_train_seconds is not None and state.seconds >= config.max_train_seconds
+    return bool(answer[0])
 
 
 def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) -> float:
@@ -193,7 +212,7 @@ def _take_step(
     with autocast(batch.images.device, config.precision):
         explained = model(as_ink(batch.images), batch.inputs, is_explained=True)
     loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
-    total = loss + _marks_loss(explained, batch, config)
+    total = batch.weight * (loss + _marks_loss(explained, batch, config))
     optimizer.zero_grad()
     torch.autograd.backward(total)
     gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()

@@ -12,6 +12,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 from lib.delta_tables import Lake, StorageSettings
 from lib.sql_views import SQL, create_views, open_schema, read_views
+from model.batches import step_sizes
 from tests.ray.views_in_python import expected_views
 
 
@@ -81,6 +82,10 @@ def test_metrics_tell_how_the_loss_fell(finished):
     assert losses[-1] < losses[0]
     assert {row["num_workers"] for row in rows} == {2}
     assert sum(row["validation_loss"] is not None for row in rows) == 2
+    num_train = len(column(finished, "captions", "image_id", "split = 'train'"))
+    assert [row["step"] for row in rows if row["train_loss"] is not None] == list(
+        range(1, 2 * len(step_sizes(num_train, 16, 20)) + 1)
+    )
 
 
 def test_the_model_says_what_made_it(finished):
@@ -89,7 +94,13 @@ def test_the_model_says_what_made_it(finished):
     provenance = json.loads((folder / version / "provenance.json").read_text())
     assert provenance["model_version"] == version
     assert provenance["num_train_images"] == len(column(finished, "captions", "image_id", "split = 'train'"))
-    assert provenance["epochs"] == 2
+    epochs = query(
+        finished, "training_metrics", "select epoch, step, validation_edit_distance as distance, validation_loss as "
+        "loss from t where validation_loss is not null"
+    )
+    best = min(epochs, key=lambda row: (row["distance"], row["loss"]))
+    assert (provenance["epochs"], provenance["steps"]) == (best["epoch"], best["step"])
+    assert provenance["validation_edit_distance"] == best["distance"] > 0
     assert set(column(finished, "caption_predictions", "model_version")) == {version}
     assert not (finished.root / "training" / version).exists()
 

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
 
@@ -29,7 +30,7 @@ def run_folders(run: Run) -> list[Path]:
     return list((run.root / "training").glob("*"))
 
 
-def test_a_killed_run_leaves_no_process_and_is_resumed_from_its_last_checkpoint(finished, tmp_path):
+def test_a_killed_run_leaves_no_process_and_one_worker_resumes_it_from_the_last_checkpoint_of_two(finished, tmp_path):
     more = ("training.seed=7", "training.checkpoint_interval_steps=2", "training.num_epochs=20")
     with (tmp_path / "killed.log").open("w") as log:
         killed = subprocess.Popen(finished.command("train_captioner", *more), stdout=log, stderr=log)
@@ -42,21 +43,24 @@ def test_a_killed_run_leaves_no_process_and_is_resumed_from_its_last_checkpoint(
     assert steps_before >= 2
 
     resumed_at = datetime.now(UTC)
-    resumed = finished.run("train_captioner", *more)
+    resumed = finished.run("train_captioner", *more, "cluster.num_workers=1")
     assert resumed.returncode == 0, resumed.stderr
     assert not folder.exists()
     table = DeltaTable(str(finished.root / "training_metrics"))
-    rows = QueryBuilder().register("t", table).execute(
-        f"select step, reported_at from t where run_id = '{folder.name}' and train_loss is not null order by step"
-    ).read_all()
-    steps = [step.as_py() for step in rows["step"]]
-    assert len(steps) == len(set(steps))
-    assert steps[0] == 1
-    times = dict(zip(steps, (time.as_py() for time in rows["reported_at"]), strict=True))
-    assert all(time < resumed_at for step, time in times.items() if step <= steps_before)
-    assert times[steps[-1]] > resumed_at
-    provenance = (finished.root / "checkpoints" / folder.name / "provenance.json").read_text()
-    assert steps[-1] == json.loads(provenance)["steps"]
+    rows = pa.table(QueryBuilder().register("t", table).execute(
+        f"select * from t where run_id = '{folder.name}' order by step, epoch"
+    ).read_all()).to_pylist()
+    steps = [row for row in rows if row["train_loss"] is not None]
+    assert [row["step"] for row in steps] == list(range(1, steps[-1]["step"] + 1))
+    for row in steps:
+        is_from_before = row["step"] <= steps_before
+        assert (row["reported_at"] < resumed_at) == is_from_before
+        assert row["num_workers"] == (2 if is_from_before else 1)
+    epochs = [row for row in rows if row["validation_loss"] is not None]
+    assert [row["epoch"] for row in epochs] == list(range(1, 21))
+    assert epochs[-1]["step"] == steps[-1]["step"]
+    provenance = json.loads((finished.root / "checkpoints" / folder.name / "provenance.json").read_text())
+    assert provenance["validation_edit_distance"] == min(row["validation_edit_distance"] for row in epochs)
 
 
 def test_a_run_whose_workers_fail_says_why_in_one_sentence_and_leaves_no_process(finished):

@@ -30,9 +30,9 @@ def fill(lake: Lake) -> None:
         ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
     ])
     write(lake, "training_metrics", [
-        ("m1", 1, 10, 2.0, None, None, 0.1, 50.0, 2, NIGHT_1),
-        ("m1", 2, 20, 1.0, 1.5, 0.5, 0.0, 50.0, 2, NIGHT_2),
-        ("m3", 1, 10, 3.0, None, None, 0.1, 50.0, 1, NIGHT_2),
+        ("m1", 1, 10, 2.0, None, None, None, 0.1, 50.0, 2, NIGHT_1),
+        ("m1", 2, 20, 1.0, 1.5, 0.5, 3.0, 0.0, 50.0, 2, NIGHT_2),
+        ("m3", 1, 10, 3.0, None, None, None, 0.1, 50.0, 1, NIGHT_2),
     ])
     write_predictions(lake)
     write(lake, "evaluations", [

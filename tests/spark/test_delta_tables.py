@@ -1,13 +1,15 @@
 """The lake's reads and writes: `pytest tests/spark/test_delta_tables.py`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyspark.sql.types as T
 import pytest
 
 from lib.delta_tables import Lake, StorageSettings
 from lib.errors import MissingInputError, SchemaMismatchError
-from lib.schemas import CAPTIONS
+from lib.schemas import CAPTIONS, TABLES
 
 THEN = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -66,3 +68,18 @@ def test_a_relative_root_is_a_folder_of_where_the_job_was_started(spark, tmp_pat
     relative.create("images_rejected")
     assert (tmp_path / "lake" / "images_rejected" / "_delta_log").is_dir()
     assert relative.has("images_rejected")
+
+
+def test_a_table_of_an_older_version_gets_new_columns_with_their_comments_and_keeps_its_rows(lake, monkeypatch):
+    comment = "What the picture's caption says in another language, \\ or 'none'."
+    newer = T.StructType([*CAPTIONS.schema, T.StructField("other", T.StringType(), metadata={"comment": comment})])
+    lake.insert_new("captions", captions(lake, ("a", "one")))
+    monkeypatch.setitem(TABLES, "captions", replace(CAPTIONS, schema=newer))
+    rows = lake.spark.createDataFrame([("b", 0, "two", "file.csv", "train", THEN, "zwei")], newer)
+    lake.insert_new("captions", rows)
+    assert {row.image_id: row.other for row in lake.read("captions").collect()} == {"a": None, "b": "zwei"}
+    assert lake.read("captions").schema["other"].metadata == {"comment": comment}
+    log = Path(lake.storage.root) / "captions" / "_delta_log"
+    before = len(list(log.glob("*.json")))
+    lake.create("captions")
+    assert len(list(log.glob("*.json"))) == before

@@ -59,7 +59,8 @@ def write_tables(lake: Lake) -> None:
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
         CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()],
         TRAINING_METRICS: [
-            ("m1", 0, 10, 2.0, None, None, 0.1, 5.0, 1, NOW), ("m1", 1, 20, None, 1.5, 0.5, 0.1, 5.0, 1, NOW),
+            ("m1", 0, 10, 2.0, None, None, None, 0.1, 5.0, 1, NOW),
+            ("m1", 1, 20, None, 1.5, 0.5, 3.0, 0.1, 5.0, 1, NOW),
         ],
         CAPTION_PREDICTIONS: [
             (name, "m1", caption, 0.5, None, [], references[name], distance, similarity, split[name], "c1", NOW)

@@ -9,10 +9,13 @@ from test_clean_images import clean
 from test_ingest_images import ingest
 
 from lib.delta_tables import Lake
+from lib.errors import MissingInputError, SettingsError
 from lib.image_cleaning import decode_png
 from lib.landing_writer import write_landing_zone
 from lib.smiles import inchi_of_smiles, split_smiles
 from lib.training_data import describe_training_data, training_rows
+from lib.training_runs import plan_training
+from lib.vocabulary_tables import build_vocabulary
 from model.vocabulary import Vocabulary
 
 DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
@@ -55,9 +58,9 @@ def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(draw
             assert pixels[top : top + 13, left : left + 13].min() < 230  # thin lines are grey when shrunk
 
 
-def test_what_cannot_be_written_is_counted_and_layouts_are_part_of_the_name(drawn: Lake) -> None:
+def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:
     data = describe_training_data(drawn, captions(drawn), Vocabulary.from_tokens(TOKENS))
-    assert (data.num_train, data.num_unwritable) == (4, 1)
+    assert data.num_train == 4
     assert data.max_tokens == max(
         len(row.token_ids) for row in training_rows(drawn, captions(drawn), data.vocabulary, "train", 1).collect()
     )
@@ -67,6 +70,45 @@ def test_what_cannot_be_written_is_counted_and_layouts_are_part_of_the_name(draw
     ))
     moved = describe_training_data(drawn, captions(drawn), data.vocabulary)
     assert moved.fingerprint != data.fingerprint
+
+
+def test_what_cannot_be_learned_is_left_out_and_said_in_one_sentence(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    lacking = "captions with a token that the vocabulary lacks, such as '[SeH]': 1"
+    assert describe_training_data(drawn, captions(drawn), vocabulary).left_out == lacking
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    longest = max(len(row.token_ids) for row in rows)
+    short = describe_training_data(drawn, captions(drawn, f"captions.max_tokens={longest - 1}"), vocabulary)
+    assert short.num_train == 3
+    assert short.left_out == f"captions longer than captions.max_tokens {longest - 1}: 1, {lacking}"
+    with pytest.raises(MissingInputError, match=r"no train picture .*\(captions longer than captions.max_tokens 2: 5"):
+        describe_training_data(drawn, captions(drawn, "captions.max_tokens=2"), vocabulary)
+
+
+def test_an_empty_validation_split_is_refused_where_there_should_be_one(drawn: Lake) -> None:
+    asked = captions(drawn).model_copy(update={"validation_share": 0.05})
+    with pytest.raises(MissingInputError, match="the validation split is empty: of 4 pictures"):
+        describe_training_data(drawn, asked, Vocabulary.from_tokens(TOKENS))
+
+
+def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(drawn: Lake) -> None:
+    small = ("training.batch_size=2", "cluster.num_workers=4", "training.start_from=null")
+    settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *small)
+    build_vocabulary(drawn, settings.captions)
+    with pytest.raises(SettingsError, match=r"batch_size 2 and 4 train pictures .* 2 pictures, too few for 4 workers"):
+        plan_training(drawn, settings)
+
+
+def test_rows_lie_in_one_order_however_they_are_partitioned(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+
+    def ids(num_partitions: int, most: int | None = None) -> list[str]:
+        rows = training_rows(drawn, captions(drawn), vocabulary, "train", num_partitions, most).collect()
+        return [row.image_id for row in rows]
+
+    assert len(set(ids(1))) == 4
+    assert ids(1) == ids(3)
+    assert ids(2, most=3) == ids(1)[:3]
 
 
 def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
+from lib.drawing_training import train_on_drawings
 from lib.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.errors import NotationError, SettingsError
 from lib.image_cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
@@ -170,6 +171,14 @@ def test_labels_say_what_atoms_and_bonds_are() -> None:
     assert mark_places(layout)[6 + 2].tolist() == [2.0, 0.0]
     with pytest.raises(NotationError, match="its layout 0"):
         mark_labels(acid, layout._replace(atom_x=numbers))
+
+
+def test_a_step_with_fewer_drawings_than_workers_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("on a GPU one worker does it all")
+    with pytest.raises(SettingsError, match="batch_size 2 is too few for 3 workers"):
+        train_on_drawings(settings(tmp_path, "training.batch_size=2"), tmp_path / "made", num_workers=3)
+    assert not (tmp_path / "made").exists()
 
 
 def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from tiny_captioner import stroke_samples
 
-from model.batches import PictureShapeError, as_ink, collate, iterate_in_length_buckets, pad_captions, stack_pictures
+from model.batches import (
+    PictureShapeError,
+    as_ink,
+    collate,
+    pad_captions,
+    plan_batches,
+    share_of,
+    stack_pictures,
+    step_sizes,
+    weight_of,
+)
 
 
 def test_captions_stand_between_start_and_end_and_are_padded() -> None:
@@ -71,40 +80,61 @@ def test_ink_is_one_and_paper_zero_on_the_way_into_the_network() -> None:
     assert as_ink(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([1.0, 0.8, 0.0])
 
 
-def numbered(count: int) -> list[dict]:
-    lengths = np.random.default_rng(1).integers(0, 40, count)
-    return [{"number": number, "token_ids": [4] * int(length)} for number, length in enumerate(lengths)]
+def lengths(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 40, count)
 
 
-@pytest.mark.parametrize("count", [0, 1, 64, 203])
-def test_buckets_lose_and_duplicate_nothing(count: int) -> None:
-    batches = list(iterate_in_length_buckets(iter(numbered(count)), 8, num_batches_in_buffer=5, seed=0))
-    assert sorted(sample["number"] for batch in batches for sample in batch) == list(range(count))
-    assert sum(len(batch) < 8 for batch in batches) <= 1
+@pytest.mark.parametrize("count", [0, 1, 9, 64, 203])
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_the_workers_shares_of_a_plan_are_every_row_once(count: int, num_workers: int) -> None:
+    plan = plan_batches(lengths(count), 8, num_batches_in_buffer=5, seed=(0, 0))
+    shares = [share_of(batch, worker, num_workers) for batch in plan for worker in range(num_workers)]
+    assert sorted(place for share in shares for place in share) == list(range(count))
+    assert max(map(len, plan), default=0) <= 8
+    assert sorted(map(len, plan)) == sorted(step_sizes(count, 8, 5))
+    for batch in plan:
+        sizes = [len(share_of(batch, worker, num_workers)) for worker in range(num_workers)]
+        assert max(sizes) - min(sizes) <= 1
 
 
-def test_buckets_compute_much_less_padding() -> None:
-    samples = numbered(400)
-
-    def padding(batches: list[list[dict]]) -> int:
-        lengths = [[len(sample["token_ids"]) for sample in batch] for batch in batches]
-        return sum(max(batch) * len(batch) - sum(batch) for batch in lengths)
-
-    as_they_come = [samples[start : start + 8] for start in range(0, 400, 8)]
-    assert padding(list(iterate_in_length_buckets(samples, 8, 25, seed=0))) < 0.2 * padding(as_they_come)
+def test_no_step_is_less_than_half_a_batch_unless_there_are_no_more_rows() -> None:
+    for count in range(8, 300):
+        assert min(step_sizes(count, 8, 5)) >= 4
+    assert step_sizes(5, 8, 5) == [5]
 
 
-def test_the_order_of_buckets_is_the_seeds_and_not_that_of_length() -> None:
-    def order(seed: int) -> list[int]:
-        return [s["number"] for batch in iterate_in_length_buckets(numbered(200), 8, 25, seed) for s in batch]
+def test_the_mean_over_workers_is_that_over_tokens() -> None:
+    num_tokens = lengths(50)
+    losses = np.random.default_rng(2).random(50)  # mean loss of each row's tokens
+    for batch in plan_batches(num_tokens, 13, 2, (0, 0)):
+        counts = num_tokens + 1
+        shares = [share_of(batch, worker, 3) for worker in range(3)]
+        own = [np.average(losses[share], weights=counts[share]) for share in shares]
+        weights = [weight_of(share, batch, num_tokens, 3) for share in shares]
+        together = np.mean([loss * weight for loss, weight in zip(own, weights, strict=True)])
+        assert together == pytest.approx(np.average(losses[batch], weights=counts[batch]))
 
-    assert order(3) == order(3)
-    assert order(3) != order(4)
-    longest = [max(len(s["token_ids"]) for s in batch) for batch in iterate_in_length_buckets(numbered(200), 8, 25, 3)]
+
+def test_planned_batches_compute_much_less_padding() -> None:
+    num_tokens = lengths(400)
+
+    def padding(batches: list[np.ndarray]) -> int:
+        return sum(max(num_tokens[batch]) * len(batch) - sum(num_tokens[batch]) for batch in batches)
+
+    as_they_come = np.array_split(np.arange(400), 50)
+    assert padding(plan_batches(num_tokens, 8, 25, (0, 0))) < 0.2 * padding(as_they_come)
+
+
+def test_the_plan_is_the_seeds_and_not_in_the_order_of_length() -> None:
+    def order(*seed: int) -> list[int]:
+        return [int(place) for batch in plan_batches(lengths(200), 8, 25, seed) for place in batch]
+
+    assert order(3, 0) == order(3, 0)
+    assert order(3, 0) != order(3, 1)
+    longest = [max(lengths(200)[batch]) for batch in plan_batches(lengths(200), 8, 25, (3, 0))]
     assert longest != sorted(longest)
 
 
-def test_reading_ahead_stops_at_the_buffer() -> None:
-    stream = iter(stroke_samples(100))
-    next(iterate_in_length_buckets(stream, batch_size=4, num_batches_in_buffer=3, seed=0))
-    assert len(list(stream)) == 100 - 12
+def test_rows_of_a_batch_lie_near_each_other() -> None:
+    for batch in plan_batches(lengths(1000), 4, 3, (0, 0)):
+        assert max(batch) - min(batch) < 12

@@ -19,6 +19,7 @@ from model.training_loop import (
     learning_rate_at,
     make_optimizer,
     pack_training,
+    spend,
     token_loss,
     train_epoch,
     unpack_training,
@@ -85,7 +86,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one() -> None:
     state = unpack_training(packed["training"], optimizer)
     assert (state.epoch, state.step, state.step_in_epoch) == (0, 3, 3)
     reports: list[StepReport] = []
-    train_epoch(resumed, BATCHES, optimizer, config, state, len(BATCHES), reports.append)
+    train_epoch(resumed, BATCHES[3:], optimizer, config, state, len(BATCHES), reports.append)
     assert [report.step for report in reports] == [4, 5, 6]
     assert [report.loss for report in reports] == pytest.approx(whole[3:], abs=1e-6)
     assert (state.epoch, state.step, state.step_in_epoch) == (1, 6, 0)
@@ -199,8 +200,48 @@ def test_precision_is_what_the_settings_say_and_auto_is_what_the_device_does_wel
         ({"weight_decay": -0.5}, "weight_decay is -0.5"),
         ({"precision": "fp16"}, "precision is 'fp16'"),
         ({"max_train_seconds": 0}, "max_train_seconds is 0"),
+        ({"num_validation_images": 0}, "num_validation_images is 0"),
+        ({"patience_epochs": 0}, "patience_epochs is 0"),
     ],
 )
 def test_training_that_cannot_be_is_refused_by_field(changes: dict, seen: str) -> None:
     with pytest.raises(TrainingConfigError, match=seen):
         quick_training(**changes)
+
+
+def test_the_lowest_edit_distance_is_the_best_and_the_loss_decides_between_equals() -> None:
+    state = TrainingState()
+    assert [state.note_scores(*scores) for scores in ((9.0, 1.0), (8.0, 2.0), (8.0, 1.5), (8.5, 0.1))] == [
+        True, True, True, False
+    ]
+    assert state.best == (8.0, 1.5)
+    assert state.epochs_since_best == 1
+
+
+def test_training_is_over_after_its_epochs_its_time_or_its_patience() -> None:
+    config = quick_training(num_epochs=5, patience_epochs=2)
+    state = TrainingState(epoch=3)
+    assert [(state.note_scores(distance, 1.0), state.is_over(config)) for distance in (4.0, 5.0, 4.0)] == [
+        (True, False), (False, False), (False, True)
+    ]
+    assert not state.is_over(quick_training(num_epochs=5))
+    assert TrainingState(epoch=5).is_over(config)
+    assert TrainingState(is_out_of_time=True).is_over(config)
+
+
+def test_scores_and_patience_come_back_from_a_checkpoint() -> None:
+    captioner, config, saved = tiny_captioner(), quick_training(), io.BytesIO()
+    optimizer, state = make_optimizer(captioner, config), TrainingState(epoch=2, step=30, step_in_epoch=4)
+    state.note_scores(7.0, 0.5)
+    state.note_scores(7.5, 0.4)
+    torch.save(pack_training(state, optimizer), saved)
+    saved.seek(0)
+    assert unpack_training(torch.load(saved, weights_only=True), optimizer) == state
+
+
+def test_validation_time_counts_towards_the_time_given() -> None:
+    config, state = quick_training(max_train_seconds=100.0), TrainingState(seconds=95.0)
+    assert not spend(99.0, config, state, torch.device("cpu"))
+    assert not state.is_out_of_time
+    spend(101.0, config, state, torch.device("cpu"))
+    assert (state.seconds, state.is_over(config)) == (101.0, True)

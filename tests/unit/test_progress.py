@@ -1,9 +1,14 @@
-"""What long work says where there is no terminal: `pytest tests/unit/test_progress.py`."""
+"""What long work says, on a terminal and elsewhere: `pytest tests/unit/test_progress.py`."""
 
+import io
 import logging
+import re
+import threading
+
+import pytest
 
 from lib import progress
-from lib.progress import show_progress
+from lib.progress import polling, show_progress
 
 
 def test_without_a_terminal_lines_show_share_rate_time_left_and_note(caplog, monkeypatch):
@@ -34,3 +39,44 @@ def test_work_that_knows_its_own_speed_is_judged_by_it(caplog):
     with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
         line.update(400, rate=60.0)
     assert caplog.messages[-1] == "train_captioner 400/1,000 images, 60.0/s, 10 s left"
+
+
+def test_work_that_ends_by_the_clock_has_no_more_time_left_than_that(caplog):
+    with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
+        line.update(400, rate=60.0, most_left_s=7.0)
+        line.log()
+        line.update(500, rate=60.0, most_left_s=-3.0)
+    assert caplog.messages == [
+        "train_captioner 400/1,000 images, 60.0/s, 7 s left", "train_captioner 500/1,000 images, 60.0/s, 0 s left"
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_the_same_figures_in_one_live_line(monkeypatch, caplog):
+    terminal = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
+        line.update(400, "epoch 1/2, step 4, loss 0.512, distance 3.1", rate=60.0)
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert "train_captioner" in shown
+    assert "400/1000 images 60.0/s 10 s left epoch 1/2, step 4, loss 0.512, distance 3.1" in shown
+    assert caplog.messages == []
+
+
+def test_polling_looks_until_its_block_ends():
+    seen = threading.Event()
+    with polling(seen.set, every_s=0.01):
+        assert seen.wait(10)
+    assert not any(thread.name.startswith("polling") for thread in threading.enumerate())
+
+
+def test_polling_ends_when_its_block_fails():
+    with pytest.raises(KeyError), polling(lambda: None, every_s=0.01):
+        raise KeyError
+    assert not any(thread.name.startswith("polling") for thread in threading.enumerate())

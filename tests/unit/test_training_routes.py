@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import ray.util.spark
+import torch
 from ray.util.spark import databricks_hook
 
 from jobs import train_captioner
 from lib import detached_training, ray_cluster
 from lib.delta_tables import StorageSettings
-from lib.errors import TrainingFailedError
+from lib.errors import RuntimeMissingError, SettingsError, TrainingFailedError
 from lib.settings import Settings, load_settings
 from lib.training_runs import TrainingRun
 
@@ -109,6 +110,33 @@ def test_where_a_model_is_trained_only_when_missing_any_current_one_will_do(step
 def test_where_a_model_is_trained_only_when_missing_the_first_one_is_trained(steps: list[Any], tmp_path: Path) -> None:
     train_captioner.run(settings_of(tmp_path, "cluster.train_when=missing"), [])
     assert ("train", "RayDP's Spark") in steps
+
+
+def test_more_workers_than_cores_are_refused_before_anything_starts(steps: list[Any], tmp_path: Path) -> None:
+    num_cores = os.cpu_count() or 1
+    for overrides in ([f"num_workers={num_cores + 1}"], [f"num_workers={num_cores}", "threads_per_worker=2"]):
+        settings = settings_of(tmp_path, *(f"cluster.{override}" for override in overrides))
+        with pytest.raises(SettingsError, match=rf"are more than the {num_cores} cores of this machine"):
+            train_captioner.run(settings, [])
+    assert steps == []
+
+
+def test_workers_on_other_machines_are_not_counted_here(tmp_path: Path) -> None:
+    many = "cluster.num_workers=1000"
+    ray_cluster.check_cluster(settings_of(tmp_path, many, "cluster.ray_on=databricks").cluster)
+    with pytest.raises(RuntimeMissingError, match="no Ray cluster answers"):  # asked whether it is there, not how large
+        ray_cluster.check_cluster(settings_of(tmp_path, many, "cluster.address=no-such-host.invalid:6379").cluster)
+
+
+def test_gpus_that_must_be_there_and_are_not_stop_the_job_before_anything_starts(
+    steps: list[Any], tmp_path: Path
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    ray_cluster.check_cluster(settings_of(tmp_path, "cluster.device=gpu_if_there").cluster)
+    with pytest.raises(SettingsError, match="but there are 0 GPUs: gpu_if_there would go on without"):
+        train_captioner.run(settings_of(tmp_path, "cluster.device=gpu"), [])
+    assert steps == []
 
 
 def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_down(

@@ -43,6 +43,8 @@ QUICK = {
     "num_batches_in_buffer": 4,
     "log_interval_steps": 1,
     "checkpoint_interval_steps": 100,
+    "num_validation_images": 100,
+    "patience_epochs": None,
     "max_train_seconds": None,
     "start_from": None,
 }

@@ -1,0 +1,17 @@
+"""tune_captioner: draws molecules, tries settings of training on them, and prints a table of how far each came."""
+
+from collections.abc import Sequence
+
+from lib.captioner_search import search_captioners
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line; the table lies in search/trials.md under storage.root."""
+    start_process()
+    arguments = argument_parser("tune_captioner", __doc__ or "").parse_args(argv)
+    exit_with_one_sentence(lambda: print(search_captioners(settings_from(arguments))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Rows of a split in Ray's object store: handed over by Spark once, then read by their place from any worker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import ray.data
+from pyspark.sql import DataFrame
+
+from model.batches import plan_batches, share_of, weight_of
+from model.training_loop import TrainingConfig
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """Rows in one order for all workers, block after block; a worker's machine fetches the blocks that it reads."""
+
+    blocks: list[ray.ObjectRef]  # of Arrow tables
+    ends: np.ndarray  # number of rows up to the end of each block
+    num_tokens: np.ndarray  # of each row's caption
+
+    def fetch(self, places: np.ndarray) -> None:
+        """Begin to bring the blocks of these rows to this machine, without waiting for them."""
+        ray.wait([self.blocks[number] for number in np.unique(self._numbers(places))], timeout=0, fetch_local=True)
+
+    def read(self, places: np.ndarray) -> list[dict[str, Any]]:
+        """The rows at these places, in their order."""
+        numbers = self._numbers(places)
+        rows: dict[int, dict[str, Any]] = {}
+        for number in np.unique(numbers):
+            table = ray.get(self.blocks[number])
+            wanted = places[numbers == number]
+            taken = table.take(wanted - (self.ends[number] - table.num_rows))
+            rows.update(zip(wanted.tolist(), taken.to_pylist(), strict=True))
+        return [rows[place] for place in places.tolist()]
+
+    def _numbers(self, places: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.ends, places, side="right")
+
+
+def hand_over(frame: DataFrame) -> RowBlocks:
+    """Rows with token_ids from Spark to Ray, partition by partition, none through this process."""
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    return row_blocks(ray.data.from_spark(frame).to_arrow_refs())
+
+
+def row_blocks(blocks: list[ray.ObjectRef]) -> RowBlocks:
+    """The rows of Arrow tables that lie in the object store."""
+    num_tokens = ray.get([_caption_lengths.remote(block) for block in blocks])
+    return RowBlocks(blocks, np.cumsum([len(lengths) for lengths in num_tokens]), np.concatenate(num_tokens))
+
+
+def shares_of_epoch(
+    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
+) -> Iterator[tuple[list[dict[str, Any]], float]]:
+    """This worker's rows of each step of an epoch, from `first_step` on, with the weight of their mean loss.
+
+    What a step consists of does not depend on the workers: each row is in one step, at one worker.
+    """
+    steps = plan_batches(
+        rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch)
+    )[first_step:]
+    shares = [share_of(step, worker, num_workers) for step in steps]
+    for place, (step, share) in enumerate(zip(steps, shares, strict=True)):
+        for coming in shares[place + 1 : place + 2]:
+            rows.fetch(coming)
+        yield rows.read(share), weight_of(share, step, rows.num_tokens, num_workers)
+
+
+@ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types
+def _caption_lengths(block: pa.Table) -> np.ndarray:
+    return pc.list_value_length(block["token_ids"]).to_numpy()

@@ -1,0 +1,28 @@
+"""What the workers of one training tell each other, whoever connects them; a process alone is its own only worker."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Operation = Literal["sum", "max"]
+AllReduce = Callable[[Tensor, Operation], Tensor]
+
+_connected: AllReduce | None = None
+
+
+def connect(all_reduce: AllReduce | None) -> None:
+    """Let all_reduce, rather than torch.distributed, be what connects the workers from now on; None takes it back."""
+    global _connected
+    _connected = all_reduce
+
+
+def over_all_workers(values: Tensor, operation: Operation) -> Tensor:
+    """Return the values summed, or the largest of each, over all workers: every worker must ask, and gets the same."""
+    if _connected is not None:
+        return _connected(values, operation)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        operations = {"sum": torch.distributed.ReduceOp.SUM, "max": torch.distributed.ReduceOp.MAX}
+        torch.distributed.all_reduce(values, op=operations[operation])
+    return values

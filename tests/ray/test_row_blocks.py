@@ -1,0 +1,156 @@
+"""Rows in Ray's object store, shared out to workers in other processes: `pytest tests/ray/test_row_blocks.py`."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import ray
+import torch
+
+from lib.errors import SettingsError
+from lib.image_cleaning import encode_png
+from lib.notations import notation_named
+from lib.ray_cluster import gpus_to_use, ray_cluster
+from lib.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.settings import Settings, load_settings
+from lib.validation import validate_together
+from model.batches import step_sizes
+from model.captioner import Captioner, CaptionerConfig
+from model.training_loop import TrainingConfig
+from model.vocabulary import Vocabulary
+
+BLOCK_SIZES = (17, 1, 0, 30, 13)  # 61 rows: no number of workers but 1 divides them
+
+
+def settings_of(*overrides: str) -> Settings:
+    named = ("storage.root=unused", "landing.path=unused", "training.batch_size=8", "training.num_batches_in_buffer=3")
+    return load_settings("molecules", "local", [*named, *overrides])
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[RowBlocks]:
+    with ray_cluster(settings_of().cluster):
+        rng = np.random.default_rng(0)
+        ends = np.cumsum(BLOCK_SIZES)
+        tables = [
+            pa.table({
+                "image_id": pa.array([f"picture {place}" for place in range(end - size, end)], pa.string()),
+                "token_ids": pa.array([[4] * int(rng.integers(1, 30)) for _ in range(size)], pa.list_(pa.int32())),
+            })
+            for size, end in zip(BLOCK_SIZES, ends, strict=True)
+        ]
+        yield row_blocks([ray.put(table) for table in tables])
+
+
+@ray.remote(num_cpus=1)
+def ids_of_steps(
+    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
+) -> list[list[str]]:
+    """The pictures that a worker is given in each step."""
+    shares = shares_of_epoch(rows, training, epoch, first_step, worker, num_workers)
+    return [[row["image_id"] for row in share] for share, _ in shares]
+
+
+def epoch_of(rows: RowBlocks, settings: Settings, num_workers: int, epoch: int = 0, first_step: int = 0):
+    """For each step, what each worker is given."""
+    answers = [
+        ids_of_steps.remote(rows, settings.training, epoch, first_step, worker, num_workers)
+        for worker in range(num_workers)
+    ]
+    return list(zip(*ray.get(answers), strict=True))
+
+
+ALL_IDS = Counter(f"picture {place}" for place in range(61))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_in_an_epoch_every_picture_is_seen_once_by_one_worker(rows: RowBlocks, num_workers: int):
+    steps = epoch_of(rows, settings_of(), num_workers)
+    assert Counter(name for step in steps for share in step for name in share) == ALL_IDS
+    assert sorted(sum(map(len, step)) for step in steps) == sorted(step_sizes(61, 8, 3))
+    assert all(len(share) >= 1 for step in steps for share in step)
+
+
+def test_a_step_holds_the_same_pictures_however_many_workers_share_it(rows: RowBlocks):
+    alone, shared = (epoch_of(rows, settings_of(), num_workers) for num_workers in (1, 2))
+    assert [sorted(step[0]) for step in alone] == [sorted(step[0] + step[1]) for step in shared]
+    assert [sorted(step[0]) for step in epoch_of(rows, settings_of(), 1, epoch=1)] != [
+        sorted(step[0]) for step in alone
+    ]
+
+
+def test_an_epoch_begun_by_two_workers_and_ended_by_one_shows_every_picture_once(rows: RowBlocks):
+    begun = epoch_of(rows, settings_of(), 2)[:3]
+    ended = epoch_of(rows, settings_of(), 1, first_step=3)
+    assert Counter(name for step in [*begun, *ended] for share in step for name in share) == ALL_IDS
+
+
+def test_rows_come_in_the_order_asked_for(rows: RowBlocks):
+    places = np.array([60, 0, 17, 18, 16])
+    rows.fetch(places)
+    assert [row["image_id"] for row in rows.read(places)] == [f"picture {place}" for place in places]
+    assert all(len(row["token_ids"]) == rows.num_tokens[place] for row, place in
+               zip(rows.read(places), places, strict=True))
+
+
+@pytest.mark.usefixtures("rows")
+def test_without_gpus_training_says_so_and_goes_on_or_stops(caplog: pytest.LogCaptureFixture):
+    if ray.cluster_resources().get("GPU"):
+        pytest.skip("this machine has a GPU")
+    assert gpus_to_use(settings_of().cluster) == 0
+    assert caplog.messages == []
+    with caplog.at_level(logging.WARNING):
+        assert gpus_to_use(settings_of("cluster.device=gpu_if_there").cluster) == 0
+    assert caplog.messages == ["cluster.device is gpu_if_there: 0 of 2 workers train on a GPU, 2 on cores"]
+    with pytest.raises(SettingsError, match=r"cluster\.device is gpu and cluster\.num_workers 2, but there are 0 GPUs"):
+        gpus_to_use(settings_of("cluster.device=gpu").cluster)
+
+
+TINY = CaptionerConfig(
+    encoder="inknet", encoder_weights="random", is_encoder_frozen=False, num_channels=1, num_cell_labels=0,
+    grid_width=32, width=32, embedding_width=16, num_attention_heads=2, dropout=0.1,
+)
+VOCABULARY = Vocabulary.from_tokens("abcdefgh")
+
+
+def picture_rows() -> pa.Table:
+    """77 pictures of several sizes, with words for captions."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 4, size=(77, 2)) * 32
+    pictures = [encode_png((rng.random(tuple(size)) > 0.1).astype(np.uint8) * 255) for size in sizes]
+    captions = [rng.integers(4, len(VOCABULARY), size=rng.integers(1, 9)).tolist() for _ in pictures]
+    return pa.table({"image": pictures, "token_ids": pa.array(captions, pa.list_(pa.int32()))})
+
+
+@ray.remote(num_cpus=1)
+def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: int) -> dict[str, float]:
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=num_workers)
+    torch.manual_seed(0)
+    captioner = Captioner(TINY, len(VOCABULARY))
+    for buffer in captioner.buffers():  # as after training, when each worker has the running means of its own pictures
+        if buffer.is_floating_point():
+            buffer += 0.2 * (worker - (num_workers - 1) / 2)
+    scores = validate_together(captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers)
+    torch.distributed.destroy_process_group()
+    return scores
+
+
+@pytest.mark.usefixtures("rows")
+def test_validation_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path):
+    pictures = row_blocks([ray.put(picture_rows())])
+    by_num = {
+        num_workers: ray.get([
+            validation_scores.remote(pictures, f"file://{tmp_path}/{num_workers}", worker, num_workers)
+            for worker in range(num_workers)
+        ])
+        for num_workers in (1, 2)
+    }
+    alone, (first, second) = by_num[1][0], by_num[2]
+    assert first == second
+    assert first == pytest.approx(alone, rel=1e-5)
+    assert alone["validation_loss"] == pytest.approx(np.log(len(VOCABULARY)), rel=0.2)
+    assert alone["validation_edit_distance"] > 1
