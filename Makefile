@@ -47,14 +47,11 @@ sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select .
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
 
-test-slow: $(READY)  ## the tests that need root, minutes or MLflow; what is missing here is skipped
+test-slow: $(READY)  ## the tests that need minutes, root, Horovod or MLflow; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts
-
-test-slow: $(READY)  ## the tests that take minutes each: several Ray nodes, networks of their own (root), Horovod
-	@$(RUN) -m pytest -n 0 -m slow
 
 check: $(READY)  ## lint and types
 	@$(RUN) -m ruff check .

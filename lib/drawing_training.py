@@ -85,12 +85,16 @@ def check_labels(settings: Settings) -> None:
 
 
 def publish(checkpoint: Path, directory: Path) -> None:
-    """Write a checkpoint in half precision, as it comes with the project."""
+    """Write a checkpoint in half precision, as it comes with the project, beside the card that lies there."""
     captioner, vocabulary, provenance = load_captioner(checkpoint)
     details = load_details(checkpoint)
+    card = directory / "README.md"
+    text = card.read_text() if card.is_file() else None
     save_checkpoint(
         directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True
     )
+    if text is not None:
+        card.write_text(text)
 
 
 def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:

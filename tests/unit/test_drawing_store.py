@@ -184,6 +184,8 @@ def test_a_step_with_fewer_drawings_than_workers_is_refused_before_anything_is_d
 def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:
     chains = ["C" * before + middle + "C" * after for before in range(1, 9) for middle in "NO" for after in range(1, 9)]
     (tmp_path / "molecules.smi").write_text("\n".join(chains))
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "README.md").write_text("its card")
     command = [
         sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path / "made"),
         "--publish", str(tmp_path / "published"),
@@ -204,3 +206,4 @@ def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) ->
     assert losses[-1] < losses[0]
     sizes = [(tmp_path / name / "weights.safetensors").stat().st_size for name in ("made/captioner", "published")]
     assert sizes[1] == pytest.approx(0.5 * sizes[0], rel=0.2)
+    assert (tmp_path / "published" / "README.md").read_text() == "its card"
