@@ -261,8 +261,9 @@ class _Reporter:
         described = self.settings.model_dump(
             mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
         )
-        if smiles_file := self.settings.drawing.smiles_file:
-            described["drawing"]["smiles_file"] = Path(smiles_file).name  # where it lay is nobody's business
+        for section, name in (("drawing", "smiles_file"), ("training", "start_from")):
+            if path := described[section][name]:
+                described[section][name] = Path(path).name  # where it lay is nobody's business
         provenance = {
             "drawings_seen": self.state.step * training.batch_size,
             "train_seconds": round(self.state.seconds),
