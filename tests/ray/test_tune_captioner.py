@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import SMALL
 
 OVERRIDES = [
@@ -22,6 +23,7 @@ def search(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_search_ranks_what_was_learned_and_shows_what_failed_and_is_not_done_twice(tmp_path: Path) -> None:
     found = search(tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
