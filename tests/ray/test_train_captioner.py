@@ -1,6 +1,7 @@
 """Training on two Ray workers, killed, broken and repeated: `pytest tests/ray/test_train_captioner.py`."""
 
 import json
+import os
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -12,9 +13,20 @@ from deltalake import DeltaTable, QueryBuilder
 
 
 def processes_of(driver_pid: int) -> list[str]:
-    """Ray's and RayDP's processes of that driver that live; Ray writes the driver's id into its session's name."""
-    listing = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if f"_{driver_pid}/" in line and " Z" not in line]
+    """Ray's and RayDP's processes of that driver that live.
+
+    Ray writes the driver's id into its session's name, which they have in their arguments or, workers that took another
+    title, in the name of the file that they print to.
+    """
+    alive = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments, printed_to = (process / "cmdline").read_text(), os.readlink(process / "fd" / "1")
+        except OSError:  # it ended meanwhile, or is a zombie
+            continue
+        if f"_{driver_pid}/" in arguments + printed_to:
+            alive.append(f"{process.name} {arguments}")
+    return alive
 
 
 def wait_until(is_true, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""What is asked of a real Ray cluster before anything starts on it: `pytest tests/ray/test_joined_cluster.py`."""
+"""What is asked of a real Ray cluster before anything starts on it: `pytest tests/ray/test_asking_a_cluster.py`."""
 
 import os
 import subprocess
