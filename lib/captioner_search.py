@@ -12,7 +12,7 @@ import torch
 from ray.tune.search import BasicVariantGenerator
 
 from lib.drawing_store import DrawingStore, fill_store
-from lib.drawing_training import batches_of_epoch, check_labels, store_vocabulary, validation_batches
+from lib.drawing_training import batches_of_epoch, check_labels, validation_batches, vocabulary_of
 from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.progress import polling, show_progress
@@ -39,7 +39,7 @@ def search_captioners(settings: Settings) -> str:
     check_cluster(settings.cluster)
     folder = Path(settings.storage.root).absolute() / "search"
     fill_store(folder / "drawings", settings.drawing)
-    vocabulary = store_vocabulary(folder / "drawings")
+    vocabulary = vocabulary_of(DrawingStore(folder / "drawings"))
     name = fingerprint(settings.search, settings.captioner, settings.training, settings.drawing, settings.wear)
     with ray_cluster(settings.cluster), _follow(folder / name, settings.search.num_trials):
         results = _tuner(settings, folder, name, vocabulary).fit()

@@ -103,12 +103,12 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
         return load_captioner(folder / "latest")[1]
     if start := starting_checkpoint(settings):
         return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
-    return store_vocabulary(folder / "drawings")
+    return vocabulary_of(DrawingStore(folder / "drawings"))
 
 
-def store_vocabulary(drawings: Path) -> Vocabulary:
-    """Every token of the store in that folder that is used often enough to be learned."""
-    counts = Counter(token_counts(DrawingStore(drawings)))
+def vocabulary_of(store: DrawingStore) -> Vocabulary:
+    """Every token of the store that is used often enough to be learned."""
+    counts = Counter(token_counts(store))
     return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 
 

@@ -1,5 +1,6 @@
 """From images_clean to caption_predictions, by an untrained model: `pytest tests/spark/test_predict_captions.py`."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from test_ingest_images import ingest, num_commits
 
 from jobs import build_vocabulary, predict_captions
 from lib.caption_prediction import CURRENT_MODEL
-from lib.delta_tables import Lake, checkpoints_folder
+from lib.delta_tables import Lake, StorageSettings, checkpoints_folder
 from lib.errors import MissingInputError, SettingsError
 from lib.vocabulary_tables import read_vocabulary
 from model.checkpoint import new_captioner, save_checkpoint
@@ -32,6 +33,21 @@ def arrive(lake: Lake, landing: Path, num_pictures: int, num_captions: int) -> N
     clean(lake)
 
 
+@pytest.fixture(scope="module")
+def arrived_once(spark, tmp_path_factory) -> Path:
+    """The lake of five cleaned pictures, three of them with captions."""
+    root, landing = tmp_path_factory.mktemp("arrived"), tmp_path_factory.mktemp("landing")
+    arrive(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)), landing, 5, 3)
+    return root
+
+
+@pytest.fixture
+def arrived(lake, arrived_once) -> Lake:
+    """A copy of that lake."""
+    shutil.copytree(arrived_once, lake.storage.root)
+    return lake
+
+
 def put_model(lake: Lake, name: str, seed: int = 0) -> None:
     """An untrained model that can write the captions' tokens."""
     build_vocabulary.run(lake.spark, settings(lake))
@@ -48,11 +64,10 @@ def predict(lake: Lake, *overrides: str) -> None:
     predict_captions.run(lake.spark, settings(lake, *overrides))
 
 
-def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(lake, landing):
-    arrive(lake, landing, num_pictures=5, num_captions=3)
-    put_model(lake, "first")
-    predict(lake)
-    rows = {row.image_id: row for row in lake.read("caption_predictions").collect()}
+def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
     assert sorted(rows) == ["0", "1", "2", "3", "4"]
     assert {row.model_version for row in rows.values()} == {"first"}
     assert all(row.caption.startswith("InChI=1S/") for row in rows.values())
@@ -61,17 +76,15 @@ def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(lake
     assert all(0 < row.confidence < 1 for row in rows.values())
 
 
-def test_captions_do_not_depend_on_how_pictures_are_batched(lake, landing):
-    arrive(lake, landing, num_pictures=5, num_captions=1)
-    put_model(lake, "first")
-    predict(lake)
-    together = {row.image_id: row.caption for row in lake.read("caption_predictions").collect()}
-    save = checkpoints_folder(lake.storage)
+def test_captions_do_not_depend_on_how_pictures_are_batched(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    together = {row.image_id: row.caption for row in arrived.read("caption_predictions").collect()}
+    save = checkpoints_folder(arrived.storage)
     (save / "first").rename(save / "again")
-    predict(lake, "prediction.batch_size=1", "prediction.model_version=again")
-    alone = {
-        row.image_id: row.caption for row in lake.read("caption_predictions").where("model_version = 'again'").collect()
-    }
+    predict(arrived, "prediction.batch_size=1", "prediction.model_version=again")
+    again = arrived.read("caption_predictions").where("model_version = 'again'").collect()
+    alone = {row.image_id: row.caption for row in again}
     assert alone == together
 
 
@@ -121,18 +134,16 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     assert num_commits(lake) == before
 
 
-def test_a_model_that_is_not_there_is_named_with_those_that_are(lake, landing):
-    arrive(lake, landing, num_pictures=1, num_captions=1)
+def test_a_model_that_is_not_there_is_named_with_those_that_are(arrived):
     with pytest.raises(MissingInputError, match="run train_captioner first"):
-        predict(lake)
-    put_model(lake, "first")
+        predict(arrived)
+    put_model(arrived, "first")
     with pytest.raises(MissingInputError, match=r"no model 'lost' .* \(there are: first\)"):
-        predict(lake, "prediction.model_version=lost")
+        predict(arrived, "prediction.model_version=lost")
 
 
-def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(lake, landing):
-    arrive(lake, landing, num_pictures=1, num_captions=1)
-    put_model(lake, "first")
+def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(arrived):
+    put_model(arrived, "first")
     with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
-        predict(lake, "captions.notation=smiles")
-    assert lake.read("caption_predictions").isEmpty()
+        predict(arrived, "captions.notation=smiles")
+    assert arrived.read("caption_predictions").isEmpty()

@@ -1,14 +1,16 @@
 """What training is given: `pytest tests/spark/test_training_data.py`."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from landing_files import settings_for
+from pyspark.sql import SparkSession
 from test_clean_images import clean
 from test_ingest_images import ingest
 
-from lib.delta_tables import Lake
+from lib.delta_tables import Lake, StorageSettings
 from lib.errors import MissingInputError, SettingsError
 from lib.image_cleaning import decode_png
 from lib.landing_writer import write_landing_zone
@@ -23,17 +25,26 @@ MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "OCC(Cl)CN", "C[C@H](N)C(=O)O", "C#CC(O)(C
 TOKENS = {token for text in MOLECULES[:4] for token in split_smiles(text)} | {"=", "1", "2", "[C@@H]", "[C@H]"}
 
 
-@pytest.fixture
-def drawn(lake: Lake, landing: Path) -> Lake:
-    """Five molecules, three of them turned sideways or drawn higher than wide, ingested and cleaned."""
+@pytest.fixture(scope="module")
+def drawn_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake of five molecules, three of them turned sideways or drawn higher than wide, ingested and cleaned."""
+    root, landing = tmp_path_factory.mktemp("drawn"), tmp_path_factory.mktemp("landing")
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
     (landing / "smiles.smi").write_text("\n".join(MOLECULES))
     drawing = settings_for(
-        landing, f"storage.root={lake.storage.root}", f"drawing.smiles_file={landing}/smiles.smi",
-        "drawing.sideways_share=0.5", "drawing.num_processes=1", "drawing.noise=0",
+        landing, f"storage.root={root}", f"drawing.smiles_file={landing}/smiles.smi", "drawing.sideways_share=0.5",
+        "drawing.num_processes=1", "drawing.noise=0",
     ).drawing
     write_landing_zone(drawing, str(landing))
     ingest(lake, landing, *DRAWN)
     clean(lake)
+    return root
+
+
+@pytest.fixture
+def drawn(lake: Lake, drawn_once: Path) -> Lake:
+    """A copy of that lake."""
+    shutil.copytree(drawn_once, lake.storage.root)
     return lake
 
 
