@@ -20,7 +20,7 @@ from bench.osra import has_osra, read_with_osra
 from lib.drawing_batches import draw_batches
 from lib.image_cleaning import CleaningSettings, clean_image, encode_png, mend_strokes, remove_specks
 from lib.molecule_drawing import draw_molecule
-from lib.picture_captioning import PictureCaptioner, PredictedCaption
+from lib.picture_captioning import PictureCaptioner, PredictedCaption, PredictionSettings
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED
@@ -28,7 +28,7 @@ from model.checkpoint import PRETRAINED
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
 PERCENTS = (5, 25, 50, 75, 95)
-NUM_COMPARED = 1000  # drawings read again without cleaning and at quarter turns
+NUM_COMPARED = 500  # drawings read again without cleaning and at quarter turns
 NUM_FOR_OSRA = 100
 
 
@@ -80,15 +80,15 @@ def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, A
 class Reader:
     """A checkpoint that reads drawings in several ways, and the scores of each."""
 
-    def __init__(self, settings: Settings, checkpoint: Path) -> None:
-        self.settings, self.checkpoint = settings, checkpoint
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
         self.results: dict[str, dict[str, Any]] = {}
 
     def read(
-        self, name: str, drawings: list[Drawn], num_beams: int, cleaning: CleaningSettings, num_turns: int = 0
+        self, name: str, drawings: list[Drawn], prediction: PredictionSettings, cleaning: CleaningSettings,
+        num_turns: int = 0,
     ) -> list[PredictedCaption]:
         """Caption drawings, turned clockwise by quarters and cleaned, and note the scores under the name."""
-        prediction = self.settings.prediction.model_copy(update={"num_beams": num_beams})
         captioner = PictureCaptioner(self.checkpoint, prediction)
         turned = (np.ascontiguousarray(np.rot90(drawn.pixels, -num_turns)) for drawn in drawings)
         pictures = [clean_image(encode_png(pixels), cleaning).pixels for pixels in turned]
@@ -113,17 +113,20 @@ class Reader:
 def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
     """Every figure of this bench.
 
-    All drawings are read greedily and by beam; the first NUM_COMPARED again without cleaning and at quarter turns.
+    All drawings are read greedily, by beam, and by beam in all the views that the settings name; the first NUM_COMPARED
+    so again without cleaning and at quarter turns.
     """
-    reader, num_beams, cleaning = Reader(settings, checkpoint), settings.prediction.num_beams, settings.cleaning
+    reader, beam, cleaning = Reader(checkpoint), settings.prediction, settings.cleaning
+    once = beam.model_copy(update={"turns_deg": (0,), "scales": (1.0,)})
     without_cleaning = cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
     some = drawings[:NUM_COMPARED]
-    reader.read("greedy", drawings, 1, cleaning)
-    predicted = reader.read("beam", drawings, num_beams, cleaning)
+    reader.read("greedy", drawings, once.model_copy(update={"num_beams": 1}), cleaning)
+    reader.read("beam, read once", drawings, once, cleaning)
+    predicted = reader.read("beam", drawings, beam, cleaning)
     reader.note("beam, the first", predicted[: len(some)], some, None)
-    reader.read("beam, the first, not cleaned", some, num_beams, without_cleaning)
+    reader.read("beam, the first, not cleaned", some, beam, without_cleaning)
     for num_turns in (1, 2, 3):
-        reader.read(f"beam, the first, turned by {90 * num_turns} degrees", some, num_beams, cleaning, num_turns)
+        reader.read(f"beam, the first, turned by {90 * num_turns} degrees", some, beam, cleaning, num_turns)
     return {"num_drawings": len(drawings), "noise": settings.drawing.noise} | reader.results | {
         "controls": reader.results["beam"]["controls"],
         "by_heavy_atoms": by_heavy_atoms(predicted, drawings),

@@ -4,11 +4,13 @@ B batch, T tokens, P image positions (cells), L labels of a cell, G grid width, 
 V vocabulary, K beams.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.encoders import STRIDES_PX, Encoder
 from model.lstm import run_lstm
@@ -62,10 +64,30 @@ class Grid(NamedTuple):
 
     keys: Tensor  # (B, N, G/N, P)
     values: Tensor  # (B, N, P, G/N)
+    padding: Tensor | None = None  # (B, 1, 1, P), 0 and, where a picture has no position, -inf; None = all have all
 
     def select(self, pictures: Tensor) -> "Grid":
         """Return the grid of some of the pictures, by index or by mask."""
-        return Grid(self.keys[pictures], self.values[pictures])
+        padding = None if self.padding is None else self.padding[pictures]
+        return Grid(self.keys[pictures], self.values[pictures], padding)
+
+    def match(self, queries: Tensor) -> Tensor:
+        """Return how well each position suits queries (B, N, T, G/N), as logits (B, N, T, P)."""
+        logits = queries @ self.keys
+        return logits if self.padding is None else logits + self.padding
+
+
+def join_grids(grids: Sequence[Grid]) -> Grid:
+    """Return the grids of several batches as one, padded to the most positions; padding is never looked at."""
+    most = max(grid.keys.shape[3] for grid in grids)
+    missing = [most - grid.keys.shape[3] for grid in grids]
+    keys = [functional.pad(grid.keys, (0, count)) for grid, count in zip(grids, missing, strict=True)]
+    values = [functional.pad(grid.values, (0, 0, 0, count)) for grid, count in zip(grids, missing, strict=True)]
+    padding = [
+        functional.pad(grid.keys.new_zeros(len(grid.keys), 1, 1, most - count), (0, count), value=-torch.inf)
+        for grid, count in zip(grids, missing, strict=True)
+    ]
+    return Grid(torch.cat(keys), torch.cat(values), torch.cat(padding))
 
 
 class State(NamedTuple):
@@ -105,7 +127,7 @@ class Attention(nn.Module):
 
     def forward(self, outputs: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """Return contexts (B, T, G) and the attention map (B, N, T, P) of all outputs (B, T, D) at once."""
-        attention = (self.queries(outputs) @ grid.keys).softmax(dim=3)  # (B, N, T, P)
+        attention = grid.match(self.queries(outputs)).softmax(dim=3)  # (B, N, T, P)
         # Plain products beat scaled_dot_product_attention on CPUs at these sizes, and the map comes free.
         contexts = attention @ grid.values  # (B, N, T, G/N)
         return contexts.transpose(1, 2).flatten(2), attention  # (B, T, G), (B, N, T, P)
@@ -134,7 +156,7 @@ class CoverageAttention(nn.Module):
         queries = self.attention.queries(outputs)
         coverage = coverage.to(queries.dtype)[:, None]  # (B, 1, T, P)
         pull = (queries * self.key.to(queries.dtype)).sum(dim=3, keepdim=True)  # (B, N, T, 1)
-        attention = torch.addcmul(queries @ grid.keys, pull, coverage).softmax(dim=3)  # (B, N, T, P)
+        attention = torch.addcmul(grid.match(queries), pull, coverage).softmax(dim=3)  # (B, N, T, P)
         seen = (attention * coverage).sum(dim=3, keepdim=True)  # (B, N, T, 1)
         contexts = attention @ grid.values + seen * self.value.to(queries.dtype)  # (B, N, T, G/N)
         return contexts.transpose(1, 2).flatten(2), attention

@@ -49,23 +49,25 @@ class _Beams:
         )
 
 
+@torch.inference_mode()
 def greedy(captioner: Captioner, images: Tensor, max_tokens: int) -> list[Candidate]:
     """Return the caption of each of the images (B, C, H, W) that takes the likeliest token each time."""
-    candidates = beam_search(captioner, images, num_beams=1, max_tokens=max_tokens, length_penalty=0.0)
+    grid = captioner.encode(images)
+    candidates = beam_search(captioner, grid, num_beams=1, max_tokens=max_tokens, length_penalty=0.0)
     return [best for (best,) in candidates]
 
 
 @torch.inference_mode()
 def beam_search(
-    captioner: Captioner, images: Tensor, num_beams: int, max_tokens: int, length_penalty: float
+    captioner: Captioner, grid: Grid, num_beams: int, max_tokens: int, length_penalty: float
 ) -> list[list[Candidate]]:
-    """Return up to num_beams captions for each of the images (B, C, H, W) with ink = 1, best first.
+    """Return up to num_beams captions for each picture of a grid (captioner.encode), best first.
 
     max_tokens counts <end>. length_penalty 0 compares whole captions, 1 compares their mean per token. The captioner
     must be in evaluation mode; then a picture's captions do not depend on the others in its batch.
     """
-    beams = _start(captioner, images, num_beams)
-    candidates: list[list[Candidate]] = [[] for _ in images]
+    beams = _start(captioner, grid, num_beams)
+    candidates: list[list[Candidate]] = [[] for _ in grid.keys]
     for _ in range(max_tokens):
         logits, state = captioner.step(beams.tokens[:, :, -1], beams.grid, beams.state)  # (B, K, V)
         beams = _extend(beams, logits, state)
@@ -81,17 +83,16 @@ def beam_search(
     return candidates
 
 
-def _start(captioner: Captioner, images: Tensor, num_beams: int) -> _Beams:
+def _start(captioner: Captioner, grid: Grid, num_beams: int) -> _Beams:
     """Return beams that hold <start> alone, of which only the first may go on: the others would be its twins."""
-    shape = (len(images), num_beams)
-    grid = captioner.encode(images)
-    log_probabilities = torch.full(shape, -torch.inf, device=images.device)  # (B, K)
+    shape, device = (len(grid.keys), num_beams), grid.keys.device
+    log_probabilities = torch.full(shape, -torch.inf, device=device)  # (B, K)
     log_probabilities[:, 0] = 0
     return _Beams(
-        pictures=torch.arange(len(images), device=images.device),
-        tokens=torch.full((*shape, 1), START, device=images.device),  # (B, K, 1)
+        pictures=torch.arange(len(grid.keys), device=device),
+        tokens=torch.full((*shape, 1), START, device=device),  # (B, K, 1)
         log_probabilities=log_probabilities,
-        is_ended=torch.zeros(shape, dtype=torch.bool, device=images.device),
+        is_ended=torch.zeros(shape, dtype=torch.bool, device=device),
         grid=grid,
         state=captioner.start(grid, num_beams),
     )
