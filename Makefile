@@ -8,7 +8,7 @@ LAKE ?= lake
 READER ?= reader
 
 .PHONY: help setup demo pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
-  bench-train bench-workers bench-distributed clean
+  bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,8 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
-# The model in the box can read; a minute or so makes it used to these drawings.
-DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64
+# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not four, to be quick.
+DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64 --set prediction.scales=[1.0]
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
@@ -71,6 +71,9 @@ bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules 
 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
+
+bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network (15 minutes)
+	@$(RUN) -m bench.lessons
 
 bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
 	@$(RUN) -m bench.same_result

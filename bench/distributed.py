@@ -124,6 +124,7 @@ def start(way: Way, config: dict[str, Any], folder: str) -> None:
     elif way.runs_on == "ray":
         run_on_ray_train(measure_worker, config, way.num_workers, 1, f"{folder}/{way.name}")
     else:
+        os.environ["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "3600"  # workers that wait for their turn are not lost
         run_on_horovod(measure_worker, config, way.num_workers, 1)
 
 

@@ -1,6 +1,7 @@
 """The loop of model/ on Horovod's workers instead of Ray Train's. Horovod is an extra: only what runs imports it."""
 
 import importlib.util
+import os
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,10 @@ def require_horovod() -> None:
 
 
 def run_on_horovod(work: Work, config: dict[str, Any], num_workers: int, num_cores: int) -> None:
-    """Run `work` on so many workers of so many cores until all are done."""
+    """Run `work` on so many workers of so many cores until all are done.
+
+    Horovod is tuned by environment variables of its own name: the workers get those of this process.
+    """
     from horovod.ray import RayExecutor
 
     settings = RayExecutor.create_settings(timeout_s=MEET_WITHIN_S, placement_group_timeout_s=PLACE_WITHIN_S)
@@ -39,7 +43,7 @@ def run_on_horovod(work: Work, config: dict[str, Any], num_workers: int, num_cor
     spread = {"num_hosts": num_nodes, "num_workers_per_host": num_workers // num_nodes}
     workers = spread if num_nodes > 1 else {"num_workers": num_workers}
     executor = RayExecutor(settings, cpus_per_worker=num_cores, use_gpu=False, **workers)
-    executor.start()
+    executor.start(extra_env_vars={name: value for name, value in os.environ.items() if name.startswith("HOROVOD_")})
     try:
         executor.run(partial(_begin, work), args=[config])
     finally:

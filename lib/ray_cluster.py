@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import ray
 import ray.util.spark
@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
+from lib import worker_network
 from lib.errors import RuntimeMissingError, SettingsError
 from lib.horovod_training import require_horovod
 from lib.joined_cluster import check_cluster_answers, check_room
@@ -134,9 +135,11 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     """
     ensure_java()
     # Where Ray is joined, its workers find our packages by the wheel installed there; here by this process's path.
-    environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
     if settings.device == "gpu_if_there":  # workers find GPUs themselves; Ray would hide them from who reserved none
         environment["env_vars"]["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    if settings.address is not None:
+        environment["worker_process_setup_hook"] = f"{worker_network.__name__}.name_own_interface"
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
     if settings.address is None:
         # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
@@ -200,9 +203,6 @@ class JobStartHook(RayOnSparkStartHook):  # type: ignore[misc]  # Ray comes with
 
     def get_default_temp_root_dir(self) -> str:
         return "/local_disk0/tmp"
-
-    def custom_environment_variables(self) -> dict[str, str]:
-        return {"GLOO_SOCKET_IFNAME": "eth0"}  # left to itself, torch picks the loopback there
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
     }
     (folder / version / "provenance.json").write_text(json.dumps(provenance))
     rows = [
-        (version, 0, 10, 2.5, None, None, 0.1, 50.0, 2, NOON), (version, 1, 20, None, 1.5, 0.75, None, None, 2, NOON),
+        (version, 0, 10, 2.5, None, None, None, 0.1, 50.0, 2, NOON),
+        (version, 1, 20, None, 1.5, 0.75, 8.0, None, None, 2, NOON),
     ]
     lake.insert_new("training_metrics", lake.spark.createDataFrame(rows, TRAINING_METRICS.schema))
     (folder / CURRENT_MODEL).write_text(version + "\n")

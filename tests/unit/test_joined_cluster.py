@@ -1,6 +1,7 @@
 """Clusters that are not there are told in one sentence: `pytest tests/unit/test_joined_cluster.py`."""
 
 import importlib.util
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from lib.horovod_training import require_horovod
 from lib.joined_cluster import check_cluster_answers
 from lib.ray_cluster import ClusterSettings
 from lib.settings import load_settings
+from lib.worker_network import name_own_interface
 
 NEEDED = ["landing.path=unused", "storage.root=unused"]
 RAY_ITSELF_WAITS_S = 40
@@ -92,3 +94,13 @@ def test_horovod_and_gpus_are_refused_with_the_settings() -> None:
 def test_without_horovod_the_error_says_how_to_get_it() -> None:
     with pytest.raises(RuntimeMissingError, match="horovod, which is not installed: run `make horovod`"):
         require_horovod()
+
+
+def test_gloo_is_told_the_interface_by_which_ray_knows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "127.0.0.1")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    name_own_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
+    name_own_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "ib0"

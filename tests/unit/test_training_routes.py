@@ -177,7 +177,7 @@ def test_the_hook_asks_for_no_notebook_and_hands_on_no_token(monkeypatch: pytest
     monkeypatch.setenv("DATABRICKS_TOKEN", "token")
     hook = ray_cluster.JobStartHook()
     hook.on_ray_dashboard_created(8265)
-    assert hook.custom_environment_variables() == {"GLOO_SOCKET_IFNAME": "eth0"}
+    assert hook.custom_environment_variables() == {}
     assert hook.get_default_temp_root_dir() == "/local_disk0/tmp"
 
 

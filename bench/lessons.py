@@ -1,0 +1,132 @@
+"""What each notation and each loss is worth: one network, untrained each time, taught the same drawings.
+
+`python -m bench.lessons [--num-drawings 6000]`
+
+Losses are given per drawing, not per token: however a notation cuts a molecule up, it says the same thing.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, DrawingStore, fill_store
+from lib.drawing_training import batches_of_epoch, validation_batches, vocabulary_of
+from lib.notations import Notation, notation_named
+from lib.progress import show_progress
+from lib.settings import Settings, load_settings
+from model.checkpoint import new_captioner
+from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
+
+RESULTS = Path(__file__).parent / "results" / "lessons.json"
+WITHOUT = {"cell_loss_weight": 0.0, "attention_loss_weight": 0.0}
+LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what differs in `training`
+    "smiles_drawn_kekule": (NOTATION, {}),
+    "smiles_drawn": ("smiles_drawn", {}),
+    "smiles_kekule": ("smiles_kekule", {}),
+    "smiles": ("smiles", {}),
+    "inchi": ("inchi", {}),
+    "smiles_drawn_kekule, captions alone": (NOTATION, WITHOUT),
+    "smiles_drawn_kekule, captions and cells": (NOTATION, {"attention_loss_weight": 0.0}),
+    "smiles_drawn_kekule, captions and attention": (NOTATION, {"cell_loss_weight": 0.0}),
+}
+
+
+class RewrittenStore(DrawingStore):
+    """Stored drawings whose captions are written in another notation."""
+
+    def __init__(self, folder: Path, notation: Notation) -> None:
+        super().__init__(folder)
+        self._notation, self._stored = notation, notation_named(NOTATION)
+        self._writings = {
+            turn_deg: [self._write_anew(index, turn_deg) for index in range(len(self))] for turn_deg in ORIENTATIONS_DEG
+        }
+
+    def writing(self, index: int, turn_deg: int) -> tuple[list[str], np.ndarray]:
+        return self._writings[turn_deg][index]
+
+    def lengths(self) -> np.ndarray:
+        return np.array([len(tokens) for tokens, _ in self._writings[0]])
+
+    def _write_anew(self, index: int, turn_deg: int) -> tuple[list[str], np.ndarray]:
+        tokens, atoms = super().writing(index, turn_deg)
+        inchi = self._stored.read(self._stored.join(tokens))
+        assert inchi is not None, tokens
+        places = self.drawing(index).places[: atoms.max() + 1]
+        written = self._notation.write(inchi, places if turn_deg == 0 else -places, 0)
+        return list(written.tokens), np.array(written.atoms)
+
+
+def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
+    """Train as the lesson of that name says; return how well the drawings that were kept back are read."""
+    notation, changes = LESSONS[name]
+    settings = settings.model_copy(update={"training": replace(settings.training, **changes)})
+    store = DrawingStore(folder) if notation == NOTATION else RewrittenStore(folder, notation_named(notation))
+    vocabulary, training, device = vocabulary_of(store), settings.training, torch.device("cpu")
+    torch.manual_seed(training.seed)
+    captioner = new_captioner(settings.captioner, vocabulary)
+    kept_back = validation_batches(store, vocabulary, settings, device)
+    num_steps = (len(store) - len(kept_back)) // training.batch_size
+    batches = batches_of_epoch(store, vocabulary, settings, 0, 1, TrainingState(), device)
+    started = time.monotonic()
+    with show_progress(name, num_steps * training.batch_size, "drawings") as line:
+        train_epoch(
+            captioner, batches, make_optimizer(captioner, training), training, TrainingState(), num_steps,
+            lambda report: line.update(report.step * training.batch_size),
+        )
+    seconds = time.monotonic() - started
+    scores = validate(captioner, kept_back, training.precision)
+    per_drawing = scores["num_tokens"] / len(kept_back)
+    return {
+        "nats_per_drawing": scores["loss"] * per_drawing, "tokens_per_drawing": per_drawing,
+        "token_accuracy": scores["token_accuracy"],
+        "drawings_per_second": num_steps * training.batch_size / seconds,
+    }
+
+
+def show(results: dict[str, Any], num_drawings: int) -> None:
+    """Print the figures, the best first."""
+    first = results[NOTATION]["nats_per_drawing"]
+    table = Table(
+        "taught", "nats per drawing", f"over {NOTATION}'s", "tokens per drawing", "tokens right", "drawings/s",
+        title=f"after {num_drawings:,} drawings, on drawings that were kept back",
+    )
+    for name, row in sorted(results.items(), key=lambda item: item[1]["nats_per_drawing"]):
+        table.add_row(
+            name, f"{row['nats_per_drawing']:.1f}", f"{row['nats_per_drawing'] / first:.2f}",
+            f"{row['tokens_per_drawing']:.1f}", f"{row['token_accuracy']:.3f}", f"{row['drawings_per_second']:.0f}",
+        )
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    """Draw, teach one lesson after another, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num-drawings", type=int, default=6000, help="taught each time (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    given = [
+        "landing.path=unused", "storage.root=unused", f"drawing.num_drawings={arguments.num_drawings}",
+        "training.learning_rate=0.0008", "training.batch_size=32", "training.start_from=null",
+    ]
+    settings = load_settings("molecules", "local", [*given, *arguments.overrides])
+    torch.set_num_threads(settings.cluster.threads_per_worker)
+    with tempfile.TemporaryDirectory() as folder:
+        fill_store(Path(folder), settings.drawing)
+        results = {name: teach(name, Path(folder), settings) for name in LESSONS}
+    show(results, arguments.num_drawings)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
