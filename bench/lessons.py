@@ -8,7 +8,6 @@ Losses are given per drawing, not per token: however a notation cuts a molecule 
 import argparse
 import json
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,19 +75,16 @@ def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
     kept_back = validation_batches(store, vocabulary, settings, device)
     num_steps = (len(store) - len(kept_back)) // training.batch_size
     batches = batches_of_epoch(store, vocabulary, settings, 0, 1, TrainingState(), device)
-    started = time.monotonic()
     with show_progress(name, num_steps * training.batch_size, "drawings") as line:
         train_epoch(
             captioner, batches, make_optimizer(captioner, training), training, TrainingState(), num_steps,
             lambda report: line.update(report.step * training.batch_size),
         )
-    seconds = time.monotonic() - started
     scores = validate(captioner, kept_back, training.precision)
     per_drawing = scores["num_tokens"] / len(kept_back)
     return {
         "nats_per_drawing": scores["loss"] * per_drawing, "tokens_per_drawing": per_drawing,
         "token_accuracy": scores["token_accuracy"],
-        "drawings_per_second": num_steps * training.batch_size / seconds,
     }
 
 
@@ -96,13 +92,13 @@ def show(results: dict[str, Any], num_drawings: int) -> None:
     """Print the figures, the best first."""
     first = results[NOTATION]["nats_per_drawing"]
     table = Table(
-        "taught", "nats per drawing", f"over {NOTATION}'s", "tokens per drawing", "tokens right", "drawings/s",
+        "taught", "nats per drawing", f"over {NOTATION}'s", "tokens per drawing", "tokens right",
         title=f"after {num_drawings:,} drawings, on drawings that were kept back",
     )
     for name, row in sorted(results.items(), key=lambda item: item[1]["nats_per_drawing"]):
         table.add_row(
             name, f"{row['nats_per_drawing']:.1f}", f"{row['nats_per_drawing'] / first:.2f}",
-            f"{row['tokens_per_drawing']:.1f}", f"{row['token_accuracy']:.3f}", f"{row['drawings_per_second']:.0f}",
+            f"{row['tokens_per_drawing']:.1f}", f"{row['token_accuracy']:.3f}",
         )
     Console(width=140).print(table)
 
