@@ -1,8 +1,9 @@
 """A search with Ray Tune for the learning rate, batch size and width that learn most from drawings in a given time."""
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def search_captioners(settings: Settings) -> str:
     fill_store(folder / "drawings", settings.drawing)
     vocabulary = vocabulary_of(DrawingStore(folder / "drawings"))
     name = fingerprint(settings.search, settings.captioner, settings.training, settings.drawing, settings.wear)
-    with ray_cluster(settings.cluster), _follow(folder / name, settings.search.num_trials):
+    # What Ray says of it belongs in the log: the table alone is the answer.
+    with ray_cluster(settings.cluster), _follow(folder / name, settings.search.num_trials), redirect_stdout(sys.stderr):
         results = _tuner(settings, folder, name, vocabulary).fit()
     ranked = sorted(results, key=lambda result: (result.metrics or {}).get("validation_loss", float("inf")))
     table = _as_table(ranked)
