@@ -1,5 +1,6 @@
 """A search with Ray Tune for the learning rate, batch size and width that learn most from drawings in a given time."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -106,7 +107,8 @@ def _as_table(results: list[Any]) -> str:
     """Trials, the best first, as a table in Markdown, with what became of those that have no score."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for result in results:
-        chosen, reached = result.config, result.metrics or {}
+        # Not result.config, which a failed trial of a search that was interrupted has no more.
+        chosen, reached = json.loads((Path(result.path) / "params.json").read_text()), result.metrics or {}
         cells = [f"{chosen['learning_rate']:.2e}", str(chosen["batch_size"]), str(chosen["width"])]
         if "validation_loss" in reached:
             cells += [f"{reached['validation_loss']:.4f}", f"{reached['token_accuracy']:.3f}"]
