@@ -98,9 +98,7 @@ def test_without_horovod_the_error_says_how_to_get_it() -> None:
 
 def test_gloo_is_told_the_interface_by_which_ray_knows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "127.0.0.1")
-    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
-    name_own_interface()
-    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
-    name_own_interface()
-    assert os.environ["GLOO_SOCKET_IFNAME"] == "ib0"
+    for given, wanted in (({}, "lo"), ({"GLOO_SOCKET_IFNAME": "ib0"}, "ib0")):
+        monkeypatch.setattr(os, "environ", given)
+        name_own_interface()
+        assert given == {"GLOO_SOCKET_IFNAME": wanted}
