@@ -126,7 +126,7 @@ class PictureCaptioner:
 def _agreed(probability: float, num_readings: int) -> float:
     """The probability of a caption that has that mean over readings: several that agree know more than one.
 
-    Fitted to 400 drawings of molecules no training saw, each read one, two and four times (LOG.md).
+    Fitted to 400 drawings of molecules no training saw, each read one, two and four times; LOG.md has 300 others.
     """
     odds = probability * num_readings**0.75
     return min(1.0, odds / (odds + max(0.0, 1 - probability)))
