@@ -12,12 +12,17 @@ from model.captioner import TAUGHT_HEAD, Explained
 SMALLEST = 1e-6  # probability below which looking elsewhere costs no more
 
 
-def cell_loss(explained: Explained, batch: Batch) -> Tensor:
-    """Return the binary cross-entropy of the labels of each position, averaged over those of pictures with marks."""
+def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
+    """Return the binary cross-entropy of the labels of each position, averaged over those of pictures with marks.
+
+    Each counts (1 - p) ** focus, p being the probability of the truth: most positions are paper, and what is rare would
+    not be heard among them (focal loss, arXiv 1708.02002).
+    """
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
     share = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
-    return nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels, share[:, None, None])
+    surprise = nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels, reduction="none")
+    return (share[:, None, None] * (-torch.expm1(-surprise)) ** focus * surprise).mean()
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:

@@ -43,6 +43,7 @@ class TrainingConfig:
     label_smoothing: float
     average_decay: float
     cell_loss_weight: float
+    cell_loss_focus: float
     attention_loss_weight: float
     precision: Precision
     seed: int
@@ -65,7 +66,7 @@ class TrainingConfig:
         for name in ("warmup_share", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        for name in ("weight_decay", "cell_loss_weight", "attention_loss_weight"):
+        for name in ("weight_decay", "cell_loss_weight", "cell_loss_focus", "attention_loss_weight"):
             if getattr(self, name) < 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
         if self.precision not in ("auto", "bf16", "fp32"):
@@ -227,7 +228,7 @@ def _marks_loss(explained: Explained, batch: Batch, config: TrainingConfig) -> T
     """What the marks teach, weighted; 0 for pictures that come with a caption alone."""
     if batch.marks is None:
         return 0 * explained.cells.float().sum()  # several workers wait for a gradient of every weight
-    cells = config.cell_loss_weight * cell_loss(explained, batch)
+    cells = config.cell_loss_weight * cell_loss(explained, batch, config.cell_loss_focus)
     return cells + config.attention_loss_weight * attention_loss(explained, batch)
 
 

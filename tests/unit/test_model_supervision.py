@@ -29,6 +29,10 @@ def explain(captioner: Captioner, batch: Batch):  # type: ignore[no-untyped-def]
     return captioner(1 - batch.images.float() / 255, batch.inputs, is_explained=True)
 
 
+def plain_cell_loss(explained: Explained, batch: Batch) -> torch.Tensor:
+    return cell_loss(explained, batch, focus=0.0)
+
+
 def test_a_mark_lies_in_the_position_that_covers_its_pixel() -> None:
     one = {"places": np.array([[0, 0], [15.9, 15.9], [16, 0], [47, 31], [999, -5]]), "labels": np.zeros((5, 1))}
     marks = pad_marks([one | {"marks_of_tokens": np.zeros(0)}], 2)
@@ -46,7 +50,7 @@ def test_labels_of_marks_in_one_position_are_united_and_padding_adds_none() -> N
 
 
 @pytest.mark.parametrize(
-    ("loss", "setting"), [(cell_loss, "cell_loss_weight"), (attention_loss, "attention_loss_weight")]
+    ("loss", "setting"), [(plain_cell_loss, "cell_loss_weight"), (attention_loss, "attention_loss_weight")]
 )
 def test_each_loss_falls_where_its_weight_asks_for_it_and_not_without(loss, setting: str) -> None:  # type: ignore[no-untyped-def]
     batch = marked_batch()
@@ -58,6 +62,18 @@ def test_each_loss_falls_where_its_weight_asks_for_it_and_not_without(loss, sett
         train_epoch(captioner, [batch] * 40, make_optimizer(captioner, config), config, TrainingState(), 40, ignore)
         after[weight] = loss(explain(captioner.eval(), batch), batch).item()
     assert after[3.0] < 0.5 * after[0.0]
+
+
+def test_a_focus_makes_what_is_seen_count_less_than_what_is_missed() -> None:
+    batch = marked_batch(1)
+    explained = explain(tiny_captioner().eval(), batch)
+    labels = cell_labels(batch.marks, batch.images.shape, 8)
+    seen = explained._replace(cells=6 * (2 * labels - 1))
+    wrong_of_one_label = seen._replace(cells=seen.cells * torch.tensor([-1.0, 1.0, 1.0]))
+    right = torch.tensor(6.0).sigmoid()
+    assert cell_loss(seen, batch, 0.0).item() == pytest.approx(-right.log().item(), rel=1e-4)
+    assert cell_loss(seen, batch, 2.0).item() == pytest.approx((-right.log() * (1 - right) ** 2).item(), rel=1e-3)
+    assert cell_loss(wrong_of_one_label, batch, 2.0).item() == pytest.approx(2 * right.item() ** 2, rel=0.01)
 
 
 def test_first_attention_looks_at_the_token_read_and_second_at_the_one_to_come() -> None:
@@ -91,7 +107,7 @@ def test_a_picture_without_marks_teaches_nothing_of_positions_and_takes_nothing_
         Marks(only_two.places[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]),
     )
     explained_alone = Explained(*(part[two] for part in explained))
-    for loss in (cell_loss, attention_loss):
+    for loss in (plain_cell_loss, attention_loss):
         assert loss(explained, mixed).item() == pytest.approx(loss(explained_alone, alone).item(), rel=1e-5)
 
 

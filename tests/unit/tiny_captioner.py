@@ -37,6 +37,7 @@ QUICK = {
     "label_smoothing": 0.0,
     "average_decay": 0.0,
     "cell_loss_weight": 1.0,
+    "cell_loss_focus": 2.0,
     "attention_loss_weight": 1.0,
     "precision": "fp32",
     "seed": 0,
