@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lib.drawing_batches import begin_worker
 from lib.drawing_marks import LABELS
 from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
-from lib.drawing_wear import worn_batch
+from lib.drawing_wear import WearSettings, worn_batch
 from lib.errors import SettingsError
 from lib.settings import Settings
 from lib.training_runs import checked_vocabulary, starting_checkpoint
@@ -50,7 +50,8 @@ logger = logging.getLogger(__name__)
 
 MIN_TOKEN_USES = 5
 NUM_VALIDATION = 512  # the first drawings of the store are not trained on: so many, or a tenth of a small store
-BATCHES_IN_BUFFER = 128
+DRAWINGS_IN_BUFFER = 32768  # sorted by size at a time
+SCALES_OF_BATCH = (0.98, 1.02)  # times the scale of a batch
 MEET_WITHIN = timedelta(minutes=30)
 
 
@@ -157,14 +158,14 @@ def batches_of_epoch(
     rng = np.random.default_rng([settings.training.seed, epoch])
     order = _num_validation(store) + rng.permutation(len(store) - _num_validation(store))
     lengths, (heights, widths) = store.lengths(), store.sides()
-    step = 0
-    for start in range(0, len(order), BATCHES_IN_BUFFER * size):
-        for drawings in _like_with_like(order[start : start + BATCHES_IN_BUFFER * size], lengths, widths, heights, size,
-                                        rng):
+    step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // size) * size
+    for start in range(0, len(order), in_buffer):
+        for drawings in _like_with_like(order[start : start + in_buffer], lengths, widths, heights, size, rng):
+            wear = _with_one_scale(settings.wear, rng)
             if step >= first_step:
                 mine = share_of(drawings, rank, num_workers)
                 seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
-                batch = worn_batch(store, mine.tolist(), vocabulary, settings.wear, settings.cleaning, seed, device)
+                batch = worn_batch(store, mine.tolist(), vocabulary, wear, settings.cleaning, seed, device)
                 yield replace(batch, weight=weight_of(mine, drawings, lengths, num_workers))
             step += 1
 
@@ -178,7 +179,7 @@ def _like_with_like(
     """
     lists = [
         level[at : at + size]
-        for by_length in _split(chunk, lengths, 16 * size)
+        for by_length in _split(chunk, lengths, 32 * size)
         for level in _split(by_length, widths, 4 * size)
         for ordered in [level[np.argsort(heights[level], kind="stable")]]
         for level, at in ((ordered, at) for at in range(0, len(ordered) - size + 1, size))
@@ -190,6 +191,12 @@ def _like_with_like(
 def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
     """Cut a chunk, sorted by a key, into equal parts of about that size."""
     return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
+
+
+def _with_one_scale(wear: WearSettings, rng: np.random.Generator) -> WearSettings:
+    """Narrow the scale down to about one of its range: drawings of like size stay so, in every worker's share."""
+    scale = rng.uniform(*wear.scale)
+    return wear.model_copy(update={"scale": tuple(scale * part for part in SCALES_OF_BATCH)})
 
 
 def validation_batches(
