@@ -6,6 +6,8 @@ RUN := .venv/bin/python
 UV := 0.13.8
 LAKE ?= lake
 READER ?= reader
+# SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
+MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
 .PHONY: help setup demo pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
   bench-train bench-lessons bench-workers bench-distributed clean
@@ -67,13 +69,13 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 	@$(RUN) -m bench.cleaning_speed
 
 bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
-	@$(RUN) -m bench.quality
+	@$(RUN) -m bench.quality $(MOLECULES)
 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
 
 bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network
-	@$(RUN) -m bench.lessons
+	@$(RUN) -m bench.lessons $(MOLECULES)
 
 bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
 	@$(RUN) -m bench.same_result
@@ -88,7 +90,7 @@ tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a min
 horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
 	@$(RUN) -m lib.horovod_build
 
-# SMILES=... names a file of molecules, DRAWINGS=... how many of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
+# DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
 # 32 drawings a step learn most from each drawing; a GPU wants more at a time: BATCH=512.
 SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 200000
@@ -99,7 +101,7 @@ reader: $(READY)  ## train the model in the box further, on drawings alone (READ
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
 	  --set training.checkpoint_interval_steps=600 --set training.learning_rate=0.0003 --set training.batch_size=$(BATCH) \
 	  --set training.average_decay=0.999 --set cluster.num_workers=1 \
-	  --set drawing.num_drawings=$(DRAWINGS) $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
+	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"

@@ -7,7 +7,10 @@ Losses are given per drawing, not per token: however a notation cuts a molecule 
 
 import argparse
 import json
+import multiprocessing
+import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lib.drawing_batches import begin_worker
 from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, DrawingStore, fill_store
 from lib.drawing_training import batches_of_epoch, validation_batches, vocabulary_of
 from lib.notations import Notation, notation_named
@@ -35,6 +39,7 @@ LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what diffe
     "inchi": ("inchi", {}),
     "smiles_drawn_kekule, captions alone": (NOTATION, WITHOUT),
     "smiles_drawn_kekule, captions and cells": (NOTATION, {"attention_loss_weight": 0.0}),
+    "smiles_drawn_kekule, cells without focus": (NOTATION, {"cell_loss_weight": 10.0, "cell_loss_focus": 0.0}),
     "smiles_drawn_kekule, captions and attention": (NOTATION, {"cell_loss_weight": 0.0}),
 }
 
@@ -67,6 +72,7 @@ class RewrittenStore(DrawingStore):
 def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
     """Train as the lesson of that name says; return how well the drawings that were kept back are read."""
     notation, changes = LESSONS[name]
+    torch.set_num_threads(settings.cluster.threads_per_worker)
     settings = settings.model_copy(update={"training": replace(settings.training, **changes)})
     store = DrawingStore(folder) if notation == NOTATION else RewrittenStore(folder, notation_named(notation))
     vocabulary, training, device = vocabulary_of(store), settings.training, torch.device("cpu")
@@ -75,17 +81,28 @@ def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
     kept_back = validation_batches(store, vocabulary, settings, device)
     num_steps = (len(store) - len(kept_back)) // training.batch_size
     batches = batches_of_epoch(store, vocabulary, settings, 0, 1, TrainingState(), device)
-    with show_progress(name, num_steps * training.batch_size, "drawings") as line:
-        train_epoch(
-            captioner, batches, make_optimizer(captioner, training), training, TrainingState(), num_steps,
-            lambda report: line.update(report.step * training.batch_size),
-        )
+    optimizer = make_optimizer(captioner, training)
+    train_epoch(captioner, batches, optimizer, training, TrainingState(), num_steps, lambda _: None)
     scores = validate(captioner, kept_back, training.precision)
     per_drawing = scores["num_tokens"] / len(kept_back)
     return {
         "nats_per_drawing": scores["loss"] * per_drawing, "tokens_per_drawing": per_drawing,
         "token_accuracy": scores["token_accuracy"],
     }
+
+
+def teach_all(folder: Path, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Every lesson, as many at a time as this machine has cores for."""
+    num_at_once = max(1, (os.cpu_count() or 1) // settings.cluster.threads_per_worker)
+    results = {}
+    # Not forked: torch's threads do not survive a fork.
+    pool = ProcessPoolExecutor(num_at_once, multiprocessing.get_context("spawn"), initializer=begin_worker)
+    with show_progress("teach", len(LESSONS), "lessons") as line, pool:
+        lessons = {pool.submit(teach, name, folder, settings): name for name in LESSONS}
+        for lesson in as_completed(lessons):
+            results[lessons[lesson]] = lesson.result()
+            line.advance(1)
+    return results
 
 
 def show(results: dict[str, Any], num_drawings: int) -> None:
@@ -115,10 +132,9 @@ def main() -> None:
         "training.learning_rate=0.0008", "training.batch_size=32", "training.start_from=null",
     ]
     settings = load_settings("molecules", "local", [*given, *arguments.overrides])
-    torch.set_num_threads(settings.cluster.threads_per_worker)
     with tempfile.TemporaryDirectory() as folder:
         fill_store(Path(folder), settings.drawing)
-        results = {name: teach(name, Path(folder), settings) for name in LESSONS}
+        results = teach_all(Path(folder), settings)
     show(results, arguments.num_drawings)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2))
