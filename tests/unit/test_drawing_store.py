@@ -12,7 +12,7 @@ import torch
 
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
-from lib.drawing_training import train_on_drawings
+from lib.drawing_training import batches_of_epoch, train_on_drawings
 from lib.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.errors import NotationError, SettingsError
 from lib.image_cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
@@ -21,6 +21,7 @@ from lib.molecule_sources import is_unseen
 from lib.settings import Settings, load_settings
 from lib.smiles import inchi_of_smiles
 from model.batches import Batch
+from model.training_loop import TrainingState
 from model.vocabulary import Vocabulary
 
 SMILES = [
@@ -117,6 +118,33 @@ def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> 
     assert specked.images.sum() > 1.1 * clean.images.sum()
     dropped = clean_batch(store, folder, "wear.dropped_bond_share=1")
     assert dropped.images.sum() < 0.8 * clean.images.sum()
+
+
+def bond_lengths(batch: Batch) -> list[float]:
+    """In pixels: twice the way from an atom to the middle of a bond, which is the nearest mark."""
+    assert batch.marks is not None
+    distances = torch.cdist(batch.marks.places, batch.marks.places)  # (B, M, M)
+    is_mark = batch.marks.labels.any(dim=2)  # (B, M), the rest is padding
+    distances[~(is_mark[:, :, None] & is_mark[:, None])] = torch.inf
+    distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    nearest = distances.amin(dim=2)  # (B, M)
+    return [2 * row[row.isfinite()].median().item() for row in nearest]
+
+
+def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder: Path) -> None:
+    store = DrawingStore(folder / "drawings")
+    asked = settings(folder, "wear.scale=[0.6, 1.0]", "training.batch_size=4")
+    vocabulary = Vocabulary.from_tokens(token_counts(store))
+
+    def first_batch(epoch: int, rank: int) -> Batch:
+        state = TrainingState(epoch=epoch)
+        return next(batches_of_epoch(store, vocabulary, asked, rank, 2, state, torch.device("cpu")))
+
+    lengths = np.array([
+        [length for rank in (0, 1) for length in bond_lengths(first_batch(epoch, rank))] for epoch in range(6)
+    ])  # (6, 4)
+    assert np.ptp(lengths, axis=1).max() < 0.06 * lengths.mean()
+    assert np.ptp(lengths.mean(axis=1)) > 0.15 * lengths.mean()
 
 
 def test_mending_sheets_is_mending_strokes() -> None:
