@@ -23,7 +23,7 @@ from lib import worker_network
 from lib.errors import RuntimeMissingError, SettingsError
 from lib.horovod_training import require_horovod
 from lib.joined_cluster import check_cluster_answers, check_room
-from lib.spark_session import COMPILE_QUICKLY, ON_DATABRICKS, delta_configuration, end_gateway, ensure_java
+from lib.spark_session import ON_DATABRICKS, delta_configuration, end_gateway, ensure_java
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,7 @@ _OPEN_PACKAGES = (
     "sun.util.calendar",
 )
 JVM_OPTIONS = " ".join(
-    [COMPILE_QUICKLY, "-XX:+IgnoreUnrecognizedVMOptions"]
-    + [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPEN_PACKAGES]
+    ["-XX:+IgnoreUnrecognizedVMOptions"] + [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPEN_PACKAGES]
 )
 
 

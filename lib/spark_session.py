@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
-# Java code is compiled quickly, not well: most of these processes live for a minute, and the heavy work is Python's.
-COMPILE_QUICKLY = "-XX:TieredStopAtLevel=1"
 ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
@@ -97,7 +95,6 @@ def _build(settings: SparkSettings, app_name: str) -> SparkSession:
     ensure_java()
     configuration = delta_configuration(settings.shuffle_partitions) | _of_every_session(settings) | {
         "spark.driver.memory": settings.driver_memory,
-        "spark.driver.extraJavaOptions": COMPILE_QUICKLY,
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "captionlake-warehouse"),
