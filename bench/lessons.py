@@ -7,6 +7,7 @@ Losses are given per drawing, not per token: however a notation cuts a molecule 
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import tempfile
@@ -132,6 +133,7 @@ def main() -> None:
         "training.learning_rate=0.0008", "training.batch_size=32", "training.start_from=null",
     ]
     settings = load_settings("molecules", "local", [*given, *arguments.overrides])
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as folder:
         fill_store(Path(folder), settings.drawing)
         results = teach_all(Path(folder), settings)
