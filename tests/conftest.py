@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 from lib.delta_tables import Lake, StorageSettings
 from lib.spark_session import SparkSettings, open_spark
 
-# On two cores a collector that works beside the program takes its time from it, and so does Java's second compiler, whose
-# work a session of a few seconds never earns back: half of its CPU time (LOG.md).
+# On two cores a collector that works beside the program takes its time from it, and so does Java's second compiler,
+# whose work a session of a few seconds never earns back: half of its CPU time (LOG.md).
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
 # Ray's workers are nice to others (15) unless told not to be, and would starve beside another file's tests.
 os.environ.setdefault("RAY_worker_niceness", "0")
