@@ -2,7 +2,8 @@
 
 `python -m bench.lessons [--num-drawings 32000]`
 
-An hour on two cores. With fewer drawings no network has begun to read, and only the length of captions is compared.
+Reckoned at an hour on two cores. After a few thousand drawings no network reads yet, and how soon one guesses captions
+without looking is all that is compared (LOG.md).
 Losses are given per drawing, not per token: however a notation cuts a molecule up, it says the same thing.
 """
 
