@@ -24,7 +24,14 @@ from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.image_cleaning import is_sideways
 from lib.molecule_drawing import DrawingSettings, draw_clean, prepare_molecule, turn
-from lib.molecule_sources import is_unseen, label_molecule, parse_smiles, read_smiles_file, shipped_smiles
+from lib.molecule_sources import (
+    is_unseen,
+    label_molecule,
+    parse_smiles,
+    read_smiles_file,
+    shipped_smiles,
+    with_random_stereo,
+)
 from lib.progress import show_progress
 from lib.smiles import write_smiles
 
@@ -156,6 +163,9 @@ def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings) -> in
 def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> dict[str, object] | None:
     """A molecule drawn, as a row of SCHEMA; None for one that is held out or cannot be drawn and written."""
     molecule = parse_smiles(smiles)
+    if molecule is not None and rng.random() < settings.stereo_share and not is_unseen(Chem.MolToInchi(molecule)):
+        # A double bond that names no hand is drawn as one that does: only centres can be told apart.
+        molecule = with_random_stereo(molecule, rng, centres_alone=True)
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms) if molecule else None
     if inchi is None or is_unseen(inchi):
         return None

@@ -12,7 +12,8 @@ import numpy as np
 from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem import BRICS, rdMolDescriptors
 
-from lib.errors import RuntimeMissingError, SettingsError
+from lib.errors import NotationError, RuntimeMissingError, SettingsError
+from lib.smiles import read_inchi
 
 # Of the molecules that come inside RDKit's wheel: a screening library, the NCI's first, ligands from ChEMBL.
 SHIPPED_FILES = (
@@ -70,9 +71,11 @@ def label_molecule(molecule: Chem.Mol, min_heavy_atoms: int, max_heavy_atoms: in
     inchi: str = Chem.MolToInchi(molecule)  # type: ignore[no-untyped-call]
     if not inchi.startswith("InChI=1S/") or "." in inchi.split("/")[1]:
         return None
-    drawn = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
-    is_same = drawn is not None and Chem.MolToInchi(drawn) == inchi  # type: ignore[no-untyped-call]
-    return inchi if is_same else None
+    try:
+        drawn = read_inchi(inchi)
+    except NotationError:
+        return None
+    return inchi if Chem.MolToInchi(drawn) == inchi else None  # type: ignore[no-untyped-call]
 
 
 def is_unseen(inchi: str) -> bool:
@@ -80,10 +83,10 @@ def is_unseen(inchi: str) -> bool:
     return int.from_bytes(hashlib.blake2b(inchi.encode(), digest_size=4).digest(), "big") % 100 < UNSEEN_PERCENT
 
 
-def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
+def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator, centres_alone: bool = False) -> Chem.Mol:
     """The molecule with a hand drawn by lot for every centre and double bond that could have one and names none.
 
-    Left alone if it has bridgeheads, whose hands depend on each other.
+    Left alone if it has bridgeheads, whose hands depend on each other. `centres_alone` leaves double bonds as they are.
     """
     if rdMolDescriptors.CalcNumBridgeheadAtoms(molecule):
         return molecule
@@ -95,7 +98,7 @@ def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol
         if place.type == Chem.StereoType.Atom_Tetrahedral:
             hand = Chem.ChiralType.CHI_TETRAHEDRAL_CW if is_first else Chem.ChiralType.CHI_TETRAHEDRAL_CCW
             molecule.GetAtomWithIdx(place.centeredOn).SetChiralTag(hand)
-        elif place.type == Chem.StereoType.Bond_Double:
+        elif place.type == Chem.StereoType.Bond_Double and not centres_alone:
             around = list(place.controllingAtoms)  # two at each end; one that is not there has the largest index
             beside = min(around[:2]), min(around[2:])
             if max(beside) < molecule.GetNumAtoms():

@@ -5,6 +5,7 @@ canonical SMILES follows a ranking of the whole graph that no eye can see.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,12 @@ def split_smiles(smiles: str) -> list[str]:
 
 
 def read_inchi(inchi: str) -> Chem.Mol:
-    """The molecule of an InChI, atoms in its order. Raises NotationError if there is none."""
+    """The molecule of an InChI, atoms in its order, the caller's own. Raises NotationError if there is none."""
+    return Chem.Mol(_read_inchi(inchi))
+
+
+@lru_cache(maxsize=1)  # a drawer asks several times for the same one
+def _read_inchi(inchi: str) -> Chem.Mol:
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
     if molecule is None:

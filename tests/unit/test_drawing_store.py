@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
+from lib import drawing_store
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
 from lib.drawing_training import batches_of_epoch, train_on_drawings
@@ -55,6 +57,25 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
     vocabulary = Vocabulary.from_tokens(token_counts(store))
     indices = range(len(store))
     return worn_batch(store, indices, vocabulary, asked.wear, asked.cleaning, seed=3, device=torch.device("cpu"))
+
+
+def test_centres_without_a_hand_are_given_one_in_the_share_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n")
+    for share, expected in ((0, {"C"}), (1, {"[C@H]", "[C@@H]"})):
+        folder = tmp_path / str(share)
+        overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_share={share}")
+        fill_store(folder, settings(tmp_path, *overrides).drawing)
+        tokens = set(token_counts(DrawingStore(folder)))
+        assert tokens - {"O", "(", ")", "=", "C"} == expected - {"C"}
+
+
+def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Chem.MolToInchi(Chem.MolFromSmiles("CCC(C)O"))
+    monkeypatch.setattr(drawing_store, "is_unseen", lambda inchi: inchi == kept)
+    drawing, rng = settings(tmp_path, "drawing.stereo_share=1").drawing, np.random.default_rng(0)
+    assert [drawing_store._row(smiles, drawing, rng) is None for smiles in ("CCC(C)O", "CCC(C)N")] == [True, False]
 
 
 def test_a_store_keeps_every_molecule_once_and_goes_on_where_it_stopped(folder: Path) -> None:

@@ -135,6 +135,11 @@ def test_random_stereo_keeps_the_stereo_that_is_named() -> None:
         assert Chem.MolToSmiles(with_random_stereo(named, np.random.default_rng(seed))) == "C/C=C/[C@H](C)F"
 
 
+def test_random_stereo_of_centres_alone_leaves_double_bonds_as_they_are() -> None:
+    molecule = with_random_stereo(parse_smiles("CC(F)C=CC"), np.random.default_rng(0), centres_alone=True)
+    assert Chem.MolToSmiles(molecule) in {"CC=C[C@H](C)F", "CC=C[C@@H](C)F"}
+
+
 def test_random_stereo_leaves_bridged_molecules_alone() -> None:
     molecule = with_random_stereo(parse_smiles("CC1CC2CCC1C2"), np.random.default_rng(0))
     assert Chem.MolToSmiles(molecule) == "CC1CC2CCC1C2"
