@@ -91,15 +91,17 @@ horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake an
 	@$(RUN) -m lib.horovod_build
 
 # DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
-# 32 drawings a worker and step learn most from each drawing; a GPU wants more at a time: BATCH=512.
+# 32 drawings a worker and step learn most from each drawing; a GPU wants more at a time: BATCH=512. The rate at first undoes some
+# of what was learned, which an hour of 100 drawings/s makes up for; where there is less, RATE=0.0002.
 SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
 BATCH ?= 64
+RATE ?= 0.0007
 reader: $(READY)  ## train the model in the box further, on drawings alone (READER=folder keeps the drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
-	  --set training.checkpoint_interval_steps=600 --set training.learning_rate=0.0007 --set training.batch_size=$(BATCH) \
+	  --set training.checkpoint_interval_steps=600 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
 	  --set training.average_decay=0.999 --set drawing.stereo_share=0.5 \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 

@@ -170,7 +170,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     if inchi is None or is_unseen(inchi):
         return None
     scale = settings.reduced_scale if rng.random() < settings.reduced_share else 1.0
-    drawing = draw_clean(prepare_molecule(inchi), settings, scale)
+    drawing = draw_clean(prepare_molecule(inchi), settings.pen, scale)
     if is_sideways(drawing.pixels):
         drawing = turn(drawing, is_clockwise=True)
     left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))

@@ -38,6 +38,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
 
 
+class Pen(NamedTuple):
+    """How strokes and letters look."""
+
+    bond_length_px: float
+    margin_px: int  # of paper around the drawing
+    line_width_px: int
+    font: str  # one of those inside RDKit
+
+
 class DrawingSettings(BaseModel):
     """What is drawn and how it looks; conf/base.yaml says what each means."""
 
@@ -66,6 +75,11 @@ class DrawingSettings(BaseModel):
     speck_density: ShareRange
     dropped_bond_share: Share
     sideways_share: Share
+
+    @property
+    def pen(self) -> Pen:
+        """How strokes and letters look."""
+        return Pen(self.bond_length_px, self.margin_px, self.line_width_px, self.font)
 
     @model_validator(mode="after")
     def _check_heavy_atoms(self) -> Self:
@@ -106,7 +120,7 @@ def draw_molecule(inchi: str, settings: DrawingSettings, rng: np.random.Generato
     is_sideways = rng.random() < settings.sideways_share
     is_clockwise = rng.random() < 0.5
 
-    pixels, layout = draw_clean(molecule, settings, scale, dropped)
+    pixels, layout = draw_clean(molecule, settings.pen, scale, dropped)
     pixels = remove_stroke_pixels(pixels, missing_share, rng)
     pixels = add_specks(pixels, speck_density, rng)
     drawing = Drawing(pixels, layout)
@@ -126,7 +140,7 @@ def places_as_drawn(inchi: str) -> np.ndarray:
 
 
 def draw_clean(
-    molecule: Chem.Mol, settings: DrawingSettings, scale: float = 1.0, dropped_bonds: Collection[int] = ()
+    molecule: Chem.Mol, pen: Pen, scale: float = 1.0, dropped_bonds: Collection[int] = ()
 ) -> Drawing:
     """Draw a prepared molecule without wear, `scale` times the usual size, leaving out the bonds of those indices."""
     canvas = rdMolDraw2D.MolDraw2DSVG(-1, -1)  # as large as the molecule needs
@@ -136,14 +150,14 @@ def draw_clean(
     options.includeMetadata = False
     options.flagCloseContactsDist = -1
     options.padding = 0
-    options.scalingFactor = settings.bond_length_px * scale / RDKIT_BOND_LENGTH
-    options.fontFile = settings.font
+    options.scalingFactor = pen.bond_length_px * scale / RDKIT_BOND_LENGTH
+    options.fontFile = pen.font
     canvas.DrawMolecule(molecule)
     canvas.FinishDrawing()
 
-    margin = round(settings.margin_px * scale)
+    margin = round(pen.margin_px * scale)
     pixels = np.full((canvas.Height() + 2 * margin, canvas.Width() + 2 * margin), PAPER, np.uint8)
-    _put_paths(pixels, canvas.GetDrawingText(), margin, settings.line_width_px, dropped_bonds)
+    _put_paths(pixels, canvas.GetDrawingText(), margin, pen.line_width_px, dropped_bonds)
     return Drawing(pixels, _layout_of(molecule, canvas, margin))
 
 

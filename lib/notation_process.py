@@ -4,6 +4,7 @@ A crash or a hang costs the one caption that caused it. Run as `python -m lib.no
 process: one JSON question a line in, one JSON answer a line out, until its input ends (with its parent, say).
 """
 
+import base64
 import json
 import select
 import subprocess
@@ -45,6 +46,11 @@ class NotationProcess:
         """The caption's tokens and the atom that each names, or None if the notation cannot express it."""
         answer = self._ask("write", caption, None if places is None else places.tolist(), rotation_deg)
         return Writing(*answer) if answer else None
+
+    def draw(self, caption: str) -> np.ndarray | None:
+        """What a picture of a caption looks like, (H, W) True where there is ink; None if it cannot be drawn."""
+        answer = self._ask("draw", caption)
+        return _unpacked(*answer) if answer else None
 
     def _ask(self, *question: object) -> Any:
         process = self._process or self._start()
@@ -91,6 +97,16 @@ def _line_of(process: "subprocess.Popen[str]", timeout_s: float) -> str:
     return process.stdout.readline() if is_readable else ""
 
 
+def _packed(ink: np.ndarray) -> tuple[int, int, str]:
+    """A drawing as JSON can hold it: height, width, and its pixels, eight a byte, in base 64."""
+    return *ink.shape, base64.b64encode(np.packbits(ink).tobytes()).decode()
+
+
+def _unpacked(height: int, width: int, bits: str) -> np.ndarray:
+    packed = np.frombuffer(base64.b64decode(bits), np.uint8)
+    return np.unpackbits(packed, count=height * width).reshape(height, width).view(bool)
+
+
 def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
     """Say that all is ready, then answer questions until there are no more."""
     from lib.errors import NotationError
@@ -104,6 +120,8 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
             if kind == "write":
                 places, rotation_deg = more
                 answer: object = notation.write(text, np.array(places) if places else None, rotation_deg)
+            elif kind == "draw":
+                answer = _packed(notation.draw(text))
             else:
                 answer = getattr(notation, kind)(text)
         except NotationError:

@@ -1,18 +1,20 @@
 """Pictures to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from lib.caption_choice import Guess, PredictedCaption, choose, shares
+from lib.errors import NotationError
 from lib.notation_process import NotationProcess
 from lib.notations import notation_named
+from lib.redrawing import DISAGREEMENT, Agreement, Picture, compare, prepare
 from model.batches import as_ink, round_up, stack_pictures
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
@@ -33,28 +35,14 @@ class PredictionSettings(BaseModel):
     turns_deg: tuple[Literal[0, 90, 180, 270], ...] = Field(min_length=1)
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
     sure_from: float = Field(ge=0)
-
-
-class PredictedCaption(NamedTuple):
-    """A caption, and the other candidates, best first, with log-probability / tokens ** length_penalty as scores."""
-
-    caption: str
-    confidence: float  # probability, by the model's own account, that the caption is right
-    is_valid: bool
-    alternatives: list[tuple[str, float]]
-
-
-class Guess(NamedTuple):
-    """What one candidate of a beam means."""
-
-    text: str  # as the network wrote it
-    caption: str | None  # in standard form; None if it is not valid
-    score: float
-    probability: float
+    is_redrawn: bool
 
 
 class PictureCaptioner:
-    """A checkpoint ready to caption. Raises CheckpointError, or NotationError if there is no notation of its name."""
+    """A checkpoint ready to caption.
+
+    Raises CheckpointError, or NotationError if there is no notation of its name, or one that cannot be drawn and is to.
+    """
 
     def __init__(self, directory: Path, settings: PredictionSettings) -> None:
         self.settings = settings
@@ -62,25 +50,26 @@ class PictureCaptioner:
         details = load_details(directory)
         self.max_tokens: int = details["max_tokens"]
         self.notation = notation_named(details["notation"])
+        if settings.is_redrawn and not self.notation.is_drawn_by_rdkit:
+            raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if self.notation.is_read_by_rdkit else self.notation
 
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
-        Of a picture whose first reading is not sure, further ones are made of it turned and enlarged, and all vote.
+        A picture is read again, turned and enlarged, until the readings so far are sure of a caption; all vote.
         """
         first, *others = product(self.settings.turns_deg, self.settings.scales)
+        redrawn = [prepare(pixels) if self.settings.is_redrawn else None for pixels in pictures]
+        agreements: list[dict[str, Agreement]] = [{} for _ in pictures]
         readings = [[guesses] for guesses in self._read([_seen(pixels, *first) for pixels in pictures])]
-        captions = [self._choose(of_one) for of_one in readings]
-        if not others:
-            return captions
-        unsure = [place for place, one in enumerate(captions) if one.confidence < self.settings.sure_from]
+        captions = list(map(self._choose, readings, redrawn, agreements))
         for view in others:
+            unsure = [place for place, one in enumerate(captions) if one.confidence < self.settings.sure_from]
             seen = [_seen(pictures[place], *view) for place in unsure]
             for place, guesses in zip(unsure, self._read(seen), strict=True):
                 readings[place].append(guesses)
-        for place in unsure:
-            captions[place] = self._choose(readings[place])
+                captions[place] = self._choose(readings[place], redrawn[place], agreements[place])
         return captions
 
     def _read(self, pictures: Sequence[np.ndarray]) -> list[list[Guess]]:
@@ -105,31 +94,18 @@ class PictureCaptioner:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
         return Guess(text, self.asked.read(text), candidate.score, candidate.probability)
 
-    def _choose(self, readings: list[list[Guess]]) -> PredictedCaption:
-        """The valid caption with the largest share of all readings; candidates that mean the same add up."""
-        guesses = [guess for of_one in readings for guess in of_one]
-        votes: dict[str, float] = {}
-        for guess in guesses:
-            if guess.caption is not None:
-                votes[guess.caption] = votes.get(guess.caption, 0.0) + math.exp(guess.score)
-        best = readings[0][0]
-        chosen = max(votes, key=votes.__getitem__) if votes else self.asked.repair(best.text)
-        same = [guess.probability for guess in guesses if guess.caption == chosen] or [best.probability]
-        others: dict[str, float] = {}
-        for guess in sorted(guesses, key=lambda guess: guess.score, reverse=True):
-            if (guess.caption or guess.text) != chosen:
-                others.setdefault(guess.caption or guess.text, guess.score)
-        confidence = _agreed(sum(same) / len(readings), len(readings)) if votes else sum(same)
-        return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
-
-
-def _agreed(probability: float, num_readings: int) -> float:
-    """The probability of a caption that has that mean over readings: several that agree know more than one.
-
-    Fitted to 400 drawings of molecules no training saw, each read one, two and four times; LOG.md has 300 others.
-    """
-    odds = probability * num_readings**0.75
-    return min(1.0, odds / (odds + max(0.0, 1 - probability)))
+    def _choose(
+        self, readings: list[list[Guess]], picture: Picture | None, agreements: dict[str, Agreement]
+    ) -> PredictedCaption:
+        """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
+        if picture is not None:
+            for caption in shares(readings):
+                if caption not in agreements:
+                    drawing = self.asked.draw(caption)
+                    agreements[caption] = compare(picture, drawing) if drawing is not None else DISAGREEMENT
+                if choose(readings, self.asked.repair, agreements).confidence >= self.settings.sure_from:
+                    break
+        return choose(readings, self.asked.repair, agreements)
 
 
 def _seen(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:

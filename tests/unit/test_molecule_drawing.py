@@ -141,9 +141,9 @@ def test_bonds_and_margins_have_the_length_of_the_settings(
 
 def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay() -> None:
     molecule = prepare_molecule(IBUPROFEN)
-    whole = draw_clean(molecule, BASE)
+    whole = draw_clean(molecule, BASE.pen)
     for index, (x, y) in enumerate(bond_middles(whole)):
-        without = draw_clean(molecule, BASE, dropped_bonds={index})
+        without = draw_clean(molecule, BASE.pen, dropped_bonds={index})
         assert ink_near(whole, x, y) > 0
         assert ink_near(without, x, y) == 0
         others = [middle for other, middle in enumerate(bond_middles(whole)) if other != index]
@@ -177,7 +177,7 @@ def test_wear_is_within_the_ranges_of_the_real_collection() -> None:
 
 
 def test_no_noise_is_the_clean_drawing() -> None:
-    clean = draw_clean(prepare_molecule(PENICILLIN), BASE)
+    clean = draw_clean(prepare_molecule(PENICILLIN), BASE.pen)
     assert np.array_equal(draw(PENICILLIN, noise=0.0, reduced_share=0.0).pixels, clean.pixels)
 
 

@@ -13,6 +13,7 @@ import pytest
 from lib import notation_process
 from lib.errors import RuntimeMissingError
 from lib.notation_process import NotationProcess
+from lib.notations import NOTATIONS
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
 
@@ -87,3 +88,12 @@ def test_the_process_ends_when_its_parent_is_killed():
             return
         time.sleep(0.1)
     raise AssertionError(f"process {child} still lives")
+
+
+def test_a_caption_is_drawn_as_rdkit_draws_it_and_what_is_none_is_not():
+    with closing(NotationProcess("smiles_drawn")) as asked:
+        ink = asked.draw("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3")
+        assert ink.dtype == bool
+        assert ink.shape[1] > ink.shape[0]  # as cleaning turns it
+        assert np.array_equal(ink, NOTATIONS["smiles_drawn"].draw("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"))
+        assert asked.draw(NONSENSE) is None
