@@ -114,15 +114,17 @@ class Reader:
 def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
     """Every figure of this bench.
 
-    All drawings are read greedily, by beam, and by beam in all the views that the settings name; the first NUM_COMPARED
-    so again without cleaning and at quarter turns.
+    All drawings are read greedily, by beam, by beam in all the views that the settings name, and so with candidates drawn
+    again; the first NUM_COMPARED in this last way also without cleaning and at quarter turns.
     """
     reader, beam, cleaning = Reader(checkpoint), settings.prediction, settings.cleaning
-    once = beam.model_copy(update={"turns_deg": (0,), "scales": (1.0,)})
+    votes = beam.model_copy(update={"is_redrawn": False})
+    once = votes.model_copy(update={"turns_deg": (0,), "scales": (1.0,)})
     without_cleaning = cleaning.model_copy(update={"speck_max_px": 0, "mend_reach_px": 0})
     some = drawings[:NUM_COMPARED]
     reader.read("greedy", drawings, once.model_copy(update={"num_beams": 1}), cleaning)
     reader.read("beam, read once", drawings, once, cleaning)
+    reader.read("beam, votes", drawings, votes, cleaning)
     predicted = reader.read("beam", drawings, beam, cleaning)
     reader.note("beam, the first", predicted[: len(some)], some, None)
     reader.read("beam, the first, not cleaned", some, beam, without_cleaning)

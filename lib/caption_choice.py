@@ -74,7 +74,7 @@ def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
 
 
 def _by_agreement(votes: Mapping[str, float], agreements: Mapping[str, Agreement]) -> tuple[str, float]:
-    """The likeliest caption by votes and by how its drawing covers the picture, and the probability that it is right."""
+    """The likeliest caption by votes and by how its drawing covers the picture; the probability that it is right."""
     best = max(agreements.values(), key=lambda agreement: agreement.correlation)
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(share, sys.float_info.min)) for caption, share in votes.items()}

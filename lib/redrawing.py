@@ -31,7 +31,7 @@ class Agreement(NamedTuple):
     """How well a drawing covers a picture."""
 
     correlation: float  # of the two, blurred by less than a pixel: 1 = the same but for a factor
-    # The picture's ink that the drawing does not cover, as a sum of squares in pixels of full ink, and LOST_COUNTS times
+    # The picture's ink that the drawing does not cover, as a sum of squares in pixels of full ink, and LOST_COUNTS of
     # the drawing's ink that the picture has not.
     mismatch: float
 

@@ -8,7 +8,7 @@ import yaml
 from lib.image_cleaning import CleaningSettings, clean_image, encode_png
 from lib.molecule_drawing import DrawingSettings, draw_molecule
 from lib.notations import NOTATIONS
-from lib.redrawing import DISAGREEMENT, Agreement, compare, prepare
+from lib.redrawing import DISAGREEMENT, Agreement, Picture, compare, prepare
 from lib.settings import CONF
 
 CONF_OF_BASE = yaml.safe_load((CONF / "base.yaml").read_text())
@@ -27,10 +27,14 @@ def picture_of(inchi: str, seed: int = 0, **changes: object) -> np.ndarray:
     return clean_image(encode_png(drawing.pixels), CLEANING).pixels
 
 
-def agreement(pixels: np.ndarray, inchi: str) -> Agreement:
+def prepared(pixels: np.ndarray) -> Picture:
     picture = prepare(pixels)
     assert picture is not None
-    return compare(picture, NOTATIONS["smiles"].draw(inchi))
+    return picture
+
+
+def agreement(pixels: np.ndarray, inchi: str) -> Agreement:
+    return compare(prepared(pixels), NOTATIONS["smiles"].draw(inchi))
 
 
 @pytest.mark.parametrize("wear", [
@@ -58,11 +62,12 @@ def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
     less[[10, 70], 10:110] = less[10:71, [10, 109]] = less[40, 10:60] = True
     more = less.copy()
     more[20:60, 80] = True
-    pictures = [prepare(np.where(drawing, 0, 255).astype(np.uint8)) for drawing in (less, more)]
-    assert pictures[0] is not None and pictures[1] is not None
-    assert compare(pictures[0], less).mismatch == pytest.approx(0, abs=0.1)
-    assert compare(pictures[0], more).mismatch > 0.2
-    assert compare(pictures[1], less).mismatch > 4 * compare(pictures[0], more).mismatch
+    pictures = [prepared(np.where(drawing, 0, 255).astype(np.uint8)) for drawing in (less, more)]
+    same, lost, bare = (
+        compare(pictures[place], drawing).mismatch for place, drawing in ((0, less), (0, more), (1, less))
+    )
+    assert same == pytest.approx(0, abs=0.1)
+    assert 0.2 < lost < bare / 4
 
 
 def test_another_molecule_does_not_agree() -> None:
@@ -76,9 +81,7 @@ def test_colour_is_seen_as_grey() -> None:
 
 def test_nothing_is_laid_on_a_blank_picture_and_a_blank_drawing_disagrees() -> None:
     assert prepare(np.full((64, 96), 255, np.uint8)) is None
-    picture = prepare(picture_of(ASPIRIN))
-    assert picture is not None
-    assert compare(picture, np.zeros((20, 30), bool)) == DISAGREEMENT
+    assert compare(prepared(picture_of(ASPIRIN)), np.zeros((20, 30), bool)) == DISAGREEMENT
 
 
 def test_odd_sizes_are_compared_without_a_fault() -> None:
@@ -86,8 +89,6 @@ def test_odd_sizes_are_compared_without_a_fault() -> None:
     for height, width in ((1, 1), (1, 200), (200, 1), (3, 5), (64, 500)):
         pixels = np.pad(np.zeros((height, width), np.uint8), 2, constant_values=255)
         for shape in ((1, 1), (1, 300), (300, 1), (40, 60)):
-            picture = prepare(pixels)
-            assert picture is not None
-            found = compare(picture, rng.random(shape) < 0.5)
+            found = compare(prepared(pixels), rng.random(shape) < 0.5)
             assert 0 <= found.correlation <= 1.001
             assert found.mismatch >= 0
