@@ -114,8 +114,8 @@ class Reader:
 def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict[str, Any]:
     """Every figure of this bench.
 
-    All drawings are read greedily, by beam, by beam in all the views that the settings name, and so with candidates drawn
-    again; the first NUM_COMPARED in this last way also without cleaning and at quarter turns.
+    All drawings are read greedily, by beam, by beam in all the views that the settings name, and so with candidates
+    drawn again; the first NUM_COMPARED in this last way also without cleaning and at quarter turns.
     """
     reader, beam, cleaning = Reader(checkpoint), settings.prediction, settings.cleaning
     votes = beam.model_copy(update={"is_redrawn": False})
