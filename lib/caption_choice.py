@@ -18,7 +18,7 @@ MISMATCH = 8.3  # nats of votes that a mismatch of 1 outweighs
 SHARPNESS = 0.73  # of the probabilities of captions among themselves: 1 = votes and agreement were independent
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithm of its share of the votes.
-LOG_ODDS = (-4.4, 0.29, 1.6, 0.57)
+LOG_ODDS = (-3.4, 0.28, 1.5, 0.79)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 class Guess(NamedTuple):
