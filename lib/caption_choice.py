@@ -21,6 +21,7 @@ SHARPNESS = 0.73  # of the probabilities of captions among themselves: 1 = votes
 LOG_ODDS = (-3.4, 0.28, 1.5, 0.79)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
+
 class Guess(NamedTuple):
     """What one candidate of a beam means."""
 

@@ -57,7 +57,7 @@ class PictureCaptioner:
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
-        A picture is read again, turned and enlarged, until the readings so far are sure of a caption; all vote.
+        A picture is read again, turned and scaled, until the readings so far are sure of a caption; all vote.
         """
         first, *others = product(self.settings.turns_deg, self.settings.scales)
         redrawn = [prepare(pixels) if self.settings.is_redrawn else None for pixels in pictures]

@@ -87,7 +87,8 @@ def compare(picture: Picture, drawing: NDArray[np.bool_]) -> Agreement:
     correlation = float((picture.fine * laid).sum()) / math.sqrt(float((picture.fine**2).sum() * (laid**2).sum()))
     # Strokes come out paler or darker than drawn; how much, those tell that have not been lost.
     is_there = picture.fine >= THERE_FROM * laid
-    strength = float((picture.fine * laid)[is_there].sum() / (laid**2)[is_there].sum())
+    drawn = float((laid**2)[is_there].sum())
+    strength = float((picture.fine * laid)[is_there].sum()) / drawn if drawn else 0.0
     rest = picture.fine - strength * laid
     bare, lost = (float((np.maximum(side, 0) ** 2).sum()) for side in (rest, -rest))
     return Agreement(correlation, bare + LOST_COUNTS * lost)
