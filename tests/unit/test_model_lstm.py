@@ -1,6 +1,6 @@
 """The LSTM of training: torch's own outputs and gradients, in every precision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import tiny_captioner  # noqa: F401  for one thread
@@ -27,6 +27,13 @@ def torchs(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     return lstm(inputs)[0]
 
 
+@pytest.fixture
+def without_onednn() -> Iterator[None]:
+    """oneDNN, which torch prefers, has no LSTM in bf16 for processors without AVX512."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_outputs_and_gradients_are_those_of_torch(dtype: torch.dtype) -> None:
     ours = learned(lambda lstm, inputs: learn_lstm(lstm, inputs, dtype), dtype)
@@ -34,6 +41,8 @@ def test_outputs_and_gradients_are_those_of_torch(dtype: torch.dtype) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.usefixtures("without_onednn")
 def test_in_bf16_it_is_about_as_near_to_the_truth_as_torch() -> None:
     ways = (learned(way, is_autocast=True) for way in (run_lstm, torchs))
     for ours, other, true in zip(*ways, learned(torchs), strict=True):
@@ -50,6 +59,8 @@ def test_gradients_are_the_slopes_that_small_changes_show() -> None:
     assert torch.autograd.gradcheck(_Lstm.apply, parts)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.usefixtures("without_onednn")
 def test_in_fp32_and_without_gradients_torch_runs_it() -> None:
     lstm, inputs = nn.LSTM(24, 16, batch_first=True), torch.randn(5, 9, 24)
     assert torch.equal(run_lstm(lstm, inputs), torchs(lstm, inputs))
