@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.precision import has_fast_bf16
+
 
 def run_lstm(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     """Return the outputs (B, T, D) of one layer after each of the inputs (B, T, I), from a memory of zeros."""
     is_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if inputs.device.type == "cpu" and is_bf16 and torch.is_grad_enabled():
+    # oneDNN, by which torch would run it, has no LSTM in bf16 for processors that do not multiply in it.
+    if inputs.device.type == "cpu" and is_bf16 and (torch.is_grad_enabled() or not has_fast_bf16(inputs.device)):
         return learn_lstm(lstm, inputs, torch.bfloat16)
     outputs: Tensor = lstm(inputs)[0]  # in fp32, and without gradients, torch's own is faster
     return outputs
