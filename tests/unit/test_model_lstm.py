@@ -70,7 +70,7 @@ def test_in_fp32_torch_runs_it() -> None:
 def test_in_bf16_without_gradients_torch_runs_it_where_the_processor_multiplies_so(
     is_fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.lstm.has_fast_bf16", lambda device: is_fast)
+    monkeypatch.setattr("model.lstm.has_fast_bf16", lambda _: is_fast)
     torch.manual_seed(0)
     lstm, inputs = nn.LSTM(24, 16, batch_first=True), torch.randn(5, 9, 24)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
