@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
-# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not four, to be quick.
+# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not six, to be quick.
 DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64 --set prediction.scales=[1.0]
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)

@@ -100,11 +100,12 @@ class PictureCaptioner:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
         if picture is not None:
             for caption in shares(readings):
-                if caption not in agreements:
-                    drawing = self.asked.draw(caption)
-                    agreements[caption] = compare(picture, drawing) if drawing is not None else DISAGREEMENT
-                if choose(readings, self.asked.repair, agreements).confidence >= self.settings.sure_from:
+                if caption in agreements:
+                    continue
+                if agreements and choose(readings, self.asked.repair, agreements).confidence >= self.settings.sure_from:
                     break
+                drawing = self.asked.draw(caption)
+                agreements[caption] = compare(picture, drawing) if drawing is not None else DISAGREEMENT
         return choose(readings, self.asked.repair, agreements)
 
 
