@@ -70,6 +70,12 @@ def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
     assert 0.2 < lost < bare / 4
 
 
+@pytest.mark.parametrize("num_turns", [1, 2, 3])
+def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int) -> None:
+    pixels = np.ascontiguousarray(np.rot90(picture_of(LEFT), num_turns))
+    assert agreement(pixels, LEFT).correlation > 0.85
+
+
 def test_another_molecule_does_not_agree() -> None:
     assert agreement(picture_of(LEFT), ASPIRIN).correlation < 0.6
 
