@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.starter import StarterTraining, starter_pictures
 from lib.drawing_store import NOTATION, DrawingStore, fill_store
-from lib.drawing_training import batches_of_epoch
+from lib.drawing_training import DrawingFeed
 from lib.settings import Settings, load_settings
 from lib.training_runs import checked_vocabulary
 from model.batches import Batch
@@ -47,7 +47,7 @@ class OurTraining:
         self.training = settings.training
         self.optimizer = make_optimizer(self.captioner, self.training)
         self.making_seconds = 0.0
-        self._batches = batches_of_epoch(store, vocabulary, settings, 0, 1, TrainingState(), torch.device("cpu"))
+        self._batches = DrawingFeed(store, vocabulary, settings, TrainingState(), torch.device("cpu")).batches()
 
     def take_steps(self, num_steps: int) -> list[Batch]:
         """Learn from so many batches; return them."""

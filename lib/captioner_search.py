@@ -14,7 +14,7 @@ import torch
 from ray.tune.search import BasicVariantGenerator
 
 from lib.drawing_store import DrawingStore, fill_store
-from lib.drawing_training import batches_of_epoch, check_labels, validation_batches, vocabulary_of
+from lib.drawing_training import DrawingFeed, check_labels, validation_batches, vocabulary_of
 from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.progress import polling, show_progress
@@ -89,9 +89,9 @@ def _run_trial(chosen: dict[str, Any], settings: Settings, drawings: Path, vocab
     torch.manual_seed(training.seed)
     captioner = new_captioner(replace(settings.captioner, width=chosen["width"]), vocabulary)
     optimizer, state = make_optimizer(captioner, training), TrainingState()
+    feed = DrawingFeed(store, vocabulary, settings, state, device)
     while not state.is_out_of_time:
-        batches = batches_of_epoch(store, vocabulary, settings, 0, 1, state, device)
-        train_epoch(captioner, batches, optimizer, training, state, NUM_STEPS, _ignore)
+        train_epoch(captioner, feed.batches(), optimizer, training, state, NUM_STEPS, _ignore)
     scores = validate(captioner, validation_batches(store, vocabulary, settings, device), training.precision)
     ray.tune.report({
         "validation_loss": scores["loss"], "token_accuracy": scores["token_accuracy"],

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ from lib.progress import show_progress
 from lib.smiles import write_smiles
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
-DRAWINGS_PER_SHARD = 4096
+DRAWINGS_PER_SHARD = 1024
 ORIENTATIONS_DEG = (0, 180)  # in which cleaning can leave a drawing
 
 SCHEMA = pa.schema([
@@ -65,6 +65,7 @@ class DrawingStore:
     """The shards of a folder, read where they lie. Raises SettingsError if they hold no drawing."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         paths = sorted(folder.glob("*.arrow"))
         self._batches = [
             batch for path in paths for batch in pa.ipc.open_file(pa.memory_map(str(path))).read_all().to_batches()
@@ -72,6 +73,9 @@ class DrawingStore:
         if not self._batches:
             raise SettingsError(f"no molecule of drawing.smiles_file could be drawn: {folder} is empty")
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._folder,)  # another process reads the files itself
 
     def __len__(self) -> int:
         return int(self._starts[-1])

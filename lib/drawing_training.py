@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lib.drawing_batches import begin_worker
 from lib.drawing_marks import LABELS
 from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
-from lib.drawing_wear import WearSettings, worn_batch
+from lib.drawing_wear import LaidOut, WearSettings, lay_out, wear_out, worn_batch
 from lib.errors import SettingsError
 from lib.settings import Settings
 from lib.training_runs import checked_vocabulary, starting_checkpoint
@@ -51,6 +52,8 @@ logger = logging.getLogger(__name__)
 MIN_TOKEN_USES = 5
 NUM_VALIDATION = 512  # the first drawings of the store are not trained on: so many, or a tenth of a small store
 DRAWINGS_IN_BUFFER = 32768  # sorted by size at a time
+MAX_HELPERS = 8  # processes that lay drawings out for a GPU
+BATCHES_AHEAD = 4  # of each helper
 SCALES_OF_BATCH = (0.98, 1.02)  # times the scale of a batch
 MEET_WITHIN = timedelta(minutes=30)
 
@@ -71,7 +74,10 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))
     try:
-        spawn(_train_worker, args=arguments, nprocs=num_workers, daemon=True)
+        if torch.cuda.is_available():
+            _train_worker(0, *arguments)  # in this process: a daemon could have no helpers
+        else:
+            spawn(_train_spawned, args=arguments, nprocs=num_workers, daemon=True)
     finally:
         meeting.unlink(missing_ok=True)
     shutil.rmtree(folder / "latest", ignore_errors=True)  # the next call begins anew
@@ -113,11 +119,15 @@ def vocabulary_of(store: DrawingStore) -> Vocabulary:
     return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
 
 
+def _train_spawned(rank: int, *arguments: Any) -> None:
+    begin_worker()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    _train_worker(rank, *arguments)
+
+
 def _train_worker(
     rank: int, num_workers: int, settings: Settings, folder: Path, vocabulary: Vocabulary, meeting: str
 ) -> None:
-    begin_worker()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(settings.cluster.threads_per_worker)
     if num_workers > 1:
         torch.distributed.init_process_group(
@@ -139,35 +149,96 @@ def _train_worker(
     store = DrawingStore(folder / "drawings")
     num_steps = (len(store) - _num_validation(store)) // training.batch_size
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average)
+    num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
+    feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers)
+    on_step = reporter.on_step if rank == 0 else _ignore
     while state.epoch < training.num_epochs and not state.is_out_of_time:
-        batches = batches_of_epoch(store, vocabulary, settings, rank, num_workers, state, device)
-        on_step = reporter.on_step if rank == 0 else _ignore
-        train_epoch(model, batches, optimizer, training, state, num_steps * training.num_epochs, on_step)
+        train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)
     if rank == 0:
         reporter.on_end()
     if num_workers > 1:
         torch.distributed.destroy_process_group()
 
 
-def batches_of_epoch(
-    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rank: int, num_workers: int,
-    state: TrainingState, device: torch.device,
-) -> Iterator[Batch]:
-    """This worker's batches of what is left of an epoch: its share of drawings of like size, step by step."""
-    size, epoch, first_step = settings.training.batch_size, state.epoch, state.step_in_epoch
-    rng = np.random.default_rng([settings.training.seed, epoch])
-    order = _num_validation(store) + rng.permutation(len(store) - _num_validation(store))
-    lengths, (heights, widths) = store.lengths(), store.sides()
-    step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // size) * size
-    for start in range(0, len(order), in_buffer):
-        for drawings in _like_with_like(order[start : start + in_buffer], lengths, widths, heights, size, rng):
-            wear = _with_one_scale(settings.wear, rng)
-            if step >= first_step:
-                mine = share_of(drawings, rank, num_workers)
-                seed = hash((settings.training.seed, epoch, step, rank)) % 2**31
-                batch = worn_batch(store, mine.tolist(), vocabulary, wear, settings.cleaning, seed, device)
-                yield replace(batch, weight=weight_of(mine, drawings, lengths, num_workers))
-            step += 1
+class DrawingFeed:
+    """One worker's share of batches of worn drawings, epoch after epoch.
+
+    Helpers, processes of their own, lay drawings out ahead of time; without any, it is done when a batch is asked for.
+    """
+
+    def __init__(
+        self, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, state: TrainingState,
+        device: torch.device, rank: int = 0, num_workers: int = 1, num_helpers: int = 0,
+    ) -> None:
+        self._settings, self._device = settings, device
+        # Not forked: threads do not survive a fork.
+        ahead: dict[str, Any] = {
+            "num_workers": num_helpers, "prefetch_factor": BATCHES_AHEAD, "persistent_workers": True,
+            "multiprocessing_context": "spawn",
+        }
+        self._loader: DataLoader[_Laid] = DataLoader(
+            _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers),
+            batch_size=None, collate_fn=_as_it_is, **(ahead if num_helpers else {}),
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """What is left of the epoch that the state says."""
+        for laid_out, share in self._loader:
+            batch = wear_out(laid_out, share.wear, self._settings.cleaning, share.seed, self._device)
+            yield replace(batch, weight=share.weight)
+
+
+class _Share(NamedTuple):
+    """What one worker does with one batch."""
+
+    indices: list[int]  # of its drawings
+    wear: WearSettings
+    seed: int
+    weight: float
+
+
+_Laid = tuple[LaidOut, _Share]
+
+
+class _DrawingsLaidOut(Dataset[_Laid]):
+    """Shares of batches to drawings that lie side by side."""
+
+    def __init__(self, store: DrawingStore, vocabulary: Vocabulary) -> None:
+        self.store, self.vocabulary = store, vocabulary
+
+    def __getitem__(self, share: _Share) -> _Laid:
+        return lay_out(self.store, share.indices, self.vocabulary, share.wear, share.seed), share
+
+
+class _Plan(Sampler[_Share]):
+    """One worker's shares of what is left of an epoch: drawings of like size, step by step."""
+
+    def __init__(
+        self, store: DrawingStore, settings: Settings, state: TrainingState, rank: int, num_workers: int
+    ) -> None:
+        self.settings, self.state, self.rank, self.num_workers = settings, state, rank, num_workers
+        self.num_kept_back, self.num_drawings = _num_validation(store), len(store)
+        self.lengths, (self.heights, self.widths) = store.lengths(), store.sides()
+
+    def __iter__(self) -> Iterator[_Share]:
+        training, epoch, first_step = self.settings.training, self.state.epoch, self.state.step_in_epoch
+        rng = np.random.default_rng([training.seed, epoch])
+        order = self.num_kept_back + rng.permutation(self.num_drawings - self.num_kept_back)
+        step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // training.batch_size) * training.batch_size
+        for start in range(0, len(order), in_buffer):
+            chunk = order[start : start + in_buffer]
+            for drawings in _like_with_like(chunk, self.lengths, self.widths, self.heights, training.batch_size, rng):
+                wear = _with_one_scale(self.settings.wear, rng)
+                if step >= first_step:
+                    mine = share_of(drawings, self.rank, self.num_workers)
+                    seed = hash((training.seed, epoch, step, self.rank)) % 2**31
+                    weight = weight_of(mine, drawings, self.lengths, self.num_workers)
+                    yield _Share(mine.tolist(), wear, seed, weight)
+                step += 1
+
+
+def _as_it_is(laid_out: Any) -> Any:
+    return laid_out
 
 
 def _like_with_like(

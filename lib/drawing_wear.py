@@ -1,12 +1,12 @@
 """Clean drawings to batches of worn ones: what drawing_noise and cleaning do to one picture, done to many as tensors.
 
-One path for CPUs and GPUs: a stored drawing becomes a sheet of ink, and everything after that happens on the device
+One path for CPUs and GPUs: stored drawings become sheets of ink, and everything after that happens on the device
 that trains. B batch, H W height and width of sheets, h w of the network's pictures, T tokens, M marks.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from lib.drawing_store import DrawingStore, StoredDrawing
 from lib.image_cleaning import MENDED_FROM, CleaningSettings, line_kernels
 from lib.molecule_drawing import Share, ShareRange
-from model.batches import Batch, pad_captions, pad_marks, round_up
+from model.batches import Batch, Marks, pad_captions, pad_marks, round_up
 from model.vocabulary import Vocabulary
 
 SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
@@ -43,6 +43,17 @@ class WearSettings(BaseModel):
     blurred_share: Share
 
 
+@dataclass(frozen=True)
+class LaidOut:
+    """Drawings that lie side by side, not yet worn; small enough to be handed from process to process."""
+
+    sheets: Tensor  # (B, H, W / 8) uint8, eight pixels a byte, 1 = ink; each drawing at the upper left, in a margin
+    sizes: np.ndarray  # (B, 2), height and width of each drawing
+    stroke_lengths: np.ndarray  # (B,), about what image_cleaning.typical_stroke_length finds
+    tokens: Tensor  # (B, T + 1), as in Batch
+    marks: Marks  # in pixels of the sheets
+
+
 def worn_batch(
     store: DrawingStore,
     indices: Sequence[int],
@@ -53,8 +64,14 @@ def worn_batch(
     device: torch.device,
 ) -> Batch:
     """The drawings of those indices, each worn in its own way; the same for the same seed and device."""
+    return wear_out(lay_out(store, indices, vocabulary, wear, seed), wear, cleaning, seed, device)
+
+
+def lay_out(
+    store: DrawingStore, indices: Sequence[int], vocabulary: Vocabulary, wear: WearSettings, seed: int
+) -> LaidOut:
+    """The drawings of those indices, some without some of their bonds or upside down: what a GPU would be slow at."""
     rng = np.random.default_rng(seed)
-    random = torch.Generator(device).manual_seed(seed)
     captions, marks, drawings = [], [], []
     for index in indices:
         drawing = store.drawing(index)
@@ -64,12 +81,14 @@ def worn_batch(
         drawings.append(_upside_down(drawing) if is_upside_down else drawing)
         captions.append(vocabulary.encode(written))
         marks.append({
-            "places": drawings[-1].places, "labels": drawing.labels, "marks_of_tokens": marks_of_tokens,
+            "places": drawings[-1].places + SHEET_MARGIN_PX, "labels": drawing.labels,
+            "marks_of_tokens": marks_of_tokens,
         })
     tokens = pad_captions(captions)
-    padded = pad_marks(marks, tokens.shape[1]).to(device)
-    images, places = _wear_sheets(drawings, padded.places, wear, cleaning, rng, random)
-    return Batch(images, tokens.to(device), replace(padded, places=places))
+    return LaidOut(
+        _as_sheets(drawings), np.array([drawing.ink.shape for drawing in drawings]),
+        np.array([_stroke_length(drawing) for drawing in drawings]), tokens, pad_marks(marks, tokens.shape[1]),
+    )
 
 
 def _drop_bonds(drawing: StoredDrawing, share: float, rng: np.random.Generator) -> StoredDrawing:
@@ -90,12 +109,13 @@ def _upside_down(drawing: StoredDrawing) -> StoredDrawing:
     return drawing._replace(ink=drawing.ink[::-1, ::-1], places=(width - 1, height - 1) - drawing.places)
 
 
-def _wear_sheets(
-    drawings: list[StoredDrawing], places: Tensor, wear: WearSettings, cleaning: CleaningSettings,
-    rng: np.random.Generator, random: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Pictures (B, 1, h, w) with ink = 1 and the marks' places (B, M, 2) in them."""
-    count, device = len(drawings), places.device
+def wear_out(
+    laid_out: LaidOut, wear: WearSettings, cleaning: CleaningSettings, seed: int, device: torch.device
+) -> Batch:
+    """The pictures (B, 1, h, w) of drawings that lie side by side, with ink = 1, each worn in its own way."""
+    rng = np.random.default_rng([seed, len(laid_out.sheets)])  # not that by which bonds were dropped
+    random = torch.Generator(device).manual_seed(seed)
+    marks, count = laid_out.marks.to(device), len(laid_out.sheets)
 
     def draw(low: float, high: float) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, count).astype(np.float32)).to(device)
@@ -103,8 +123,7 @@ def _wear_sheets(
     def chosen(share: float) -> Tensor:
         return torch.from_numpy(np.flatnonzero(rng.random(count) < share)).to(device)
 
-    sheets = _as_sheets(drawings, device)
-    places = places + SHEET_MARGIN_PX
+    sheets, places = _unpack(laid_out.sheets.to(device)), marks.places.clone()
     turned = chosen(wear.turned_share)
     if len(turned):
         angles = torch.deg2rad(draw(-wear.max_turn_deg, wear.max_turn_deg))[turned]
@@ -121,10 +140,10 @@ def _wear_sheets(
         sheets[thick] = torch.nn.functional.max_pool2d(sheets[thick], 2, stride=1, padding=1)[..., 1:, 1:]
 
     margin = cleaning.crop_margin_px or 0
-    sizes = np.array([drawing.ink.shape for drawing in drawings]) + 2 * margin
+    sizes = laid_out.sizes + 2 * margin
     scales = np.minimum(cleaning.canvas_height_px / sizes[:, 0], cleaning.canvas_width_px / sizes[:, 1])
     if cleaning.stroke_length_px:
-        scales = np.minimum(scales, [cleaning.stroke_length_px / _stroke_length(drawing) for drawing in drawings])
+        scales = np.minimum(scales, cleaning.stroke_length_px / laid_out.stroke_lengths)
     scales = np.minimum(scales, cleaning.max_scale) * rng.uniform(*wear.scale, count)
     ends = np.ceil(sizes * scales[:, None])  # (B, 2)
     height, width = (round_up(int(side)) for side in ends.max(axis=0))
@@ -139,7 +158,8 @@ def _wear_sheets(
         images[blurred] = torch.nn.functional.avg_pool2d(images[blurred], 3, stride=1, padding=1)
     # Pixel centres, not corners, correspond: x' + 0.5 = scale (x + 0.5) + start.
     places = (places + 0.5) * scale[:, None, None] + start.flip(1)[:, None] - 0.5
-    return images.contiguous(memory_format=torch.channels_last), places
+    images = images.contiguous(memory_format=torch.channels_last)
+    return Batch(images, laid_out.tokens.to(device), replace(marks, places=places))
 
 
 def _stroke_length(drawing: StoredDrawing) -> float:
@@ -148,15 +168,20 @@ def _stroke_length(drawing: StoredDrawing) -> float:
     return STROKE_PER_BOND * float(np.median(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)))
 
 
-def _as_sheets(drawings: list[StoredDrawing], device: torch.device) -> Tensor:
-    """Sheets (B, 1, H, W) with ink = 1, each drawing at the upper left inside the margin."""
+def _as_sheets(drawings: list[StoredDrawing]) -> Tensor:
     height = max(drawing.ink.shape[0] for drawing in drawings) + 2 * SHEET_MARGIN_PX
     width = max(drawing.ink.shape[1] for drawing in drawings) + 2 * SHEET_MARGIN_PX
-    sheets = np.zeros((len(drawings), 1, height, width), np.uint8)
+    sheets = np.zeros((len(drawings), height, width), bool)
     for sheet, drawing in zip(sheets, drawings, strict=True):
         rows, columns = drawing.ink.shape
-        sheet[0, SHEET_MARGIN_PX : SHEET_MARGIN_PX + rows, SHEET_MARGIN_PX : SHEET_MARGIN_PX + columns] = drawing.ink
-    return torch.from_numpy(sheets).to(device).to(torch.bfloat16)  # which holds 0, 1 and counts up to 256 exactly
+        sheet[SHEET_MARGIN_PX : SHEET_MARGIN_PX + rows, SHEET_MARGIN_PX : SHEET_MARGIN_PX + columns] = drawing.ink
+    return torch.from_numpy(np.packbits(sheets, axis=2))
+
+
+def _unpack(packed: Tensor) -> Tensor:
+    """Sheets (B, 1, H, W) of (B, H, W / 8) bytes."""
+    bits = packed[..., None] >> torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device) & 1  # (B, H, W / 8, 8)
+    return bits.flatten(2)[:, None].to(torch.bfloat16)  # which holds 0, 1 and counts up to 256 exactly
 
 
 def turn_sheets(sheets: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from rdkit import Chem
 from lib import drawing_store
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
-from lib.drawing_training import batches_of_epoch, train_on_drawings
+from lib.drawing_training import DrawingFeed, train_on_drawings
 from lib.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.errors import NotationError, SettingsError
 from lib.image_cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
@@ -159,13 +159,33 @@ def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder
 
     def first_batch(epoch: int, rank: int) -> Batch:
         state = TrainingState(epoch=epoch)
-        return next(batches_of_epoch(store, vocabulary, asked, rank, 2, state, torch.device("cpu")))
+        return next(DrawingFeed(store, vocabulary, asked, state, torch.device("cpu"), rank, 2).batches())
 
     lengths = np.array([
         [length for rank in (0, 1) for length in bond_lengths(first_batch(epoch, rank))] for epoch in range(6)
     ])  # (6, 4)
     assert np.ptp(lengths, axis=1).max() < 0.06 * lengths.mean()
     assert np.ptp(lengths.mean(axis=1)) > 0.15 * lengths.mean()
+
+
+def test_helpers_make_the_same_batches_epoch_after_epoch(folder: Path) -> None:
+    store = DrawingStore(folder / "drawings")
+    asked = settings(folder, "training.batch_size=4")
+    vocabulary = Vocabulary.from_tokens(token_counts(store))
+
+    def two_epochs(num_helpers: int) -> list[Batch]:
+        state = TrainingState()
+        feed = DrawingFeed(store, vocabulary, asked, state, torch.device("cpu"), num_helpers=num_helpers)
+        first = list(feed.batches())
+        state.epoch = 1
+        return first + list(feed.batches())
+
+    alone, helped = two_epochs(0), two_epochs(1)
+    assert len(alone) == len(helped) == 2 * (len(store) // 4)
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.tokens, other.tokens)
+    assert not torch.equal(alone[0].images, alone[-1].images)
 
 
 def test_mending_sheets_is_mending_strokes() -> None:
