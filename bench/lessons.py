@@ -2,8 +2,8 @@
 
 `python -m bench.lessons [--num-drawings 32000]`
 
-Reckoned at an hour on two cores. After a few thousand drawings no network reads yet, and how soon one guesses captions
-without looking is all that is compared (LOG.md).
+Minutes on a GPU; reckoned at an hour on two cores that multiply in bf16. After a few thousand drawings no network
+reads yet, and how soon one guesses captions without looking is all that is compared (LOG.md).
 Losses are given per drawing, not per token: however a notation cuts a molecule up, it says the same thing.
 """
 
@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from lib.drawing_batches import begin_worker
-from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, DrawingStore, fill_store
-from lib.drawing_training import batches_of_epoch, validation_batches, vocabulary_of
-from lib.notations import Notation, notation_named
+from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
+from lib.drawing_training import DrawingFeed, validation_batches, vocabulary_of
+from lib.notations import notation_named
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.checkpoint import new_captioner
@@ -47,29 +48,35 @@ LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what diffe
 }
 
 
-class RewrittenStore(DrawingStore):
-    """Stored drawings whose captions are written in another notation."""
+def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
+    """Write a copy of a shard of drawings into a folder, its captions in another notation."""
+    stored, wanted = notation_named(NOTATION), notation_named(notation)
+    rows = pa.ipc.open_file(str(shard)).read_all().to_pylist()
+    for row in rows:
+        inchi = stored.read(stored.join(row["tokens_0"].split(" ")))
+        assert inchi is not None, row["tokens_0"]
+        atoms = np.array(row["places"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
+        for turn_deg in ORIENTATIONS_DEG:
+            written = wanted.write(inchi, atoms if turn_deg == 0 else -atoms, 0)
+            row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.atoms}
+    with pa.ipc.new_file(str(folder / shard.name), SCHEMA) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
 
-    def __init__(self, folder: Path, notation: Notation) -> None:
-        super().__init__(folder)
-        self._notation, self._stored = notation, notation_named(NOTATION)
-        self._writings = {
-            turn_deg: [self._write_anew(index, turn_deg) for index in range(len(self))] for turn_deg in ORIENTATIONS_DEG
-        }
 
-    def writing(self, index: int, turn_deg: int) -> tuple[list[str], np.ndarray]:
-        return self._writings[turn_deg][index]
-
-    def lengths(self) -> np.ndarray:
-        return np.array([len(tokens) for tokens, _ in self._writings[0]])
-
-    def _write_anew(self, index: int, turn_deg: int) -> tuple[list[str], np.ndarray]:
-        tokens, atoms = super().writing(index, turn_deg)
-        inchi = self._stored.read(self._stored.join(tokens))
-        assert inchi is not None, tokens
-        places = self.drawing(index).places[: atoms.max() + 1]
-        written = self._notation.write(inchi, places if turn_deg == 0 else -places, 0)
-        return list(written.tokens), np.array(written.atoms)
+def fill_stores(folder: Path, settings: Settings) -> None:
+    """Draw, and write the captions of the drawings in every notation: a store for each, under its name."""
+    fill_store(folder / NOTATION, settings.drawing)
+    shards = sorted((folder / NOTATION).glob("*.arrow"))
+    notations = sorted({notation for notation, _ in LESSONS.values()} - {NOTATION})
+    for notation in notations:
+        (folder / notation).mkdir(exist_ok=True)
+    with show_progress("rewrite", len(shards) * len(notations), "shards") as line, _processes() as pool:
+        rewritten = [
+            pool.submit(rewrite_shard, shard, notation, folder / notation) for notation in notations for shard in shards
+        ]
+        for done in as_completed(rewritten):
+            done.result()
+            line.advance(1)
 
 
 def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
@@ -77,13 +84,13 @@ def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
     notation, changes = LESSONS[name]
     torch.set_num_threads(settings.cluster.threads_per_worker)
     settings = settings.model_copy(update={"training": replace(settings.training, **changes)})
-    store = DrawingStore(folder) if notation == NOTATION else RewrittenStore(folder, notation_named(notation))
-    vocabulary, training, device = vocabulary_of(store), settings.training, torch.device("cpu")
+    store, training = DrawingStore(folder / notation), settings.training
+    vocabulary, device = vocabulary_of(store), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(training.seed)
-    captioner = new_captioner(settings.captioner, vocabulary)
+    captioner = new_captioner(settings.captioner, vocabulary).to(device)
     kept_back = validation_batches(store, vocabulary, settings, device)
     num_steps = (len(store) - len(kept_back)) // training.batch_size
-    batches = batches_of_epoch(store, vocabulary, settings, 0, 1, TrainingState(), device)
+    batches = DrawingFeed(store, vocabulary, settings, TrainingState(), device).batches()
     optimizer = make_optimizer(captioner, training)
     train_epoch(captioner, batches, optimizer, training, TrainingState(), num_steps, lambda _: None)
     scores = validate(captioner, kept_back, training.precision)
@@ -96,16 +103,19 @@ def teach(name: str, folder: Path, settings: Settings) -> dict[str, Any]:
 
 def teach_all(folder: Path, settings: Settings) -> dict[str, dict[str, Any]]:
     """Every lesson, as many at a time as this machine has cores for."""
-    num_at_once = max(1, (os.cpu_count() or 1) // settings.cluster.threads_per_worker)
     results = {}
-    # Not forked: torch's threads do not survive a fork.
-    pool = ProcessPoolExecutor(num_at_once, multiprocessing.get_context("spawn"), initializer=begin_worker)
-    with show_progress("teach", len(LESSONS), "lessons") as line, pool:
+    num_at_once = max(1, (os.cpu_count() or 1) // settings.cluster.threads_per_worker)
+    with show_progress("teach", len(LESSONS), "lessons") as line, _processes(num_at_once) as pool:
         lessons = {pool.submit(teach, name, folder, settings): name for name in LESSONS}
         for lesson in as_completed(lessons):
             results[lessons[lesson]] = lesson.result()
             line.advance(1)
     return results
+
+
+def _processes(count: int | None = None) -> ProcessPoolExecutor:
+    # Not forked: torch's threads do not survive a fork.
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=begin_worker)
 
 
 def show(results: dict[str, Any], num_drawings: int) -> None:
@@ -132,12 +142,13 @@ def main() -> None:
     arguments = parser.parse_args()
     given = [
         "landing.path=unused", "storage.root=unused", f"drawing.num_drawings={arguments.num_drawings}",
+        "drawing.stereo_share=0.5",
         "training.learning_rate=0.0008", "training.batch_size=32", "training.start_from=null",
     ]
     settings = load_settings("molecules", "local", [*given, *arguments.overrides])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as folder:
-        fill_store(Path(folder), settings.drawing)
+        fill_stores(Path(folder), settings)
         results = teach_all(Path(folder), settings)
     show(results, arguments.num_drawings)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
