@@ -14,11 +14,11 @@ VOTES_OF_AGREEMENT = 0.75  # exponent of the number of readings that the odds of
 DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this picture's molecule, or not drawn in its way
 
 # Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
-MISMATCH = 8.3  # nats of votes that a mismatch of 1 outweighs
+MISMATCH = 6.0  # nats of votes that a mismatch of 1 outweighs
 SHARPNESS = 0.73  # of the probabilities of captions among themselves: 1 = votes and agreement were independent
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# those of its drawing's correlation with the picture, and the logarithm of its share of the votes.
-LOG_ODDS = (-3.4, 0.28, 1.5, 0.79)
+# those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
+LOG_ODDS = (-3.1, 0.19, 1.46, 0.79, 0.71)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
@@ -53,7 +53,7 @@ def choose(
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
     elif agreements:
-        chosen, confidence = _by_agreement(votes, agreements)
+        chosen, confidence = _by_agreement(votes, agreements, len(readings))
     else:
         chosen = next(iter(votes))
         mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
@@ -74,7 +74,9 @@ def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 
-def _by_agreement(votes: Mapping[str, float], agreements: Mapping[str, Agreement]) -> tuple[str, float]:
+def _by_agreement(
+    votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int
+) -> tuple[str, float]:
     """The likeliest caption by votes and by how its drawing covers the picture; the probability that it is right."""
     best = max(agreements.values(), key=lambda agreement: agreement.correlation)
     least = min(agreement.mismatch for agreement in agreements.values())
@@ -85,12 +87,13 @@ def _by_agreement(votes: Mapping[str, float], agreements: Mapping[str, Agreement
                 evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least)
     chosen = max(evidence, key=evidence.__getitem__)
     odds_against = sum(math.exp(SHARPNESS * (other - evidence[chosen])) for other in evidence.values()) - 1
-    constant, of_probability, of_correlation, of_share = LOG_ODDS
+    constant, of_probability, of_correlation, of_share, of_readings = LOG_ODDS
     log_odds = (
         constant
         + of_probability * _log_odds(1 / (1 + odds_against))
         + of_correlation * _log_odds(agreements.get(chosen, best).correlation)
         + of_share * math.log(max(votes[chosen], LEAST))
+        + of_readings * math.log(num_readings)
     )
     return chosen, 1 / (1 + math.exp(-log_odds))
 

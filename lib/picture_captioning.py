@@ -59,7 +59,9 @@ class PictureCaptioner:
 
         A picture is read again, turned and scaled, until the readings so far are sure of a caption; all vote.
         """
-        first, *others = product(self.settings.turns_deg, self.settings.scales)
+        # In every turn before at another scale: a second turn finds more than a second scale.
+        views = product(self.settings.scales, self.settings.turns_deg)
+        first, *others = [(turn_deg, scale) for scale, turn_deg in views]
         redrawn = [prepare(pixels) if self.settings.is_redrawn else None for pixels in pictures]
         agreements: list[dict[str, Agreement]] = [{} for _ in pictures]
         readings = [[guesses] for guesses in self._read([_seen(pixels, *first) for pixels in pictures])]

@@ -55,10 +55,11 @@ def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
     assert nothing.confidence < 0.01
 
 
-def test_confidence_grows_with_correlation_and_with_votes() -> None:
-    def confidence(correlation: float, share: float) -> float:
-        return choose([reading(A=share)], no_repair, {"A": Agreement(correlation, 1.0)}).confidence
+def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
+    def confidence(correlation: float, share: float, num_readings: int = 1) -> float:
+        return choose([reading(A=share)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0)}).confidence
 
+    assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
     assert confidence(0.85, 0.9) < confidence(0.98, 0.9)
     assert confidence(0.98, 0.01) < confidence(0.98, 0.9)
     assert 0 < confidence(0.0, 1e-30) < confidence(1.0, 1.0) < 1
