@@ -18,6 +18,7 @@ from lib.drawing_store import DrawingStore, StoredDrawing
 from lib.image_cleaning import MENDED_FROM, CleaningSettings, line_kernels
 from lib.molecule_drawing import Share, ShareRange
 from model.batches import Batch, Marks, pad_captions, pad_marks, round_up
+from model.precision import has_fast_bf16
 from model.vocabulary import Vocabulary
 
 SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
@@ -239,9 +240,11 @@ def shrink_sheets(sheets: Tensor, scales: Tensor, starts: Tensor, height: int, w
 
     `starts` (B, 2) is where, in rows and columns of the picture, the upper left corner of each sheet comes to lie.
     """
-    down = _overlaps(height, sheets.shape[2], scales, starts[:, 0], sheets.dtype)  # (B, height, H)
-    across = _overlaps(width, sheets.shape[3], scales, starts[:, 1], sheets.dtype)  # (B, width, W)
-    return (down[:, None] @ sheets @ across[:, None].transpose(2, 3)).float()
+    # An emulation of bf16 would take most of the time that a batch takes to make.
+    dtype = sheets.dtype if has_fast_bf16(sheets.device) else torch.float32
+    down = _overlaps(height, sheets.shape[2], scales, starts[:, 0], dtype)  # (B, height, H)
+    across = _overlaps(width, sheets.shape[3], scales, starts[:, 1], dtype)  # (B, width, W)
+    return (down[:, None] @ sheets.to(dtype) @ across[:, None].transpose(2, 3)).float()
 
 
 def _overlaps(length: int, sheet_length: int, scales: Tensor, starts: Tensor, dtype: torch.dtype) -> Tensor:
