@@ -74,7 +74,7 @@ bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
 
-bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network (about an hour)
+bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (an hour and more)
 	@$(RUN) -m bench.lessons $(MOLECULES)
 
 bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
@@ -91,12 +91,13 @@ horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake an
 	@$(RUN) -m lib.horovod_build
 
 # DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
-# 32 drawings a worker and step learn most from each drawing; a GPU wants more at a time: BATCH=512. The rate at first undoes some
-# of what was learned, which an hour of 100 drawings/s makes up for; where there is less, RATE=0.0002.
+# 32 drawings a worker and step learn most from each drawing; a GPU is no slower with 768 than with 128. The rate at first undoes
+# some of what was learned, which half a million drawings make up for; where there are less, RATE=0.0002.
+GPU := $(shell command -v nvidia-smi)
 SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
-BATCH ?= 64
-RATE ?= 0.0007
+BATCH ?= $(if $(GPU),768,64)
+RATE ?= $(if $(GPU),0.0014,0.0007)
 reader: $(READY)  ## train the model in the box further, on drawings alone (READER=folder keeps the drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
