@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -280,6 +280,16 @@ def validation_batches(
     ]
 
 
+def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
+    """The share of pictures, each a batch, whose caption is written greedily as it is."""
+    captioner.eval()
+    num_exact = sum(
+        list(greedy(captioner, batch.images, max_tokens)[0].token_ids) == batch.tokens[0, 1:-1].tolist()
+        for batch in batches
+    )
+    return num_exact / max(1, len(batches))
+
+
 def _num_validation(store: DrawingStore) -> int:
     return min(NUM_VALIDATION, len(store) // 10)
 
@@ -327,12 +337,7 @@ class _Reporter:
         device = next(self.captioner.parameters()).device
         batches = validation_batches(self.store, self.vocabulary, self.settings, device)
         scores = validate(self.captioner, batches, self.settings.training.precision)
-        self.captioner.eval()
-        num_exact = 0
-        for batch in batches:
-            written = greedy(self.captioner, batch.images, self.settings.captions.max_tokens)[0]
-            num_exact += list(written.token_ids) == batch.tokens[0, 1:-1].tolist()
-        return scores | {"exact": num_exact / max(1, len(batches))}
+        return scores | {"exact": exact_share(self.captioner, batches, self.settings.captions.max_tokens)}
 
     def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
         training = self.settings.training
