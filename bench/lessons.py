@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.drawing_batches import begin_worker
+from lib.drawing_feed import DrawingFeed, validation_batches
 from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
-from lib.drawing_training import DrawingFeed, exact_share, validation_batches, vocabulary_of
+from lib.drawing_training import exact_share, vocabulary_of
 from lib.notations import notation_named
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings

@@ -22,8 +22,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.starter import StarterTraining, starter_pictures
+from lib.drawing_feed import DrawingFeed
 from lib.drawing_store import NOTATION, DrawingStore, fill_store
-from lib.drawing_training import DrawingFeed
 from lib.settings import Settings, load_settings
 from lib.training_runs import checked_vocabulary
 from model.batches import Batch

@@ -13,8 +13,9 @@ import ray.tune
 import torch
 from ray.tune.search import BasicVariantGenerator
 
+from lib.drawing_feed import DrawingFeed, validation_batches
 from lib.drawing_store import DrawingStore, fill_store
-from lib.drawing_training import DrawingFeed, check_labels, validation_batches, vocabulary_of
+from lib.drawing_training import check_labels, vocabulary_of
 from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.progress import polling, show_progress

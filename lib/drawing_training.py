@@ -5,26 +5,23 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lib.drawing_batches import begin_worker
+from lib.drawing_feed import DrawingFeed, num_kept_back, validation_batches
 from lib.drawing_marks import LABELS
 from lib.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
-from lib.drawing_wear import LaidOut, WearSettings, lay_out, wear_out, worn_batch
 from lib.errors import SettingsError
 from lib.settings import Settings
 from lib.training_runs import checked_vocabulary, starting_checkpoint
-from model.batches import Batch, share_of, weight_of
+from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import (
     captioner_to_train,
@@ -50,11 +47,7 @@ from model.weight_averaging import WeightAverage
 logger = logging.getLogger(__name__)
 
 MIN_TOKEN_USES = 5
-NUM_VALIDATION = 512  # the first drawings of the store are not trained on: so many, or a tenth of a small store
-DRAWINGS_IN_BUFFER = 32768  # sorted by size at a time
 MAX_HELPERS = 8  # processes that lay drawings out for a GPU
-BATCHES_AHEAD = 4  # of each helper
-SCALES_OF_BATCH = (0.98, 1.02)  # times the scale of a batch
 MEET_WITHIN = timedelta(minutes=30)
 
 
@@ -147,7 +140,7 @@ def _train_worker(
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store = DrawingStore(folder / "drawings")
-    num_steps = (len(store) - _num_validation(store)) // training.batch_size
+    num_steps = (len(store) - num_kept_back(store)) // training.batch_size
     reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average)
     num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
     feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers)
@@ -160,126 +153,6 @@ def _train_worker(
         torch.distributed.destroy_process_group()
 
 
-class DrawingFeed:
-    """One worker's share of batches of worn drawings, epoch after epoch.
-
-    Helpers, processes of their own, lay drawings out ahead of time; without any, it is done when a batch is asked for.
-    """
-
-    def __init__(
-        self, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, state: TrainingState,
-        device: torch.device, rank: int = 0, num_workers: int = 1, num_helpers: int = 0,
-    ) -> None:
-        self._settings, self._device = settings, device
-        # Not forked: threads do not survive a fork.
-        ahead: dict[str, Any] = {
-            "num_workers": num_helpers, "prefetch_factor": BATCHES_AHEAD, "persistent_workers": True,
-            "multiprocessing_context": "spawn",
-        }
-        self._loader: DataLoader[_Laid] = DataLoader(
-            _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers),
-            batch_size=None, collate_fn=_as_it_is, **(ahead if num_helpers else {}),
-        )
-
-    def batches(self) -> Iterator[Batch]:
-        """What is left of the epoch that the state says."""
-        for laid_out, share in self._loader:
-            batch = wear_out(laid_out, share.wear, self._settings.cleaning, share.seed, self._device)
-            yield replace(batch, weight=share.weight)
-
-
-class _Share(NamedTuple):
-    """What one worker does with one batch."""
-
-    indices: list[int]  # of its drawings
-    wear: WearSettings
-    seed: int
-    weight: float
-
-
-_Laid = tuple[LaidOut, _Share]
-
-
-class _DrawingsLaidOut(Dataset[_Laid]):
-    """Shares of batches to drawings that lie side by side."""
-
-    def __init__(self, store: DrawingStore, vocabulary: Vocabulary) -> None:
-        self.store, self.vocabulary = store, vocabulary
-
-    def __getitem__(self, share: _Share) -> _Laid:
-        return lay_out(self.store, share.indices, self.vocabulary, share.wear, share.seed), share
-
-
-class _Plan(Sampler[_Share]):
-    """One worker's shares of what is left of an epoch: drawings of like size, step by step."""
-
-    def __init__(
-        self, store: DrawingStore, settings: Settings, state: TrainingState, rank: int, num_workers: int
-    ) -> None:
-        self.settings, self.state, self.rank, self.num_workers = settings, state, rank, num_workers
-        self.num_kept_back, self.num_drawings = _num_validation(store), len(store)
-        self.lengths, (self.heights, self.widths) = store.lengths(), store.sides()
-
-    def __iter__(self) -> Iterator[_Share]:
-        training, epoch, first_step = self.settings.training, self.state.epoch, self.state.step_in_epoch
-        rng = np.random.default_rng([training.seed, epoch])
-        order = self.num_kept_back + rng.permutation(self.num_drawings - self.num_kept_back)
-        step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // training.batch_size) * training.batch_size
-        for start in range(0, len(order), in_buffer):
-            chunk = order[start : start + in_buffer]
-            for drawings in _like_with_like(chunk, self.lengths, self.widths, self.heights, training.batch_size, rng):
-                wear = _with_one_scale(self.settings.wear, rng)
-                if step >= first_step:
-                    mine = share_of(drawings, self.rank, self.num_workers)
-                    seed = hash((training.seed, epoch, step, self.rank)) % 2**31
-                    weight = weight_of(mine, drawings, self.lengths, self.num_workers)
-                    yield _Share(mine.tolist(), wear, seed, weight)
-                step += 1
-
-
-def _as_it_is(laid_out: Any) -> Any:
-    return laid_out
-
-
-def _like_with_like(
-    chunk: np.ndarray, lengths: np.ndarray, widths: np.ndarray, heights: np.ndarray, size: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Cut a chunk into lists of `size` drawings of similar length of caption, width and height, in random order.
-
-    A batch is as long, wide and high as the most of it: this way a third of what is computed is padding, not two.
-    """
-    lists = [
-        level[at : at + size]
-        for by_length in _split(chunk, lengths, 32 * size)
-        for level in _split(by_length, widths, 4 * size)
-        for ordered in [level[np.argsort(heights[level], kind="stable")]]
-        for level, at in ((ordered, at) for at in range(0, len(ordered) - size + 1, size))
-    ]
-    for place in rng.permutation(len(lists)):
-        yield lists[place][rng.permutation(size)]
-
-
-def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cut a chunk, sorted by a key, into equal parts of about that size."""
-    return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
-
-
-def _with_one_scale(wear: WearSettings, rng: np.random.Generator) -> WearSettings:
-    """Narrow the scale down to about one of its range: drawings of like size stay so, in every worker's share."""
-    scale = rng.uniform(*wear.scale)
-    return wear.model_copy(update={"scale": tuple(scale * part for part in SCALES_OF_BATCH)})
-
-
-def validation_batches(
-    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, device: torch.device
-) -> list[Batch]:
-    """The drawings that are not trained on, each a batch, so that none is padded."""
-    return [
-        worn_batch(store, [index], vocabulary, settings.wear, settings.cleaning, index, device)
-        for index in range(_num_validation(store))
-    ]
-
-
 def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
     """The share of pictures, each a batch, whose caption is written greedily as it is."""
     captioner.eval()
@@ -288,10 +161,6 @@ def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int)
         for batch in batches
     )
     return num_exact / max(1, len(batches))
-
-
-def _num_validation(store: DrawingStore) -> int:
-    return min(NUM_VALIDATION, len(store) // 10)
 
 
 def _ignore(report: StepReport) -> None:

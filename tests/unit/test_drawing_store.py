@@ -12,9 +12,10 @@ import torch
 from rdkit import Chem
 
 from lib import drawing_store
+from lib.drawing_feed import DrawingFeed
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
-from lib.drawing_training import DrawingFeed, train_on_drawings
+from lib.drawing_training import train_on_drawings
 from lib.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.errors import NotationError, SettingsError
 from lib.image_cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
