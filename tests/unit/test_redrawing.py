@@ -70,6 +70,15 @@ def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
     assert 0.2 < lost < bare / 4
 
 
+def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
+    without = np.zeros((80, 180), bool)
+    without[[10, 70], 10:110] = without[10:71, [10, 60, 109]] = without[30, 10:60] = True
+    with_end = without.copy()
+    with_end[40, 110:150] = True
+    for seen, drawing in ((without, with_end), (with_end, without)):
+        assert compare(prepared(np.where(seen, 0, 255).astype(np.uint8)), drawing).correlation > 0.9
+
+
 @pytest.mark.parametrize("num_turns", [1, 2, 3])
 def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int) -> None:
     pixels = np.ascontiguousarray(np.rot90(picture_of(LEFT), num_turns))
