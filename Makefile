@@ -33,10 +33,10 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
-# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not six, to be quick.
+# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.
 DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64 --set prediction.scales=[1.0]
 
-demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 8 minutes on 2 cores)
+demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 15 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
 
@@ -91,9 +91,9 @@ horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake an
 	@$(RUN) -m lib.horovod_build
 
 # DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
-# 32 drawings a worker and step learn most from each drawing; a GPU is no slower with 768 than with 128. The rate at first undoes
+# 32 drawings a worker and step learn most from each drawing; a GPU takes no longer for 768 than for 128. The rate at first undoes
 # some of what was learned, which half a million drawings make up for; where there are less, RATE=0.0002.
-GPU := $(shell command -v nvidia-smi)
+GPU = $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
 BATCH ?= $(if $(GPU),768,64)

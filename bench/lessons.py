@@ -30,6 +30,7 @@ from lib.drawing_batches import begin_worker
 from lib.drawing_feed import DrawingFeed, validation_batches
 from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
 from lib.drawing_training import exact_share, vocabulary_of
+from lib.errors import SettingsError
 from lib.notations import notation_named
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
@@ -92,6 +93,8 @@ def teach(name: str, folder: Path, settings: Settings, num_steps: int) -> dict[s
     torch.manual_seed(training.seed)
     captioner = new_captioner(settings.captioner, vocabulary).to(device)
     kept_back = validation_batches(store, vocabulary, settings, device)
+    if len(store) - len(kept_back) < training.batch_size:
+        raise SettingsError(f"{len(store)} drawings are too few to learn from, {training.batch_size} at a time")
     optimizer, state = make_optimizer(captioner, training), TrainingState()
     feed = DrawingFeed(store, vocabulary, settings, state, device)
     while state.step < num_steps:
@@ -128,7 +131,7 @@ def show(results: dict[str, Any], num_drawings: int) -> None:
         "taught", "read exactly", "nats per drawing", f"over {NOTATION}'s", "tokens per drawing", "tokens right",
         title=f"after {num_drawings:,} drawings, on drawings that were kept back",
     )
-    for name, row in sorted(results.items(), key=lambda item: -item[1]["exact"]):
+    for name, row in sorted(results.items(), key=lambda item: (-item[1]["exact"], item[1]["nats_per_drawing"])):
         table.add_row(
             name, f"{row['exact']:.3f}", f"{row['nats_per_drawing']:.1f}", f"{row['nats_per_drawing'] / first:.2f}",
             f"{row['tokens_per_drawing']:.1f}", f"{row['token_accuracy']:.3f}",

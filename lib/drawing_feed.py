@@ -39,7 +39,7 @@ class DrawingFeed:
         }
         self._loader: DataLoader[_Laid] = DataLoader(
             _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers),
-            batch_size=None, collate_fn=_as_it_is, **(ahead if num_helpers else {}),
+            batch_size=None, **(ahead if num_helpers else {}),
         )
 
     def batches(self) -> Iterator[Batch]:
@@ -96,10 +96,6 @@ class _Plan(Sampler[_Share]):
                     weight = weight_of(mine, drawings, self.lengths, self.num_workers)
                     yield _Share(mine.tolist(), wear, seed, weight)
                 step += 1
-
-
-def _as_it_is(laid_out: Any) -> Any:
-    return laid_out
 
 
 def _like_with_like(

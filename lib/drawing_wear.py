@@ -114,7 +114,7 @@ def wear_out(
     laid_out: LaidOut, wear: WearSettings, cleaning: CleaningSettings, seed: int, device: torch.device
 ) -> Batch:
     """The pictures (B, 1, h, w) of drawings that lie side by side, with ink = 1, each worn in its own way."""
-    rng = np.random.default_rng([seed, len(laid_out.sheets)])  # not that by which bonds were dropped
+    rng = np.random.default_rng([seed, 1])  # other numbers than those by which bonds were dropped
     random = torch.Generator(device).manual_seed(seed)
     marks, count = laid_out.marks.to(device), len(laid_out.sheets)
 
@@ -170,6 +170,7 @@ def _stroke_length(drawing: StoredDrawing) -> float:
 
 
 def _as_sheets(drawings: list[StoredDrawing]) -> Tensor:
+    """Drawings side by side (B, H, W / 8), as LaidOut has them."""
     height = max(drawing.ink.shape[0] for drawing in drawings) + 2 * SHEET_MARGIN_PX
     width = max(drawing.ink.shape[1] for drawing in drawings) + 2 * SHEET_MARGIN_PX
     sheets = np.zeros((len(drawings), height, width), bool)
