@@ -61,12 +61,16 @@ class ProgressLine:
         elapsed_s = time.monotonic() - self._started
         rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
         if not self._done:
-            return f"{rate:,.1f}/s", "starting"
+            return _speed(rate), "starting"
         if not rate or self._done >= self.total:
-            return f"{rate:,.1f}/s", "done"
+            return _speed(rate), "done"
         left_s = (self.total - self._done) / rate
         left_s = left_s if self._most_left_s is None else min(left_s, max(0.0, self._most_left_s))
-        return f"{rate:,.1f}/s", f"{left_s:,.0f} s left"
+        return _speed(rate), f"{left_s:,.0f} s left"
+
+
+def _speed(rate: float) -> str:
+    return f"{1 / rate:,.0f} s each" if 0 < rate < 0.1 else f"{rate:,.1f}/s"
 
 
 @contextmanager

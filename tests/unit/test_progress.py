@@ -41,6 +41,14 @@ def test_work_that_knows_its_own_speed_is_judged_by_it(caplog):
     assert caplog.messages[-1] == "train_captioner 400/1,000 images, 60.0/s, 10 s left"
 
 
+def test_slow_work_says_how_long_each_takes(caplog, monkeypatch):
+    clock = iter([0.0, 1200.0, 1200.0, 1200.0, 1200.0, 1200.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO), show_progress("teach", 9, "lessons") as line:
+        line.advance(3)
+    assert caplog.messages[0] == "teach 3/9 lessons, 400 s each, 2,400 s left"
+
+
 def test_work_that_ends_by_the_clock_has_no_more_time_left_than_that(caplog):
     with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
         line.update(400, rate=60.0, most_left_s=7.0)
