@@ -74,7 +74,7 @@ bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
 
-bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (an hour and more)
+bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (90 minutes on 2 cores)
 	@$(RUN) -m bench.lessons $(MOLECULES)
 
 bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
