@@ -175,7 +175,7 @@ def main() -> None:
         "landing.path=unused", "storage.root=unused", "drawing.num_drawings=150000", "drawing.max_heavy_atoms=18",
         "drawing.stereo_share=0", "captioner.grid_width=128", "captioner.width=256",
         "training.learning_rate=0.0015", "training.batch_size=32", "training.start_from=null",
-        "training.cell_loss_weight=20", "training.attention_loss_weight=1",
+        "training.attention_loss_weight=1",
     ]
     settings = load_settings("molecules", "local", [*given, *arguments.overrides])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
