@@ -46,9 +46,14 @@ def _end_with_parent() -> None:
 
 
 def end_in_order_on_sigterm() -> None:
-    """Let SIGTERM end this process as an error would, so that sessions and children are closed on the way."""
+    """Let SIGTERM end this process as an error would, so that sessions and children are closed on the way.
+
+    Told again (by a scheduler, and by make, which passes on what it was told), it goes on closing: a second error would
+    leave half of it undone, and processes waiting for each other.
+    """
 
     def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which children would inherit
         logger.error("told to stop; run the same command again to go on")
         sys.exit(128 + signal.SIGTERM)
 

@@ -36,6 +36,21 @@ child_process.end_in_order_on_sigterm()
 child_process.run_child("train_captioner", [sys.executable, "-c", *sys.argv[1:]])
 """
 
+# Takes a second to tidy up.
+JOB = """
+import pathlib, sys, time
+from lib.child_process import end_in_order_on_sigterm
+folder = pathlib.Path(sys.argv[1])
+end_in_order_on_sigterm()
+try:
+    (folder / "working").write_text("yes")
+    time.sleep(60)
+finally:
+    (folder / "tidying").write_text("yes")
+    time.sleep(1)
+    (folder / "tidied").write_text("yes")
+"""
+
 
 def test_a_child_that_ends_well_lets_the_pipeline_go_on() -> None:
     run_child("train_captioner", [sys.executable, "-c", ""])
@@ -61,6 +76,16 @@ def test_the_child_ends_with_the_pipeline(how_it_ends: str, sent: signal.Signals
     assert (tmp_path / "told").read_text() == "SIGTERM"
     with pytest.raises(ProcessLookupError):
         os.kill(process_id, 0)
+
+
+def test_a_job_told_twice_to_stop_still_tidies_up(tmp_path: Path) -> None:
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path)])
+    wait_for(tmp_path / "working")
+    job.send_signal(signal.SIGTERM)
+    wait_for(tmp_path / "tidying")
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(60) == 128 + signal.SIGTERM
+    assert (tmp_path / "tidied").is_file()
 
 
 def wait_for(path: Path) -> str:
