@@ -102,7 +102,7 @@ reader: $(READY)  ## train the model in the box further, on drawings alone (READ
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
-	  --set training.checkpoint_interval_steps=600 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
+	  --set training.checkpoint_interval_steps=100 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
 	  --set training.average_decay=0.999 --set drawing.stereo_share=0.5 \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     start_process()
     parser = argument_parser("train_on_drawings", __doc__ or "")
     parser.add_argument("--folder", type=Path, required=True, help="where drawings and checkpoints lie")
-    parser.add_argument("--publish", type=Path, help="folder to write the trained model to, in half precision")
+    parser.add_argument("--publish", type=Path, help="folder of the model to replace if this one reads better")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         checkpoint = train_on_drawings(settings, arguments.folder, settings.cluster.num_workers)
         logger.info("train_on_drawings: the captioner is in %s", checkpoint)
         if arguments.publish:
-            publish(checkpoint, arguments.publish)
+            publish(checkpoint, arguments.publish, arguments.folder, settings)
 
     exit_with_one_sentence(work)
 

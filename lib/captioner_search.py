@@ -15,7 +15,7 @@ from ray.tune.search import BasicVariantGenerator
 
 from lib.drawing_feed import DrawingFeed, validation_batches
 from lib.drawing_store import DrawingStore, fill_store
-from lib.drawing_training import check_labels, vocabulary_of
+from lib.drawing_training import check_what_is_taught, vocabulary_of
 from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.progress import polling, show_progress
@@ -38,7 +38,7 @@ def search_captioners(settings: Settings) -> str:
     Interrupted and called again with the same settings, it goes on with the trials that had not ended. Raises
     TrainingFailedError if no trial reached its end.
     """
-    check_labels(settings)
+    check_what_is_taught(settings)
     check_cluster(settings.cluster)
     folder = Path(settings.storage.root).absolute() / "search"
     fill_store(folder / "drawings", settings.drawing)

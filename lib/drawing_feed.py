@@ -29,8 +29,9 @@ class DrawingFeed:
 
     def __init__(
         self, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, state: TrainingState,
-        device: torch.device, rank: int = 0, num_workers: int = 1, num_helpers: int = 0,
+        device: torch.device, rank: int = 0, num_workers: int = 1, num_helpers: int = 0, seen_before: int = 0,
     ) -> None:
+        """A network that has learned before, from `seen_before` drawings, sees other wear in another order."""
         self._settings, self._device = settings, device
         # Not forked: threads do not survive a fork.
         ahead: dict[str, Any] = {
@@ -38,7 +39,7 @@ class DrawingFeed:
             "multiprocessing_context": "spawn",
         }
         self._loader: DataLoader[_Laid] = DataLoader(
-            _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers),
+            _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers, seen_before),
             batch_size=None, **(ahead if num_helpers else {}),
         )
 
@@ -75,15 +76,17 @@ class _Plan(Sampler[_Share]):
     """One worker's shares of what is left of an epoch: drawings of like size, step by step."""
 
     def __init__(
-        self, store: DrawingStore, settings: Settings, state: TrainingState, rank: int, num_workers: int
+        self, store: DrawingStore, settings: Settings, state: TrainingState, rank: int, num_workers: int,
+        seen_before: int,
     ) -> None:
         self.settings, self.state, self.rank, self.num_workers = settings, state, rank, num_workers
+        self.seed = (settings.training.seed, seen_before)
         self.first, self.end = num_kept_back(store), len(store)
         self.lengths, (self.heights, self.widths) = store.lengths(), store.sides()
 
     def __iter__(self) -> Iterator[_Share]:
         training, epoch, first_step = self.settings.training, self.state.epoch, self.state.step_in_epoch
-        rng = np.random.default_rng([training.seed, epoch])
+        rng = np.random.default_rng([*self.seed, epoch])
         order = rng.permutation(np.arange(self.first, self.end))
         step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // training.batch_size) * training.batch_size
         for start in range(0, len(order), in_buffer):
@@ -92,7 +95,7 @@ class _Plan(Sampler[_Share]):
                 wear = _with_one_scale(self.settings.wear, rng)
                 if step >= first_step:
                     mine = share_of(drawings, self.rank, self.num_workers)
-                    seed = hash((training.seed, epoch, step, self.rank)) % 2**31
+                    seed = hash((*self.seed, epoch, step, self.rank)) % 2**31
                     weight = weight_of(mine, drawings, self.lengths, self.num_workers)
                     yield _Share(mine.tolist(), wear, seed, weight)
                 step += 1

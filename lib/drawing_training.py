@@ -28,6 +28,7 @@ from model.checkpoint import (
     has_checkpoint,
     load_captioner,
     load_details,
+    load_provenance,
     load_training_state,
     save_checkpoint,
 )
@@ -58,7 +59,7 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     """
     folder = folder.absolute()  # a path in a URL begins at the root
     store_folder = folder / "drawings"
-    check_labels(settings)
+    check_what_is_taught(settings)
     num_workers = 1 if torch.cuda.is_available() else num_workers
     if settings.training.batch_size < num_workers:
         raise SettingsError(f"training.batch_size {settings.training.batch_size} is too few for {num_workers} workers")
@@ -77,16 +78,30 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     return folder / "captioner"
 
 
-def check_labels(settings: Settings) -> None:
-    """Raise SettingsError if the network is not to be taught just what drawers know of drawings."""
+def check_what_is_taught(settings: Settings) -> None:
+    """Raise SettingsError if stored drawings cannot teach what the settings ask for: another notation, other labels."""
+    if settings.captions.notation != NOTATION:
+        raise SettingsError(f"captions.notation is {settings.captions.notation}, drawings are kept in {NOTATION}")
     num_labels = settings.captioner.num_cell_labels
     if num_labels != len(LABELS):
         raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
 
 
-def publish(checkpoint: Path, directory: Path) -> None:
-    """Write a checkpoint in half precision, as it comes with the project, beside the card that lies there."""
+def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings) -> None:
+    """Write a checkpoint of train_on_drawings in half precision, as it comes with the project, beside the card there.
+
+    A model that is there already stays if it reads the drawings of `folder` that were kept back better.
+    """
     captioner, vocabulary, provenance = load_captioner(checkpoint)
+    if (directory / "weights.safetensors").is_file():
+        there = scores_of(*load_captioner(directory)[:2], DrawingStore(folder / "drawings"), settings)
+        ours = provenance["scores"]
+        if there["loss"] <= ours["loss"]:
+            logger.warning(
+                "%s is left as it is: loss %.4f, %.3f exact on the drawings kept back; the model in %s: %.4f, %.3f",
+                directory, there["loss"], there["exact"], checkpoint, ours["loss"], ours["exact"],
+            )
+            return
     details = load_details(checkpoint)
     card = directory / "README.md"
     text = card.read_text() if card.is_file() else None
@@ -139,11 +154,13 @@ def _train_worker(
         average.unpack(packed["average"])
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
-    store = DrawingStore(folder / "drawings")
+    store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, starting_checkpoint(settings))
     num_steps = (len(store) - num_kept_back(store)) // training.batch_size
-    reporter = _Reporter(settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average)
+    reporter = _Reporter(
+        settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average, seen_before
+    )
     num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
-    feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers)
+    feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers, seen_before)
     on_step = reporter.on_step if rank == 0 else _ignore
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)
@@ -151,6 +168,22 @@ def _train_worker(
         reporter.on_end()
     if num_workers > 1:
         torch.distributed.destroy_process_group()
+
+
+def _seen_before(latest: Path, start: Path | None) -> int:
+    """How many drawings the weights had learned from when this training began."""
+    if has_checkpoint(latest):
+        return int(load_provenance(latest).get("drawings_seen_before", 0))
+    return int(load_provenance(start).get("drawings_seen", 0)) if start else 0
+
+
+def scores_of(
+    captioner: Captioner, vocabulary: Vocabulary, store: DrawingStore, settings: Settings
+) -> dict[str, float]:
+    """What `validate` says of the drawings of a store that are kept back, and the share read `exact`, greedily."""
+    batches = validation_batches(store, vocabulary, settings, next(captioner.parameters()).device)
+    scores = validate(captioner, batches, settings.training.precision)
+    return scores | {"exact": exact_share(captioner, batches, settings.captions.max_tokens)}
 
 
 def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
@@ -173,11 +206,11 @@ class _Reporter:
     def __init__(
         self, settings: Settings, folder: Path, captioner: Captioner, vocabulary: Vocabulary,
         optimizer: torch.optim.Optimizer, state: TrainingState, store: DrawingStore, num_workers: int,
-        average: WeightAverage | None,
+        average: WeightAverage | None, seen_before: int,
     ) -> None:
         self.settings, self.folder, self.captioner, self.vocabulary = settings, folder, captioner, vocabulary
         self.optimizer, self.state, self.store, self.num_workers = optimizer, state, store, num_workers
-        self.average = average
+        self.average, self.seen_before = average, seen_before
         self.losses: list[float] = []
 
     def on_step(self, report: StepReport) -> None:
@@ -198,15 +231,9 @@ class _Reporter:
         """Write the finished model: the average of the weights where there is one."""
         if self.average:
             self.captioner = self.average.captioner
-        scores = self._validate()
+        scores = scores_of(self.captioner, self.vocabulary, self.store, self.settings)
         logger.info("validation: %s", json.dumps(scores))
         self._save(self.folder / "captioner", with_state=False, scores=scores)
-
-    def _validate(self) -> dict[str, float]:
-        device = next(self.captioner.parameters()).device
-        batches = validation_batches(self.store, self.vocabulary, self.settings, device)
-        scores = validate(self.captioner, batches, self.settings.training.precision)
-        return scores | {"exact": exact_share(self.captioner, batches, self.settings.captions.max_tokens)}
 
     def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
         training = self.settings.training
@@ -217,7 +244,8 @@ class _Reporter:
             if path := described[section][name]:
                 described[section][name] = Path(path).name  # where it lay is nobody's business
         provenance = {
-            "drawings_seen": self.state.step * training.batch_size,
+            "drawings_seen": self.seen_before + self.state.step * training.batch_size,
+            "drawings_seen_before": self.seen_before,
             "train_seconds": round(self.state.seconds),
             "num_drawings": len(self.store), "num_workers": self.num_workers,
             "settings": described,
