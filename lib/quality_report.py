@@ -150,9 +150,10 @@ def _charts(lake: Lake, scores: DataFrame, model_version: str) -> list[tuple[str
     if distances := _histogram(scores, "edit_distance", _bin_width(scores)):
         charts.append(("Edit distance", "Share of the pictures by edit distance; further left is better.",
                        histogram_chart(*distances, "edit distance (characters)")))
-    if deciles := _deciles(scores):
+    if tenths := deciles(scores):
         charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence. Where "
-                       "it tells right from wrong, the bars rise to the right.", confidence_chart(deciles)))
+                       "it tells right from wrong, the bars rise to the right; where it is right about how often, they "
+                       "reach their marks.", confidence_chart(tenths)))
     metrics = lake.read("training_metrics").where(F.col("run_id") == model_version).orderBy("step").collect()
     train = [(row.step, row.train_loss) for row in metrics if row.train_loss is not None]
     validation = [(row.step, row.validation_loss) for row in metrics if row.validation_loss is not None]
@@ -182,7 +183,7 @@ def _histogram(scores: DataFrame, measure: str, width: float) -> tuple[dict[str,
     return shares, [place * width for place in range(num_bins + 1)]
 
 
-def _deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
+def deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
     """(mean confidence, share exact, mean similarity) by tenth of the model's captions, least confident first."""
     by_confidence = Window.partitionBy("split").orderBy("confidence", "image_id")
     rows = (

@@ -63,7 +63,7 @@ def loss_chart(train: Sequence[tuple[int, float]], validation: Sequence[tuple[in
 
 
 def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
-    """Bars of the share that is exact and points of the mean similarity, by tenth of the pictures.
+    """Bars of the share that is exact, beside the confidence in it, and points of the mean similarity, by tenth.
 
     `deciles` are (mean confidence, share exact, mean similarity), least confident first.
     """
@@ -72,8 +72,9 @@ def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
 
     def draw(axes: Axes) -> None:
         axes.bar(places, exact, color=COLOURS["model"], alpha=0.75, width=0.7, label="exact")
+        axes.plot(places, confidence, "_", color=TEXT, markersize=19, markeredgewidth=1.8, label="confidence")
         axes.plot(places, similarity, POINTS, color=POINTS_COLOUR, linewidth=1.4, label="mean similarity")
-        axes.set(xlabel="mean confidence of each tenth", ylabel="share exact, mean similarity", ylim=(0, 1.03))
+        axes.set(xlabel="mean confidence of each tenth", ylabel="share exact, means", ylim=(0, 1.03))
         axes.set_xticks(places, [f"{value:.2f}" for value in confidence], fontsize=9)
         _legend_above(axes)
 

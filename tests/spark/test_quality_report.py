@@ -13,7 +13,7 @@ from pyspark.sql import Row, SparkSession
 
 from lib.caption_scores import evaluate_captions
 from lib.delta_tables import Lake, StorageSettings
-from lib.quality_report import ReportSettings, verdict, write_report
+from lib.quality_report import ReportSettings, deciles, verdict, write_report
 from lib.report_gallery import marked, thumbnail
 from lib.schemas import (
     CAPTION_PREDICTIONS,
@@ -87,6 +87,19 @@ def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: La
     assert [source for source in re.findall(r'src="([^"]*)"', html) if not source.startswith("data:")] == []
     assert re.search("https?://", html) is None
     assert "<script>" not in html  # a caption is text, whatever it says
+
+
+def test_confidence_is_shown_by_tenths_of_the_pictures_least_confident_first(spark: SparkSession) -> None:
+    rows = [
+        (f"p{place:02}", "test", "model", 0 if place >= 10 else 3, 1.0 if place >= 10 else 0.4, place / 20)
+        for place in range(20)
+    ]
+    names = "image_id string, split string, predictor string, edit_distance int, similarity double, confidence double"
+    controls = [("p00", "test", "constant_caption", 0, 1.0, None)]
+    found = deciles(spark.createDataFrame(rows + controls, names))
+    assert [confidence for confidence, _, _ in found] == pytest.approx([0.025 + 0.1 * tenth for tenth in range(10)])
+    assert [exact for _, exact, _ in found] == [0.0] * 5 + [1.0] * 5
+    assert [similarity for _, _, similarity in found] == pytest.approx([0.4] * 5 + [1.0] * 5)
 
 
 def test_gallery_shows_best_worst_and_random_pictures_with_differences_marked(evaluated: Lake) -> None:
