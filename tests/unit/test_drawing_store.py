@@ -2,8 +2,10 @@
 
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,7 @@ from lib import drawing_feed, drawing_store
 from lib.drawing_feed import DrawingFeed
 from lib.drawing_marks import LABELS, mark_labels, mark_places
 from lib.drawing_store import DrawingStore, fill_store, token_counts
-from lib.drawing_training import train_on_drawings
+from lib.drawing_training import publish, train_on_drawings
 from lib.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.errors import NotationError, SettingsError
 from lib.image_cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
@@ -25,6 +27,7 @@ from lib.molecule_sources import is_unseen
 from lib.settings import Settings, load_settings
 from lib.smiles import inchi_of_smiles
 from model.batches import Batch
+from model.checkpoint import has_checkpoint, load_provenance, load_training_state
 from model.training_loop import TrainingState
 from model.vocabulary import Vocabulary
 
@@ -141,6 +144,23 @@ def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> 
     assert specked.images.sum() > 1.1 * clean.images.sum()
     dropped = clean_batch(store, folder, "wear.dropped_bond_share=1")
     assert dropped.images.sum() < 0.8 * clean.images.sum()
+
+
+def test_strokes_are_thickened_blurred_and_turned_in_the_share_asked_for(folder: Path) -> None:
+    store = DrawingStore(folder / "drawings")
+    clean = clean_batch(store, folder)
+    thick, blurred, turned = (
+        clean_batch(store, folder, f"wear.{name}_share=1", "wear.max_turn_deg=20")
+        for name in ("thick", "blurred", "turned")
+    )
+    assert thick.images.sum() > 1.6 * clean.images.sum()
+    assert blurred.images.sum() == pytest.approx(clean.images.sum().item(), rel=0.02)
+    assert blurred.images.square().sum() < 0.7 * clean.images.square().sum()
+    assert turned.marks is not None
+    assert clean.marks is not None
+    is_mark = clean.marks.labels.any(dim=2)
+    assert (turned.marks.places - clean.marks.places).abs()[is_mark].max() > 2
+    assert turned.images.sum() == pytest.approx(clean.images.sum().item(), rel=0.1)
 
 
 def bond_lengths(batch: Batch) -> list[float]:
@@ -261,29 +281,70 @@ def test_a_step_with_fewer_drawings_than_workers_is_refused_before_anything_is_d
     assert not (tmp_path / "made").exists()
 
 
-def test_training_on_drawings_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:
+def test_a_notation_that_drawings_are_not_kept_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"captions\.notation is inchi, drawings are kept in smiles_drawn_kekule"):
+        train_on_drawings(settings(tmp_path, "captions.notation=inchi"), tmp_path / "made", num_workers=1)
+
+
+def test_a_network_that_goes_on_sees_other_wear_in_another_order(folder: Path) -> None:
+    store = DrawingStore(folder / "drawings")
+    asked = settings(folder, "training.batch_size=4")
+    vocabulary = Vocabulary.from_tokens(token_counts(store))
+
+    def first_batch(seen_before: int) -> Batch:
+        feed = DrawingFeed(
+            store, vocabulary, asked, TrainingState(), torch.device("cpu"), seen_before=seen_before
+        )
+        return next(feed.batches())
+
+    once, again, later = (first_batch(seen_before).images for seen_before in (0, 0, 8))
+    assert torch.equal(once, again)
+    assert later.shape != once.shape or not torch.equal(later, once)
+
+
+def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     chains = ["C" * before + middle + "C" * after for before in range(1, 9) for middle in "NO" for after in range(1, 9)]
     (tmp_path / "molecules.smi").write_text("\n".join(chains))
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "README.md").write_text("its card")
-    command = [
-        sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path / "made"),
-        "--publish", str(tmp_path / "published"),
-    ]
+    made, published = tmp_path / "made", tmp_path / "published"
+    command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(made)]
     changes = {
         "landing.path": "unused", "storage.root": "unused", "drawing.smiles_file": tmp_path / "molecules.smi",
-        "drawing.num_processes": 1, "cluster.num_workers": 1, "training.start_from": "null", "training.batch_size": 4,
-        "training.num_epochs": 2, "training.learning_rate": 0.003,
+        "drawing.num_processes": 1, "cluster.num_workers": 2, "training.start_from": "null", "training.batch_size": 4,
+        "training.num_epochs": 1, "training.learning_rate": 0.003,
         "training.log_interval_steps": 1, "training.checkpoint_interval_steps": 2,
         "captioner.grid_width": 32, "captioner.width": 32, "captioner.embedding_width": 16,
         "captioner.num_attention_heads": 2, "training.average_decay": 0.5,
     }
-    for key, value in changes.items():
-        command += ["--set", f"{key}={value}"]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command += [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not has_checkpoint(made / "latest"):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    shutil.copytree(made / "latest", published)
+    (published / "README.md").write_text("its card")
+    interrupted = load_training_state(published)
+    assert interrupted is not None
+
+    finished = subprocess.run([*command, "--publish", published], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    losses = [float(text) for text in re.findall(r"loss ([\d.]+)", finished.stderr)]
+    steps = [int(text) for text in re.findall(r"step (\d+)", finished.stderr)]
+    assert steps[0] == interrupted["state"]["step"] + 1
+    losses = [float(text) for text in re.findall(r"loss ([\d.]+), rate", finished.stderr)]
     assert losses[-1] < losses[0]
-    sizes = [(tmp_path / name / "weights.safetensors").stat().st_size for name in ("made/captioner", "published")]
+    sizes = [(place / "weights.safetensors").stat().st_size for place in (made / "captioner", published)]
     assert sizes[1] == pytest.approx(0.5 * sizes[0], rel=0.2)
-    assert (tmp_path / "published" / "README.md").read_text() == "its card"
+    assert (published / "README.md").read_text() == "its card"
+    provenance = load_provenance(published)
+    assert (provenance["num_workers"], provenance["drawings_seen"]) == (2, 4 * steps[-1])
+
+    changes |= {"training.start_from": published, "training.learning_rate": 0.3, "training.num_epochs": 1}
+    asked = load_settings("molecules", "local", [f"{key}={value}" for key, value in changes.items()])
+    with caplog.at_level("WARNING"):
+        publish(train_on_drawings(asked, made, num_workers=1), published, made, asked)
+    assert f"{published} is left as it is: loss" in caplog.text
+    assert load_provenance(published) == provenance
+    assert load_provenance(made / "captioner")["drawings_seen_before"] == provenance["drawings_seen"]

@@ -3,23 +3,19 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from tiny_captioner import TINY
+from tiny_captioner import SMILES, smiles_checkpoint
 
 from lib.caption_choice import Guess, PredictedCaption, choose
 from lib.errors import NotationError
 from lib.notations import NOTATIONS
 from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.redrawing import Agreement, prepare
-from model.captioner import Captioner, CaptionerConfig
-from model.checkpoint import save_checkpoint
 from model.decoding import Candidate
-from model.vocabulary import Vocabulary
 
-SMILES = Vocabulary.from_tokens(["C", "O", "N", "(", ")", "=", "1"])
 PROPANOL, PROPYLAMINE = "InChI=1S/C3H8O/c1-2-3-4/h4H,2-3H2,1H3", "InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3"
 ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/h2H2,1H3"
 
@@ -35,11 +31,7 @@ def settings(**changes: object) -> PredictionSettings:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    captioner = Captioner(CaptionerConfig(**TINY), len(SMILES))
-    details = {"notation": "smiles_drawn_kekule", "max_tokens": 8}
-    save_checkpoint(tmp_path / "model", captioner, SMILES, details=details, provenance={})
-    return tmp_path / "model"
+    return smiles_checkpoint(tmp_path / "model")
 
 
 def chosen_of(checkpoint: Path, *readings: tuple[str, ...]) -> PredictedCaption:
@@ -122,11 +114,13 @@ def drawings(count: int) -> list[np.ndarray]:
     ]
 
 
-@pytest.mark.parametrize("num_beams", [1, 3])
-def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, num_beams: int) -> None:
+@pytest.mark.parametrize("how", [
+    {"num_beams": 1}, {"num_beams": 3}, {"turns_deg": (0, 180), "scales": (1.0, 1.5), "is_redrawn": True},
+])
+def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
     pictures = drawings(9)
-    together = PictureCaptioner(checkpoint, settings(num_beams=num_beams)).caption(pictures)
-    alone = PictureCaptioner(checkpoint, settings(num_beams=num_beams, batch_size=1))
+    together = PictureCaptioner(checkpoint, settings(**how)).caption(pictures)
+    alone = PictureCaptioner(checkpoint, settings(**how, batch_size=1))
     for one, picture in zip(together, pictures, strict=True):
         again = alone.caption([picture])[0]
         assert (again.caption, again.is_valid) == (one.caption, one.is_valid)

@@ -1,10 +1,13 @@
 """A captioner small enough for tests, and strokes for it to read."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from model.batches import Batch, collate
 from model.captioner import Captioner, CaptionerConfig
+from model.checkpoint import save_checkpoint
 from model.training_loop import StepReport, TrainingConfig
 from model.vocabulary import Vocabulary
 
@@ -12,6 +15,7 @@ from model.vocabulary import Vocabulary
 torch.set_num_threads(1)
 
 VOCABULARY = Vocabulary.from_tokens("abcdefgh")
+SMILES = Vocabulary.from_tokens(["C", "O", "N", "(", ")", "=", "1"])
 HEIGHT_PX, WIDTH_PX = 32, 64
 
 TINY = {
@@ -58,6 +62,15 @@ def tiny_config(**changes: object) -> CaptionerConfig:
 def tiny_captioner(seed: int = 0, **changes: object) -> Captioner:
     torch.manual_seed(seed)
     return Captioner(tiny_config(**changes), len(VOCABULARY))
+
+
+def smiles_checkpoint(directory: Path) -> Path:
+    """Save an untrained captioner that writes SMILES, up to eight tokens."""
+    torch.manual_seed(0)
+    captioner = Captioner(tiny_config(), len(SMILES))
+    details = {"notation": "smiles_drawn_kekule", "max_tokens": 8}
+    save_checkpoint(directory, captioner, SMILES, details=details, provenance={})
+    return directory
 
 
 def quick_training(**changes: object) -> TrainingConfig:
