@@ -24,7 +24,7 @@ from lib.molecule_drawing import draw_molecule
 from lib.picture_captioning import PictureCaptioner, PredictionSettings
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
-from model.checkpoint import PRETRAINED
+from model.checkpoint import PRETRAINED, load_provenance
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
@@ -130,7 +130,12 @@ def measure(drawings: list[Drawn], settings: Settings, checkpoint: Path) -> dict
     reader.read("beam, the first, not cleaned", some, beam, without_cleaning)
     for num_turns in (1, 2, 3):
         reader.read(f"beam, the first, turned by {90 * num_turns} degrees", some, beam, cleaning, num_turns)
-    return {"num_drawings": len(drawings), "noise": settings.drawing.noise} | reader.results | {
+    molecules = Path(settings.drawing.smiles_file).name if settings.drawing.smiles_file else "RDKit's own"
+    about = {
+        "num_drawings": len(drawings), "molecules": molecules, "noise": settings.drawing.noise,
+        "model": checkpoint.name, "drawings_seen": load_provenance(checkpoint).get("drawings_seen"),
+    }
+    return about | reader.results | {
         "controls": reader.results["beam"]["controls"],
         "by_heavy_atoms": by_heavy_atoms(predicted, drawings),
         "by_confidence": by_confidence(predicted, drawings),

@@ -66,4 +66,5 @@ def test_every_way_of_reading_is_measured(tmp_path: Path) -> None:
         assert {"exact", "mean_edit_distance", "similarity", "valid", "controls"} <= found[name].keys()
     assert {"beam, the first, not cleaned", "beam, the first, turned by 180 degrees"} <= found.keys()
     assert found["controls"].keys() == {"constant_caption", "shuffled_pictures"}
+    assert (found["molecules"], found["model"]) == ("RDKit's own", "model")
     assert sum(row["count"] for row in found["by_heavy_atoms"].values()) == 3
