@@ -152,8 +152,8 @@ def _charts(lake: Lake, scores: DataFrame, model_version: str) -> list[tuple[str
                        histogram_chart(*distances, "edit distance (characters)")))
     if tenths := deciles(scores):
         charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence. Where "
-                       "it tells right from wrong, the bars rise to the right; where it is right about how often, they "
-                       "reach their marks.", confidence_chart(tenths)))
+                       "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
+                       "each ends at its mark.", confidence_chart(tenths)))
     metrics = lake.read("training_metrics").where(F.col("run_id") == model_version).orderBy("step").collect()
     train = [(row.step, row.train_loss) for row in metrics if row.train_loss is not None]
     validation = [(row.step, row.validation_loss) for row in metrics if row.validation_loss is not None]
