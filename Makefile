@@ -90,7 +90,8 @@ tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a min
 horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
 	@$(RUN) -m lib.horovod_build
 
-# DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; run again, it goes on from the model in the box.
+# DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; killed and run again, it goes on, and after that from the model
+# in the box.
 # 32 drawings a worker and step learn most from each drawing; a GPU takes no longer for 768 than for 128. The rate at first undoes
 # some of what was learned, which half a million drawings make up for; where there are less, RATE=0.0002.
 GPU = $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
@@ -98,7 +99,7 @@ SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
 BATCH ?= $(if $(GPU),768,64)
 RATE ?= $(if $(GPU),0.0014,0.0007)
-reader: $(READY)  ## train the model in the box further, on drawings alone (READER=folder keeps the drawings)
+reader: $(READY)  ## train the model in the box further, on drawings alone; it is replaced if that reads better (READER=folder keeps the drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \

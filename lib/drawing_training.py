@@ -94,6 +94,7 @@ def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings)
     """
     captioner, vocabulary, provenance = load_captioner(checkpoint)
     if (directory / "weights.safetensors").is_file():
+        logger.info("reading the drawings that were kept back with the model in %s, to compare", directory)
         there = scores_of(*load_captioner(directory)[:2], DrawingStore(folder / "drawings"), settings)
         ours = provenance["scores"]
         if there["loss"] <= ours["loss"]:
