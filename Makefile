@@ -99,7 +99,7 @@ SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
 BATCH ?= $(if $(GPU),768,64)
 RATE ?= $(if $(GPU),0.0014,0.0007)
-reader: $(READY)  ## train the model in the box further, on drawings alone; it is replaced if that reads better (READER=folder keeps the drawings)
+reader: $(READY)  ## train the model in the box further on drawings alone; what reads better replaces it (READER=folder keeps drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
