@@ -14,11 +14,12 @@ VOTES_OF_AGREEMENT = 0.75  # exponent of the number of readings that the odds of
 DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this picture's molecule, or not drawn in its way
 
 # Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
-MISMATCH = 6.0  # nats of votes that a mismatch of 1 outweighs
-SHARPNESS = 0.73  # of the probabilities of captions among themselves: 1 = votes and agreement were independent
+# Nats of votes that a mismatch outweighs which is larger than the least by as much as that is, and what is always there of
+# it: where not even the best drawing fits well, differences say little.
+MISMATCH, UNAVOIDABLE = 40.0, 2.5
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
-LOG_ODDS = (-3.1, 0.19, 1.46, 0.79, 0.71)
+LOG_ODDS = (-3.26, 0.21, 1.41, 0.6, 0.69)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
@@ -84,9 +85,9 @@ def _by_agreement(
     if best.correlation >= DRAWN_ALIKE_FROM:
         for caption in evidence:
             if caption in agreements:
-                evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least)
+                evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least) / (least + UNAVOIDABLE)
     chosen = max(evidence, key=evidence.__getitem__)
-    odds_against = sum(math.exp(SHARPNESS * (other - evidence[chosen])) for other in evidence.values()) - 1
+    odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
     constant, of_probability, of_correlation, of_share, of_readings = LOG_ODDS
     log_odds = (
         constant

@@ -30,6 +30,13 @@ def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None
     assert choose(readings, no_repair, clear).caption == "B"
 
 
+def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
+    readings = [reading(A=0.9, B=0.01)]
+    well, badly = ({"A": Agreement(0.93, least + 1.1), "B": Agreement(0.94, least)} for least in (0.9, 12.0))
+    assert choose(readings, no_repair, well).caption == "B"
+    assert choose(readings, no_repair, badly).caption == "A"
+
+
 def test_where_no_drawing_is_of_this_picture_votes_decide_and_are_not_trusted() -> None:
     readings = [reading(A=0.5, B=0.4)]
     strange = {"A": Agreement(0.5, 90.0), "B": Agreement(0.6, 10.0)}
