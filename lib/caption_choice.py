@@ -14,8 +14,8 @@ VOTES_OF_AGREEMENT = 0.75  # exponent of the number of readings that the odds of
 DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this picture's molecule, or not drawn in its way
 
 # Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
-# Nats of votes that a mismatch outweighs which is larger than the least by as much as that is, and what is always there of
-# it: where not even the best drawing fits well, differences say little.
+# Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
+# avoided: where not even the best drawing fits well, differences say little.
 MISMATCH, UNAVOIDABLE = 40.0, 2.5
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
