@@ -45,18 +45,17 @@ from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
 WITHOUT = {"cell_loss_weight": 0.0, "attention_loss_weight": 0.0}
-ALL = {"attention_loss_weight": 1.0}  # ten times the default, which is the last of these lessons
 LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what differs in `training`; the longest first
-    "inchi": ("inchi", ALL),
+    "inchi": ("inchi", {}),
     "inchi, captions alone": ("inchi", WITHOUT),
-    "smiles_drawn_kekule": (NOTATION, ALL),
-    "smiles_drawn": ("smiles_drawn", ALL),
-    "smiles_kekule": ("smiles_kekule", ALL),
-    "smiles": ("smiles", ALL),
+    "smiles_drawn_kekule": (NOTATION, {}),
+    "smiles_drawn": ("smiles_drawn", {}),
+    "smiles_kekule": ("smiles_kekule", {}),
+    "smiles": ("smiles", {}),
     "smiles_drawn_kekule, captions alone": (NOTATION, WITHOUT),
     "smiles_drawn_kekule, captions and cells": (NOTATION, {"attention_loss_weight": 0.0}),
-    "smiles_drawn_kekule, cells without focus": (NOTATION, ALL | {"cell_loss_weight": 10.0, "cell_loss_focus": 0.0}),
-    "smiles_drawn_kekule, captions and attention": (NOTATION, ALL | {"cell_loss_weight": 0.0}),
+    "smiles_drawn_kekule, cells without focus": (NOTATION, {"cell_loss_weight": 10.0, "cell_loss_focus": 0.0}),
+    "smiles_drawn_kekule, captions and attention": (NOTATION, {"cell_loss_weight": 0.0}),
     "smiles_drawn_kekule, a tenth of attention": (NOTATION, {"attention_loss_weight": 0.1}),
 }
 
