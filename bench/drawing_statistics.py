@@ -14,7 +14,8 @@ from rich.table import Table
 
 from lib.drawing_batches import DrawnMolecule, draw_batches
 from lib.drawing_noise import INK
-from lib.molecule_drawing import DrawingSettings, Layout, draw_molecule
+from lib.molecule_drawing import DrawingSettings, draw_molecule
+from lib.molecule_layout import Layout
 from lib.notations import notation_named
 from lib.settings import load_settings
 

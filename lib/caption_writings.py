@@ -10,39 +10,40 @@ import pyspark.sql.types as T
 from pyspark.sql import Column
 
 from lib.errors import NotationError
+from lib.molecule_layout import Layout
 from lib.notation_process import NotationProcess
 from lib.notations import notation_named
+from lib.schemas import TABLES
 from lib.smiles import Writing
 
 WRITING = T.StructType([
     T.StructField("tokens", T.ArrayType(T.StringType())), T.StructField("atoms", T.ArrayType(T.IntegerType())),
 ])
-Writer = Callable[[str, np.ndarray | None, int], Writing | None]
+LAYOUT = T.StructType([TABLES["image_layouts"].schema[name] for name in Layout._fields])
+Writer = Callable[[str, Layout | None, int], Writing | None]
 
 
 def writing_of(
-    caption: Column, notation_name: str, atom_x: Column | None = None, atom_y: Column | None = None,
-    rotation_deg: Column | None = None,
+    caption: Column, notation_name: str, layout: Column | None = None, rotation_deg: Column | None = None
 ) -> Column:
     """The caption as a struct of tokens and atoms (the index that each token names, -1 for none).
 
-    Null for a caption that the notation cannot express. Notations that follow the drawing go by where atoms lie in the
-    cleaned picture, or, where that is null, by where the drawer would have put them.
+    Null for a caption that the notation cannot express. Notations that follow the drawing go by the `layout` in the
+    cleaned picture, a struct of LAYOUT's fields, or, where that is null, by where the drawer would have put the atoms.
     """
     notation_named(notation_name)  # said here, not by every worker
 
-    def write_all(captions: pd.Series, xs: pd.Series, ys: pd.Series, rotations: pd.Series) -> pd.DataFrame:
+    def write_all(captions: pd.Series, layouts: pd.DataFrame, rotations: pd.Series) -> pd.DataFrame:
         write = _writer(notation_name)
         rows = []
-        for text, x, y, rotation in zip(captions, xs, ys, rotations, strict=True):
-            places = None if x is None or y is None else np.stack((x, y), axis=1)
-            written = write(text, places, int(rotation))
+        for text, fields, rotation in zip(captions, layouts.itertuples(index=False), rotations, strict=True):
+            known = None if any(field is None for field in fields) else Layout(*map(np.asarray, fields))
+            written = write(text, known, int(rotation))
             rows.append((written.tokens, written.atoms) if written else (None, None))
         return pd.DataFrame(rows, columns=["tokens", "atoms"])
 
-    nowhere = F.lit(None).cast("array<float>")
     columns = (
-        caption, nowhere if atom_x is None else atom_x, nowhere if atom_y is None else atom_y,
+        caption, F.lit(None).cast(LAYOUT) if layout is None else layout,
         F.lit(0) if rotation_deg is None else rotation_deg,
     )
     return F.pandas_udf(write_all, WRITING)(*columns)
@@ -55,9 +56,9 @@ def _writer(notation_name: str) -> Writer:
     if notation.is_written_by_rdkit:
         return NotationProcess(notation_name).write
 
-    def write(caption: str, places: np.ndarray | None, rotation_deg: int) -> Writing | None:
+    def write(caption: str, layout: Layout | None, rotation_deg: int) -> Writing | None:
         try:
-            return notation.write(caption, places, rotation_deg)
+            return notation.write(caption, layout, rotation_deg)
         except NotationError:
             return None
 

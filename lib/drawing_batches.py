@@ -20,7 +20,8 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from lib.errors import CaptionlakeError
-from lib.molecule_drawing import DrawingSettings, Layout, draw_molecule
+from lib.molecule_drawing import DrawingSettings, draw_molecule
+from lib.molecule_layout import Layout
 from lib.molecule_sources import (
     is_unseen,
     label_molecule,

@@ -3,9 +3,12 @@
 Pixels are uint8 (H, W), 0 ink and 255 paper; no function changes what it is given.
 """
 
+import cv2
 import numpy as np
 
 INK, PAPER = 0, 255
+ERASED_ENDS = (0.2, 0.8)  # of a line: letters at its ends stay
+ERASER = 0.36  # width of what takes a line away, as a part of its length: both lines of a double bond
 
 
 def drop_at_random(count: int, share: float, rng: np.random.Generator) -> set[int]:
@@ -15,6 +18,13 @@ def drop_at_random(count: int, share: float, rng: np.random.Generator) -> set[in
     if len(dropped) == count:
         dropped.discard(int(np.argmax(lots)))
     return dropped
+
+
+def erase_line(pixels: np.ndarray, first: np.ndarray, last: np.ndarray, paper: int = PAPER) -> np.ndarray:
+    """Turn a line from one place (2,) to another (x, y in pixels), and what lies close beside it, to paper."""
+    near, far = (first + share * (last - first) for share in ERASED_ENDS)
+    width = max(1, round(ERASER * float(np.linalg.norm(last - first))))
+    return cv2.line(pixels.copy(), np.rint(near).astype(int).tolist(), np.rint(far).astype(int).tolist(), paper, width)
 
 
 def remove_stroke_pixels(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

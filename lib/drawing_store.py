@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,7 +23,8 @@ from lib.drawing_marks import mark_labels, mark_places
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.image_cleaning import is_sideways
-from lib.molecule_drawing import DrawingSettings, draw_clean, prepare_molecule, turn
+from lib.molecule_drawing import DrawingSettings, choose_drawer, draw_unworn
+from lib.molecule_layout import turn
 from lib.molecule_sources import (
     is_unseen,
     label_molecule,
@@ -37,7 +38,7 @@ from lib.smiles import write_smiles
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
-ORIENTATIONS_DEG = (0, 180)  # in which cleaning can leave a drawing
+ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
 SCHEMA = pa.schema([
     ("height", pa.int32()),
@@ -167,32 +168,28 @@ def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings) -> in
 def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> dict[str, object] | None:
     """A molecule drawn, as a row of SCHEMA; None for one that is held out or cannot be drawn and written."""
     molecule = parse_smiles(smiles)
+    drawer = choose_drawer(settings, rng)
     if molecule is not None and rng.random() < settings.stereo_share and not is_unseen(Chem.MolToInchi(molecule)):
-        # A double bond that names no hand is drawn as one that does: only centres can be told apart.
-        molecule = with_random_stereo(molecule, rng, centres_alone=True)
+        # RDKit draws a double bond that names no hand as one that does: there only centres can be told apart.
+        molecule = with_random_stereo(molecule, rng, centres_alone=drawer != "indigo")
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms) if molecule else None
     if inchi is None or is_unseen(inchi):
         return None
-    scale = settings.reduced_scale if rng.random() < settings.reduced_share else 1.0
-    drawing = draw_clean(prepare_molecule(inchi), settings.pen, scale)
-    if is_sideways(drawing.pixels):
-        drawing = turn(drawing, is_clockwise=True)
-    left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
-    ink = drawing.pixels[top : top + height, left : left + width] == 0
-    layout = drawing.layout._replace(atom_x=drawing.layout.atom_x - left, atom_y=drawing.layout.atom_y - top)
-    places = mark_places(layout)
-    atoms = places[: len(layout.atom_x)]
     try:
-        writings = {
-            turn_deg: write_smiles(inchi, atoms if turn_deg == 0 else -atoms, is_kekule=True)
-            for turn_deg in ORIENTATIONS_DEG
-        }
-    except (NotationError, Chem.KekulizeException):
+        drawing, bond_length_px, _ = draw_unworn(inchi, drawer, settings, rng)
+        if is_sideways(drawing.pixels):
+            drawing = turn(drawing, is_clockwise=True)
+        left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
+        ink = drawing.pixels[top : top + height, left : left + width] == 0
+        layout = drawing.layout._replace(atom_x=drawing.layout.atom_x - left, atom_y=drawing.layout.atom_y - top)
+        places, labels = mark_places(layout), mark_labels(inchi, layout)
+        writings = {turn_deg: write_smiles(inchi, layout, True, turn_deg) for turn_deg in ORIENTATIONS_DEG}
+    except NotationError:
         return None
     return {
-        "height": height, "width": width, "bond_length": settings.bond_length_px * scale,
+        "height": height, "width": width, "bond_length": bond_length_px,
         "bits": np.packbits(ink).tobytes(),
-        "places": places.ravel(), "labels": mark_labels(inchi, layout).tobytes(),
+        "places": places.ravel(), "labels": labels.tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},
         **{f"atoms_{turn_deg}": writing.atoms for turn_deg, writing in writings.items()},

@@ -8,12 +8,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from lib.drawing_noise import erase_line
 from lib.drawing_store import DrawingStore, StoredDrawing
 from lib.image_cleaning import MENDED_FROM, CleaningSettings, line_kernels
 from lib.molecule_drawing import Share, ShareRange
@@ -24,7 +24,6 @@ from model.vocabulary import Vocabulary
 SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
 MAX_OFFSET_PX = 40  # from the upper left corner, in the network's pixels
 STROKE_PER_BOND = 0.8  # letters hide the ends of bonds, and inner lines of double bonds are shorter
-ERASER = 0.36  # width of what takes a bond away, as a part of its length: both lines of a double bond
 
 
 class WearSettings(BaseModel):
@@ -98,10 +97,7 @@ def _drop_bonds(drawing: StoredDrawing, share: float, rng: np.random.Generator) 
         return drawing
     ink = drawing.ink.astype(np.uint8)
     for begin, end in drawing.bonds[dropped]:
-        first, last = drawing.places[begin], drawing.places[end]
-        width = max(1, round(ERASER * float(np.linalg.norm(last - first))))
-        near, far = (first + share * (last - first) for share in (0.2, 0.8))  # letters at the ends stay
-        cv2.line(ink, np.rint(near).astype(int).tolist(), np.rint(far).astype(int).tolist(), 0, width)
+        ink = erase_line(ink, drawing.places[begin], drawing.places[end], paper=0)
     return drawing._replace(ink=ink.view(bool))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lib.errors import RuntimeMissingError
+from lib.molecule_layout import Layout
 from lib.smiles import Writing
 
 START_TIMEOUT_S = 120.0  # RDKit takes a second or two, many times that on a busy machine
@@ -42,14 +43,14 @@ class NotationProcess:
         """A caption all the same from joined tokens that make no valid one."""
         return self._ask("repair", text) or ""
 
-    def write(self, caption: str, places: np.ndarray | None, rotation_deg: int) -> Writing | None:
+    def write(self, caption: str, layout: Layout | None, rotation_deg: int) -> Writing | None:
         """The caption's tokens and the atom that each names, or None if the notation cannot express it."""
-        answer = self._ask("write", caption, None if places is None else places.tolist(), rotation_deg)
+        answer = self._ask("write", caption, None if layout is None else [one.tolist() for one in layout], rotation_deg)
         return Writing(*answer) if answer else None
 
-    def draw(self, caption: str) -> np.ndarray | None:
-        """What a picture of a caption looks like, (H, W) True where there is ink; None if it cannot be drawn."""
-        answer = self._ask("draw", caption)
+    def draw(self, caption: str, drawer: str) -> np.ndarray | None:
+        """A caption as a drawer draws it, (H, W) True where there is ink; None if it cannot."""
+        answer = self._ask("draw", caption, drawer)
         return _unpacked(*answer) if answer else None
 
     def _ask(self, *question: object) -> Any:
@@ -118,10 +119,11 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
         kind, text, *more = json.loads(line)
         try:
             if kind == "write":
-                places, rotation_deg = more
-                answer: object = notation.write(text, np.array(places) if places else None, rotation_deg)
+                layout, rotation_deg = more
+                known = Layout(*map(np.array, layout)) if layout else None
+                answer: object = notation.write(text, known, rotation_deg)
             elif kind == "draw":
-                answer = _packed(notation.draw(text))
+                answer = _packed(notation.draw(text, *more))
             else:
                 answer = getattr(notation, kind)(text)
         except NotationError:

@@ -11,16 +11,12 @@ from functools import partial
 import numpy as np
 from rdkit import Chem, RDLogger
 
-from lib.drawing_noise import INK
 from lib.errors import NotationError
-from lib.image_cleaning import is_sideways
-from lib.molecule_drawing import Pen, draw_clean, places_as_drawn, prepare_molecule
+from lib.molecule_layout import Layout
+from lib.redrawn_molecules import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.smiles import Writing, inchi_of_smiles, nearest_readable, write_smiles
 
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
-
-# As RDKit draws unless told otherwise, at the larger of the real collection's two sizes.
-PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
 
 # Layer marks such as /c, element symbols, whole numbers, and every other character on its own.
 _INCHI_TOKEN = re.compile(r"/[a-z]|[A-Z][a-z]?|\d+|.", re.DOTALL)
@@ -34,15 +30,15 @@ class Notation:
     name: str
     is_written_by_rdkit: bool  # then `write` is to be asked for through lib.notation_process
     is_read_by_rdkit: bool  # then `read` and `repair` are
-    is_drawn_by_rdkit: bool  # then `draw` is; otherwise nobody can draw a caption
+    drawers: tuple[str, ...]  # who can draw a caption, in the order in which they are to be tried; `draw` is theirs
     follows_drawing: bool  # the tokens depend on where the atoms lie
-    # Caption, places of atoms (A, 2) if known, and by how much cleaning turned the picture clockwise (0 or 90); raises
-    # NotationError.
-    write: Callable[[str, np.ndarray | None, int], Writing]
+    # Caption, layout if known, and by how much cleaning turned the picture clockwise (0 or 90); raises NotationError.
+    write: Callable[[str, Layout | None, int], Writing]
     join: Callable[[Sequence[str]], str]
     read: Callable[[str], str | None]  # joined tokens to the caption in standard form, None if it is not valid
     repair: Callable[[str], str]  # joined tokens that are not valid to a caption all the same
-    draw: Callable[[str], np.ndarray]  # a caption to its picture, (H, W) True where there is ink; raises NotationError
+    # A caption and a drawer to the picture, (H, W) True where there is ink; raises NotationError.
+    draw: Callable[[str, str], np.ndarray]
 
 
 def notation_named(name: str) -> Notation:
@@ -52,7 +48,7 @@ def notation_named(name: str) -> Notation:
     return NOTATIONS[name]
 
 
-def _write_inchi(caption: str, _places: np.ndarray | None = None, _rotation_deg: int = 0) -> Writing:
+def _write_inchi(caption: str, _layout: Layout | None = None, _rotation_deg: int = 0) -> Writing:
     if not caption.startswith(INCHI_PREFIX):
         raise NotationError(f"{caption[:40]!r} is no standard InChI: it does not begin with {INCHI_PREFIX}")
     tokens = _INCHI_TOKEN.findall(caption[len(INCHI_PREFIX) :])
@@ -91,26 +87,21 @@ def _read_inchi(text: str) -> str | None:
 
 
 def _write_smiles(
-    caption: str, places: np.ndarray | None = None, rotation_deg: int = 0, *, is_kekule: bool, follows_drawing: bool
+    caption: str, layout: Layout | None = None, rotation_deg: int = 0, *, is_kekule: bool, follows_drawing: bool
 ) -> Writing:
-    if follows_drawing and places is None:
-        places = places_as_drawn(caption)
+    if follows_drawing and layout is None:
+        layout = layout_as_drawn(caption)
         # Cleaning turns what is higher than wide. If the drawer's layout is not, the picture had arrived turned.
-        if rotation_deg == 90 and np.ptp(places[:, 1]) > np.ptp(places[:, 0]):
-            places = np.stack((-places[:, 1], places[:, 0]), axis=1)
-    return write_smiles(caption, places if follows_drawing else None, is_kekule)
+        if rotation_deg == 90 and np.ptp(layout.atom_y) > np.ptp(layout.atom_x):
+            layout = layout._replace(atom_x=-layout.atom_y, atom_y=layout.atom_x)
+    return write_smiles(caption, layout if follows_drawing else None, is_kekule)
 
 
-def _draw_molecule(caption: str) -> np.ndarray:
-    pixels = draw_clean(prepare_molecule(caption), PEN).pixels
-    return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
-
-
-def _refuse_to_draw(caption: str) -> np.ndarray:
+def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
     raise NotationError(f"caption {caption!r} is in words, which nobody can draw")
 
 
-def _write_words(caption: str, _places: np.ndarray | None = None, _rotation_deg: int = 0) -> Writing:
+def _write_words(caption: str, _layout: Layout | None = None, _rotation_deg: int = 0) -> Writing:
     words = _WORD.findall(caption.lower())
     if not words:
         raise NotationError(f"caption {caption!r} has no word")
@@ -124,20 +115,22 @@ def _as_it_is(text: str) -> str:
 def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
     write = partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing)
     return Notation(
-        name, True, True, True, follows_drawing, write, "".join, inchi_of_smiles, nearest_readable, _draw_molecule
+        name, True, True, DRAWERS, follows_drawing, write, "".join, inchi_of_smiles, nearest_readable, draw_unworn_ink
     )
 
 
 NOTATIONS = {
     notation.name: notation
     for notation in (
-        Notation("inchi", False, True, True, False, _write_inchi, _join_inchi, _read_inchi, _as_it_is, _draw_molecule),
+        Notation(
+            "inchi", False, True, DRAWERS, False, _write_inchi, _join_inchi, _read_inchi, _as_it_is, draw_unworn_ink
+        ),
         _smiles("smiles", is_kekule=False, follows_drawing=False),
         _smiles("smiles_kekule", is_kekule=True, follows_drawing=False),
         _smiles("smiles_drawn", is_kekule=False, follows_drawing=True),
         _smiles("smiles_drawn_kekule", is_kekule=True, follows_drawing=True),
         Notation(
-            "words", False, False, False, False, _write_words, " ".join, lambda text: text.strip() or None, _as_it_is,
+            "words", False, False, (), False, _write_words, " ".join, lambda text: text.strip() or None, _as_it_is,
             _refuse_to_draw,
         ),
     )

@@ -50,7 +50,7 @@ class PictureCaptioner:
         details = load_details(directory)
         self.max_tokens: int = details["max_tokens"]
         self.notation = notation_named(details["notation"])
-        if settings.is_redrawn and not self.notation.is_drawn_by_rdkit:
+        if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if self.notation.is_read_by_rdkit else self.notation
 

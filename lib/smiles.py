@@ -6,16 +6,18 @@ canonical SMILES follows a ranking of the whole graph that no eye can see.
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from rdkit import Chem, RDLogger
 
 from lib.errors import NotationError
+from lib.molecule_layout import Layout
 
 # A bracket atom is one token, and so are Br, Cl and ring numbers above 9.
 _TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[A-Za-z]")
+ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 SLANT = 0.3  # of the lines along which atoms are counted, so that those above each other have an order
 
 
@@ -26,22 +28,24 @@ class Writing(NamedTuple):
     atoms: list[int]
 
 
-def write_smiles(inchi: str, places: np.ndarray | None, is_kekule: bool) -> Writing:
-    """Write a molecule as SMILES, from left to right by the places (A, 2) of its atoms, or canonically without them.
+def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: Literal[0, 180] = 0) -> Writing:
+    """Write a molecule as SMILES, from left to right by where its atoms lie, or canonically without a layout.
 
-    is_kekule writes double bonds as they are drawn instead of aromatic rings. Raises NotationError if the InChI is not
-    one of a molecule, or of another number of atoms.
+    is_kekule writes double bonds as they are drawn instead of aromatic rings. turn_deg is that of the picture after it
+    was drawn. Raises NotationError if the InChI is not one of a molecule, or of more atoms than the layout has.
     """
     molecule = read_inchi(inchi)
     if is_kekule:
-        Chem.Kekulize(molecule, clearAromaticFlags=True)
-    if places is None:
+        molecule = _kekulized(molecule, layout)
+    if layout is None:
         order = np.arange(molecule.GetNumAtoms())
         smiles = Chem.MolToSmiles(molecule, kekuleSmiles=is_kekule)
     else:
-        if len(places) != molecule.GetNumAtoms():
-            raise NotationError(f"{inchi} has {molecule.GetNumAtoms()} atoms, its layout {len(places)}")
-        order = np.argsort(places[:, 0] + SLANT * places[:, 1], kind="stable")
+        num_atoms = molecule.GetNumAtoms()  # hydrogens that the drawer made explicit come after them
+        if len(layout.atom_x) < num_atoms:
+            raise NotationError(f"{inchi} has {num_atoms} atoms, its layout {len(layout.atom_x)}")
+        along = layout.atom_x[:num_atoms] + SLANT * layout.atom_y[:num_atoms]
+        order = np.argsort(-along if turn_deg else along, kind="stable")
         molecule = Chem.RenumberAtoms(molecule, order.tolist())
         smiles = Chem.MolToSmiles(molecule, canonical=False, rootedAtAtom=0, kekuleSmiles=is_kekule)
     written = order[list(molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])]
@@ -49,6 +53,29 @@ def write_smiles(inchi: str, places: np.ndarray | None, is_kekule: bool) -> Writ
     is_atom = [bool(_ATOM.fullmatch(token)) for token in tokens]
     atoms = iter(written.tolist())
     return Writing(tokens, [next(atoms) if named else -1 for named in is_atom])
+
+
+def _kekulized(molecule: Chem.Mol, layout: Layout | None) -> Chem.Mol:
+    """The molecule with its double bonds where the layout has them; where RDKit puts them if it draws them otherwise."""
+    try:
+        Chem.Kekulize(molecule, clearAromaticFlags=True)
+    except Chem.KekulizeException as error:
+        raise NotationError(str(error)) from None
+    if layout is None:
+        return molecule
+    drawn = Chem.Mol(molecule)
+    valences = np.zeros((2, molecule.GetNumAtoms()))  # sums of bond orders: RDKit's, and as drawn
+    ends = zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), layout.bond_order.tolist(), strict=True)
+    for begin, end, order in ends:
+        if max(begin, end) >= drawn.GetNumAtoms():
+            continue  # to a hydrogen
+        bond = drawn.GetBondBetweenAtoms(begin, end)
+        if bond is None or order not in ORDERS:
+            return molecule
+        for row, one in enumerate((bond.GetBondTypeAsDouble(), order)):
+            valences[row, [begin, end]] += one
+        bond.SetBondType(ORDERS[order])
+    return drawn if (valences[0] == valences[1]).all() else molecule
 
 
 def split_smiles(smiles: str) -> list[str]:

@@ -12,10 +12,11 @@ from lib.caption_writings import writing_of
 from lib.captions import CaptionSettings
 from lib.delta_tables import Lake
 from lib.errors import MissingInputError
+from lib.molecule_layout import Layout
 from lib.notations import notation_named
 from model.vocabulary import UNKNOWN, Vocabulary
 
-LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # of a Layout
+LAYOUT_COLUMNS = list(Layout._fields)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_i
     pairs = captions.join(pictures, on="image_id", how="inner").join(layouts, on="image_id", how="left")
     pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})
     writing = writing_of(
-        F.col("caption"), settings.notation, F.col("atom_x"), F.col("atom_y"), F.coalesce("rotation_deg", F.lit(0))
+        F.col("caption"), settings.notation, F.struct(*LAYOUT_COLUMNS), F.coalesce("rotation_deg", F.lit(0))
     )
     pairs = pairs.withColumn("writing", writing).select(
         "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"), F.col("writing.atoms").alias("atoms")

@@ -180,7 +180,8 @@ def checked_vocabulary(
         started, vocabulary, _ = load_captioner(start)
         for field in dataclasses.fields(CaptionerConfig):
             its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
-            if field.name not in NOT_OF_THE_NETWORK and its_own != asked:
+            is_fit = its_own <= asked if field.name == "num_cell_labels" else its_own == asked  # labels can be added
+            if field.name not in NOT_OF_THE_NETWORK and not is_fit:
                 raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
         check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
     except CheckpointError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from lib.drawing_marks import mark_labels, mark_places
 from lib.errors import NotationError
 from lib.image_cleaning import decode_png
-from lib.molecule_drawing import Layout
+from lib.molecule_layout import Layout
 from lib.training_data import LAYOUT_COLUMNS
 from model.captioner import CaptionerConfig
 

@@ -7,20 +7,21 @@ import json
 import pickle
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
 from model.encoders import load_encoder_weights
 from model.vocabulary import Vocabulary, VocabularyError
 
 FORMAT_VERSION = 1
+NEVER_SEEN = -5.0  # log-odds of a label that a network has not been taught yet
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
 
@@ -44,7 +45,21 @@ def captioner_to_train(
     """
     if has_checkpoint(resume_from):
         return load_captioner(resume_from)[0]
-    return load_captioner(start_from)[0] if start_from else new_captioner(config, vocabulary)
+    if not start_from:
+        return new_captioner(config, vocabulary)
+    return _with_cell_labels(load_captioner(start_from)[0], config.num_cell_labels)
+
+
+def _with_cell_labels(captioner: Captioner, num_labels: int) -> Captioner:
+    """Return the captioner with an output for each of num_labels labels; those beyond its own begin as never seen."""
+    if captioner.cells is None or num_labels <= captioner.config.num_cell_labels:
+        return captioner
+    known, captioner.cells = captioner.cells, nn.Linear(captioner.config.grid_width, num_labels)
+    with torch.no_grad():
+        captioner.cells.weight.zero_()[: known.out_features] = known.weight
+        captioner.cells.bias.fill_(NEVER_SEEN)[: known.out_features] = known.bias
+    captioner.config = replace(captioner.config, num_cell_labels=num_labels)
+    return captioner
 
 
 def save_checkpoint(
