@@ -12,10 +12,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from lib.drawing_batches import DrawnMolecule, draw_batches
-from lib.drawing_noise import INK
-from lib.molecule_drawing import DrawingSettings, Layout, draw_molecule
-from lib.notations import notation_named
+from lib.captions.notations import notation_named
+from lib.molecules.drawing import DrawingSettings, Layout, draw_molecule
+from lib.molecules.drawing_batches import DrawnMolecule, draw_batches
+from lib.molecules.drawing_noise import INK
 from lib.settings import load_settings
 
 # Measured on the real collection: (lowest, highest), the same twice where one figure is known.
