@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-	@.venv/bin/python -W ignore -m lib.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
+	@.venv/bin/python -W ignore -m lib.lake.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
 # The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.
@@ -88,7 +88,7 @@ tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a min
 	@$(RUN) -m jobs.tune_captioner --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 
 horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
-	@$(RUN) -m lib.horovod_build
+	@$(RUN) -m lib.training.horovod_build
 
 # DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; killed and run again, it goes on, and after that from the model
 # in the box.

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
-from lib.image_cleaning import Pixels, clean_image, decode_image
+from lib.images.cleaning import Pixels, clean_image, decode_image
 from lib.job_entry import argument_parser, exit_with_one_sentence
-from lib.landing_zone import list_arrivals, list_landing_zone, read_arrivals
+from lib.landing.zone import list_arrivals, list_landing_zone, read_arrivals
 from lib.settings import Settings, load_settings
 
 GAP_PX = 14

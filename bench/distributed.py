@@ -26,12 +26,12 @@ from torch.nn.parallel import DistributedDataParallel
 from bench.step_clock import PHASES, StepClock
 from bench.training_table import training_table
 from bench.turns import Report, Turns, all_alive, my_turns
-from lib.horovod_training import run_on_horovod
-from lib.ray_cluster import ray_cluster
-from lib.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.settings import Settings, load_settings
-from lib.training_samples import as_sample
-from lib.worker_group import WorkerGroup, run_on_ray_train
+from lib.training.horovod_training import run_on_horovod
+from lib.training.ray_cluster import ray_cluster
+from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.training_samples import as_sample
+from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate
 from model.captioner import CaptionerConfig
 from model.checkpoint import PRETRAINED, load_captioner

@@ -12,11 +12,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from lib.drawing_batches import DrawnMolecule, draw_batches
-from lib.drawing_noise import INK
-from lib.molecule_drawing import DrawingSettings, draw_molecule
-from lib.molecule_layout import Layout
-from lib.notations import notation_named
+from lib.captions.notations import notation_named
+from lib.molecules.drawing import DrawingSettings, draw_molecule
+from lib.molecules.drawing_batches import DrawnMolecule, draw_batches
+from lib.molecules.drawing_noise import INK
+from lib.molecules.layout import Layout
 from lib.settings import load_settings
 
 # Measured on the real collection: (lowest, highest), the same twice where one figure is known.

@@ -27,13 +27,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lib.drawing_batches import begin_worker
-from lib.drawing_feed import DrawingFeed, validation_batches
-from lib.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
-from lib.drawing_training import vocabulary_of
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import notation_named
 from lib.errors import SettingsError
-from lib.notation_process import NotationProcess
-from lib.notations import notation_named
+from lib.molecules.drawing_batches import begin_worker
+from lib.molecules.drawing_feed import DrawingFeed, validation_batches
+from lib.molecules.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
+from lib.molecules.drawing_training import vocabulary_of
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.batches import Batch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.image_cleaning import encode_png
-from lib.notation_process import NotationProcess
+from lib.captions.notation_process import NotationProcess
+from lib.images.cleaning import encode_png
 
 TIMEOUT_S = 60.0
 

@@ -16,16 +16,16 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from lib.distributed_training import run_workers
-from lib.drawing_batches import draw_batches
-from lib.image_cleaning import clean_image, encode_png
+from lib.captions.notation_process import NotationProcess
+from lib.images.cleaning import clean_image, encode_png
 from lib.job_entry import start_process
-from lib.notation_process import NotationProcess
-from lib.ray_cluster import ray_cluster
-from lib.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.molecules.drawing_batches import draw_batches
 from lib.settings import Settings, load_settings
-from lib.training_data import LAYOUT_COLUMNS, TrainingData
-from lib.training_runs import TrainingRun, read_metrics
+from lib.training.distributed_training import run_workers
+from lib.training.ray_cluster import ray_cluster
+from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.training_data import LAYOUT_COLUMNS, TrainingData
+from lib.training.training_runs import TrainingRun, read_metrics
 from model.training_loop import TrainingConfig
 from model.vocabulary import Vocabulary
 
@@ -70,7 +70,7 @@ def _settings(num_workers: int) -> Settings:
 
 
 def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
-    """Rows as lib.training_data makes them, without layouts, and the vocabulary of their captions."""
+    """Rows as lib.training.training_data makes them, without layouts, and the vocabulary of their captions."""
     notation = NotationProcess(settings.captions.notation)
     drawings = (drawn for batch in draw_batches(settings.drawing) for drawn in batch.drawings)
     rows = []

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lib.drawing_batches import DrawnMolecule, draw_batches
+from lib.captions.notations import notation_named
 from lib.errors import NotationError
-from lib.image_cleaning import clean_image, encode_png
-from lib.notations import notation_named
+from lib.images.cleaning import clean_image, encode_png
+from lib.molecules.drawing_batches import DrawnMolecule, draw_batches
 from lib.settings import Settings
 from model.vocabulary import UNKNOWN, Vocabulary
 

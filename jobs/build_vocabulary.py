@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake
+from lib.captions.vocabulary_tables import build_vocabulary
 from lib.job_entry import main_of
+from lib.lake.delta_tables import Lake
 from lib.settings import Settings
-from lib.vocabulary_tables import build_vocabulary
 
 
 def run(spark: SparkSession, settings: Settings) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake
-from lib.image_udfs import clean_new_images
+from lib.images.cleaning_udfs import clean_new_images
 from lib.job_entry import main_of
+from lib.lake.delta_tables import Lake
 from lib.settings import Settings
 
 

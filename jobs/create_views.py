@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake
 from lib.job_entry import argument_parser, main_of
+from lib.lake.delta_tables import Lake
 from lib.settings import Settings
-from lib.sql_views import SQL, publish_views, sql_folder
+from lib.sql.views import SQL, publish_views, sql_folder
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ FLAGS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job from the command line."""
     from lib.job_entry import argument_parser, exit_with_one_sentence, logger, settings_from, start_process
-    from lib.landing_writer import write_landing_zone
+    from lib.molecules.landing_writer import write_landing_zone
 
     start_process()
     parser = argument_parser("draw_molecules", "Write a landing zone of drawings of molecules.")

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.caption_prediction import resolve_model
-from lib.caption_scores import evaluate_captions
-from lib.delta_tables import Lake
+from lib.captioning.caption_prediction import resolve_model
+from lib.captions.scores import evaluate_captions
 from lib.job_entry import main_of
-from lib.quality_report import write_report
+from lib.lake.delta_tables import Lake
+from lib.reporting.quality_report import write_report
 from lib.settings import Settings
 
 

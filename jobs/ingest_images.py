@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.captions import check_caption_files, ingest_captions
-from lib.delta_tables import Lake
-from lib.image_ingestion import ingest_pictures
 from lib.job_entry import main_of
-from lib.landing_zone import list_landing_zone
-from lib.layout_ingestion import ingest_layouts
+from lib.lake.delta_tables import Lake
+from lib.landing.caption_ingestion import check_caption_files, ingest_captions
+from lib.landing.image_ingestion import ingest_pictures
+from lib.landing.layout_ingestion import ingest_layouts
+from lib.landing.zone import list_landing_zone
 from lib.settings import Settings
 
 

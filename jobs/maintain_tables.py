@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake
 from lib.job_entry import main_of
+from lib.lake.delta_tables import Lake
+from lib.lake.maintenance import maintain_tables
 from lib.settings import Settings
-from lib.table_maintenance import maintain_tables
 
 
 def run(spark: SparkSession, settings: Settings) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from lib.caption_prediction import predict_new_images
-from lib.delta_tables import Lake
+from lib.captioning.caption_prediction import predict_new_images
 from lib.job_entry import main_of
+from lib.lake.delta_tables import Lake
 from lib.settings import Settings
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from lib.caption_prediction import resolve_model
+from lib.captioning.caption_prediction import resolve_model
 from lib.child_process import run_child
-from lib.delta_tables import Lake
 from lib.errors import MissingInputError
 from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_process
-from lib.pipeline_summary import print_summary
+from lib.lake.delta_tables import Lake
+from lib.lake.spark_session import open_spark
+from lib.reporting.pipeline_summary import print_summary
 from lib.settings import CONF, load_settings
-from lib.spark_session import open_spark
 from lib.task_graph import local_arguments, read_task_graph, select_tasks
 
 OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with the session of the other jobs

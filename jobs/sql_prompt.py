@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from lib.delta_tables import Lake
 from lib.errors import SettingsError
 from lib.job_entry import argument_parser, exit_with_one_sentence
+from lib.lake.delta_tables import Lake
+from lib.lake.spark_session import open_spark
 from lib.settings import load_settings
-from lib.spark_session import open_spark
-from lib.sql_display import open_console
-from lib.sql_prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
-from lib.sql_views import read_views, sql_folder
+from lib.sql.display import open_console
+from lib.sql.prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
+from lib.sql.views import read_views, sql_folder
 
 
 def run_prompt(arguments: argparse.Namespace) -> None:

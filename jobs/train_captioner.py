@@ -5,16 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.delta_tables import Lake
-from lib.detached_training import train_detached
-from lib.distributed_training import train_on_ray
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.joined_cluster import check_folder_is_shared
-from lib.model_registry import check_tracking, record_training
-from lib.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
+from lib.lake.delta_tables import Lake
+from lib.lake.spark_session import ON_DATABRICKS, open_spark
 from lib.settings import Settings
-from lib.spark_session import ON_DATABRICKS, open_spark
-from lib.training_runs import finish_training, has_current_model, plan_training
+from lib.training.detached_training import train_detached
+from lib.training.distributed_training import train_on_ray
+from lib.training.joined_cluster import check_folder_is_shared
+from lib.training.model_registry import check_tracking, record_training
+from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
+from lib.training.training_runs import finish_training, has_current_model, plan_training
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.drawing_training import publish, train_on_drawings
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+from lib.molecules.drawing_training import publish, train_on_drawings
 
 logger = logging.getLogger(__name__)
 

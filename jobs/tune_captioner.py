@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lib.captioner_search import search_captioners
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+from lib.training.captioner_search import search_captioners
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ CaptionlakeError
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
 ├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
-├── SqlRefusedError          (lib/sql_errors.py) a statement that cannot be answered, with what to ask for
+├── SqlRefusedError          (lib/sql/errors.py) a statement that cannot be answered, with what to ask for
 └── TrainingFailedError      the Ray workers stopped before the last step
 """
 

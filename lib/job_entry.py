@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
+from lib.lake.spark_session import open_spark
 from lib.settings import Settings, load_settings
-from lib.spark_session import open_spark
-from lib.sql_errors import SqlRefusedError, what_to_ask_for
+from lib.sql.errors import SqlRefusedError, what_to_ask_for
 from model.checkpoint import CheckpointError
 from model.encoders import EncoderWeightsError
 

@@ -11,20 +11,20 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from lib.captions import CaptionSettings
-from lib.delta_tables import StorageSettings
-from lib.drawing_wear import WearSettings
+from lib.captioning.picture_captioning import PredictionSettings
 from lib.errors import SettingsError
-from lib.image_cleaning import CleaningSettings
-from lib.landing_zone import LandingSettings
-from lib.model_registry import TrackingSettings
-from lib.molecule_drawing import DrawingSettings
-from lib.picture_captioning import PredictionSettings
-from lib.quality_report import ReportSettings
-from lib.ray_cluster import ClusterSettings
-from lib.search_space import SearchSettings
-from lib.spark_session import SparkSettings
-from lib.table_maintenance import MaintenanceSettings
+from lib.images.cleaning import CleaningSettings
+from lib.lake.delta_tables import StorageSettings
+from lib.lake.maintenance import MaintenanceSettings
+from lib.lake.spark_session import SparkSettings
+from lib.landing.caption_ingestion import CaptionSettings
+from lib.landing.zone import LandingSettings
+from lib.molecules.drawing import DrawingSettings
+from lib.molecules.drawing_wear import WearSettings
+from lib.reporting.quality_report import ReportSettings
+from lib.training.model_registry import TrackingSettings
+from lib.training.ray_cluster import ClusterSettings
+from lib.training.search_space import SearchSettings
 from model.captioner import CaptionerConfig
 from model.training_loop import TrainingConfig
 

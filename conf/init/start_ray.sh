@@ -25,15 +25,15 @@ if [ ! -x "$environment/bin/ray" ]; then
   fi
   "$python" -m venv "$environment"
   "$environment/bin/python" -m pip install --quiet --constraint "$folder/requirements.lock" "$wheel[standalone]"
-  (cd / && "$environment/bin/python" -m lib.delta_jars)
+  (cd / && "$environment/bin/python" -m lib.lake.delta_jars)
 fi
 
 if [ -z "${RAY_AUTH_TOKEN:-}" ]; then
-  export RAY_AUTH_TOKEN_PATH=$environment/ray_token  # where lib/detached_training.py looks for it
+  export RAY_AUTH_TOKEN_PATH=$environment/ray_token  # where lib/training/detached_training.py looks for it
   (umask 077 && head --bytes=32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH")
 fi
 
-# Slots, not cores: RayDP's executors wait while workers train (see lib/ray_cluster.py).
+# Slots, not cores: RayDP's executors wait while workers train (see lib/training/ray_cluster.py).
 start=("$environment/bin/ray" start --disable-usage-stats "--num-cpus=$(($(nproc) + 4))")
 if [ "$is_driver" = TRUE ]; then
   exec "${start[@]}" --head "--port=$port" --include-dashboard=false

@@ -15,8 +15,8 @@ from databricks.bundles.volumes import Volume
 
 from lib.bundle_files import load_bundle
 from lib.bundle_values import LOADERS
-from lib.schemas import TABLES
-from lib.sql_views import read_views
+from lib.lake.schemas import TABLES
+from lib.sql.views import read_views
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOURCES = {(kind, key): (file, resource) for file, kind, key, resource in load_bundle(ROOT).resources()}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from databricks.bundles.dashboards import Dashboard
 
-from lib.sql_views import read_views
+from lib.sql.views import read_views
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOURCE = ROOT / "conf/resources/captions.dashboard.yml"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from lib.bundle_files import Bundle, load_bundle
-from lib.sql_views import read_views
+from lib.sql.views import read_views
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyspark.sql.types as T
 import pytest
 
-from lib.schemas import REJECTION_REASONS, TABLES, Table
+from lib.lake.schemas import REJECTION_REASONS, TABLES, Table
 
 
 def columns(data_type: T.DataType, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -10,10 +10,10 @@ import pyspark.sql.functions as F
 import ray
 import ray.experimental
 
-from lib.ray_cluster import ray_cluster, raydp_spark
-from lib.row_blocks import hand_over
 from lib.settings import load_settings
-from lib.worker_group import WorkerGroup, run_on_ray_train
+from lib.training.ray_cluster import ray_cluster, raydp_spark
+from lib.training.row_blocks import hand_over
+from lib.training.worker_group import WorkerGroup, run_on_ray_train
 
 NUM_PARTITIONS = 16
 ROW_CHARACTERS = 1_000_000  # one row each; Ray hands values below 100 kB to the driver itself

@@ -16,7 +16,7 @@ from pathlib import Path
 import ray
 from ray._raylet import GcsClient
 from lib.errors import CaptionlakeError
-from lib.joined_cluster import check_cluster_answers, check_folder_is_shared, check_room
+from lib.training.joined_cluster import check_cluster_answers, check_folder_is_shared, check_room
 
 def tell(name, check, *arguments):
     try:

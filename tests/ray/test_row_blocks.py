@@ -11,13 +11,13 @@ import pytest
 import ray
 import torch
 
+from lib.captions.notations import notation_named
 from lib.errors import SettingsError
-from lib.image_cleaning import encode_png
-from lib.notations import notation_named
-from lib.ray_cluster import gpus_to_use, ray_cluster
-from lib.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.images.cleaning import encode_png
 from lib.settings import Settings, load_settings
-from lib.validation import validate_together
+from lib.training.ray_cluster import gpus_to_use, ray_cluster
+from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.validation import validate_together
 from model.batches import step_sizes
 from model.captioner import Captioner, CaptionerConfig
 from model.training_loop import TrainingConfig

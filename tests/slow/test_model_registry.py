@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.caption_prediction import CURRENT_MODEL
-from lib.delta_tables import Lake, checkpoints_folder
-from lib.image_cleaning import clean_image, encode_png
-from lib.model_registry import ALIAS, check_tracking, record_training
-from lib.molecule_drawing import draw_molecule
-from lib.picture_captioning import PictureCaptioner
-from lib.schemas import TRAINING_METRICS
+from lib.captioning.caption_prediction import CURRENT_MODEL
+from lib.captioning.picture_captioning import PictureCaptioner
+from lib.images.cleaning import clean_image, encode_png
+from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.lake.schemas import TRAINING_METRICS
+from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings, load_settings
-from lib.training_runs import TrainingRun
+from lib.training.model_registry import ALIAS, check_tracking, record_training
+from lib.training.training_runs import TrainingRun
 from model.checkpoint import PRETRAINED
 
 mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")

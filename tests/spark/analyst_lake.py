@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from lib.delta_tables import Lake
-from lib.schemas import TABLES
+from lib.lake.delta_tables import Lake
+from lib.lake.schemas import TABLES
 
 NIGHT_1, NIGHT_2 = datetime(2026, 1, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 2, tzinfo=UTC)
 METHANE = "InChI=1S/CH4/h1H4"  # 17 characters

@@ -4,8 +4,8 @@ import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from lib.delta_tables import Lake, StorageSettings
 from lib.job_entry import exit_with_one_sentence
+from lib.lake.delta_tables import Lake, StorageSettings
 
 
 def lake_in(spark: SparkSession, catalog: str, schema_name: str) -> Lake:

@@ -1,0 +1,168 @@
+"""images_clean to caption_predictions: the checkpoint is loaded once per Python worker, pictures pass in batches."""
+
+import logging
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pandas as pd
+import pyspark.sql.functions as F
+import torch
+from pyspark.sql import DataFrame
+
+from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captions.checkpoint_fit import check_fit
+from lib.captions.scores import with_scores
+from lib.errors import MissingInputError
+from lib.images.cleaning import CleaningSettings, decode_png
+from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
+from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.schemas import CAPTION_PREDICTIONS
+from lib.progress import show_progress, spark_job_progress
+from model.checkpoint import load_captioner
+
+logger = logging.getLogger(__name__)
+
+CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
+WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
+PREDICTED_SCHEMA = (
+    "image_id string, caption string, confidence double, is_valid boolean, "
+    "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
+)
+
+
+def resolve_model(storage: StorageSettings, model_version: str) -> Path:
+    """The checkpoint directory of a model version; `current` is the newest trained, or the one a roll-back names.
+
+    Raises MissingInputError if there is none, or if the current one was withdrawn.
+    """
+    folder = checkpoints_folder(storage)
+    is_current = model_version == "current"
+    if is_current:
+        pointer = folder / CURRENT_MODEL
+        if not pointer.is_file():
+            raise MissingInputError(f"no model has been trained in {storage.root}: run train_captioner first")
+        model_version = pointer.read_text().strip()
+    directory = folder / model_version
+    if not (directory / "config.json").is_file():
+        known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
+        raise MissingInputError(
+            f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version"
+        )
+    if is_current and (why := withdrawal_of(directory)) is not None:
+        raise MissingInputError(
+            f"the current model {model_version} was withdrawn ({why}): write the name of another into {pointer}"
+        )
+    return directory
+
+
+def withdrawal_of(directory: Path) -> str | None:
+    """Why a model was withdrawn, None if it was not. It never becomes current again, but can be asked for by name."""
+    file = directory / WITHDRAWN
+    return (file.read_text().strip() or "no reason given") if file.is_file() else None
+
+
+def predict_new_images(
+    lake: Lake, settings: PredictionSettings, notation: str, cleaning: CleaningSettings
+) -> None:
+    """Caption the pictures that this model has not captioned as they are now; score those with a reference.
+
+    Raises SettingsError if the model writes another notation or has learned from pictures cleaned otherwise.
+    """
+    directory = resolve_model(lake.storage, settings.model_version)
+    model_version = directory.name
+    clean = lake.require("images_clean", written_by="clean_images")
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    captions = lake.read("captions")
+    done = predictions.join(
+        clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
+    )
+    pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
+    total = sum(count for _, count in pending.commits())
+    if total:
+        load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
+        check_fit(
+            directory, notation, cleaning, f"model {model_version}",
+            "or name another model in prediction.model_version, or train one",
+        )
+        num_done = 0
+        with show_progress("predict_captions", total) as line:
+            for batch, num_rows in pending.batches():
+                with spark_job_progress(lake.spark, line, num_done, num_rows):
+                    predicted = _predict(batch, num_rows, directory, settings)
+                    lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
+                num_done += num_rows
+    num_late = _score_late_references(lake, captions, model_version)
+    logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
+
+
+def _predict(batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings) -> DataFrame:
+    predict = partial(predict_batches, directory=str(directory), settings=settings)
+    images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks(batch.sparkSession, num_rows))
+    # Computed once, though a MERGE reads its source twice.
+    return images.mapInPandas(predict, PREDICTED_SCHEMA).localCheckpoint()
+
+
+def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
+    return with_scores(predicted, captions).withColumns({
+        "model_version": F.lit(model_version), "predicted_at": F.lit(commit_time()),
+    }).select(*CAPTION_PREDICTIONS.schema.names)
+
+
+def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
+    """Score the predictions whose references arrived or changed after them; the number of rows that this changes."""
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    newest = captions.groupBy("image_id").agg(F.max("ingested_at").alias("referenced_at"))
+    late = predictions.join(newest, on="image_id", how="inner").where(
+        F.col("reference").isNull() | (F.col("referenced_at") > F.col("predicted_at"))
+    )
+    known = late.select("image_id", F.col("reference").alias("known_reference"))
+    rescored = with_scores(late.drop("referenced_at", "reference", "edit_distance", "similarity", "split"), captions)
+    changed = (
+        rescored.join(known, on="image_id", how="inner")
+        .where(~F.col("reference").eqNullSafe(F.col("known_reference")))
+        .select(*CAPTION_PREDICTIONS.schema.names)
+        .localCheckpoint()
+    )
+    num_changed = changed.count()
+    if num_changed:
+        lake.upsert("caption_predictions", changed)
+    return num_changed
+
+
+def predict_batches(
+    batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings
+) -> Iterator[pd.DataFrame]:
+    """Rows (image_id, image, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
+    torch.set_num_threads(settings.threads_per_worker)
+    captioner = _captioner(directory, settings)
+    for rows in _gathered(batches, settings.num_images_in_buffer):
+        predicted = captioner.caption([decode_png(image) for image in rows["image"]])
+        yield pd.DataFrame({
+            "image_id": rows["image_id"],
+            "caption": [one.caption for one in predicted],
+            "confidence": [one.confidence for one in predicted],
+            "is_valid": [one.is_valid for one in predicted],
+            "alternatives": [
+                [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
+            ],
+            "cleaning_version": rows["cleaning_version"],
+        })
+
+
+@lru_cache(maxsize=1)
+def _captioner(directory: str, settings: PredictionSettings) -> PictureCaptioner:
+    """Loaded once per Python worker process, which outlives a task."""
+    return PictureCaptioner(Path(directory), settings)
+
+
+def _gathered(batches: Iterator[pd.DataFrame], num_rows: int) -> Iterator[pd.DataFrame]:
+    """Batches of rows joined until each has `num_rows`, so that many pictures of one size can be captioned together."""
+    waiting: list[pd.DataFrame] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= num_rows:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)

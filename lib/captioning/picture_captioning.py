@@ -1,0 +1,140 @@
+"""Pictures to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, product
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from lib.captioning.caption_choice import Guess, PredictedCaption, choose, shares
+from lib.captioning.redrawing import RedrawnPicture, prepare
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import notation_named
+from lib.errors import NotationError
+from model.batches import as_ink, round_up, stack_pictures
+from model.captioner import Grid, join_grids
+from model.checkpoint import load_captioner, load_details
+from model.decoding import Candidate, beam_search
+
+
+class PredictionSettings(BaseModel):
+    """How pictures are captioned; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_version: str
+    batch_size: int = Field(gt=0)
+    num_images_in_buffer: int = Field(gt=0)
+    threads_per_worker: int = Field(gt=0)
+    num_beams: int = Field(gt=0)
+    length_penalty: float = Field(ge=0)
+    turns_deg: tuple[Literal[0, 90, 180, 270], ...] = Field(min_length=1)
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
+    sure_from: float = Field(ge=0)
+    is_redrawn: bool
+
+
+class PictureCaptioner:
+    """A checkpoint ready to caption.
+
+    Raises CheckpointError, or NotationError if there is no notation of its name, or one that cannot be drawn and is to.
+    """
+
+    def __init__(self, directory: Path, settings: PredictionSettings) -> None:
+        self.settings = settings
+        self.network, self.vocabulary, _ = load_captioner(directory)
+        details = load_details(directory)
+        self.max_tokens: int = details["max_tokens"]
+        self.notation = notation_named(details["notation"])
+        if settings.is_redrawn and not self.notation.drawers:
+            raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
+        self.asked = NotationProcess(self.notation.name) if self.notation.is_read_by_rdkit else self.notation
+
+    def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
+        """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
+
+        A picture is read again, turned and scaled, until the readings so far are sure of a caption; all vote.
+        """
+        # In every turn before at another scale: a second turn finds more than a second scale.
+        views = product(self.settings.scales, self.settings.turns_deg)
+        first, *others = [(turn_deg, scale) for scale, turn_deg in views]
+        redrawn = list(map(self._prepare, pictures))
+        readings = [[guesses] for guesses in self._read([_seen(pixels, *first) for pixels in pictures])]
+        captions = list(map(self._choose, readings, redrawn))
+        for view in others:
+            unsure = [place for place, one in enumerate(captions) if one.confidence < self.settings.sure_from]
+            seen = [_seen(pictures[place], *view) for place in unsure]
+            for place, guesses in zip(unsure, self._read(seen), strict=True):
+                readings[place].append(guesses)
+                captions[place] = self._choose(readings[place], redrawn[place])
+        return captions
+
+    def _read(self, pictures: Sequence[np.ndarray]) -> list[list[Guess]]:
+        """The candidates of each picture, best first."""
+        read: dict[int, list[Guess]] = {}
+        for places in _of_like_size(pictures, self.settings.batch_size):
+            by_size = groupby(places, lambda place: _size_in_batch(pictures[place]))
+            grid = join_grids([self._encode([pictures[place] for place in same]) for _, same in by_size])
+            beams = beam_search(
+                self.network, grid, self.settings.num_beams, self.max_tokens, self.settings.length_penalty
+            )
+            for place, candidates in zip(places, beams, strict=True):
+                read[place] = [self._guess(one) for one in candidates]
+        return [read[place] for place in range(len(pictures))]
+
+    @torch.inference_mode()
+    def _encode(self, pictures: Sequence[np.ndarray]) -> Grid:
+        images = stack_pictures(pictures, self.network.config.num_channels)
+        return self.network.encode(as_ink(images.to(next(self.network.parameters()).device)))
+
+    def _guess(self, candidate: Candidate) -> Guess:
+        text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
+        return Guess(text, self.asked.read(text), candidate.score, candidate.probability)
+
+    def _prepare(self, pixels: np.ndarray) -> RedrawnPicture | None:
+        picture = prepare(pixels) if self.settings.is_redrawn else None
+        return RedrawnPicture(picture, self.notation.drawers, self.asked.draw) if picture is not None else None
+
+    def _choose(self, readings: list[list[Guess]], redrawn: RedrawnPicture | None) -> PredictedCaption:
+        """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
+        if redrawn is None:
+            return choose(readings, self.asked.repair)
+        for caption in shares(readings):
+            if caption in redrawn.agreements:
+                continue
+            if redrawn.agreements and self._chosen(readings, redrawn).confidence >= self.settings.sure_from:
+                break
+            redrawn.draw(caption)
+        return self._chosen(readings, redrawn)
+
+    def _chosen(self, readings: list[list[Guess]], redrawn: RedrawnPicture) -> PredictedCaption:
+        return choose(readings, self.asked.repair, redrawn.agreements)
+
+
+def _seen(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
+    """A picture turned clockwise and scaled."""
+    if turn_deg:
+        pixels = np.ascontiguousarray(np.rot90(pixels, -turn_deg // 90))
+    if scale != 1:
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=interpolation)
+    return pixels
+
+
+def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
+    return round_up(pixels.shape[0]), round_up(pixels.shape[1])
+
+
+def _of_like_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
+    """Places of pictures of about the same area, those of one size side by side, at most batch_size at a time."""
+    def order(place: int) -> tuple[int, int]:
+        height, width = _size_in_batch(pictures[place])
+        return height * width, height
+
+    places = sorted(range(len(pictures)), key=order)
+    for start in range(0, len(places), batch_size):
+        yield places[start : start + batch_size]

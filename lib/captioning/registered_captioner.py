@@ -1,0 +1,44 @@
+"""A model of the registry as MLflow loads it: pictures as they arrive in, captions out. Knows nothing of tables.
+
+    mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.errors import CorruptImageError
+from lib.images.cleaning import CleaningSettings, clean_image
+from model.checkpoint import load_captioner
+
+CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
+
+
+class RegisteredCaptioner:
+    """A checkpoint, the cleaning that it was trained on and settings of prediction. Raises CheckpointError."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = PredictionSettings.model_validate_json((folder / PREDICTION).read_text())
+        self.captioner = PictureCaptioner(folder / CHECKPOINT, settings)
+        self.cleaning = CleaningSettings(**load_captioner(folder / CHECKPOINT)[2]["settings"]["cleaning"])
+
+    def predict(self, pictures: pd.DataFrame) -> pd.DataFrame:
+        """Rows (image: the bytes of a picture file) in; rows (caption, confidence, is_valid) out, one for one.
+
+        Nulls for what is no picture.
+        """
+        pixels = {}
+        for place, image in enumerate(pictures["image"]):
+            try:
+                pixels[place] = clean_image(bytes(image), self.cleaning).pixels
+            except CorruptImageError:
+                continue
+        captions = dict(zip(pixels, self.captioner.caption(list(pixels.values())), strict=True))
+        rows = [captions[place][:3] if place in captions else (None, None, None) for place in range(len(pictures))]
+        return pd.DataFrame(rows, columns=["caption", "confidence", "is_valid"])
+
+
+def _load_pyfunc(path: str) -> RegisteredCaptioner:
+    """What MLflow calls."""
+    return RegisteredCaptioner(Path(path))

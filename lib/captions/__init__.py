@@ -1,0 +1,1 @@
+"""What a caption is: notations, vocabularies and scores."""

@@ -1,0 +1,135 @@
+"""Asks a notation in a process of its own, where RDKit may crash: it can end its process on a malformed InChI.
+
+A crash or a hang costs the one caption that caused it. Run as `python -m lib.captions.notation_process NOTATION` this
+is that process: one JSON question a line in, one JSON answer a line out, until its input ends (with its parent, say).
+"""
+
+import base64
+import json
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from lib.errors import RuntimeMissingError
+from lib.molecules.layout import Layout
+from lib.molecules.smiles import Writing
+
+START_TIMEOUT_S = 120.0  # RDKit takes a second or two, many times that on a busy machine
+ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
+READY = "ready"
+
+
+class NotationProcess:
+    """Reads and writes captions in one notation. Its process starts with the first question and ends with this one.
+
+    Asking raises RuntimeMissingError, with the cause, if the process cannot be started.
+    """
+
+    def __init__(self, notation_name: str) -> None:
+        self.notation_name = notation_name
+        self._process: subprocess.Popen[str] | None = None
+
+    def read(self, text: str) -> str | None:
+        """The caption in standard form of joined tokens, or None if they make no valid caption."""
+        caption: str | None = self._ask("read", text)
+        return caption
+
+    def repair(self, text: str) -> str:
+        """A caption all the same from joined tokens that make no valid one."""
+        return self._ask("repair", text) or ""
+
+    def write(self, caption: str, layout: Layout | None, rotation_deg: int) -> Writing | None:
+        """The caption's tokens and the atom that each names, or None if the notation cannot express it."""
+        answer = self._ask("write", caption, None if layout is None else [one.tolist() for one in layout], rotation_deg)
+        return Writing(*answer) if answer else None
+
+    def draw(self, caption: str, drawer: str) -> np.ndarray | None:
+        """A caption as a drawer draws it, (H, W) True where there is ink; None if it cannot."""
+        answer = self._ask("draw", caption, drawer)
+        return _unpacked(*answer) if answer else None
+
+    def _ask(self, *question: object) -> Any:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.flush()
+            answer = _line_of(process, ANSWER_TIMEOUT_S)
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.close()
+            return None  # RDKit took the process down, or took too long
+        return json.loads(answer)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        with tempfile.TemporaryFile("w+") as faults:  # not a pipe, which would have to be emptied
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lib.captions.notation_process", self.notation_name],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=faults, text=True, bufsize=1,
+            )
+            if not _line_of(self._process, START_TIMEOUT_S):
+                self.close()
+                faults.seek(0)
+                said = faults.read().strip().splitlines() or [f"no sign of it in {START_TIMEOUT_S:.0f} s"]
+                raise RuntimeMissingError(
+                    f"the process that reads and writes captions ({sys.executable} -m lib.captions.notation_process "
+                    f"{self.notation_name}) cannot start: {said[-1]}"
+                )
+        return self._process
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+
+def _line_of(process: "subprocess.Popen[str]", timeout_s: float) -> str:
+    """The next line that the process writes; '' if it has ended, or writes none in time."""
+    assert process.stdout is not None
+    is_readable = select.select([process.stdout], [], [], timeout_s)[0]
+    return process.stdout.readline() if is_readable else ""
+
+
+def _packed(ink: np.ndarray) -> tuple[int, int, str]:
+    """A drawing as JSON can hold it: height, width, and its pixels, eight a byte, in base 64."""
+    return *ink.shape, base64.b64encode(np.packbits(ink).tobytes()).decode()
+
+
+def _unpacked(height: int, width: int, bits: str) -> np.ndarray:
+    packed = np.frombuffer(base64.b64decode(bits), np.uint8)
+    return np.unpackbits(packed, count=height * width).reshape(height, width).view(bool)
+
+
+def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
+    """Say that all is ready, then answer questions until there are no more."""
+    from lib.captions.notations import notation_named
+    from lib.errors import NotationError
+
+    notation = notation_named(notation_name)
+    print(READY, flush=True)
+    for line in lines:
+        kind, text, *more = json.loads(line)
+        try:
+            if kind == "write":
+                layout, rotation_deg = more
+                known = Layout(*map(np.array, layout)) if layout else None
+                answer: object = notation.write(text, known, rotation_deg)
+            elif kind == "draw":
+                answer = _packed(notation.draw(text, *more))
+            else:
+                answer = getattr(notation, kind)(text)
+        except NotationError:
+            answer = None
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    answer_lines(sys.argv[1], sys.stdin)

@@ -1,0 +1,180 @@
+"""How far captions are from their references, and how far captions made without looking are: native Spark alone."""
+
+import logging
+
+import pyspark.sql.functions as F
+from pyspark.sql import Column, DataFrame, Row, Window
+
+from lib.errors import MissingInputError
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.schemas import EVALUATIONS
+
+logger = logging.getLogger(__name__)
+
+MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES = "model", "constant_caption", "shuffled_pictures"
+PERCENTS = (5, 25, 50, 75, 95)
+NUM_CONSTANT_CANDIDATES = 200
+NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many references
+
+
+def with_scores(predicted: DataFrame, captions: DataFrame) -> DataFrame:
+    """Add reference, edit_distance, similarity and split to rows with image_id and caption, one for one.
+
+    Of several references of a picture the nearest counts, and of equally near ones the first. All four are null for a
+    picture without reference.
+    """
+
+    def measured(reference: Column) -> Column:
+        return F.struct(
+            F.levenshtein(F.col("caption"), reference["caption"]).alias("edit_distance"),
+            reference["caption_index"].alias("caption_index"),
+            reference["caption"].alias("reference"),
+        )
+
+    references = captions.where(F.col("caption").isNotNull()).groupBy("image_id").agg(
+        F.collect_list(F.struct("caption_index", "caption")).alias("references"),
+        F.min("split").alias("split"),
+    )
+    # Structs compare field by field, so the least is the nearest reference.
+    nearest = F.array_min(F.transform("references", measured))
+    return (
+        predicted.join(references, on="image_id", how="left")
+        .withColumn("nearest", nearest)
+        .withColumns({"reference": F.col("nearest.reference"), "edit_distance": F.col("nearest.edit_distance")})
+        .withColumn("similarity", _similarity(F.col("edit_distance"), F.col("caption"), F.col("reference")))
+        .select(*predicted.columns, "reference", "edit_distance", "similarity", "split")
+    )
+
+
+def _similarity(edit_distance: Column, caption: Column, reference: Column) -> Column:
+    """1 - distance / length of the longer, 0..1; two empty texts are alike."""
+    longest = F.greatest(F.length(caption), F.length(reference))
+    return F.when(edit_distance.isNotNull() & (longest == 0), 1.0).otherwise(1 - edit_distance / longest)
+
+
+def evaluate_captions(lake: Lake, model_version: str) -> None:
+    """Score a model's captions on each split beside controls that need no picture.
+
+    Raises MissingInputError if that model has captioned nothing.
+    """
+    predictions = lake.require("caption_predictions", written_by="predict_captions")
+    of_model = F.col("model_version") == F.lit(model_version)
+    if predictions.where(of_model).isEmpty():
+        raise MissingInputError(
+            f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
+        )
+    scored = with_known_reference(predictions.where(of_model))
+    if scored.isEmpty():
+        logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
+        return
+    captions = lake.read("captions")
+    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model)):
+        logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
+        return
+    control_caption = best_constant_caption(captions)
+    summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns({
+        "model_version": F.lit(model_version),
+        "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
+        "evaluated_at": F.lit(commit_time()),
+    })
+    rows = summaries.select(*EVALUATIONS.schema.names).orderBy("split", "predictor").collect()
+    # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
+    lake.upsert("evaluations", lake.spark.createDataFrame(rows, EVALUATIONS.schema))
+    for row in rows:
+        _log(row)
+
+
+def with_known_reference(predictions: DataFrame) -> DataFrame:
+    """The predictions that have a score."""
+    return predictions.where(F.col("edit_distance").isNotNull() & F.col("split").isNotNull()).select(
+        "image_id", "split", "caption", "is_valid", "confidence", "edit_distance", "similarity", "predicted_at"
+    )
+
+
+def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption: str | None) -> DataFrame:
+    """One row per picture and predictor: split, predictor, edit_distance, similarity, is_valid, confidence.
+
+    is_valid and confidence are null for the controls: their captions are the model's own and a person's.
+    """
+    constant = scored.select(
+        "image_id", F.lit(CONSTANT_CAPTION).alias("predictor"), F.lit(control_caption).cast("string").alias("caption")
+    )
+    shuffled = scored.select(
+        "image_id", F.lit(SHUFFLED_PICTURES).alias("predictor"), _caption_of_another().alias("caption")
+    )
+    controls = with_scores(constant.unionByName(shuffled), captions)
+    columns = ["image_id", "split", "predictor", "edit_distance", "similarity", "is_valid", "confidence"]
+    return scored.withColumn("predictor", F.lit(MODEL)).select(*columns).unionByName(
+        controls.withColumns({"is_valid": F.lit(None).cast("boolean"), "confidence": F.lit(None).cast("double")})
+        .select(*columns)
+    )
+
+
+def best_constant_caption(captions: DataFrame) -> str | None:
+    """The train caption, of a sample of them, that is nearest to train captions on average; None without any."""
+    in_hash_order = captions.where(F.col("split") == "train").orderBy(
+        F.xxhash64("image_id", "caption_index"), "image_id", "caption_index"
+    )
+    references = in_hash_order.select(F.col("caption").alias("reference")).limit(NUM_CONSTANT_REFERENCES)
+    candidates = in_hash_order.select("caption").limit(NUM_CONSTANT_CANDIDATES).distinct()
+    num_cores = captions.sparkSession.sparkContext.defaultParallelism
+    best = (
+        candidates.repartition(num_cores)  # else one core compares them all: a limit leaves one partition
+        .crossJoin(F.broadcast(references))
+        .groupBy("caption")
+        .agg(F.avg(F.levenshtein("caption", "reference")).alias("mean_edit_distance"))
+        .orderBy("mean_edit_distance", "caption")
+        .first()
+    )
+    return best.caption if best else None
+
+
+def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame) -> bool:
+    """Whether each split was evaluated after its last prediction and reference, and on as many as have a score now."""
+    known = evaluations.where(F.col("predictor") == MODEL).select("split", "num_images", "evaluated_at")
+    now = scored.groupBy("split").agg(F.count("*").alias("num_scored"), F.max("predicted_at").alias("predicted_at"))
+    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
+    is_current = (F.col("num_images") == F.col("num_scored")) & (
+        F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at")
+    )
+    compared = now.join(newest, on="split", how="left").join(known, on="split", how="left")
+    return compared.where(~F.coalesce(is_current, F.lit(False))).isEmpty()
+
+
+def _caption_of_another() -> Column:
+    """The caption of the picture before this one in the hash order of its split, the last for the first; null if alone.
+
+    A ring of two or more pictures never hands a picture its own caption.
+    """
+    split = Window.partitionBy("split")
+    ring = split.orderBy(F.xxhash64("image_id"), "image_id")
+    last = F.last("caption").over(ring.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing))
+    return F.when(F.count("*").over(split) > 1, F.coalesce(F.lag("caption").over(ring), last))
+
+
+def _summarise(scores: DataFrame) -> DataFrame:
+    """One row per split and predictor with the columns of `evaluations` that are figures."""
+    measures = ("edit_distance", "similarity")
+    summaries = scores.groupBy("split", "predictor").agg(
+        F.count("edit_distance").alias("num_images"),
+        F.avg((F.col("edit_distance") == 0).cast("double")).alias("exact_match"),
+        F.avg("edit_distance").alias("mean_edit_distance"),
+        F.avg("similarity").alias("mean_similarity"),
+        F.avg(F.col("is_valid").cast("double")).alias("valid_share"),
+        F.avg("confidence").alias("mean_confidence"),
+        *(F.percentile(measure, [percent / 100 for percent in PERCENTS]).alias(measure) for measure in measures),
+    )
+    return summaries.withColumns({
+        f"{measure}_p{percent:02d}": F.col(measure)[index].cast("double")
+        for measure in measures
+        for index, percent in enumerate(PERCENTS)
+    })
+
+
+def _log(evaluation: Row) -> None:
+    scores = (evaluation.mean_similarity, evaluation.mean_edit_distance, evaluation.exact_match)
+    logger.info(
+        "evaluate_captions: model %s, split %s, %s: %d pictures, mean similarity %s, mean edit distance %s, exact %s",
+        evaluation.model_version, evaluation.split, evaluation.predictor, evaluation.num_images,
+        *("none" if score is None else f"{score:.3f}" for score in scores),
+    )

@@ -1,0 +1,77 @@
+"""The vocabulary table: which tokens the train captions use, how often, and under which id the network knows them."""
+
+import logging
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
+
+from lib.captions.writings import writing_of
+from lib.errors import MissingInputError
+from lib.fingerprints import fingerprint
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.schemas import VOCABULARY
+from lib.landing.caption_ingestion import CaptionSettings
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def vocabulary_version(settings: CaptionSettings) -> str:
+    """Names the settings that decide what is a token and which tokens are kept."""
+    return fingerprint(settings.notation, settings.min_token_uses)
+
+
+def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
+    """Count the tokens of the train captions and write the vocabulary, unless it is up to date.
+
+    Raises MissingInputError if there are no train captions in the notation that the settings name.
+    """
+    version = vocabulary_version(settings)
+    train = lake.require("captions", written_by="ingest_images").where(F.col("split") == "train")
+    built = lake.read("vocabulary").where(F.col("vocabulary_version") == version)
+    built_at, newest = _latest(built, "built_at"), _latest(train, "ingested_at")
+    if built_at is not None and (newest is None or newest <= built_at):
+        logger.info("build_vocabulary: up to date")
+        return
+    tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
+    counts = (
+        tokenized.select(F.explode("tokens").alias("token"))
+        .groupBy("token").agg(F.count("*").alias("num_uses"))
+        .where(F.col("num_uses") >= settings.min_token_uses)
+    )
+    num_uses = {row.token: row.num_uses for row in counts.collect()}
+    num_foreign = tokenized.where(F.col("tokens").isNull()).count()
+    if not num_uses:
+        raise MissingInputError(
+            f"no train caption can be written in notation {settings.notation!r}: check captions.notation "
+            "and the captions files"
+        )
+    vocabulary = Vocabulary.from_tokens(num_uses)
+    now = commit_time()
+    rows = [
+        (settings.notation, token, token_id, num_uses.get(token, 0), version, now)
+        for token_id, token in enumerate(vocabulary.tokens)
+    ]
+    lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
+    logger.info(
+        "build_vocabulary: %d tokens; %d train captions are not in notation %s and will not be trained on",
+        len(vocabulary.tokens), num_foreign, settings.notation,
+    )
+
+
+def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
+    """The vocabulary that build_vocabulary wrote for these settings."""
+    rows = (
+        lake.require("vocabulary", written_by="build_vocabulary")
+        .where(F.col("vocabulary_version") == vocabulary_version(settings))
+        .orderBy("token_id").select("token").collect()
+    )
+    if not rows:
+        raise MissingInputError("the vocabulary was built with other caption settings: run build_vocabulary again")
+    return Vocabulary(tuple(row.token for row in rows))
+
+
+def _latest(rows: DataFrame, column: str) -> int | None:
+    latest = rows.agg(F.max(F.unix_micros(column))).first()
+    return latest[0] if latest else None
+

@@ -1,0 +1,1 @@
+"""Cleaning of pictures, and the Spark job around it."""

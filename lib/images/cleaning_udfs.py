@@ -1,0 +1,97 @@
+"""images_raw to images_clean: a thin shell of Spark around lib/images/cleaning.py."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
+
+from lib.errors import CorruptImageError
+from lib.fingerprints import fingerprint
+from lib.images.cleaning import CleaningSettings, clean_image, encode_png
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
+from lib.progress import show_progress, spark_job_progress
+
+logger = logging.getLogger(__name__)
+
+OUTCOME_COLUMNS = {
+    "image_id": "string", "source": "string", "width": "int", "height": "int", "rotation_deg": "int",
+    "num_specks_removed": "int", "ink_fraction": "float", "transform": "array<double>", "image": "binary",
+    "reason": "string", "detail": "string",
+}
+
+
+def cleaning_version(settings: CleaningSettings) -> str:
+    """Names the cleaning settings in every row they made."""
+    return fingerprint(settings)
+
+
+def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
+    """Clean the pictures of images_raw that these settings have not cleaned or rejected yet.
+
+    After a change of settings every picture is cleaned again and its rows are replaced.
+    """
+    version = cleaning_version(settings)
+    raw = lake.require("images_raw", written_by="ingest_images")
+    rejected = lake.read("images_rejected").where(F.col("stage") == "clean")
+    done = lake.read("images_clean").select("image_id", "cleaning_version").union(
+        rejected.select("image_id", "cleaning_version")
+    ).where(F.col("cleaning_version") == version)
+    pending = PendingRows(raw.select("image_id", "source", "ingested_at", "image"), done, "ingested_at")
+    total = sum(count for _, count in pending.commits())
+    if not total:
+        logger.info("clean_images: nothing new")
+        return
+    num_done = 0
+    with show_progress("clean_images", total) as line:
+        for batch, num_rows in pending.batches():
+            with spark_job_progress(lake.spark, line, num_done, num_rows):
+                _commit_batch(lake, batch, num_rows, settings, version)
+            num_done += num_rows
+
+
+def _commit_batch(lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, version: str) -> None:
+    now = F.lit(commit_time())
+    schema = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())
+    outcomes = (
+        batch.select("image_id", "source", "image")
+        .repartition(num_tasks(lake.spark, num_rows))
+        .mapInPandas(partial(clean_batches, settings=settings), schema)
+        .withColumns({
+            "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
+        })
+        .localCheckpoint()  # computed once, and cut off from tables that the next lines change
+    )
+    has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
+    was_refused = not lake.read("images_rejected").where(F.col("stage") == "clean").isEmpty()
+    if has_refused or was_refused:
+        lake.upsert("images_rejected", outcomes.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
+    lake.upsert(
+        "images_clean", outcomes.select(*IMAGES_CLEAN.schema.names, "reason"), delete_when="new.reason is not null"
+    )
+
+
+def clean_batches(batches: Iterator[pd.DataFrame], settings: CleaningSettings) -> Iterator[pd.DataFrame]:
+    """Rows (image_id, source, image) in, rows of OUTCOME_COLUMNS out, one for one; `reason` is null for clean ones."""
+    for batch in batches:
+        rows = [
+            (image_id, source, *_clean(image, settings))
+            for image_id, source, image in batch[["image_id", "source", "image"]].itertuples(index=False)
+        ]
+        yield pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
+
+
+def _clean(image: bytes, settings: CleaningSettings) -> tuple[object, ...]:
+    try:
+        clean = clean_image(image, settings)
+    except CorruptImageError as error:
+        return (None, None, None, None, None, None, None, error.reason, error.detail)
+    height, width = clean.pixels.shape[:2]
+    return (
+        width, height, clean.rotation_deg, clean.num_specks_removed, clean.ink_fraction,
+        clean.transform.ravel().tolist(), encode_png(clean.pixels), None, None,
+    )

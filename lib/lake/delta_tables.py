@@ -1,0 +1,179 @@
+"""The lake: every read and write of a table, by name, with its schema and key of lib/lake/schemas.py."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import pyspark.sql.functions as F
+from delta.tables import DeltaTable
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pyspark.sql import DataFrame, SparkSession
+
+from lib.errors import MissingInputError, SchemaMismatchError
+from lib.lake.schemas import TABLES, Table
+
+
+def _mounted(root: str) -> str:
+    """The path without file://. Checkpoints and reports are written as files, so other URLs are refused."""
+    path = root.removeprefix("file://")
+    if "://" in path:
+        raise ValueError(f"{root} is a URL; name a path, on Databricks one under /Volumes")
+    return path
+
+
+class StorageSettings(BaseModel):
+    """Where tables and checkpoints live."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: Annotated[str, AfterValidator(_mounted)]
+    catalog: str | None
+    schema_name: str | None
+
+
+class Lake:
+    """The tables of one storage, seen through one Spark session."""
+
+    def __init__(self, spark: SparkSession, storage: StorageSettings) -> None:
+        self.spark = spark
+        self.storage = storage
+
+    def has(self, name: str) -> bool:
+        """Whether the table exists."""
+        if self.storage.catalog:
+            return self.spark.catalog.tableExists(self._address(TABLES[name]))
+        return DeltaTable.isDeltaTable(self.spark, self._address(TABLES[name]))
+
+    def create(self, name: str) -> None:
+        """Make the table, empty, if it is not there: with its columns, their comments and its own.
+
+        One that an older version of the project made gets the columns that it lacks, null in the rows it has.
+        """
+        table = TABLES[name]
+        if self.has(name):
+            self._add_new_columns(table)
+            return
+        builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
+        if self.storage.catalog:
+            builder.tableName(self._address(table)).execute()
+        else:
+            builder.location(self._address(table)).execute()
+
+    def read(self, name: str) -> DataFrame:
+        """The table's rows; none if it has not been written yet."""
+        if not self.has(name):
+            return self.spark.createDataFrame([], TABLES[name].schema)
+        return self._open(TABLES[name]).toDF()
+
+    def require(self, name: str, written_by: str) -> DataFrame:
+        """The table's rows. Raises MissingInputError naming the job to run first."""
+        if not self.has(name):
+            raise MissingInputError(f"there is no table {name} in {self.storage.root}: run {written_by} first")
+        return self.read(name)
+
+    def insert_new(self, name: str, rows: DataFrame) -> None:
+        """Insert the rows whose key the table does not hold yet, in one commit.
+
+        A MERGE, not an append: run twice, or by two runs at a time, it still leaves one row per key.
+        """
+        table = TABLES[name]
+        self.create(name)
+        merge = self._open(table).alias("old").merge(_conform(rows, table).alias("new"), _same_key(table))
+        merge.whenNotMatchedInsertAll().execute()
+
+    def upsert(self, name: str, rows: DataFrame, delete_when: str | None = None) -> None:
+        """Insert rows or replace those of the same key, in one commit.
+
+        Where the SQL condition `delete_when` holds (over `new`), the table's row is deleted and none inserted.
+        """
+        table = TABLES[name]
+        self.create(name)
+        columns = {column: f"new.{column}" for column in table.schema.names}
+        keep = f"not ({delete_when})" if delete_when else None
+        source = rows if delete_when else _conform(rows, table)
+        merge = self._open(table).alias("old").merge(source.alias("new"), _same_key(table))
+        if delete_when:
+            merge = merge.whenMatchedDelete(condition=delete_when)
+        merge.whenMatchedUpdate(set=columns).whenNotMatchedInsert(condition=keep, values=columns).execute()
+
+    def replace(self, name: str, rows: DataFrame) -> None:
+        """Replace the whole table by these rows, in one commit."""
+        table = TABLES[name]
+        self.create(name)
+        writer = _conform(rows, table).write.format("delta").mode("overwrite")
+        if self.storage.catalog:
+            writer.saveAsTable(self._address(table))
+        else:
+            writer.save(self._address(table))
+
+    def compact(self, name: str) -> tuple[int, int]:
+        """Join the table's small files, in a commit that changes no row; the numbers of files before and after it."""
+        metrics = self._open(TABLES[name]).optimize().executeCompaction().select("metrics.*").first()
+        assert metrics is not None  # OPTIMIZE answers with one row per table
+        return metrics.numFilesRemoved, metrics.numFilesAdded
+
+    def vacuum(self, name: str, retain_hours: int) -> None:
+        """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
+        self._open(TABLES[name]).vacuum(retain_hours)
+
+    def _add_new_columns(self, table: Table) -> None:
+        known = self._open(table).toDF().columns
+        new = [field for field in table.schema if field.name not in known]
+        if new:
+            columns = ", ".join(
+                f"{field.name} {field.dataType.simpleString()} comment '{_quoted(field.metadata['comment'])}'"
+                for field in new
+            )
+            address = self._address(table) if self.storage.catalog else f"delta.`{self._address(table)}`"
+            self.spark.sql(f"alter table {address} add columns ({columns})")
+
+    def _address(self, table: Table) -> str:
+        if self.storage.catalog:
+            return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
+        return f"{absolute_root(self.storage)}/{table.name}"
+
+    def _open(self, table: Table) -> DeltaTable:
+        if self.storage.catalog:
+            return DeltaTable.forName(self.spark, self._address(table))
+        return DeltaTable.forPath(self.spark, self._address(table))
+
+
+def absolute_root(storage: StorageSettings) -> str:
+    """The root with its folder in full: relative, it is a table's name to Delta and lies in the warehouse to Spark."""
+    is_url = storage.root.startswith("file:")
+    return storage.root.rstrip("/") if is_url else str(Path(storage.root).absolute())
+
+
+def commit_time() -> datetime:
+    """Now, as one value for all rows of a commit.
+
+    Rows of one commit lie in files of their own, so a filter on this value reads those files and no others.
+    """
+    return datetime.now(UTC)
+
+
+def checkpoints_folder(storage: StorageSettings) -> Path:
+    """Where trained models live."""
+    return Path(storage.root) / "checkpoints"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _same_key(table: Table) -> str:
+    return " and ".join(f"old.{column} = new.{column}" for column in table.key)
+
+
+def _conform(rows: DataFrame, table: Table) -> DataFrame:
+    """The rows in the table's column order. Raises SchemaMismatchError naming every misfit."""
+    expected = {field.name: field.dataType.simpleString() for field in table.schema}
+    seen = {field.name: field.dataType.simpleString() for field in rows.schema}
+    if seen != expected:
+        faults = [
+            f"{name}: {seen.get(name, 'missing')} where {expected.get(name, 'nothing')} is expected"
+            for name in sorted(expected.keys() | seen.keys())
+            if seen.get(name) != expected.get(name)
+        ]
+        raise SchemaMismatchError(f"rows do not fit table {table.name}: " + "; ".join(faults))
+    return rows.select(*(F.col(name) for name in table.schema.names))

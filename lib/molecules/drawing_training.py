@@ -1,0 +1,263 @@
+"""Training on stored drawings alone, without Spark: how the model in the box is made, on a CPU's cores or a GPU."""
+
+import json
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
+
+from lib.errors import SettingsError
+from lib.molecules.drawing_batches import begin_worker
+from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_batches
+from lib.molecules.drawing_marks import LABELS
+from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
+from lib.settings import Settings
+from lib.training.training_runs import checked_vocabulary, starting_checkpoint
+from model.batches import Batch
+from model.captioner import Captioner
+from model.checkpoint import (
+    captioner_to_train,
+    has_checkpoint,
+    load_captioner,
+    load_details,
+    load_provenance,
+    load_training_state,
+    save_checkpoint,
+)
+from model.decoding import greedy
+from model.training_loop import (
+    StepReport,
+    TrainingState,
+    make_optimizer,
+    pack_training,
+    train_epoch,
+    unpack_training,
+    validate,
+)
+from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
+
+logger = logging.getLogger(__name__)
+
+MIN_TOKEN_USES = 5
+MAX_HELPERS = 8  # processes that lay drawings out for a GPU
+MEET_WITHIN = timedelta(minutes=30)
+
+
+def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Path:
+    """Draw what is missing of the store, train, and return the checkpoint; killed and called again, it goes on.
+
+    Training ends when training.num_epochs or training.max_train_seconds are over. On a GPU one worker does it all.
+    """
+    folder = folder.absolute()  # a path in a URL begins at the root
+    store_folder = folder / "drawings"
+    check_what_is_taught(settings)
+    num_workers = 1 if torch.cuda.is_available() else num_workers
+    if settings.training.batch_size < num_workers:
+        raise SettingsError(f"training.batch_size {settings.training.batch_size} is too few for {num_workers} workers")
+    fill_store(store_folder, settings.drawing)
+    vocabulary = _vocabulary(settings, folder)
+    meeting = folder / f".meeting-{os.getpid()}"
+    arguments = (num_workers, settings, folder, vocabulary, str(meeting))
+    try:
+        if torch.cuda.is_available():
+            _train_worker(0, *arguments)  # in this process: a daemon could have no helpers
+        else:
+            spawn(_train_spawned, args=arguments, nprocs=num_workers, daemon=True)
+    finally:
+        meeting.unlink(missing_ok=True)
+    shutil.rmtree(folder / "latest", ignore_errors=True)  # the next call begins anew
+    return folder / "captioner"
+
+
+def check_what_is_taught(settings: Settings) -> None:
+    """Raise SettingsError if stored drawings cannot teach what the settings ask for: another notation, other labels."""
+    if settings.captions.notation != NOTATION:
+        raise SettingsError(f"captions.notation is {settings.captions.notation}, drawings are kept in {NOTATION}")
+    num_labels = settings.captioner.num_cell_labels
+    if num_labels != len(LABELS):
+        raise SettingsError(f"captioner.num_cell_labels is {num_labels}, drawings have {len(LABELS)} labels")
+
+
+def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings) -> None:
+    """Write a checkpoint of train_on_drawings in half precision, as it comes with the project, beside the card there.
+
+    A model that is there already stays if it reads the drawings of `folder` that were kept back better.
+    """
+    captioner, vocabulary, provenance = load_captioner(checkpoint)
+    if (directory / "weights.safetensors").is_file():
+        logger.info("reading the drawings that were kept back with the model in %s, to compare", directory)
+        there = scores_of(*load_captioner(directory)[:2], DrawingStore(folder / "drawings"), settings)
+        ours = provenance["scores"]
+        if there["loss"] <= ours["loss"]:
+            logger.warning(
+                "%s is left as it is: loss %.4f, %.3f exact on the drawings kept back; the model in %s: %.4f, %.3f",
+                directory, there["loss"], there["exact"], checkpoint, ours["loss"], ours["exact"],
+            )
+            return
+    details = load_details(checkpoint)
+    card = directory / "README.md"
+    text = card.read_text() if card.is_file() else None
+    save_checkpoint(
+        directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True
+    )
+    if text is not None:
+        card.write_text(text)
+
+
+def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
+    """That of the weights to go on from, else every token of the store that is used often enough to be learned."""
+    if has_checkpoint(folder / "latest"):
+        return load_captioner(folder / "latest")[1]
+    if start := starting_checkpoint(settings):
+        return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
+    return vocabulary_of(DrawingStore(folder / "drawings"))
+
+
+def vocabulary_of(store: DrawingStore) -> Vocabulary:
+    """Every token of the store that is used often enough to be learned."""
+    counts = Counter(token_counts(store))
+    return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
+
+
+def _train_spawned(rank: int, *arguments: Any) -> None:
+    begin_worker()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    _train_worker(rank, *arguments)
+
+
+def _train_worker(
+    rank: int, num_workers: int, settings: Settings, folder: Path, vocabulary: Vocabulary, meeting: str
+) -> None:
+    torch.set_num_threads(settings.cluster.threads_per_worker)
+    if num_workers > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_workers, timeout=MEET_WITHIN
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = settings.training
+    torch.manual_seed(training.seed)
+    latest = folder / "latest"
+    captioner = captioner_to_train(latest, starting_checkpoint(settings), settings.captioner, vocabulary).to(device)
+    optimizer = make_optimizer(captioner, training)
+    packed = load_training_state(latest) if has_checkpoint(latest) else None
+    state = unpack_training(packed, optimizer) if packed else TrainingState()
+    average = WeightAverage(captioner, training.average_decay) if rank == 0 and training.average_decay else None
+    if average and packed and "average" in packed:
+        average.unpack(packed["average"])
+    model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
+
+    store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, starting_checkpoint(settings))
+    num_steps = (len(store) - num_kept_back(store)) // training.batch_size
+    reporter = _Reporter(
+        settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average, seen_before
+    )
+    num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
+    feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers, seen_before)
+    on_step = reporter.on_step if rank == 0 else _ignore
+    while state.epoch < training.num_epochs and not state.is_out_of_time:
+        train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)
+    if rank == 0:
+        reporter.on_end()
+    if num_workers > 1:
+        torch.distributed.destroy_process_group()
+
+
+def _seen_before(latest: Path, start: Path | None) -> int:
+    """How many drawings the weights had learned from when this training began."""
+    if has_checkpoint(latest):
+        return int(load_provenance(latest).get("drawings_seen_before", 0))
+    return int(load_provenance(start).get("drawings_seen", 0)) if start else 0
+
+
+def scores_of(
+    captioner: Captioner, vocabulary: Vocabulary, store: DrawingStore, settings: Settings
+) -> dict[str, float]:
+    """What `validate` says of the drawings of a store that are kept back, and the share read `exact`, greedily."""
+    batches = validation_batches(store, vocabulary, settings, next(captioner.parameters()).device)
+    scores = validate(captioner, batches, settings.training.precision)
+    return scores | {"exact": exact_share(captioner, batches, settings.captions.max_tokens)}
+
+
+def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
+    """The share of pictures, each a batch, whose caption is written greedily as it is."""
+    captioner.eval()
+    num_exact = sum(
+        list(greedy(captioner, batch.images, max_tokens)[0].token_ids) == batch.tokens[0, 1:-1].tolist()
+        for batch in batches
+    )
+    return num_exact / max(1, len(batches))
+
+
+def _ignore(report: StepReport) -> None:
+    """Workers other than the first report nothing."""
+
+
+class _Reporter:
+    """Says how training goes, and writes checkpoints; used by the first worker."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, captioner: Captioner, vocabulary: Vocabulary,
+        optimizer: torch.optim.Optimizer, state: TrainingState, store: DrawingStore, num_workers: int,
+        average: WeightAverage | None, seen_before: int,
+    ) -> None:
+        self.settings, self.folder, self.captioner, self.vocabulary = settings, folder, captioner, vocabulary
+        self.optimizer, self.state, self.store, self.num_workers = optimizer, state, store, num_workers
+        self.average, self.seen_before = average, seen_before
+        self.losses: list[float] = []
+
+    def on_step(self, report: StepReport) -> None:
+        training = self.settings.training
+        if self.average:
+            self.average.update(self.captioner, report.step)
+        self.losses.append(report.loss)
+        if report.step % training.log_interval_steps == 0:
+            loss, self.losses = sum(self.losses) / len(self.losses), []
+            logger.info(
+                "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s", report.epoch, report.step,
+                self.state.seconds, loss, report.learning_rate, report.images_per_second * self.num_workers,
+            )
+        if report.step % training.checkpoint_interval_steps == 0:
+            self._save(self.folder / "latest", with_state=True)
+
+    def on_end(self) -> None:
+        """Write the finished model: the average of the weights where there is one."""
+        if self.average:
+            self.captioner = self.average.captioner
+        scores = scores_of(self.captioner, self.vocabulary, self.store, self.settings)
+        logger.info("validation: %s", json.dumps(scores))
+        self._save(self.folder / "captioner", with_state=False, scores=scores)
+
+    def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
+        training = self.settings.training
+        described = self.settings.model_dump(
+            mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
+        )
+        for section, name in (("drawing", "smiles_file"), ("training", "start_from")):
+            if path := described[section][name]:
+                described[section][name] = Path(path).name  # where it lay is nobody's business
+        provenance = {
+            "drawings_seen": self.seen_before + self.state.step * training.batch_size,
+            "drawings_seen_before": self.seen_before,
+            "train_seconds": round(self.state.seconds),
+            "num_drawings": len(self.store), "num_workers": self.num_workers,
+            "settings": described,
+        }
+        save_checkpoint(
+            directory, self.captioner, self.vocabulary,
+            details={"notation": NOTATION, "max_tokens": self.settings.captions.max_tokens},
+            provenance=provenance | facts,
+            training_state=self._state_to_resume() if with_state else None,
+        )
+
+    def _state_to_resume(self) -> dict[str, Any]:
+        packed = pack_training(self.state, self.optimizer)
+        return packed | {"average": self.average.pack()} if self.average else packed

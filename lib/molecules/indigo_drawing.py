@@ -1,0 +1,123 @@
+"""Molecules as EPAM Indigo lays them out and draws them from their InChI: the drawer of the real collection.
+
+Indigo's PNG is rendered with grey edges; pixels darker than a threshold become ink, as in the collection. Thin strokes
+between two rows of pixels vanish that way: most of the bonds that the collection lacks.
+"""
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from lib.errors import NotationError, RuntimeMissingError
+from lib.molecules.drawing_noise import INK, PAPER
+from lib.molecules.layout import Drawing, Layout
+
+OPTIONS = {
+    "render-coloring": False, "render-label-mode": "hetero", "render-stereo-style": "none",
+    "render-relative-thickness": 1.0,
+}
+_MATRIX = re.compile(rb"matrix\(([\d.]+), 0, 0, [\d.]+, (-?[\d.]+), (-?[\d.]+)\)")
+_HYDROGENS = {"H", "D", "T"}
+_WEDGES = {1: 1, 6: 2}  # bond stereo of a molfile: 1 up, 6 down, 4 either
+
+
+class Indigo(NamedTuple):
+    """The parts of Indigo in this process, which keep their options."""
+
+    session: Any
+    inchi: Any
+    renderer: Any
+
+
+@cache
+def indigo() -> Indigo:
+    """Indigo, loaded once per process. Raises RuntimeMissingError if the package epam.indigo cannot be used here."""
+    try:
+        from indigo import Indigo as Session
+        from indigo.inchi import IndigoInchi
+        from indigo.renderer import IndigoRenderer
+
+        session = Session()
+        renderer = IndigoRenderer(session)  # before any option of rendering is set
+        reader = IndigoInchi(session)
+    except (ImportError, OSError) as error:
+        raise RuntimeMissingError(
+            f"EPAM Indigo cannot draw here ({error}): install epam.indigo and the system library fontconfig, or set "
+            "drawing.drawers without indigo"
+        ) from None
+    for option, value in OPTIONS.items():
+        session.setOption(option, value)
+    session.setOption("render-background-color", 1.0, 1.0, 1.0)
+    return Indigo(session, reader, renderer)
+
+
+def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_below: int) -> Drawing:
+    """Draw a molecule without wear; grey levels under `ink_below` are ink.
+
+    Raises NotationError if Indigo cannot read the InChI, RuntimeMissingError if there is no Indigo.
+    """
+    parts = indigo()
+    molecule = _lay_out(inchi)
+    parts.session.setOption("render-bond-length", bond_length_px)
+    parts.session.setOption("render-margins", margin_px, margin_px)
+    try:
+        parts.session.setOption("render-output-format", "png")
+        png = bytes(parts.renderer.renderToBuffer(molecule))
+        parts.session.setOption("render-output-format", "svg")  # the PNG does not say where atoms lie
+        svg = bytes(parts.renderer.renderToBuffer(molecule))
+    except _indigo_error() as error:
+        raise NotationError(f"{inchi[:80]!r} cannot be drawn by Indigo: {error}") from None
+    grey: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    matrix = _MATRIX.search(svg)
+    if matrix is None:
+        raise NotationError(f"{inchi[:80]!r} has no bond")
+    scale, left, top = map(float, matrix.groups())
+    layout = _layout_of(molecule)
+    layout = layout._replace(  # a pixel's centre lies half a pixel from its corner
+        atom_x=left + scale * (layout.atom_x - layout.atom_x.min()) - 0.5,
+        atom_y=top + scale * (layout.atom_y - layout.atom_y.min()) - 0.5,
+    )
+    return Drawing(np.where(grey < ink_below, INK, PAPER).astype(np.uint8), layout)
+
+
+def lay_out_with_indigo(inchi: str) -> Layout:
+    """Where Indigo puts the atoms, y counted downwards, in lengths of a bond. Raises as draw_with_indigo."""
+    return _layout_of(_lay_out(inchi))
+
+
+def _lay_out(inchi: str) -> Any:
+    parts = indigo()
+    try:
+        molecule = parts.inchi.loadMolecule(inchi)
+        molecule.layout()
+    except _indigo_error() as error:
+        raise NotationError(f"{inchi[:80]!r} is no InChI of a molecule that Indigo can draw: {error}") from None
+    return molecule
+
+
+def _indigo_error() -> type[Exception]:
+    from indigo import IndigoException
+
+    return IndigoException  # type: ignore[no-any-return]
+
+
+def _layout_of(molecule: Any) -> Layout:
+    """Of a molecule that is laid out; its molfile says in one call what atoms and bonds say in hundreds."""
+    lines = molecule.molfile().splitlines()
+    num_atoms, num_bonds = int(lines[3][:3]), int(lines[3][3:6])
+    atoms, bonds = lines[4 : 4 + num_atoms], lines[4 + num_atoms : 4 + num_atoms + num_bonds]
+    xy = np.array([(float(line[:10]), -float(line[10:20])) for line in atoms], np.float32).reshape(-1, 2)
+    # Heavy atoms come in the InChI's order, then D and T, which are atoms of the InChI too, and hydrogens mixed.
+    symbols = [line[31:34].strip() for line in atoms]
+    order = sorted(range(num_atoms), key=lambda place: (symbols[place] in _HYDROGENS) + (symbols[place] == "H"))
+    place_of = np.argsort(order)
+    ends = np.array([(int(line[:3]) - 1, int(line[3:6]) - 1) for line in bonds], int).reshape(-1, 2)
+    return Layout(
+        xy[order, 0], xy[order, 1],
+        place_of[ends[:, 0]].astype(np.int32), place_of[ends[:, 1]].astype(np.int32),
+        np.array([int(line[6:9]) for line in bonds], np.float32),
+        np.array([_WEDGES.get(int(line[9:12]), 0) for line in bonds], np.int32),
+    )

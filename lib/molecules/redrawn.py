@@ -1,0 +1,51 @@
+"""A caption drawn again as its picture may have been: unworn, by a drawer whose name is asked for."""
+
+import logging
+from functools import cache
+
+import numpy as np
+
+from lib.errors import NotationError, RuntimeMissingError
+from lib.images.cleaning import is_sideways
+from lib.molecules.drawing_noise import INK
+from lib.molecules.indigo_drawing import draw_with_indigo, indigo, lay_out_with_indigo
+from lib.molecules.layout import Layout
+from lib.molecules.rdkit_drawing import Pen, draw_with_rdkit
+
+logger = logging.getLogger(__name__)
+
+DRAWERS = ("indigo", "rdkit", "coordgen")  # the real collection's first
+PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
+INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
+
+
+def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
+    """A molecule as one of DRAWERS draws it, (H, W) True where there is ink, not higher than wide.
+
+    Raises NotationError if it cannot be drawn, by this drawer or because the drawer is not installed.
+    """
+    if drawer == "indigo":
+        if not _has_indigo():
+            raise NotationError("EPAM Indigo is not installed")
+        pixels = draw_with_indigo(inchi, PEN.bond_length_px, PEN.margin_px, INK_BELOW).pixels
+    else:
+        pixels = draw_with_rdkit(inchi, PEN, has_coordgen_layout=drawer == "coordgen").pixels
+    return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
+
+
+def layout_as_drawn(inchi: str) -> Layout:
+    """Where the real collection's drawer puts the atoms, up to scale and shift; RDKit where there is no Indigo.
+
+    Raises NotationError if the InChI is not one of a molecule that can be drawn.
+    """
+    return lay_out_with_indigo(inchi) if _has_indigo() else draw_with_rdkit(inchi, PEN).layout
+
+
+@cache
+def _has_indigo() -> bool:
+    try:
+        indigo()
+    except RuntimeMissingError as error:
+        logger.warning("captions are drawn again by RDKit alone: %s", error)
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""SMILES of a molecule in the order it is drawn, and back to its InChI; may end the process on a malformed InChI.
+
+Numbering atoms by where they lie, left to right, makes the next token follow from what is near on the paper, where
+canonical SMILES follows a ranking of the whole graph that no eye can see.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from rdkit import Chem, RDLogger
+
+from lib.errors import NotationError
+from lib.molecules.layout import Layout
+
+# A bracket atom is one token, and so are Br, Cl and ring numbers above 9.
+_TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
+_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[A-Za-z]")
+ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+SLANT = 0.3  # of the lines along which atoms are counted, so that those above each other have an order
+
+
+class Writing(NamedTuple):
+    """A caption as tokens, with the atom that each names: its index in the InChI's order, -1 for none."""
+
+    tokens: list[str]
+    atoms: list[int]
+
+
+def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: Literal[0, 180] = 0) -> Writing:
+    """Write a molecule as SMILES, from left to right by where its atoms lie, or canonically without a layout.
+
+    is_kekule writes double bonds as they are drawn instead of aromatic rings. turn_deg is that of the picture after it
+    was drawn. Raises NotationError if the InChI is not one of a molecule, or of more atoms than the layout has.
+    """
+    molecule = read_inchi(inchi)
+    if is_kekule:
+        molecule = _kekulized(molecule, layout)
+    if layout is None:
+        order = np.arange(molecule.GetNumAtoms())
+        smiles = Chem.MolToSmiles(molecule, kekuleSmiles=is_kekule)
+    else:
+        num_atoms = molecule.GetNumAtoms()  # hydrogens that the drawer made explicit come after them
+        if len(layout.atom_x) < num_atoms:
+            raise NotationError(f"{inchi} has {num_atoms} atoms, its layout {len(layout.atom_x)}")
+        along = layout.atom_x[:num_atoms] + SLANT * layout.atom_y[:num_atoms]
+        order = np.argsort(-along if turn_deg else along, kind="stable")
+        molecule = Chem.RenumberAtoms(molecule, order.tolist())
+        smiles = Chem.MolToSmiles(molecule, canonical=False, rootedAtAtom=0, kekuleSmiles=is_kekule)
+    written = order[list(molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])]
+    tokens = split_smiles(smiles)
+    is_atom = [bool(_ATOM.fullmatch(token)) for token in tokens]
+    atoms = iter(written.tolist())
+    return Writing(tokens, [next(atoms) if named else -1 for named in is_atom])
+
+
+def _kekulized(molecule: Chem.Mol, layout: Layout | None) -> Chem.Mol:
+    """The molecule with its double bonds where the layout has them; where RDKit does if the layout is not its own."""
+    try:
+        Chem.Kekulize(molecule, clearAromaticFlags=True)
+    except Chem.KekulizeException as error:
+        raise NotationError(str(error)) from None
+    if layout is None:
+        return molecule
+    drawn = Chem.Mol(molecule)
+    valences = np.zeros((2, molecule.GetNumAtoms()))  # sums of bond orders: RDKit's, and as drawn
+    ends = zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), layout.bond_order.tolist(), strict=True)
+    for begin, end, order in ends:
+        if max(begin, end) >= drawn.GetNumAtoms():
+            continue  # to a hydrogen
+        bond = drawn.GetBondBetweenAtoms(begin, end)
+        if bond is None or order not in ORDERS:
+            return molecule
+        for row, one in enumerate((bond.GetBondTypeAsDouble(), order)):
+            valences[row, [begin, end]] += one
+        bond.SetBondType(ORDERS[order])
+    return drawn if (valences[0] == valences[1]).all() else molecule
+
+
+def split_smiles(smiles: str) -> list[str]:
+    """The tokens of a SMILES, in order."""
+    return _TOKEN.findall(smiles)
+
+
+def read_inchi(inchi: str) -> Chem.Mol:
+    """The molecule of an InChI, atoms in its order, the caller's own. Raises NotationError if there is none."""
+    return Chem.Mol(_read_inchi(inchi))
+
+
+@lru_cache(maxsize=1)  # a drawer asks several times for the same one
+def _read_inchi(inchi: str) -> Chem.Mol:
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
+    if molecule is None:
+        raise NotationError(f"{inchi[:80]!r} is no InChI of a molecule")
+    return molecule
+
+
+def inchi_of_smiles(smiles: str) -> str | None:
+    """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule."""
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or not molecule.GetNumAtoms():
+        return None
+    return Chem.MolToInchi(molecule) or None  # type: ignore[no-untyped-call]
+
+
+def nearest_readable(smiles: str) -> str:
+    """The InChI of the longest beginning of a SMILES that is a molecule without its open ends; '' if none is."""
+    tokens = split_smiles(smiles)
+    for end in range(len(tokens), 0, -1):
+        inchi = inchi_of_smiles("".join(_without_open_ends(tokens[:end])))
+        if inchi:
+            return inchi
+    return ""
+
+
+def _without_open_ends(tokens: list[str]) -> list[str]:
+    """Leave out branches' and rings' marks that have no partner."""
+    kept = dict(enumerate(tokens))
+    open_branches: list[int] = []
+    open_rings: dict[str, int] = {}
+    for place, token in enumerate(tokens):
+        if token == "(":
+            open_branches.append(place)
+        elif token == ")":
+            if open_branches:
+                open_branches.pop()
+            else:
+                del kept[place]
+        elif token.isdecimal() or token.startswith("%"):
+            if token in open_rings:
+                del open_rings[token]
+            else:
+                open_rings[token] = place
+    for place in (*open_branches, *open_rings.values()):
+        del kept[place]
+    while kept and kept[max(kept)] in "=#-/\\(":
+        del kept[max(kept)]
+    return list(kept.values())

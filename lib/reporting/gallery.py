@@ -1,0 +1,104 @@
+"""The pictures of the quality report: which are shown, as thumbnails a browser can show, with captions marked."""
+
+import base64
+import io
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+import pyspark.sql.functions as F
+from PIL import Image, ImageOps
+from pyspark.sql import DataFrame, Row
+
+from lib.lake.delta_tables import Lake
+
+THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
+Segments = list[tuple[bool, str]]  # (differs, text): the texts joined are the caption
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A card of the gallery; a thumbnail is None where the picture is no longer in the lake or cannot be shown."""
+
+    prediction: Row
+    arrived: str | None
+    cleaned: str | None
+    caption: Segments
+    reference: Segments
+
+
+def choose_pictures(
+    lake: Lake, predictions: DataFrame, split: str, numbers: dict[str, int]
+) -> dict[str, list[ShownPicture]]:
+    """Pictures under `best`, `worst` and `random`, `numbers` of each; other splits fill what the first one lacks.
+
+    Deterministic. Reads the bytes of the chosen pictures only. None is among both the best and the worst; the random
+    ones may be among either, or they would be no fair sample.
+    """
+    first = F.when(F.col("split") == split, 0).otherwise(1)
+    orders = {
+        "best": [F.desc("similarity"), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
+        "worst": [F.asc("similarity"), F.desc("confidence")],  # the most confident errors
+        "random": [F.xxhash64("image_id")],
+    }
+    chosen: dict[str, list[Row]] = {}
+    for name, order in orders.items():
+        taken = [row.image_id for row in chosen.get("best", [])] if name == "worst" else []
+        left = predictions.where(~F.col("image_id").isin(taken))
+        chosen[name] = left.orderBy(first, *order, "image_id").limit(numbers[name]).collect()
+    image_ids = sorted({row.image_id for rows in chosen.values() for row in rows})
+    arrived = _thumbnails(lake.read("images_raw"), image_ids)
+    cleaned = _thumbnails(lake.read("images_clean"), image_ids)
+    return {
+        name: [
+            ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *marked(row.caption, row.reference))
+            for row in chosen[name]
+        ]
+        for name in orders
+    }
+
+
+def _thumbnails(images: DataFrame, image_ids: list[str]) -> dict[str, str | None]:
+    rows = images.where(F.col("image_id").isin(image_ids)).select("image_id", "image").collect()
+    return {row.image_id: thumbnail(bytes(row.image)) for row in rows}
+
+
+def marked(caption: str, reference: str) -> tuple[Segments, Segments]:
+    """Both texts cut where they differ: into what is wrong in the caption, and what is missed in the reference."""
+    wrong: Segments = []
+    missed: Segments = []
+    matcher = SequenceMatcher(None, caption, reference, autojunk=False)
+    for operation, begin, end, begin_reference, end_reference in matcher.get_opcodes():
+        wrong.append((operation != "equal", caption[begin:end]))
+        missed.append((operation != "equal", reference[begin_reference:end_reference]))
+    return [part for part in wrong if part[1]], [part for part in missed if part[1]]
+
+
+def thumbnail(image: bytes) -> str | None:
+    """The picture as a small PNG (drawings) or JPEG (photographs) data URI; None where it cannot be decoded."""
+    try:
+        with Image.open(io.BytesIO(image)) as picture:
+            pixels = _as_eight_bit(ImageOps.exif_transpose(picture))
+    except Exception:  # a damaged file may fail anywhere inside a codec, and a report is made without it
+        return None
+    pixels.thumbnail(THUMBNAIL_PX, Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    is_drawing = pixels.mode == "L" or pixels.getcolors(256) is not None
+    if is_drawing:
+        pixels.save(file, "PNG", optimize=True)
+    else:
+        pixels.save(file, "JPEG", quality=85)
+    kind = "png" if is_drawing else "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _as_eight_bit(picture: Image.Image) -> Image.Image:
+    """Grey (L) or RGB; deep grey is stretched to its range, transparent pixels become paper."""
+    if picture.mode.startswith(("I", "F")):
+        values = np.asarray(picture, dtype=np.float64)
+        low, high = values.min(), values.max()
+        return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, picture.convert("RGBA"))
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")

@@ -1,0 +1,93 @@
+"""What a pipeline run ends with: rows per table, scores beside their controls, and where the report is."""
+
+from typing import NamedTuple
+
+import pyspark.sql.functions as F
+from pyspark.sql import Row
+from rich.console import Console
+from rich.table import Table
+
+from lib.lake.delta_tables import Lake
+
+COUNTED_TABLES = ("images_raw", "images_clean", "captions", "vocabulary", "caption_predictions")
+STAGES = ("ingest", "clean")
+PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
+
+
+class PipelineSummary(NamedTuple):
+    """`evaluations` are the rows of the model in use; none before its first evaluation."""
+
+    num_rows: dict[str, int]
+    num_rejected: dict[str, int]
+    evaluations: list[Row]
+    storage_root: str
+
+
+def print_summary(lake: Lake, model_version: str | None) -> None:
+    """Print what the lake holds as small tables on stdout, with the scores of the model in use if there is one."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    summary = summarise_pipeline(lake, model_version)
+    console.print(_rows_table(summary))
+    console.print(whereabouts_of_pictures(summary))
+    if summary.evaluations:
+        console.print(_scores_table(summary))
+        report = f"{summary.storage_root.rstrip('/')}/reports/{summary.evaluations[0].model_version}.html"
+        console.print(f"Report: {report}")
+    else:
+        console.print("No scores yet: evaluate_captions has found no captions with a reference.")
+
+
+def summarise_pipeline(lake: Lake, model_version: str | None) -> PipelineSummary:
+    """Count the rows and read the scores of the model."""
+    rejected = lake.read("images_rejected").groupBy("stage").count().collect()
+    of_model = lake.read("evaluations").where(F.col("model_version") == F.lit(model_version)).collect()
+    return PipelineSummary(
+        num_rows={name: lake.read(name).count() for name in COUNTED_TABLES},
+        num_rejected=dict.fromkeys(STAGES, 0) | {row["stage"]: row["count"] for row in rejected},
+        evaluations=sorted(of_model, key=lambda row: (row.split, list(PREDICTORS).index(row.predictor))),
+        storage_root=lake.storage.root,
+    )
+
+
+def whereabouts_of_pictures(summary: PipelineSummary) -> str:
+    """One line: every picture of images_raw is clean or rejected, or a warning with the number that is neither."""
+    num_raw, num_clean = summary.num_rows["images_raw"], summary.num_rows["images_clean"]
+    num_rejected = summary.num_rejected["clean"]
+    difference = num_raw - num_clean - num_rejected
+    if difference == 0:
+        return f"Every picture is there: {num_raw:,} raw = {num_clean:,} clean + {num_rejected:,} rejected at clean."
+    return (
+        f"Warning: {num_raw:,} raw is not {num_clean:,} clean + {num_rejected:,} rejected at clean "
+        f"(difference {difference:,}): run clean_images."
+    )
+
+
+def _rows_table(summary: PipelineSummary) -> Table:
+    table = Table(title="Rows", title_justify="left")
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    for name in COUNTED_TABLES:
+        table.add_row(name, f"{summary.num_rows[name]:,}")
+        if name == "images_clean":
+            for stage, count in summary.num_rejected.items():
+                table.add_row(f"images_rejected at {stage}", f"{count:,}")
+    return table
+
+
+def _scores_table(summary: PipelineSummary) -> Table:
+    table = Table(title=f"Scores of model {summary.evaluations[0].model_version}", title_justify="left")
+    for heading in ("split", "captions by"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("images", "exact", "mean edit distance", "mean similarity"):
+        table.add_column(heading, justify="right")
+    for row in summary.evaluations:
+        table.add_row(
+            row.split, PREDICTORS[row.predictor], f"{row.num_images:,}",
+            _score(row.exact_match, 3), _score(row.mean_edit_distance, 1), _score(row.mean_similarity, 3),
+            end_section=row.predictor == list(PREDICTORS)[-1],
+        )
+    return table
+
+
+def _score(value: float | None, num_decimals: int) -> str:
+    return "none" if value is None else f"{value:.{num_decimals}f}"

@@ -1,0 +1,223 @@
+"""The report on a model's captions: one HTML file that needs no network, made from the tables alone."""
+
+import hashlib
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+import jinja2
+import pyspark.sql.functions as F
+from pydantic import BaseModel, ConfigDict, Field
+from pyspark.sql import DataFrame, Row, Window
+
+from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES, scores_by_predictor, with_known_reference
+from lib.lake.delta_tables import Lake
+from lib.lake.schemas import REJECTION_REASONS, TABLES
+from lib.reporting.charts import COLOURS, LABELS, confidence_chart, histogram_chart, loss_chart
+from lib.reporting.gallery import choose_pictures
+
+logger = logging.getLogger(__name__)
+
+TEMPLATE = Path(__file__).with_name("quality_report.html.jinja")
+PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES)
+SPLITS = ("test", "validation", "train")  # the first that was evaluated is the one the headline is about
+NUM_BINS = 40
+CLEARLY_ABOVE = 0.05  # mean similarity above the better control from which the model is called better than chance
+FEW_PICTURES = 100
+FORMATS = {
+    "score": "{:.2f}", "distance": "{:.1f}", "rounded": "{:.0f}", "count": "{:,}", "percent": "{:.1%}",
+}
+
+Evaluations = dict[str, dict[str, Row]]  # split, predictor
+
+
+class ReportSettings(BaseModel):
+    """How many pictures the report shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_best: int = Field(ge=0)
+    num_worst: int = Field(ge=0)
+    num_random: int = Field(ge=0)
+
+
+def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
+    """Write the report on a model, unless it is there already; None without evaluations."""
+    evaluations = _evaluations_of(lake.read("evaluations"), model_version)
+    if not evaluations:
+        logger.info("evaluate_captions: nothing has been evaluated, so there is no report to write")
+        return None
+    split = next(iter(evaluations))
+    model = evaluations[split][MODEL]
+    path = Path(lake.storage.root) / "reports" / f"{model.model_version}.html"
+    template = TEMPLATE.read_text(encoding="utf-8")
+    stamp = hashlib.sha256(f"{evaluations} {settings} {template}".encode()).hexdigest()[:16]
+    if path.is_file() and f'content="{stamp}"' in path.read_text(encoding="utf-8")[:1000]:
+        logger.info("evaluate_captions: the report is up to date: %s", path)
+        return path
+    figures = _figures(lake, evaluations, split, settings)
+    _write_whole(path, _environment().from_string(template).render(**figures, stamp=stamp))
+    logger.info("evaluate_captions: the report is in %s", path)
+    return path
+
+
+def _figures(lake: Lake, evaluations: Evaluations, split: str, settings: ReportSettings) -> dict[str, object]:
+    """Everything the template shows."""
+    model = evaluations[split][MODEL]
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model.model_version)
+    scored = with_known_reference(predictions)
+    constant = evaluations[split][CONSTANT_CAPTION].control_caption
+    scores = scores_by_predictor(scored, lake.read("captions"), constant).where(F.col("split") == split)
+    numbers = {"best": settings.num_best, "worst": settings.num_worst, "random": settings.num_random}
+    return {
+        "split": split,
+        "model": model,
+        "num_predicted": predictions.count(),
+        "evaluations": evaluations,
+        "predictors": PREDICTORS,
+        "labels": LABELS,
+        "colours": COLOURS,
+        "control_caption": constant,
+        "verdict": verdict(evaluations[split]),
+        "headline": _headline(evaluations[split]),
+        "charts": _charts(lake, scores, model.model_version),
+        "rejections": _rejections(lake),
+        "reasons": REJECTION_REASONS,
+        "tables": [(table, lake.read(name).count()) for name, table in TABLES.items() if lake.has(name)],
+        "gallery": choose_pictures(lake, predictions.where(F.col("edit_distance").isNotNull()), split, numbers),
+    }
+
+
+def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
+    """The evaluations of a model, the split to show first in front."""
+    rows = (
+        evaluations.where(F.col("model_version") == model_version)
+        .withColumn("evaluated_at", F.date_format("evaluated_at", "yyyy-MM-dd HH:mm:ss"))
+        .orderBy("split", "predictor").collect()
+    )
+    return {
+        split: {row.predictor: row for row in rows if row.split == split}
+        for split in SPLITS
+        if any(row.split == split for row in rows)
+    }
+
+
+def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
+    """In a word and in a sentence, whether the model does better than captions made without looking."""
+    model, constant, shuffled = (evaluations[predictor] for predictor in PREDICTORS)
+    controls = [row.mean_similarity for row in (constant, shuffled) if row.mean_similarity is not None]
+    figures = f"The model's mean similarity on {model.split} is {model.mean_similarity:.2f}"
+    if constant.mean_similarity is not None:
+        figures += f"; a constant caption gets {constant.mean_similarity:.2f}"
+    if shuffled.mean_similarity is not None:
+        figures += f"; the model's own captions on the wrong pictures get {shuffled.mean_similarity:.2f}"
+    if not controls:
+        return "unknown", f"{figures}; there is no control to compare it with."
+    margin = model.mean_similarity - max(controls)
+    if margin <= 0:
+        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the pictures."
+    elif margin < CLEARLY_ABOVE:
+        word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
+    else:
+        word, meaning = "better", f"That is {margin:.2f} above chance: the model reads the pictures."
+    if model.num_images < FEW_PICTURES:
+        meaning += f" Only {model.num_images} pictures were scored; others may come out differently."
+    return word, f"{figures}. {meaning}"
+
+
+def _headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str, float | None]]]:
+    """Cards: (label, what it means, how to format it, value by predictor)."""
+    figures = (
+        ("Mean similarity", "1 is equal, 0 has nothing in common", "score", "mean_similarity"),
+        ("Exactly right", "equal to the reference", "percent", "exact_match"),
+        ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
+        ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
+        ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
+    )
+    return [
+        (label, meaning, kind, {predictor: evaluations[predictor][column] for predictor in PREDICTORS})
+        for label, meaning, kind, column in figures
+    ]
+
+
+def _charts(lake: Lake, scores: DataFrame, model_version: str) -> list[tuple[str, str, str]]:
+    """(title, what it shows, SVG data URI) of each chart there are figures for."""
+    charts = []
+    if similarities := _histogram(scores, "similarity", 1 / NUM_BINS):
+        charts.append(("Similarity", "Share of the pictures by similarity; further right is better.",
+                       histogram_chart(*similarities, "similarity of caption and reference (0 to 1)")))
+    if distances := _histogram(scores, "edit_distance", _bin_width(scores)):
+        charts.append(("Edit distance", "Share of the pictures by edit distance; further left is better.",
+                       histogram_chart(*distances, "edit distance (characters)")))
+    if tenths := deciles(scores):
+        charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence. Where "
+                       "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
+                       "each ends at its mark.", confidence_chart(tenths)))
+    metrics = lake.read("training_metrics").where(F.col("run_id") == model_version).orderBy("step").collect()
+    train = [(row.step, row.train_loss) for row in metrics if row.train_loss is not None]
+    validation = [(row.step, row.validation_loss) for row in metrics if row.validation_loss is not None]
+    if train or validation:
+        charts.append(("Training", "Loss while the model was trained; where validation rises and train still falls, "
+                       "it learns by heart.", loss_chart(train, validation)))
+    return charts
+
+
+def _bin_width(scores: DataFrame) -> int:
+    """Width of a bin of edit distances, in characters, so that there are at most NUM_BINS."""
+    longest = scores.agg(F.coalesce(F.max("edit_distance"), F.lit(0))).collect()[0][0]
+    return int(longest) // NUM_BINS + 1
+
+
+def _histogram(scores: DataFrame, measure: str, width: float) -> tuple[dict[str, list[float]], list[float]] | None:
+    """(share of pictures per bin by predictor, edges of the bins); a similarity of 1 belongs to the last bin."""
+    place = F.floor(F.col(measure) / width + 1e-9).cast("int")
+    rows = scores.where(F.col(measure).isNotNull()).groupBy("predictor", place.alias("place")).count().collect()
+    if not rows:
+        return None
+    num_bins = NUM_BINS if measure == "similarity" else max(row.place for row in rows) + 1
+    counts = {predictor: [0] * num_bins for predictor in PREDICTORS if any(row.predictor == predictor for row in rows)}
+    for row in rows:
+        counts[row.predictor][min(row.place, num_bins - 1)] += row["count"]
+    shares = {predictor: [number / sum(numbers) for number in numbers] for predictor, numbers in counts.items()}
+    return shares, [place * width for place in range(num_bins + 1)]
+
+
+def deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
+    """(mean confidence, share exact, mean similarity) by tenth of the model's captions, least confident first."""
+    by_confidence = Window.partitionBy("split").orderBy("confidence", "image_id")
+    rows = (
+        scores.where((F.col("predictor") == MODEL) & F.col("confidence").isNotNull())
+        .withColumn("decile", F.ntile(10).over(by_confidence))
+        .groupBy("decile")
+        .agg(F.avg("confidence"), F.avg((F.col("edit_distance") == 0).cast("double")), F.avg("similarity"))
+        .orderBy("decile")
+    )
+    return [(row[1], row[2], row[3]) for row in rows.collect()]
+
+
+def _rejections(lake: Lake) -> list[Row]:
+    rejected = lake.read("images_rejected").groupBy("stage", "reason").agg(F.count("*").alias("num_images"))
+    return rejected.orderBy(F.desc("num_images"), "stage", "reason").collect()
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    for kind in FORMATS:
+        environment.filters[kind] = partial(_formatted, kind=kind)
+    environment.filters["format_as"] = _formatted
+    return environment
+
+
+def _formatted(value: float | None, kind: str) -> str:
+    return "–" if value is None else FORMATS[kind].format(value)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside the old report, then take its place: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,1 @@
+"""Training on the lake's captions, with Ray or Horovod."""

@@ -1,0 +1,196 @@
+"""Partitions of images_clean to training workers: RayDP's hand-over, and the loop of model/ in each worker."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+import torch
+
+from lib.captions.notations import notation_named
+from lib.errors import TrainingFailedError
+from lib.lake.delta_tables import Lake
+from lib.progress import show_progress
+from lib.settings import Settings
+from lib.training.horovod_training import run_on_horovod
+from lib.training.ray_cluster import gpus_to_use
+from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
+from lib.training.training_data import training_rows
+from lib.training.training_reports import TrainingReporter, following
+from lib.training.training_runs import TrainingRun, absolute, starting_checkpoint
+from lib.training.training_samples import as_sample
+from lib.training.validation import validate_together
+from lib.training.worker_group import WorkerGroup, run_on_ray_train
+from model.batches import Batch, collate, step_sizes
+from model.captioner import CaptionerConfig
+from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
+from model.training_loop import (
+    StepReport,
+    TrainingConfig,
+    TrainingState,
+    make_optimizer,
+    spend,
+    train_epoch,
+    unpack_training,
+)
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_PARTITION = 2_000  # of the hand-over: small enough to stream, large enough not to cost a task for nothing
+
+
+def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
+    """Train the run's model on the Ray cluster that is up, resuming it if it was begun.
+
+    `lake` is seen through the Spark that hands over: RayDP's, or Databricks' own. Raises TrainingFailedError with the
+    first worker's fault, SettingsError if there are fewer GPUs than asked for.
+    """
+    num_gpus = gpus_to_use(settings.cluster)
+    frames = {"train": _rows(lake, run, settings, "train")}
+    if run.data.num_validation:
+        frames["validation"] = _rows(lake, run, settings, "validation")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    total = run.data.num_train * settings.training.num_epochs
+    try:
+        rows = {split: hand_over(frame) for split, frame in frames.items()}
+        with show_progress("train_captioner", total) as line, following(run, settings.training, line):
+            run_workers(rows, run, settings, num_gpus)
+    except Exception as error:  # Ray wraps a worker's fault in types of its own
+        raise TrainingFailedError(f"model {run.model_version}: {_first_fault(error)}") from error
+    finally:
+        if settings.cluster.ray_on == "raydp":
+            from raydp.spark.dataset import release_spark_recoverable  # not there on Databricks
+
+            for frame in frames.values():
+                release_spark_recoverable(frame)
+
+
+def run_workers(rows: dict[str, RowBlocks], run: TrainingRun, settings: Settings, num_gpus: int) -> None:
+    """Run train_worker on every worker until all are done; `rows` by split, validation or none."""
+    cluster = settings.cluster
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config = worker_config(run, settings)
+    config |= {"rows": {split: ray.put(blocks) for split, blocks in rows.items()}, "uses_gpus": num_gpus > 0}
+    num_workers, num_cores = cluster.num_workers, cluster.cores_per_worker
+    if cluster.train_with == "horovod":
+        run_on_horovod(train_worker, config, num_workers, num_cores)
+    else:
+        run_on_ray_train(train_worker, config, num_workers, num_cores, str(run.folder), num_gpus >= num_workers)
+
+
+def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
+    """What each worker runs: what starts and connects workers is behind `group`, the rest is model/."""
+    torch.set_num_threads(config["threads"])
+    training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
+    rank, num_workers = group.rank, group.num_workers
+    rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
+    device = _device(group.local_rank, config["uses_gpus"])
+    torch.manual_seed(training.seed)
+    resume_from = config["resume_checkpoint"]
+    captioner = captioner_to_train(
+        resume_from, training.start_from, CaptionerConfig(**config["captioner"]), vocabulary
+    ).to(device)
+    optimizer = make_optimizer(captioner, training)
+    packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
+    state = unpack_training(packed, optimizer) if packed else TrainingState()
+    model = group.share(captioner)
+
+    reporter = TrainingReporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
+    while not state.is_over(training):
+        batches = _batches(rows["train"], captioner.config, training, state, rank, num_workers)
+        on_step = reporter.on_step if reporter else _ignore
+        train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
+        started, scores, is_best = time.monotonic(), {}, False
+        if "validation" in rows:
+            notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
+            scores = validate_together(
+                captioner, rows["validation"], vocabulary, notation, max_tokens, training.precision, rank, num_workers
+            )
+            is_best = state.note_scores(scores["validation_edit_distance"], scores["validation_loss"])
+        spend(state.seconds + time.monotonic() - started, training, state, device)
+        if reporter:
+            reporter.on_epoch(scores, is_best)
+    if reporter:
+        reporter.on_end()
+
+
+def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type: ignore[no-untyped-def]
+    is_train = split == "train"
+    most = None if is_train else settings.training.num_validation_images
+    num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
+    num_partitions = max(2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION)
+    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most)
+
+
+def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
+    """What train_worker is told, but for the rows, as plain values."""
+    training, captioner = asdict(settings.training), asdict(settings.captioner)
+    # Workers run in a folder of Ray's.
+    start = starting_checkpoint(settings)
+    training["start_from"] = str(start) if start else None
+    captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
+    return {
+        "threads": settings.cluster.threads_per_worker,
+        "captioner": captioner,
+        "training": training,
+        "vocabulary": list(run.data.vocabulary.tokens),
+        "total_steps": _total_steps(run, settings.training),
+        "checkpoint": str(run.checkpoint),
+        "best_checkpoint": str(run.best_checkpoint),
+        "resume_checkpoint": str(run.resume_checkpoint),
+        "metrics_file": str(run.metrics_file),
+        "progress_file": str(run.progress_file),
+        "details": {"notation": settings.captions.notation, "max_tokens": _max_tokens(run, start)},
+        "provenance": {
+            "model_version": run.model_version,
+            "data_fingerprint": run.data.fingerprint,
+            "num_train_images": run.data.num_train,
+            "num_workers": settings.cluster.num_workers,
+            "settings": settings.model_dump(mode="json", include={"cleaning", "captions", "captioner", "training"}),
+        },
+    }
+
+
+def _total_steps(run: TrainingRun, training: TrainingConfig) -> int:
+    return training.num_epochs * len(
+        step_sizes(run.data.num_train, training.batch_size, training.num_batches_in_buffer)
+    )
+
+
+def _max_tokens(run: TrainingRun, start: Path | None) -> int:
+    """How long captions may become, <end> included: as long as any that was learned, here or before."""
+    learned_before = load_details(start)["max_tokens"] if start else 0
+    return max(run.data.max_tokens + 1, learned_before)
+
+
+def _device(local_rank: int, uses_gpus: bool) -> torch.device:
+    """The GPU of this worker's place on its machine, or, where there are none so many, the cores."""
+    if uses_gpus and local_rank < torch.cuda.device_count():
+        torch.cuda.set_device(local_rank)
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")
+
+
+def _batches(
+    rows: RowBlocks, captioner: CaptionerConfig, training: TrainingConfig, state: TrainingState, rank: int,
+    num_workers: int,
+) -> Iterator[Batch]:
+    """This worker's share of what is left of an epoch, decoded as it is asked for."""
+    for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
+        yield replace(collate([as_sample(row, captioner) for row in share], captioner.num_channels), weight=weight)
+
+
+def _ignore(report: StepReport) -> None:
+    """Workers other than the first report nothing."""
+
+
+def _first_fault(error: BaseException) -> str:
+    """The line of a worker's traceback that names what went wrong."""
+    lines = [text.strip() for text in str(error).splitlines() if text.strip()]
+    named = [text for text in lines if "Error" in text and not text.startswith(("File", "ray.", "Traceback"))]
+    return (named or lines or [type(error).__name__])[-1]

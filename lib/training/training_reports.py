@@ -1,0 +1,130 @@
+"""What a run's first worker writes while it trains: metrics, checkpoints, and the progress that the job shows."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.progress import ProgressLine, polling
+from lib.training.training_runs import TrainingRun
+from model.captioner import Captioner
+from model.checkpoint import has_checkpoint, move_checkpoint, save_checkpoint
+from model.training_loop import StepReport, TrainingConfig, TrainingState, pack_training
+from model.vocabulary import Vocabulary
+
+TELL_EVERY_S = 1.0
+
+
+class TrainingReporter:
+    """Writes metrics and checkpoints while training runs; the first worker has one."""
+
+    def __init__(
+        self, config: dict[str, Any], captioner: Captioner, vocabulary: Vocabulary, optimizer: torch.optim.Optimizer,
+        state: TrainingState,
+    ) -> None:
+        self.config = config
+        self.captioner = captioner
+        self.vocabulary = vocabulary
+        self.optimizer = optimizer
+        self.state = state
+        self.losses: list[float] = []
+        self.last: StepReport | None = None
+        self.scores: dict[str, float] = {}
+        self.told_at = time.monotonic()
+
+    def on_step(self, report: StepReport) -> None:
+        """Count the step; at intervals write a line of metrics and a checkpoint to resume from."""
+        self.losses.append(report.loss)
+        self.last = report
+        if report.step % self.config["training"]["log_interval_steps"] == 0:
+            self._write_metrics(report.epoch, {})
+        if report.step % self.config["training"]["checkpoint_interval_steps"] == 0:
+            self._save(self.config["resume_checkpoint"], with_state=True)
+        if time.monotonic() - self.told_at >= TELL_EVERY_S:
+            self._tell()
+
+    def on_epoch(self, scores: dict[str, float], is_best: bool) -> None:
+        """Write the scores of an epoch that has ended, or of what there was time for, and keep the best model."""
+        self.scores = scores
+        self._tell()
+        self._write_metrics(self.state.epoch, scores)
+        if is_best:
+            self._save(self.config["best_checkpoint"], with_state=False)
+        self._save(self.config["resume_checkpoint"], with_state=True)
+
+    def on_end(self) -> None:
+        """Put the model in its place: the best one, or without validation the last."""
+        if not has_checkpoint(self.config["best_checkpoint"]):
+            self._save(self.config["best_checkpoint"], with_state=False)
+        move_checkpoint(self.config["best_checkpoint"], self.config["checkpoint"])
+
+    def _tell(self) -> None:
+        """Say how far training has come, for the line of progress that the job shows."""
+        self.told_at = time.monotonic()
+        last, state = self.last, self.state
+        Path(self.config["progress_file"]).write_text(json.dumps({
+            "epoch": last.epoch if last else state.epoch, "step": state.step,
+            "total_steps": self.config["total_steps"], "seconds": state.seconds,
+            "loss": last.loss if last else None,
+            "edit_distance": self.scores.get("validation_edit_distance"),
+            "images_per_second": last.images_per_second * self.config["provenance"]["num_workers"] if last else 0.0,
+        }))
+
+    def _save(self, directory: str, with_state: bool) -> None:
+        state = self.state
+        progress = {"epochs": state.epoch, "steps": state.step, "train_seconds": state.seconds} | self.scores
+        save_checkpoint(
+            directory, self.captioner, self.vocabulary, details=self.config["details"],
+            provenance=self.config["provenance"] | progress,
+            training_state=pack_training(state, self.optimizer) if with_state else None,
+        )
+
+    def _write_metrics(self, epoch: int, scores: dict[str, float]) -> None:
+        num_workers = self.config["provenance"]["num_workers"]
+        last = self.last
+        line = {
+            "run_id": self.config["provenance"]["model_version"],
+            "epoch": epoch,
+            "step": self.state.step,
+            "train_loss": sum(self.losses) / len(self.losses) if self.losses else None,
+            "validation_loss": scores.get("validation_loss"),
+            "validation_token_accuracy": scores.get("validation_token_accuracy"),
+            "validation_edit_distance": scores.get("validation_edit_distance"),
+            "learning_rate": last.learning_rate if last else None,
+            "images_per_second": last.images_per_second * num_workers if last else None,
+            "num_workers": num_workers,
+            "reported_at": datetime.now(UTC).isoformat(),
+        }
+        with Path(self.config["metrics_file"]).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.losses = []
+
+
+@contextmanager
+def following(run: TrainingRun, training: TrainingConfig, line: ProgressLine) -> Iterator[None]:
+    """Show what the run's first worker tells of its progress while the block runs."""
+
+    def look() -> None:
+        with suppress(OSError, json.JSONDecodeError):  # nothing told yet, or being written at this moment
+            told = json.loads(run.progress_file.read_text())
+            done = line.total * told["step"] / told["total_steps"]
+            limit_s = training.max_train_seconds
+            most_left_s = None if limit_s is None else limit_s - told["seconds"]
+            line.update(done, _progress_note(told, training), told["images_per_second"], most_left_s)
+
+    with polling(look, every_s=1.0):
+        yield
+
+
+def _progress_note(told: dict[str, Any], training: TrainingConfig) -> str:
+    parts = [f"epoch {min(told['epoch'] + 1, training.num_epochs)}/{training.num_epochs}", f"step {told['step']}"]
+    if told["loss"] is not None:
+        parts.append(f"loss {told['loss']:.3f}")
+    if told["edit_distance"] is not None:
+        parts.append(f"distance {told['edit_distance']:.1f}")
+    return ", ".join(parts)

@@ -1,0 +1,193 @@
+"""A training run: the model it will make, named by what makes it, and the files it leaves on the way there."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lib.captioning.caption_prediction import CURRENT_MODEL, withdrawal_of
+from lib.captions.checkpoint_fit import check_fit
+from lib.captions.vocabulary_tables import read_vocabulary
+from lib.errors import SettingsError
+from lib.fingerprints import fingerprint
+from lib.images.cleaning import CleaningSettings
+from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.schemas import TRAINING_METRICS
+from lib.settings import Settings
+from lib.training.training_data import TrainingData, describe_training_data
+from model.batches import step_sizes
+from model.captioner import CaptionerConfig
+from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What is to be trained and where its files lie."""
+
+    model_version: str
+    data: TrainingData
+    checkpoint: Path  # the finished model
+    folder: Path  # what is needed to resume; gone when the model is finished
+
+    @property
+    def resume_checkpoint(self) -> Path:
+        return self.folder / "latest"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.folder / "best"
+
+    @property
+    def progress_file(self) -> Path:
+        return self.folder / "progress.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def is_trained(self) -> bool:
+        return (self.checkpoint / "config.json").is_file()
+
+
+def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
+    """Name the model that these settings, data and starting weights make. Reads no image bytes, starts no cluster.
+
+    Raises SettingsError if the starting weights are of another network or notation, or of other cleaning, or if a step
+    is too small to be shared.
+    """
+    start = starting_checkpoint(settings)
+    vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
+        start, settings.captioner, settings.captions.notation, settings.cleaning
+    )
+    data = describe_training_data(lake, settings.captions, vocabulary)
+    if data.left_out:
+        logger.warning("train_captioner: left out: %s", data.left_out)
+    _check_steps(data.num_train, settings)
+    # Files count by what is in them, not by where they lie.
+    start_name = _content_name(start / "weights.safetensors") if start else None
+    training = dataclasses.replace(settings.training, start_from=start_name)
+    captioner = settings.captioner
+    if Path(captioner.encoder_weights).is_file():
+        captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
+    version = settings.dataset + "-" + fingerprint(
+        captioner, training, settings.captions, data.fingerprint, data.vocabulary.tokens
+    )
+    root = Path(settings.storage.root).absolute()
+    checkpoint = checkpoints_folder(settings.storage).absolute() / version
+    return TrainingRun(version, data, checkpoint, root / "training" / version)
+
+
+def _check_steps(num_train: int, settings: Settings) -> None:
+    """Every worker must have a picture in every step."""
+    training, num_workers = settings.training, settings.cluster.num_workers
+    fewest = min(step_sizes(num_train, training.batch_size, training.num_batches_in_buffer))
+    if fewest < num_workers:
+        raise SettingsError(
+            f"with training.batch_size {training.batch_size} and {num_train} train pictures some steps have "
+            f"{fewest} pictures, too few for {num_workers} workers (cluster.num_workers)"
+        )
+
+
+def starting_checkpoint(settings: Settings) -> Path | None:
+    """Where the weights lie that training starts from; None for an untrained network.
+
+    Raises SettingsError if no model for the dataset came with the project.
+    """
+    start_from = settings.training.start_from
+    if start_from != "pretrained":
+        return Path(start_from).absolute() if start_from else None
+    directory = PRETRAINED / settings.dataset
+    if not directory.is_dir():
+        raise SettingsError(
+            f"training.start_from is 'pretrained', but no model for dataset {settings.dataset} comes with the project: "
+            "name a checkpoint, or set it to null to begin untrained"
+        )
+    return directory
+
+
+def has_current_model(storage: StorageSettings) -> bool:
+    """Whether any model has been trained, or put in use by hand."""
+    return (checkpoints_folder(storage) / CURRENT_MODEL).is_file()
+
+
+def finish_training(lake: Lake, run: TrainingRun) -> None:
+    """Move the run's metrics into their table, make the model current and remove what only resuming needed.
+
+    A model that was withdrawn is not made current: with the same data and settings every training finds it again.
+    May be repeated: a run that was killed in here is finished by the next one.
+    """
+    if rows := read_metrics(run):
+        for row in rows:
+            row["reported_at"] = datetime.fromisoformat(row["reported_at"])
+        # A resumed run repeats the steps since its checkpoint: the last report of a step counts.
+        latest = {(row["epoch"], row["step"]): row for row in rows}
+        frame = lake.spark.createDataFrame(list(latest.values()), TRAINING_METRICS.schema)
+        lake.insert_new("training_metrics", frame)
+    if (why := withdrawal_of(run.checkpoint)) is None:
+        _write_pointer(run)
+    else:
+        logger.warning(
+            "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "
+            "settings for another, or remove that file to use it after all", run.model_version, why,
+        )
+    shutil.rmtree(run.folder, ignore_errors=True)
+    with suppress(OSError):  # other runs' folders may be there, or none at all
+        run.folder.parent.rmdir()
+
+
+def read_metrics(run: TrainingRun) -> list[dict[str, Any]]:
+    """The rows that the run has reported so far; a line torn by a sudden end is left out."""
+    rows = []
+    for line in run.metrics_file.read_text().splitlines() if run.metrics_file.is_file() else []:
+        with suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def absolute(path: str | None) -> str | None:
+    """The path from the root if there is such a file or folder; anything else as it is."""
+    return str(Path(path).absolute()) if path and Path(path).exists() else path
+
+
+def _write_pointer(run: TrainingRun) -> None:
+    written = run.checkpoint.parent / f".{CURRENT_MODEL}.written"
+    written.write_text(run.model_version + "\n")
+    os.replace(written, run.checkpoint.parent / CURRENT_MODEL)
+
+
+def checked_vocabulary(
+    start: Path, captioner: CaptionerConfig, notation: str, cleaning: CleaningSettings
+) -> Vocabulary:
+    """The vocabulary of starting weights.
+
+    Raises SettingsError if they are of another network or notation, or of pictures cleaned otherwise.
+    """
+    name = f"training.start_from {start}"
+    try:
+        started, vocabulary, _ = load_captioner(start)
+        for field in dataclasses.fields(CaptionerConfig):
+            its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
+            is_fit = its_own <= asked if field.name == "num_cell_labels" else its_own == asked  # labels can be added
+            if field.name not in NOT_OF_THE_NETWORK and not is_fit:
+                raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
+        check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
+    except CheckpointError as error:
+        raise SettingsError(f"training.start_from: {error}") from None
+    return vocabulary
+
+
+def _content_name(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,149 @@
+"""From images_clean to caption_predictions, by an untrained model."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_clean_images import clean
+from test_ingest_images import ingest, num_commits
+
+from jobs import build_vocabulary, predict_captions
+from lib.captioning.caption_prediction import CURRENT_MODEL
+from lib.captions.vocabulary_tables import read_vocabulary
+from lib.errors import MissingInputError, SettingsError
+from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from model.checkpoint import new_captioner, save_checkpoint
+from tests.spark.landing_files import picture, settings_for, write_captions
+
+LABEL = "InChI=1S/C{0}H{1}/c1-2/h1-2H3"
+
+
+def settings(lake: Lake, *overrides: str):
+    return settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides)
+
+
+def arrive(lake: Lake, landing: Path, num_pictures: int, num_captions: int) -> None:
+    for number in range(num_pictures):
+        (landing / f"{number}.png").write_bytes(picture(number))
+    labels = {str(number): LABEL.format(number, number + 1) for number in range(num_captions)}
+    write_captions(landing / "labels.csv", labels)
+    ingest(lake, landing, "captions.test_share=0", "captions.validation_share=0")
+    clean(lake)
+
+
+@pytest.fixture(scope="module")
+def arrived_once(spark, tmp_path_factory) -> Path:
+    """The lake of five cleaned pictures, three of them with captions."""
+    root, landing = tmp_path_factory.mktemp("arrived"), tmp_path_factory.mktemp("landing")
+    arrive(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)), landing, 5, 3)
+    return root
+
+
+@pytest.fixture
+def arrived(lake, arrived_once) -> Lake:
+    """A copy of that lake."""
+    shutil.copytree(arrived_once, lake.storage.root)
+    return lake
+
+
+def put_model(lake: Lake, name: str, seed: int = 0) -> None:
+    """An untrained model that can write the captions' tokens."""
+    build_vocabulary.run(lake.spark, settings(lake))
+    torch.manual_seed(seed)
+    config = replace(settings(lake).captioner, grid_width=16, width=16, embedding_width=8, num_attention_heads=2)
+    vocabulary = read_vocabulary(lake, settings(lake).captions)
+    folder = checkpoints_folder(lake.storage)
+    details = {"notation": "inchi", "max_tokens": 12}
+    save_checkpoint(folder / name, new_captioner(config, vocabulary), vocabulary, details=details, provenance={})
+    (folder / CURRENT_MODEL).write_text(name + "\n")
+
+
+def predict(lake: Lake, *overrides: str) -> None:
+    predict_captions.run(lake.spark, settings(lake, *overrides))
+
+
+def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
+    assert sorted(rows) == ["0", "1", "2", "3", "4"]
+    assert {row.model_version for row in rows.values()} == {"first"}
+    assert all(row.caption.startswith("InChI=1S/") for row in rows.values())
+    assert [rows[number].reference for number in "01234"] == [LABEL.format(n, n + 1) for n in range(3)] + [None, None]
+    assert [rows[number].edit_distance is None for number in "01234"] == [False] * 3 + [True] * 2
+    assert all(0 < row.confidence < 1 for row in rows.values())
+
+
+def test_captions_do_not_depend_on_how_pictures_are_batched(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    together = {row.image_id: row.caption for row in arrived.read("caption_predictions").collect()}
+    save = checkpoints_folder(arrived.storage)
+    (save / "first").rename(save / "again")
+    predict(arrived, "prediction.batch_size=1", "prediction.model_version=again")
+    again = arrived.read("caption_predictions").where("model_version = 'again'").collect()
+    alone = {row.image_id: row.caption for row in again}
+    assert alone == together
+
+
+def test_only_pictures_without_a_row_for_this_model_are_captioned(lake, landing):
+    arrive(lake, landing, num_pictures=3, num_captions=2)
+    put_model(lake, "first")
+    predict(lake)
+    before = num_commits(lake)
+    predict(lake)
+    assert num_commits(lake) == before
+    (landing / "new.png").write_bytes(picture(9))
+    ingest(lake, landing)
+    clean(lake)
+    predict(lake)
+    times = lake.read("caption_predictions").groupBy("predicted_at").count().orderBy("predicted_at").collect()
+    assert [row["count"] for row in times] == [3, 1]
+    put_model(lake, "second", seed=1)
+    predict(lake)
+    counts = lake.read("caption_predictions").groupBy("model_version").count().collect()
+    assert {row.model_version: row["count"] for row in counts} == {"first": 4, "second": 4}
+
+
+def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, landing):
+    arrive(lake, landing, num_pictures=2, num_captions=1)
+    put_model(lake, "first")
+    predict(lake)
+    write_captions(landing / "late.csv", {"1": LABEL.format(1, 2)})
+    ingest(lake, landing)
+    predict(lake)
+    row = lake.read("caption_predictions").where("image_id = '1'").first()
+    assert row.reference == LABEL.format(1, 2)
+    assert row.edit_distance > 0
+    assert lake.read("caption_predictions").count() == 2
+
+
+def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake, landing):
+    arrive(lake, landing, num_pictures=2, num_captions=2)
+    put_model(lake, "first")
+    predict(lake)
+    write_captions(landing / "labels.csv", {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"})
+    ingest(lake, landing)
+    predict(lake)
+    references = {row.image_id: row.reference for row in lake.read("caption_predictions").collect()}
+    assert references == {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"}
+    before = num_commits(lake)
+    predict(lake)
+    assert num_commits(lake) == before
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(arrived):
+    with pytest.raises(MissingInputError, match="run train_captioner first"):
+        predict(arrived)
+    put_model(arrived, "first")
+    with pytest.raises(MissingInputError, match=r"no model 'lost' .* \(there are: first\)"):
+        predict(arrived, "prediction.model_version=lost")
+
+
+def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(arrived):
+    put_model(arrived, "first")
+    with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
+        predict(arrived, "captions.notation=smiles")
+    assert arrived.read("caption_predictions").isEmpty()

@@ -1,0 +1,71 @@
+"""From captions to the vocabulary: `pytest tests/spark/captions/test_build_vocabulary.py`."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.testing import assertDataFrameEqual
+from test_ingest_images import ingest, num_commits
+
+from jobs import build_vocabulary
+from lib.errors import MissingInputError
+from lib.lake.delta_tables import Lake
+from tests.spark.landing_files import picture, settings_for, write_captions
+
+ALL_TRAIN = ("captions.test_share=0", "captions.validation_share=0")
+
+
+def build(lake: Lake, *overrides: str) -> None:
+    build_vocabulary.run(lake.spark, settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides))
+
+
+def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
+    (landing / "a.png").write_bytes(picture(1))
+    write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "no InChI"})
+    ingest(lake, landing, *ALL_TRAIN)
+    build(lake)
+    tokens = [("<pad>", 0), ("<start>", 0), ("<end>", 0), ("<unknown>", 0), ("-", 1), ("/c", 1), ("1", 1), ("2", 2),
+              ("4", 1), ("6", 1), ("C", 2), ("H", 2)]
+    expected = lake.spark.createDataFrame(
+        [("inchi", token, token_id, num_uses) for token_id, (token, num_uses) in enumerate(tokens)],
+        "notation string, token string, token_id int, num_uses long",
+    )
+    assertDataFrameEqual(lake.read("vocabulary").drop("vocabulary_version", "built_at"), expected)
+    build(lake, "captions.min_token_uses=2")
+    kept = [row.token for row in lake.read("vocabulary").orderBy("token_id").collect()]
+    assert kept == ["<pad>", "<start>", "<end>", "<unknown>", "2", "C", "H"]
+
+
+def test_only_train_captions_count(lake, landing):
+    (landing / "a.png").write_bytes(picture(1))
+    write_captions(landing / "labels.csv", {f"{number}": "InChI=1S/CH4" for number in range(200)})
+    ingest(lake, landing, "captions.test_share=0.3", "captions.validation_share=0.2")
+    build(lake)
+    num_train = lake.read("captions").where("split = 'train'").count()
+    assert lake.read("vocabulary").where("token = 'C'").first().num_uses == num_train < 200
+
+
+def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
+    (landing / "a.png").write_bytes(picture(1))
+    write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
+    ingest(lake, landing, *ALL_TRAIN)
+    build(lake)
+    before = num_commits(lake)
+    build(lake)
+    assert num_commits(lake) == before
+    write_captions(landing / "more.csv", {"b": "InChI=1S/ClH"})
+    ingest(lake, landing, *ALL_TRAIN)
+    build(lake)
+    assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
+
+
+def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake, landing):
+    (landing / "a.png").write_bytes(picture(1))
+    write_captions(landing / "labels.csv", {"a": "a dog runs"})
+    ingest(lake, landing, *ALL_TRAIN)
+    with pytest.raises(MissingInputError, match=r"captions\.notation"):
+        build(lake)
+
+
+def test_building_before_anything_was_ingested_names_the_job_to_run(lake):
+    with pytest.raises(MissingInputError, match="run ingest_images first"):
+        build(lake)

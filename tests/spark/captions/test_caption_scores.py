@@ -1,0 +1,166 @@
+"""Scores and controls against distances counted by hand."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyspark.sql.functions as F
+import pytest
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.testing import assertDataFrameEqual
+
+from lib.captions.scores import best_constant_caption, evaluate_captions, scores_by_predictor, with_scores
+from lib.errors import MissingInputError
+from lib.lake.delta_tables import Lake
+from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS
+
+LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
+PREDICTED = "image_id string, caption string, is_valid boolean, confidence double"
+PERCENTS = ("p05", "p25", "p50", "p75", "p95")
+TRAIN = [(name, 0, name, "train") for name in ("aaaa", "aaab", "aabb", "zzzz")]  # aaab is nearest to all: 1 + 0 + 1 + 4
+
+
+def captions_of(spark: SparkSession, rows: list[tuple]) -> DataFrame:
+    return spark.createDataFrame([(*row[:3], "captions.csv", row[3], LONG_AGO) for row in rows], CAPTIONS.schema)
+
+
+def predict(lake: Lake, rows: list[tuple], model_version: str = "m1", predicted_at: datetime = LONG_AGO) -> None:
+    """Write predictions as predict_captions does."""
+    scored = with_scores(lake.spark.createDataFrame(rows, PREDICTED), lake.read("captions"))
+    values = [
+        (row.image_id, model_version, row.caption, row.confidence, row.is_valid, [], row.reference, row.edit_distance,
+         row.similarity, row.split, "c1", predicted_at)
+        for row in scored.collect()
+    ]
+    lake.upsert("caption_predictions", lake.spark.createDataFrame(values, CAPTION_PREDICTIONS.schema))
+
+
+def num_commits(lake: Lake) -> int:
+    return DeltaTable.forPath(lake.spark, f"{lake.storage.root}/evaluations").history().count()
+
+
+def test_nearest_of_several_references_counts_and_what_is_missing_stays_null(spark: SparkSession) -> None:
+    captions = captions_of(spark, [
+        ("two", 0, "kitten", "test"), ("two", 1, "sitting", "test"),
+        ("tie", 0, "cat", "test"), ("tie", 1, "bat", "test"),
+        ("empty", 0, "", "train"), ("one", 0, "abc", "validation"),
+    ])
+    predicted = spark.createDataFrame([
+        ("two", "sittin", 0.1), ("tie", "rat", 0.2), ("empty", "", 0.3),
+        ("one", "", 0.4), ("one", None, 0.5), ("new", "abc", None),
+    ], "image_id string, caption string, confidence double")
+    expected = spark.createDataFrame([
+        ("two", "sittin", 0.1, "sitting", 1, 1 - 1 / 7, "test"),
+        ("tie", "rat", 0.2, "cat", 1, 1 - 1 / 3, "test"),
+        ("empty", "", 0.3, "", 0, 1.0, "train"),
+        ("one", "", 0.4, "abc", 3, 0.0, "validation"),
+        ("one", None, 0.5, "abc", None, None, "validation"),
+        ("new", "abc", None, None, None, None, None),
+    ], "image_id string, caption string, confidence double, "
+       "reference string, edit_distance int, similarity double, split string")
+    assertDataFrameEqual(with_scores(predicted, captions), expected)
+
+
+def test_constant_control_is_the_train_caption_nearest_to_the_others(spark: SparkSession) -> None:
+    captions = captions_of(spark, [*TRAIN, ("t", 0, "zzzz", "test"), ("u", 0, "zzzz", "test")])
+    assert best_constant_caption(captions) == "aaab"
+    assert best_constant_caption(captions.where("split = 'test'")) is None
+
+
+def test_model_and_controls_are_scored_on_each_split(lake: Lake) -> None:
+    lake.insert_new("captions", captions_of(lake.spark, [
+        *TRAIN, ("t1", 0, "aaab", "test"), ("t2", 0, "aabb", "test"), ("v1", 0, "", "validation"),
+    ]))
+    predict(lake, [
+        ("t1", "aaab", True, 0.75), ("t2", "aabc", None, 0.25), ("v1", "x", False, 0.5), ("new", "aaab", True, 0.5),
+    ])
+    evaluate_captions(lake, "m1")
+    # Two pictures swap captions: aabc is 2 from aaab, aaab is 1 from aabb. One picture has nobody to swap with.
+    expected = lake.spark.createDataFrame([
+        ("m1", "test", "model", 2, 0.5, 0.5, 0.875, 1.0, 0.5, None),
+        ("m1", "test", "constant_caption", 2, 0.5, 0.5, 0.875, None, None, "aaab"),
+        ("m1", "test", "shuffled_pictures", 2, 0.0, 1.5, 0.625, None, None, None),
+        ("m1", "validation", "model", 1, 0.0, 1.0, 0.0, 0.0, 0.5, None),
+        ("m1", "validation", "constant_caption", 1, 0.0, 4.0, 0.0, None, None, "aaab"),
+        ("m1", "validation", "shuffled_pictures", 0, None, None, None, None, None, None),
+    ], "model_version string, split string, predictor string, num_images long, exact_match double, "
+       "mean_edit_distance double, mean_similarity double, valid_share double, mean_confidence double, "
+       "control_caption string")
+    assertDataFrameEqual(lake.read("evaluations").select(*expected.columns), expected)
+
+
+def test_percentiles_are_exact_and_interpolated(lake: Lake) -> None:
+    lake.insert_new("captions", captions_of(lake.spark, [(name, 0, "aaaa", "test") for name in ("p", "q", "r")]))
+    predict(lake, [("p", "aaaa", None, None), ("q", "aaab", None, None), ("r", "bb", None, None)])  # 0, 1, 4 edits
+    evaluate_captions(lake, "m1")
+    expected = lake.spark.createDataFrame([
+        ("edit_distance", 0.1, 0.5, 1.0, 2.5, 3.7),
+        ("similarity", 0.075, 0.375, 0.75, 0.875, 0.975),
+    ], "measure string, p05 double, p25 double, p50 double, p75 double, p95 double")
+    of_model = lake.read("evaluations").where("predictor = 'model'")
+    seen = [
+        of_model.select(F.lit(measure).alias("measure"), *(F.col(f"{measure}_{name}").alias(name) for name in PERCENTS))
+        for measure in ("edit_distance", "similarity")
+    ]
+    assertDataFrameEqual(seen[0].unionAll(seen[1]), expected)
+
+
+def test_shuffled_control_never_scores_a_picture_by_its_own_caption(spark: SparkSession) -> None:
+    names = [f"picture {number}" for number in range(7)]
+    captions = captions_of(spark, [(name, 0, name, "test") for name in names])
+    predicted = spark.createDataFrame([(name, name, True, 1.0) for name in names], PREDICTED)
+    scores = scores_by_predictor(with_scores(predicted, captions), captions, None)
+    expected = spark.createDataFrame([(name, 1) for name in names], "image_id string, edit_distance int")
+    assertDataFrameEqual(scores.where("predictor = 'shuffled_pictures'").select("image_id", "edit_distance"), expected)
+
+
+def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(lake: Lake) -> None:
+    lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test")]))
+    predict(lake, [("t1", "aaab", None, None)])
+    evaluate_captions(lake, "m1")
+    after_first = num_commits(lake)
+    evaluate_captions(lake, "m1")
+    assert num_commits(lake) == after_first
+
+    predict(lake, [("t2", "bbbb", None, None)])  # as old as the first: seen by its number
+    evaluate_captions(lake, "m1")
+    predict(lake, [("t1", "aaaa", None, None)], predicted_at=datetime.now(UTC))  # seen by its time
+    evaluate_captions(lake, "m1")
+    lake.upsert("captions", captions_of(lake.spark, [("t2", 0, "bbbb", "test")]).withColumn(
+        "ingested_at", F.lit(datetime.now(UTC))
+    ))
+    evaluate_captions(lake, "m1")  # seen by the reference's time
+    assert num_commits(lake) == after_first + 3
+    expected = lake.spark.createDataFrame([(2, 1.0)], "num_images long, exact_match double")
+    assertDataFrameEqual(
+        lake.read("evaluations").where("predictor = 'model'").select("num_images", "exact_match"), expected
+    )
+
+
+def test_each_model_is_evaluated_by_its_own_captions(lake: Lake) -> None:
+    lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
+    predict(lake, [("t1", "aaab", None, None)], "old")
+    predict(lake, [("t1", "aaaa", None, None)], "new", LONG_AGO + timedelta(days=1))
+    evaluate_captions(lake, "new")
+    evaluate_captions(lake, "old")
+    expected = lake.spark.createDataFrame([("new", 1.0), ("old", 0.75)], "model_version string, mean_similarity double")
+    assertDataFrameEqual(
+        lake.read("evaluations").where("predictor = 'model'").select("model_version", "mean_similarity"), expected
+    )
+
+
+def test_without_predictions_the_job_to_run_first_is_named(lake: Lake) -> None:
+    with pytest.raises(MissingInputError, match="predict_captions"):
+        evaluate_captions(lake, "m1")
+    predict(lake, [("t1", "aaaa", None, None)])
+    with pytest.raises(MissingInputError, match=r"of model other in .*: run predict_captions first"):
+        evaluate_captions(lake, "other")
+
+
+def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict(lake, [("t1", "aaaa", None, None), ("t2", "", None, None), ("t3", None, None, None)])
+    with caplog.at_level("INFO"):
+        evaluate_captions(lake, "m1")
+    assert "no picture that model m1 captioned has a reference" in caplog.text
+    assert not lake.has("evaluations")

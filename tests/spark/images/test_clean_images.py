@@ -1,0 +1,114 @@
+"""From images_raw to images_clean and images_rejected: `pytest tests/spark/images/test_clean_images.py`."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_ingest_images import ingest, num_commits
+
+from jobs import clean_images, ingest_images
+from lib.errors import MissingInputError
+from lib.images.cleaning import decode_png
+from lib.lake.delta_tables import Lake
+from lib.settings import load_settings
+from tests.spark.landing_files import picture, settings_for
+
+
+def clean(lake: Lake, *overrides: str) -> None:
+    clean_images.run(lake.spark, settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides))
+
+
+def reasons(lake: Lake) -> dict[str, str]:
+    rows = lake.read("images_rejected").where("stage = 'clean'").collect()
+    return {row.image_id: row.reason for row in rows}
+
+
+def arrive(landing: Path) -> None:
+    for number in range(5):
+        (landing / f"good{number}.png").write_bytes(picture(number))
+    (landing / "empty.png").write_bytes(b"")
+    (landing / "text.png").write_bytes(b"I am a text file")
+    (landing / "cut.png").write_bytes(picture(7)[:60])
+
+
+def test_every_raw_picture_becomes_a_clean_one_or_a_rejected_one(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake)
+    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    cleaned = {row.image_id: row for row in lake.read("images_clean").collect()}
+    assert set(cleaned) == {f"good{number}" for number in range(5)}
+    row = cleaned["good3"]
+    assert decode_png(bytes(row.image)).shape == (row.height, row.width) == (32, 96)
+    assert (row.rotation_deg, len(row.transform)) == (0, 6)
+    x, y = np.reshape(row.transform, (2, 3)) @ [20, 20, 1]
+    assert 0 <= x < 256
+    assert 0 <= y < 160
+
+
+def test_a_second_run_commits_nothing_and_a_new_picture_costs_one_row(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake)
+    before = num_commits(lake)
+    clean(lake)
+    assert num_commits(lake) == before
+    (landing / "new.png").write_bytes(picture(9))
+    ingest(lake, landing)
+    clean(lake)
+    assert lake.read("images_clean").count() == 6
+    newest = lake.read("images_clean").groupBy("cleaned_at").count().orderBy("cleaned_at").collect()
+    assert [row["count"] for row in newest] == [5, 1]
+
+
+def test_changed_settings_clean_every_picture_again_and_move_it_between_the_tables(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake, "cleaning.max_pixels=100")
+    assert set(reasons(lake).values()) == {"empty_file", "not_an_image", "too_many_pixels"}
+    assert lake.read("images_clean").count() == 0
+    clean(lake)
+    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    assert lake.read("images_clean").count() == 5
+    clean(lake, "cleaning.max_pixels=100")
+    assert lake.read("images_clean").count() == 0
+    assert len(reasons(lake)) == 8
+
+
+def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, landing, monkeypatch):
+    arrive(landing)
+    ingest(lake, landing)
+    upsert = Lake.upsert
+
+    def killed_before_clean(self, name, rows, delete_when=None):
+        if name == "images_clean":
+            raise KeyboardInterrupt
+        upsert(self, name, rows, delete_when)
+
+    monkeypatch.setattr(Lake, "upsert", killed_before_clean)
+    with pytest.raises(KeyboardInterrupt):
+        clean(lake)
+    monkeypatch.undo()
+    clean(lake)
+    assert lake.read("images_clean").count() == 5
+    assert lake.read("images_rejected").count() == 3
+
+
+def test_cleaning_before_anything_was_ingested_names_the_job_to_run(lake):
+    with pytest.raises(MissingInputError, match="run ingest_images first"):
+        clean(lake)
+
+
+def test_photographs_stay_in_colour_and_upright(lake, landing):
+    photo = np.zeros((120, 80, 3), np.uint8)
+    photo[:60] = (200, 30, 10)
+    (landing / "photo.jpg").write_bytes(cv2.imencode(".jpg", photo[..., ::-1])[1].tobytes())
+    settings = load_settings("photos", "local", [f"landing.path={landing}", f"storage.root={lake.storage.root}"])
+    ingest_images.run(lake.spark, settings)
+    clean_images.run(lake.spark, settings)
+    row = lake.read("images_clean").first()
+    pixels = decode_png(bytes(row.image))
+    assert (row.rotation_deg, pixels.shape) == (0, (224, 224, 3))
+    np.testing.assert_allclose(pixels[50, 112], [200, 30, 10], atol=6)
+    assert pixels[180, 112].max() < 6

@@ -1,0 +1,24 @@
+"""The session that jobs get, where a runtime brings its own: `pytest tests/spark/lake/test_spark_session.py`."""
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lib.lake import spark_session
+from lib.lake.spark_session import SparkSettings, open_spark
+
+
+def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_pictures(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {key: spark.conf.get(key) for key in ("spark.sql.execution.arrow.maxRecordsPerBatch",
+                                                   "spark.sql.session.timeZone")}
+    monkeypatch.setattr(spark_session, "ON_DATABRICKS", True)
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    try:
+        settings = SparkSettings(master="yarn", driver_memory="1g", shuffle_partitions=9, arrow_records_per_batch=77)
+        with open_spark(settings, "job") as given:
+            assert {key: given.conf.get(key) for key in before} == dict(zip(before, ("77", "UTC"), strict=True))
+        assert spark.range(3).count() == 3
+    finally:
+        for key, value in before.items():
+            spark.conf.set(key, value)

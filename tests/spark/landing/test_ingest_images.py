@@ -1,0 +1,261 @@
+"""From a landing zone to images_raw, captions and image_layouts: `pytest tests/spark/landing/test_ingest_images.py`."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.testing import assertDataFrameEqual
+
+from jobs import ingest_images
+from lib.errors import LandingZoneError
+from lib.lake.delta_tables import Lake
+from lib.lake.schemas import REJECTION_REASONS
+from tests.spark.landing_files import picture, settings_for, write_captions, write_tar, write_zip
+
+
+def ingest(lake: Lake, landing: Path, *overrides: str) -> None:
+    settings = settings_for(landing, f"storage.root={lake.storage.root}", *overrides)
+    ingest_images.run(lake.spark, settings)
+
+
+def num_commits(lake: Lake) -> dict[str, int]:
+    root = Path(lake.storage.root)
+    return {folder.name: len(list((folder / "_delta_log").glob("*.json"))) for folder in root.iterdir()}
+
+
+def rejected(lake: Lake) -> dict[str, str]:
+    return {row.image_id: row.reason for row in lake.read("images_rejected").collect()}
+
+
+def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(lake, landing):
+    (landing / "a" / "b").mkdir(parents=True)
+    (landing / "a" / "b" / "loose.png").write_bytes(picture(1))
+    write_zip(landing / "two.zip", {"train/0/zipped.png": picture(2), "readme.txt": b"not a picture"})
+    ingest(lake, landing)
+    expected = lake.spark.createDataFrame(
+        [
+            (image_id, f"file://{landing}/{place}", len(image), hashlib.sha256(image).hexdigest(), image)
+            for image_id, place, image in (
+                ("loose", "a/b/loose.png", picture(1)), ("zipped", "two.zip!train/0/zipped.png", picture(2))
+            )
+        ],
+        "image_id string, source string, num_bytes long, sha256 string, image binary",
+    )
+    assertDataFrameEqual(lake.read("images_raw").drop("ingested_at"), expected)
+
+
+def test_a_second_run_commits_nothing_and_new_pictures_cost_their_own_rows_alone(lake, landing):
+    members = {f"train/{i}.png": picture(i) for i in range(20)}
+    write_zip(landing / "train.zip", members)
+    write_captions(landing / "labels.csv", {str(i): f"InChI=1S/C{i}" for i in range(20)})
+    ingest(lake, landing)
+    before = num_commits(lake)
+    ingest(lake, landing)
+    assert num_commits(lake) == before
+
+    write_zip(landing / "train.zip", members | {"train/20.png": picture(20)})
+    (landing / "21.png").write_bytes(picture(21))
+    ingest(lake, landing)
+    assert lake.read("images_raw").count() == 22
+    assert lake.read("images_raw").select("image_id").distinct().count() == 22
+    assert num_commits(lake)["images_raw"] == before["images_raw"] + 1
+    assert num_commits(lake)["captions"] == before["captions"]
+
+
+def test_one_archive_is_read_in_commits_of_bounded_size(lake, landing):
+    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)})
+    ingest(lake, landing, "landing.images_per_commit=4")
+    sizes = sorted(row["count"] for row in lake.read("images_raw").groupBy("ingested_at").count().collect())
+    assert sizes == [2, 4, 4]
+
+
+def test_a_run_killed_between_commits_is_completed_by_the_next(lake, landing, monkeypatch):
+    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)} | {"../up.png": b"x"})
+    insert, calls = Lake.insert_new, []
+
+    def killed_at_third_commit(self, name, rows):
+        calls.append(name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        insert(self, name, rows)
+
+    monkeypatch.setattr(Lake, "insert_new", killed_at_third_commit)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(lake, landing, "landing.images_per_commit=4")
+    monkeypatch.undo()
+    assert lake.read("images_raw").count() < 10
+    ingest(lake, landing, "landing.images_per_commit=4")
+    assert sorted(row.image_id for row in lake.read("images_raw").collect()) == [str(i) for i in range(10)]
+    assert rejected(lake) == {"up": "unsafe_path"}
+
+
+def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
+    write_zip(landing / "a.zip", {"../../climbs.png": b"x", "bomb.png": bytes(5000), "good.png": picture(0)})
+    write_zip(landing / "broken.zip", {"lost.png": picture(1)})
+    (landing / "broken.zip").write_bytes((landing / "broken.zip").read_bytes()[:-30])
+    (landing / "large.png").write_bytes(bytes(4000))
+    (landing / "good.png").write_bytes(picture(2))
+    ingest(lake, landing, "landing.max_image_bytes=3000")
+    assert rejected(lake) == {
+        "climbs": "unsafe_path", "bomb": "decompression_bomb", "broken.zip": "unreadable_archive",
+        "large": "too_many_bytes", "good": "duplicate_image_id",
+    }
+    assert set(rejected(lake).values()) <= set(REJECTION_REASONS)
+    assert [row.image_id for row in lake.read("images_raw").collect()] == ["good"]
+    before = num_commits(lake)
+    ingest(lake, landing, "landing.max_image_bytes=3000")
+    assert num_commits(lake) == before
+
+
+def test_a_duplicate_that_arrives_later_is_refused_too(lake, landing):
+    (landing / "a").mkdir()
+    (landing / "b").mkdir()
+    (landing / "b" / "same.png").write_bytes(picture(1))
+    ingest(lake, landing)
+    (landing / "a" / "same.png").write_bytes(picture(2))
+    ingest(lake, landing)
+    assert [bytes(row.image) for row in lake.read("images_raw").collect()] == [picture(1)]
+    row = lake.read("images_rejected").first()
+    assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
+    assert row.detail == f"the image_id is taken by file://{landing}/b/same.png"
+
+
+def test_members_of_the_same_name_in_one_archive_give_one_picture(lake, landing):
+    with tarfile.open(landing / "a.tar", "w") as archive:
+        for image in (picture(1), picture(2), picture(3)):
+            member = tarfile.TarInfo("p.png")
+            member.size = len(image)
+            archive.addfile(member, io.BytesIO(image))
+    ingest(lake, landing)
+    assert [bytes(row.image) for row in lake.read("images_raw").collect()] == [picture(1)]
+    assert rejected(lake) == {"p": "duplicate_image_id"}
+
+
+def test_a_picture_refused_for_its_size_is_taken_in_once_the_setting_allows_it(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    ingest(lake, landing, "landing.max_image_bytes=10")
+    before = num_commits(lake)
+    ingest(lake, landing, "landing.max_image_bytes=10")
+    assert num_commits(lake) == before
+    assert rejected(lake) == {"p": "too_many_bytes"}
+    ingest(lake, landing)
+    assert rejected(lake) == {}
+    assert lake.read("images_raw").count() == 1
+
+
+def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, landing):
+    write_tar(landing / "a.tar", {f"{number}.png": picture(number) for number in range(3)})
+    whole = (landing / "a.tar").read_bytes()
+    (landing / "a.tar").write_bytes(whole[: 512 + 100])
+    ingest(lake, landing)
+    assert rejected(lake) == {"0": "unreadable_member", "a.tar": "unreadable_archive"}
+    (landing / "a.tar").write_bytes(whole)
+    ingest(lake, landing)
+    assert sorted(row.image_id for row in lake.read("images_raw").collect()) == ["0", "1", "2"]
+    assert "0" not in rejected(lake)
+
+
+def test_a_good_picture_that_gave_way_to_a_damaged_one_of_its_name_is_taken_in_by_the_next_run(lake, landing):
+    write_zip(landing / "a.zip", {"p.png": picture(1)})
+    content = bytearray((landing / "a.zip").read_bytes())
+    content[40] ^= 0xFF
+    (landing / "a.zip").write_bytes(content)
+    write_zip(landing / "z.zip", {"p.png": picture(2)})
+    ingest(lake, landing)
+    ingest(lake, landing)
+    assert [bytes(row.image) for row in lake.read("images_raw").collect()] == [picture(2)]
+
+
+def test_a_caption_with_bare_commas_is_refused_and_not_cut(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "labels.csv").write_text('image_id,InChI\na,"InChI=1S/CH4/h1,2H"\nb,InChI=1S/CH4/h1,2H\n')
+    ingest(lake, landing)
+    assert [(row.image_id, row.caption) for row in lake.read("captions").collect()] == [("a", "InChI=1S/CH4/h1,2H")]
+    row = lake.read("images_rejected").first()
+    assert (row.image_id, row.stage, row.reason) == ("b", "captions", "uneven_row")
+    assert row.source == f"file://{landing}/labels.csv row 2"
+
+
+def test_captions_of_a_later_file_are_added_to_those_a_picture_has(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "a.csv").write_text("image_id,InChI\np,one\np,two\n")
+    ingest(lake, landing, "landing.max_captions_per_image=3")
+    (landing / "b.csv").write_text("image_id,InChI\np,two\np,three\np,four\n")
+    ingest(lake, landing, "landing.max_captions_per_image=3")
+    rows = lake.read("captions").orderBy("caption_index").collect()
+    assert [(row.caption_index, row.caption, row.source[-5:]) for row in rows] == [
+        (0, "one", "a.csv"), (1, "two", "a.csv"), (2, "three", "b.csv")
+    ]
+    assert [row.detail for row in lake.read("images_rejected").collect()] == ["four"]
+    (landing / "a.csv").write_text("image_id,InChI\np,ONE\n")
+    ingest(lake, landing, "landing.max_captions_per_image=3")
+    captions = {row.caption_index: row.caption for row in lake.read("captions").collect()}
+    assert captions == {0: "three", 1: "ONE"}
+
+
+def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "captions.csv").write_text(
+        "image_id,InChI\np.png,first\np.png,second\nq,other\n,no id\np.png,\np.png,third\nq,other\n"
+    )
+    ingest(lake, landing, "landing.max_captions_per_image=2")
+    columns = ["image_id", "caption_index", "caption"]
+    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other")]
+    schema = "image_id string, caption_index int, caption string"
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+    assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
+        "empty_caption", "empty_caption", "too_many_captions"
+    ]
+
+    (landing / "captions.csv").write_text("image_id,InChI\np.png,first corrected\np.png,second\nq,other\n")
+    ingest(lake, landing, "landing.max_captions_per_image=2")
+    expected[0] = ("p", 0, "first corrected")
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+
+
+def test_the_split_follows_from_the_image_id_alone(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    write_captions(landing / "one.csv", {f"id{i}": "text" for i in range(500)})
+    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
+    splits = {row.image_id: row.split for row in lake.read("captions").collect()}
+    write_captions(landing / "two.csv", {f"id{i}": "text" for i in range(400, 1000)})
+    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
+    later = {row.image_id: row.split for row in lake.read("captions").collect()}
+    assert {image_id: later[image_id] for image_id in splits} == splits
+    shares = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
+
+
+def test_a_captions_file_without_the_named_column_stops_the_job_before_anything_is_written(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    (landing / "labels.csv").write_text("name,text\np,hello\n")
+    sentence = r"no column 'image_id' \(it has: name, text\): set landing.image_id_column"
+    with pytest.raises(LandingZoneError, match=sentence):
+        ingest(lake, landing)
+    assert not lake.has("images_raw")
+
+
+def test_an_empty_landing_zone_stops_the_job_with_the_setting_to_change(lake, landing):
+    with pytest.raises(LandingZoneError, match=r"landing\.path"):
+        ingest(lake, landing)
+
+
+def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, landing):
+    (landing / "p.png").write_bytes(picture(1))
+    ingest(lake, landing)
+    assert not lake.has("image_layouts")
+    floats, ints = pa.list_(pa.float32()), pa.list_(pa.int32())
+    table = pa.table(
+        {"image_id": ["p"], "atom_x": [[1.5, 2.0]], "atom_y": [[3.0, 4.0]], "bond_begin": [[0]], "bond_end": [[1]],
+         "bond_order": [[2.0]], "bond_wedge": [[0]]},
+        schema=pa.schema([("image_id", pa.string()), ("atom_x", floats), ("atom_y", floats), ("bond_begin", ints),
+                          ("bond_end", ints), ("bond_order", floats), ("bond_wedge", ints)]),
+    )
+    pq.write_table(table, landing / "train_layouts.parquet")
+    ingest(lake, landing)
+    row = lake.read("image_layouts").first()
+    assert (row.image_id, row.atom_x, row.bond_order) == ("p", [1.5, 2.0], [2.0])

@@ -1,0 +1,187 @@
+"""The report: what it says, what it marks, and that it needs nothing but itself."""
+
+import base64
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyspark.sql import Row, SparkSession
+
+from lib.captions.scores import evaluate_captions
+from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.schemas import (
+    CAPTION_PREDICTIONS,
+    CAPTIONS,
+    EVALUATIONS,
+    IMAGES_CLEAN,
+    IMAGES_RAW,
+    IMAGES_REJECTED,
+    TRAINING_METRICS,
+)
+from lib.reporting.gallery import marked, thumbnail
+from lib.reporting.quality_report import ReportSettings, deciles, verdict, write_report
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4)
+
+
+def image(file_format: str, mode: str = "L") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (1200, 300)).save(file, file_format)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def evaluated(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(spark, StorageSettings(root=str(tmp_path_factory.mktemp("lake")), catalog=None, schema_name=None))
+    write_tables(lake)
+    evaluate_captions(lake, "m1")
+    return lake
+
+
+def write_tables(lake: Lake) -> None:
+    """Four pictures: one exact, one a character off, one broken, one not in the test split."""
+    raw = {"p1": image("PNG"), "p2": image("TIFF"), "p3": b"broken", "p4": image("JPEG", "RGB")}
+    references = {"p1": "C2H6/c1-2", "p2": "C3H8/c1-2", "p3": "<script>", "p4": "CH4"}
+    predicted = {
+        "p1": ("C2H6/c1-2", 0, 1.0), "p2": ("C3H6/c1-2", 1, 1 - 1 / 9), "p3": ("", 8, 0.0), "p4": ("CH4", 0, 1.0),
+    }
+    split = {name: "train" if name == "p4" else "test" for name in raw}
+    rows = {
+        IMAGES_RAW: [(name, name, 1, "", NOW, bytearray(content)) for name, content in raw.items()],
+        IMAGES_CLEAN: [
+            (name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"
+        ],
+        IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
+        CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()],
+        TRAINING_METRICS: [
+            ("m1", 0, 10, 2.0, None, None, None, 0.1, 5.0, 1, NOW),
+            ("m1", 1, 20, None, 1.5, 0.5, 3.0, 0.1, 5.0, 1, NOW),
+        ],
+        CAPTION_PREDICTIONS: [
+            (name, "m1", caption, 0.5, None, [], references[name], distance, similarity, split[name], "c1", NOW)
+            for name, (caption, distance, similarity) in predicted.items()
+        ],
+    }
+    for table, values in rows.items():
+        lake.replace(table.name, lake.spark.createDataFrame(values, table.schema))
+
+
+def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: Lake) -> None:
+    path = write_report(evaluated, SETTINGS, "m1")
+    assert path == Path(evaluated.storage.root) / "reports" / "m1.html"
+    assert list(path.parent.iterdir()) == [path]
+    html = path.read_text(encoding="utf-8")
+    # Similarities 1, 8/9 and 0. The only train caption, CH4, is 7, 7 and 8 edits from the references: 2/9, 2/9 and 0.
+    assert "The model&#39;s mean similarity on test is 0.63; a constant caption gets 0.15" in html
+    assert re.findall("<strong>(.*?)</strong>", html) == ["0.63", "33.3%", "3.0", "–", "0.50"]
+    assert re.findall("<figure class=\"card\">\n<h3>(.*?)</h3>", html) == [
+        "Similarity", "Edit distance", "Does confidence tell?", "Training",
+    ]
+    assert html.count("data:image/svg+xml;base64,") == 4
+    assert "not_an_image" in html
+    assert [source for source in re.findall(r'src="([^"]*)"', html) if not source.startswith("data:")] == []
+    assert re.search("https?://", html) is None
+    assert "<script>" not in html  # a caption is text, whatever it says
+
+
+def test_confidence_is_shown_by_tenths_of_the_pictures_least_confident_first(spark: SparkSession) -> None:
+    rows = [
+        (f"p{place:02}", "test", "model", 0 if place >= 10 else 3, 1.0 if place >= 10 else 0.4, place / 20)
+        for place in range(20)
+    ]
+    names = "image_id string, split string, predictor string, edit_distance int, similarity double, confidence double"
+    controls = [("p00", "test", "constant_caption", 0, 1.0, None)]
+    found = deciles(spark.createDataFrame(rows + controls, names))
+    assert [confidence for confidence, _, _ in found] == pytest.approx([0.025 + 0.1 * tenth for tenth in range(10)])
+    assert [exact for _, exact, _ in found] == [0.0] * 5 + [1.0] * 5
+    assert [similarity for _, _, similarity in found] == pytest.approx([0.4] * 5 + [1.0] * 5)
+
+
+def test_gallery_shows_best_worst_and_random_pictures_with_differences_marked(evaluated: Lake) -> None:
+    html = write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
+    names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections.items()}
+    assert names["Best"] == ["p1"]
+    assert names["Worst"] == ["p3"]
+    assert sorted(names["At random"]) == ["p1", "p2", "p3", "p4"]
+    assert names["At random"][-1] == "p4"  # of another split, because there are too few of test
+    assert "<li>train</li>" in sections["At random"]
+    assert "C3H<del>6</del>/c1-2" in sections["At random"]
+    assert "C3H<ins>8</ins>/c1-2" in sections["At random"]
+    assert sections["Best"].count('src="data:image/png') == 2
+    assert sections["Worst"].count("cannot be shown") == 2
+    assert '<span class="soft">(empty)</span>' in sections["Worst"]
+    assert "<ins>&lt;script&gt;</ins>" in sections["Worst"]
+
+
+def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
+    path = write_report(evaluated, SETTINGS, "m1")
+    first = path.stat().st_mtime_ns
+    write_report(evaluated, SETTINGS, "m1")
+    assert path.stat().st_mtime_ns == first
+    write_report(evaluated, ReportSettings(num_best=0, num_worst=0, num_random=0), "m1")
+    assert path.stat().st_mtime_ns != first
+    assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
+
+
+def test_without_evaluations_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert write_report(lake, SETTINGS, "m1") is None
+    assert "there is no report to write" in caplog.text
+    assert not Path(lake.storage.root).exists()
+
+
+@pytest.mark.parametrize(("model", "constant", "shuffled", "word", "says"), [
+    (0.80, 0.48, 0.45, "better", "That is 0.32 above chance"),
+    (0.50, 0.48, 0.45, "barely", "above chance by only 0.02"),
+    (0.47, 0.48, 0.45, "chance", "no better than chance"),
+    (0.44, None, 0.45, "chance", "no better than chance"),
+    (0.80, None, None, "unknown", "no control"),
+])
+def test_verdict_compares_the_model_with_the_better_control(
+    model: float, constant: float | None, shuffled: float | None, word: str, says: str
+) -> None:
+    def row(mean_similarity: float | None) -> Row:
+        values = dict.fromkeys(EVALUATIONS.schema.names) | {
+            "split": "test", "num_images": 500, "mean_similarity": mean_similarity,
+        }
+        return Row(**values)
+
+    seen = verdict({"model": row(model), "constant_caption": row(constant), "shuffled_pictures": row(shuffled)})
+    assert seen[0] == word
+    assert says in seen[1]
+
+
+def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:
+    assert marked("kitten", "sitten") == ([(True, "k"), (False, "itten")], [(True, "s"), (False, "itten")])
+    assert marked("abc", "abXc") == ([(False, "ab"), (False, "c")], [(False, "ab"), (True, "X"), (False, "c")])
+    assert marked("", "ab") == ([], [(True, "ab")])
+    assert marked("", "") == ([], [])
+
+
+@pytest.mark.parametrize(("file_format", "mode", "kind", "shown_mode"), [
+    ("PNG", "1", "png", "L"), ("TIFF", "I;16", "png", "L"), ("JPEG", "L", "png", "L"), ("PNG", "RGBA", "png", "RGB"),
+])
+def test_thumbnail_is_a_small_picture_that_browsers_show(
+    file_format: str, mode: str, kind: str, shown_mode: str
+) -> None:
+    prefix, content = thumbnail(image(file_format, mode)).split(",")
+    shown = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert prefix == f"data:image/{kind};base64"
+    assert (shown.size, shown.mode) == ((560, 140), shown_mode)
+
+
+def test_photographs_become_jpeg_transparency_becomes_paper_and_damage_becomes_none() -> None:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    assert thumbnail(file.getvalue()).startswith("data:image/jpeg")
+    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(image("PNG", "RGBA")).split(",")[1])))
+    assert shown.getpixel((0, 0)) == (255, 255, 255)
+    assert thumbnail(image("PNG")[:60]) is None
+    assert thumbnail(b"") is None

@@ -1,0 +1,139 @@
+"""What training is given: `pytest tests/spark/training/test_training_data.py`."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+from test_clean_images import clean
+from test_ingest_images import ingest
+
+from lib.captions.vocabulary_tables import build_vocabulary
+from lib.errors import MissingInputError, SettingsError
+from lib.images.cleaning import decode_png
+from lib.lake.delta_tables import Lake, StorageSettings
+from lib.molecules.landing_writer import write_landing_zone
+from lib.molecules.smiles import inchi_of_smiles, split_smiles
+from lib.training.training_data import describe_training_data, training_rows
+from lib.training.training_runs import plan_training
+from model.vocabulary import Vocabulary
+from tests.spark.landing_files import settings_for
+
+DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
+MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "OCC(Cl)CN", "C[C@H](N)C(=O)O", "C#CC(O)(C)C", "[Se]=C(N)N"]
+TOKENS = {token for text in MOLECULES[:4] for token in split_smiles(text)} | {"=", "1", "2", "[C@@H]", "[C@H]"}
+
+
+@pytest.fixture(scope="module")
+def drawn_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake of five molecules, three of them turned sideways or drawn higher than wide, ingested and cleaned."""
+    root, landing = tmp_path_factory.mktemp("drawn"), tmp_path_factory.mktemp("landing")
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
+    (landing / "smiles.smi").write_text("\n".join(MOLECULES))
+    drawing = settings_for(
+        landing, f"storage.root={root}", f"drawing.smiles_file={landing}/smiles.smi", "drawing.sideways_share=0.5",
+        "drawing.num_processes=1", "drawing.noise=0",
+    ).drawing
+    write_landing_zone(drawing, str(landing))
+    ingest(lake, landing, *DRAWN)
+    clean(lake)
+    return root
+
+
+@pytest.fixture
+def drawn(lake: Lake, drawn_once: Path) -> Lake:
+    """A copy of that lake."""
+    shutil.copytree(drawn_once, lake.storage.root)
+    return lake
+
+
+def captions(lake: Lake, *overrides: str):
+    return settings_for(Path("unused"), f"storage.root={lake.storage.root}", *DRAWN, *overrides).captions
+
+
+def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    assert {row.rotation_deg for row in drawn.read("images_clean").collect()} == {0, 90}
+    assert len(rows) == 4  # selenium is not in the vocabulary
+    for row in rows:
+        pixels = decode_png(row.image)
+        assert inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption
+        named = [atom for atom in row.atoms if atom >= 0]
+        assert sorted(named) == list(range(len(row.atom_x)))
+        place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
+        assert place[0] == min(place)
+        for x, y in zip(row.atom_x, row.atom_y, strict=True):
+            left, top = max(0, round(x) - 6), max(0, round(y) - 6)
+            assert pixels[top : top + 13, left : left + 13].min() < 230  # thin lines are grey when shrunk
+
+
+def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:
+    data = describe_training_data(drawn, captions(drawn), Vocabulary.from_tokens(TOKENS))
+    assert data.num_train == 4
+    assert data.max_tokens == max(
+        len(row.token_ids) for row in training_rows(drawn, captions(drawn), data.vocabulary, "train", 1).collect()
+    )
+    drawn.upsert("image_layouts", drawn.read("image_layouts").selectExpr(
+        "image_id", "transform(atom_x, x -> x + 1) as atom_x", "atom_y", "bond_begin", "bond_end", "bond_order",
+        "bond_wedge", "ingested_at",
+    ))
+    moved = describe_training_data(drawn, captions(drawn), data.vocabulary)
+    assert moved.fingerprint != data.fingerprint
+
+
+def test_what_cannot_be_learned_is_left_out_and_said_in_one_sentence(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    lacking = "captions with a token that the vocabulary lacks, such as '[SeH]': 1"
+    assert describe_training_data(drawn, captions(drawn), vocabulary).left_out == lacking
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    longest = max(len(row.token_ids) for row in rows)
+    short = describe_training_data(drawn, captions(drawn, f"captions.max_tokens={longest - 1}"), vocabulary)
+    assert short.num_train == 3
+    assert short.left_out == f"captions longer than captions.max_tokens {longest - 1}: 1, {lacking}"
+    with pytest.raises(MissingInputError, match=r"no train picture .*\(captions longer than captions.max_tokens 2: 5"):
+        describe_training_data(drawn, captions(drawn, "captions.max_tokens=2"), vocabulary)
+
+
+def test_an_empty_validation_split_is_refused_where_there_should_be_one(drawn: Lake) -> None:
+    asked = captions(drawn).model_copy(update={"validation_share": 0.05})
+    with pytest.raises(MissingInputError, match="the validation split is empty: of 4 pictures"):
+        describe_training_data(drawn, asked, Vocabulary.from_tokens(TOKENS))
+
+
+def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(drawn: Lake) -> None:
+    small = ("training.batch_size=2", "cluster.num_workers=4", "training.start_from=null")
+    settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *small)
+    build_vocabulary(drawn, settings.captions)
+    with pytest.raises(SettingsError, match=r"batch_size 2 and 4 train pictures .* 2 pictures, too few for 4 workers"):
+        plan_training(drawn, settings)
+
+
+def test_rows_lie_in_one_order_however_they_are_partitioned(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+
+    def ids(num_partitions: int, most: int | None = None) -> list[str]:
+        rows = training_rows(drawn, captions(drawn), vocabulary, "train", num_partitions, most).collect()
+        return [row.image_id for row in rows]
+
+    assert len(set(ids(1))) == 4
+    assert ids(1) == ids(3)
+    assert ids(2, most=3) == ids(1)[:3]
+
+
+def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    known = {
+        row.caption: list(row.token_ids)
+        for row in training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    }
+    drawn.replace("image_layouts", drawn.read("image_layouts").where("false"))
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    assert all(row.atom_x is None for row in rows)
+    rotations = {row.caption: row.rotation_deg for row in drawn.read("images_clean").join(
+        drawn.read("captions"), on="image_id").collect()}
+    upright = [row for row in rows if rotations[row.caption] == 0]
+    assert upright
+    assert all(list(row.token_ids) == known[row.caption] for row in upright)
+    assert np.all([inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption for row in rows])

@@ -1,0 +1,72 @@
+"""A caption chosen by votes and by how drawings agree: `pytest tests/unit/captioning/test_caption_choice.py`."""
+
+import math
+
+import pytest
+
+from lib.captioning.caption_choice import Guess, choose, shares
+from lib.captioning.redrawing import DISAGREEMENT, Agreement
+
+
+def reading(**probabilities: float) -> list[Guess]:
+    return [Guess(name.lower(), name, math.log(share), share) for name, share in probabilities.items()]
+
+
+def no_repair(text: str) -> str:
+    raise AssertionError(f"{text} was to be repaired")
+
+
+def test_shares_are_means_over_readings_the_largest_first() -> None:
+    readings = [reading(A=0.4, B=0.2), [Guess("(", None, 0.0, 1.0), *reading(B=0.6)]]
+    assert shares(readings) == pytest.approx({"B": 0.4, "A": 0.2})
+    assert list(shares(readings)) == ["B", "A"]
+
+
+def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None:
+    readings = [reading(A=0.9, B=0.01)]
+    close = {"A": Agreement(0.95, 1.2), "B": Agreement(0.96, 0.9)}
+    clear = {"A": Agreement(0.93, 2.0), "B": Agreement(0.97, 0.9)}
+    assert choose(readings, no_repair, close).caption == "A"
+    assert choose(readings, no_repair, clear).caption == "B"
+
+
+def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
+    readings = [reading(A=0.9, B=0.01)]
+    well, badly = ({"A": Agreement(0.93, least + 1.1), "B": Agreement(0.94, least)} for least in (0.9, 12.0))
+    assert choose(readings, no_repair, well).caption == "B"
+    assert choose(readings, no_repair, badly).caption == "A"
+
+
+def test_where_no_drawing_is_of_this_picture_votes_decide_and_are_not_trusted() -> None:
+    readings = [reading(A=0.5, B=0.4)]
+    strange = {"A": Agreement(0.5, 90.0), "B": Agreement(0.6, 10.0)}
+    assert choose(readings, no_repair, strange).caption == "A"
+    assert choose(readings, no_repair, strange).confidence < 0.1
+    assert choose(readings, no_repair).confidence == pytest.approx(0.5)
+
+
+def test_what_was_not_drawn_yet_may_agree_as_well_as_the_best() -> None:
+    one_drawn = {"A": Agreement(0.97, 1.0)}
+    rival = choose([reading(A=0.4, B=0.39)], no_repair, one_drawn)
+    no_rival = choose([reading(A=0.4, B=0.001)], no_repair, one_drawn)
+    beaten_rival = choose([reading(A=0.4, B=0.39)], no_repair, one_drawn | {"B": Agreement(0.9, 5.0)})
+    assert rival.confidence < no_rival.confidence
+    assert beaten_rival.confidence > no_rival.confidence
+
+
+def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
+    readings = [reading(A=0.9, B=0.01)]
+    assert choose(readings, no_repair, {"A": DISAGREEMENT, "B": Agreement(0.9, 1.0)}).caption == "B"
+    nothing = choose(readings, no_repair, {"A": DISAGREEMENT, "B": DISAGREEMENT})
+    assert nothing.caption == "A"
+    assert nothing.confidence < 0.01
+
+
+def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
+    def confidence(correlation: float, share: float, num_readings: int = 1) -> float:
+        return choose([reading(A=share)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0)}).confidence
+
+    assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
+    assert confidence(0.85, 0.9) < confidence(0.98, 0.9)
+    assert confidence(0.98, 0.01) < confidence(0.98, 0.9)
+    assert 0 < confidence(0.0, 1e-30) < confidence(1.0, 1.0) < 1

@@ -1,0 +1,152 @@
+"""From pictures to captions in standard form: `pytest tests/unit/captioning/test_picture_captioning.py`."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib.captioning.caption_choice import Guess, PredictedCaption, choose
+from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.redrawing import Agreement, prepare
+from lib.captions.notations import NOTATIONS
+from lib.errors import NotationError
+from model.decoding import Candidate
+from tests.unit.tiny_captioner import SMILES, smiles_checkpoint
+
+PROPANOL, PROPYLAMINE = "InChI=1S/C3H8O/c1-2-3-4/h4H,2-3H2,1H3", "InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3"
+ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/h2H2,1H3"
+
+
+def settings(**changes: object) -> PredictionSettings:
+    values = {
+        "model_version": "current", "batch_size": 4, "num_images_in_buffer": 8, "threads_per_worker": 1, "num_beams": 3,
+        "length_penalty": 0.0, "turns_deg": (0,), "scales": (1.0,), "sure_from": 0.9,
+        "is_redrawn": False,
+    }
+    return PredictionSettings(**(values | changes))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return smiles_checkpoint(tmp_path / "model")
+
+
+def chosen_of(checkpoint: Path, *readings: tuple[str, ...]) -> PredictedCaption:
+    """What is chosen of candidates, whose probabilities are 0.5, 0.25, 0.167 and on in each reading."""
+    captioner = PictureCaptioner(checkpoint, settings())
+    guesses = [
+        [
+            captioner._guess(Candidate(tuple(SMILES.encode(list(text))), -math.log(place), 0.5 / place, True))
+            for place, text in enumerate(texts, 1)
+        ]
+        for texts in readings
+    ]
+    return choose(guesses, captioner.asked.repair)
+
+
+def test_the_first_valid_candidate_is_preferred_and_the_others_are_kept(checkpoint: Path) -> None:
+    chosen = chosen_of(checkpoint, ("C1CO", "CCO", "CN"))
+    assert (chosen.caption, chosen.is_valid) == (ETHANOL, True)
+    assert chosen.alternatives == [("C1CO", 0.0), (METHYLAMINE, -math.log(3))]
+    assert chosen.confidence == pytest.approx(0.25)
+
+
+def test_candidates_of_the_same_molecule_add_to_its_confidence(checkpoint: Path) -> None:
+    chosen = chosen_of(checkpoint, ("CCO", "OCC", "CC(O)"))
+    assert chosen.caption == ETHANOL
+    assert chosen.alternatives == []
+    assert chosen.confidence == pytest.approx(0.5 + 0.25 + 0.5 / 3)
+
+
+def test_without_a_valid_candidate_the_best_is_repaired_and_said_to_be_invalid(checkpoint: Path) -> None:
+    chosen = chosen_of(checkpoint, ("C1CO", "C(", "="))
+    assert (chosen.caption, chosen.is_valid) == (ETHANOL, False)
+    assert chosen.confidence == pytest.approx(0.5)
+
+
+def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
+    chosen = chosen_of(checkpoint, ("CN", "CCO"), ("CN=", "OCC"), ("OCC", "C1"))
+    assert chosen.caption == ETHANOL
+    assert chosen.confidence == pytest.approx(3**0.75 / (3**0.75 + 2))  # of odds of 1 to 2
+    assert chosen.alternatives[:2] == [(METHYLAMINE, 0.0), ("CN=", 0.0)]
+    assert chosen_of(checkpoint, ("C1",), ("CN",)).caption == METHYLAMINE
+
+
+def looks_at(captioner: PictureCaptioner, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
+    """The shapes of what is read, reading by reading."""
+    looks, read = [], captioner._read
+
+    def noted(seen: list[np.ndarray]) -> list[list[Guess]]:
+        looks.append([pixels.shape for pixels in seen])
+        return read(seen)
+
+    monkeypatch.setattr(captioner, "_read", noted)
+    captioner.caption(pictures)
+    return looks
+
+
+def test_a_picture_is_read_turned_and_enlarged_until_a_caption_is_sure(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = drawings(4)
+    shapes = [pixels.shape for pixels in pictures]
+    larger = [(round(1.5 * height), round(1.5 * width)) for height, width in shapes]
+    views = {"turns_deg": (0, 180), "scales": (1.0, 1.5)}
+    never_sure = PictureCaptioner(checkpoint, settings(**views, sure_from=1.0))
+    assert looks_at(never_sure, pictures, monkeypatch) == [shapes, shapes, larger, larger]
+
+    confidences = [one.confidence for one in PictureCaptioner(checkpoint, settings()).caption(pictures)]
+    surest = PictureCaptioner(checkpoint, settings(**views, sure_from=max(confidences)))
+    second = [size for size, confidence in zip(shapes, confidences, strict=True) if confidence < max(confidences)]
+    assert looks_at(surest, pictures, monkeypatch)[:2] == [shapes, second]
+
+    at_once = PictureCaptioner(checkpoint, settings(**views, sure_from=0.0))
+    assert looks_at(at_once, pictures, monkeypatch) == [shapes, [], [], []]
+
+
+def drawings(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [
+        np.where(rng.random((32 + 32 * (place % 2), 64)) < 0.1, 0, 255).astype(np.uint8) for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize("how", [
+    {"num_beams": 1}, {"num_beams": 3}, {"turns_deg": (0, 180), "scales": (1.0, 1.5), "is_redrawn": True},
+])
+def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
+    pictures = drawings(9)
+    together = PictureCaptioner(checkpoint, settings(**how)).caption(pictures)
+    alone = PictureCaptioner(checkpoint, settings(**how, batch_size=1))
+    for one, picture in zip(together, pictures, strict=True):
+        again = alone.caption([picture])[0]
+        assert (again.caption, again.is_valid) == (one.caption, one.is_valid)
+        assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
+
+
+def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_chosen(checkpoint: Path) -> None:
+    picture = np.pad(np.where(NOTATIONS["smiles"].draw(PROPANOL), 0, 255).astype(np.uint8), 9, constant_values=255)
+    captioner = PictureCaptioner(checkpoint, settings(is_redrawn=True))
+    readings = [[
+        Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6), Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
+        Guess("CCO", ETHANOL, math.log(0.05), 0.05),
+    ]]
+    agreements: dict[str, Agreement] = {}
+    chosen = captioner._choose(readings, prepare(picture), agreements)
+    assert chosen.caption == PROPANOL
+    assert chosen.confidence > 0.9
+    assert [caption for caption, _ in chosen.alternatives] == [PROPYLAMINE, ETHANOL]
+    assert list(agreements) == [PROPYLAMINE, PROPANOL]  # nothing was left to be gained by drawing the third
+    assert agreements[PROPANOL].mismatch < 1 < agreements[PROPYLAMINE].mismatch
+    assert captioner._choose(readings, None, {}).caption == PROPYLAMINE
+
+
+def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) -> None:
+    details = json.loads((checkpoint / "config.json").read_text())
+    details["details"]["notation"] = "words"
+    (checkpoint / "config.json").write_text(json.dumps(details))
+    with pytest.raises(NotationError, match=r"prediction\.is_redrawn is true, but captions in words cannot be drawn"):
+        PictureCaptioner(checkpoint, settings(is_redrawn=True))

@@ -1,0 +1,109 @@
+"""Drawings laid on pictures: `pytest tests/unit/captioning/test_redrawing.py`."""
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from lib.captioning.redrawing import DISAGREEMENT, Agreement, Picture, compare, prepare
+from lib.captions.notations import NOTATIONS
+from lib.images.cleaning import CleaningSettings, clean_image, encode_png
+from lib.molecules.drawing import DrawingSettings, draw_molecule
+from lib.settings import CONF
+
+CONF_OF_BASE = yaml.safe_load((CONF / "base.yaml").read_text())
+DRAWING = DrawingSettings(**CONF_OF_BASE["drawing"] | {"dropped_bond_share": 0})
+CLEANING = CleaningSettings(**CONF_OF_BASE["cleaning"] | {"stroke_length_px": 16, "sharpen": 0})
+
+ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
+THIOASPIRIN = "InChI=1S/C9H8O3S/c1-6(13)12-8-5-3-2-4-7(8)9(10)11/h2-5H,1H3,(H,10,11)"
+ALANYL = "InChI=1S/C12H16N2O3/c1-8(13)11(15)14-10(12(16)17)7-9-5-3-2-4-6-9/h2-6,8,10H,7,13H2,1H3,(H,14,15)(H,16,17)"
+LEFT, RIGHT = f"{ALANYL}/t8-,10-/m0/s1", f"{ALANYL}/t8-,10+/m0/s1"
+
+
+def picture_of(inchi: str, seed: int = 0, **changes: object) -> np.ndarray:
+    """A worn drawing as cleaning leaves it."""
+    drawing = draw_molecule(inchi, DRAWING.model_copy(update=changes), np.random.default_rng(seed))
+    return clean_image(encode_png(drawing.pixels), CLEANING).pixels
+
+
+def prepared(pixels: np.ndarray) -> Picture:
+    picture = prepare(pixels)
+    assert picture is not None
+    return picture
+
+
+def agreement(pixels: np.ndarray, inchi: str) -> Agreement:
+    return compare(prepared(pixels), NOTATIONS["smiles"].draw(inchi))
+
+
+@pytest.mark.parametrize("wear", [
+    {}, {"noise": 0.0}, {"reduced_share": 1.0}, {"sideways_share": 1.0, "seed": 1}, {"sideways_share": 1.0, "seed": 2},
+])
+@pytest.mark.parametrize(("right", "wrong"), [(ASPIRIN, THIOASPIRIN), (LEFT, RIGHT), (RIGHT, LEFT)])
+def test_the_right_molecule_covers_the_picture_better_however_it_was_drawn(
+    right: str, wrong: str, wear: dict[str, object]
+) -> None:
+    pixels = picture_of(right, **wear)
+    assert agreement(pixels, right).correlation > 0.85
+    assert agreement(pixels, right).mismatch < agreement(pixels, wrong).mismatch - 0.3
+
+
+def test_a_picture_that_has_lost_its_end_is_covered_all_the_same() -> None:
+    pixels = picture_of(LEFT, noise=0.0)
+    columns = np.flatnonzero((pixels < 200).any(axis=0))
+    pixels[:, : columns[0] + (columns[-1] - columns[0]) // 8] = 255
+    assert agreement(pixels, LEFT).correlation > 0.85
+    assert agreement(pixels, LEFT).mismatch < agreement(pixels, RIGHT).mismatch - 0.3
+
+
+def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
+    less = np.zeros((80, 120), bool)
+    less[[10, 70], 10:110] = less[10:71, [10, 109]] = less[40, 10:60] = True
+    more = less.copy()
+    more[20:60, 80] = True
+    pictures = [prepared(np.where(drawing, 0, 255).astype(np.uint8)) for drawing in (less, more)]
+    same, lost, bare = (
+        compare(pictures[place], drawing).mismatch for place, drawing in ((0, less), (0, more), (1, less))
+    )
+    assert same == pytest.approx(0, abs=0.1)
+    assert 0.2 < lost < bare / 4
+
+
+def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
+    without = np.zeros((80, 180), bool)
+    without[[10, 70], 10:110] = without[10:71, [10, 60, 109]] = without[30, 10:60] = True
+    with_end = without.copy()
+    with_end[40, 110:150] = True
+    for seen, drawing in ((without, with_end), (with_end, without)):
+        assert compare(prepared(np.where(seen, 0, 255).astype(np.uint8)), drawing).correlation > 0.9
+
+
+@pytest.mark.parametrize("num_turns", [1, 2, 3])
+def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int) -> None:
+    pixels = np.ascontiguousarray(np.rot90(picture_of(LEFT), num_turns))
+    assert agreement(pixels, LEFT).correlation > 0.85
+
+
+def test_another_molecule_does_not_agree() -> None:
+    assert agreement(picture_of(LEFT), ASPIRIN).correlation < 0.6
+
+
+def test_colour_is_seen_as_grey() -> None:
+    pixels = picture_of(ASPIRIN)
+    assert agreement(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), ASPIRIN) == pytest.approx(agreement(pixels, ASPIRIN))
+
+
+def test_nothing_is_laid_on_a_blank_picture_and_a_blank_drawing_disagrees() -> None:
+    assert prepare(np.full((64, 96), 255, np.uint8)) is None
+    assert compare(prepared(picture_of(ASPIRIN)), np.zeros((20, 30), bool)) == DISAGREEMENT
+
+
+def test_odd_sizes_are_compared_without_a_fault() -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((1, 1), (1, 200), (200, 1), (3, 5), (64, 500)):
+        pixels = np.pad(np.zeros((height, width), np.uint8), 2, constant_values=255)
+        for shape in ((1, 1), (1, 300), (300, 1), (40, 60)):
+            found = compare(prepared(pixels), rng.random(shape) < 0.5)
+            assert 0 <= found.correlation <= 1.001
+            assert found.mismatch >= 0

@@ -1,0 +1,70 @@
+"""A checkpoint made for other settings is refused in one sentence."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lib.captions.checkpoint_fit import check_fit
+from lib.errors import SettingsError
+from lib.settings import Settings, load_settings
+from lib.training.training_runs import checked_vocabulary
+from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
+from model.vocabulary import Vocabulary
+
+MODEL = PRETRAINED / "molecules"
+
+
+def settings(*overrides: str) -> Settings:
+    return load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *overrides])
+
+
+def check(*overrides: str) -> None:
+    asked = settings(*overrides)
+    check_fit(MODEL, asked.captions.notation, asked.cleaning, "model m", "or train another")
+
+
+def start(directory: Path, *overrides: str) -> Vocabulary:
+    asked = settings(*overrides)
+    return checked_vocabulary(directory, asked.captioner, asked.captions.notation, asked.cleaning)
+
+
+def test_the_model_in_the_box_fits_the_datasets_own_settings() -> None:
+    check()
+    assert start(MODEL) == load_captioner(MODEL)[1]
+
+
+def test_which_pictures_are_rejected_is_no_matter_of_the_model() -> None:
+    check("cleaning.max_pixels=1000", "cleaning.min_ink_fraction=0.1", "cleaning.max_ink_fraction=0.5")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("captions.notation=inchi", "model m writes captions.notation smiles_drawn_kekule, the settings ask for inchi"),
+        ("cleaning.canvas_width_px=320", "cleaned with cleaning.canvas_width_px 640, the settings ask for 320"),
+        ("cleaning.stroke_length_px=null", "cleaned with cleaning.stroke_length_px 16.0, the settings ask for None"),
+        ("cleaning.mend_reach_px=0", "cleaned with cleaning.mend_reach_px 3, the settings ask for 0"),
+    ],
+)
+def test_the_first_setting_that_differs_is_named_with_what_to_do(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message) + ": set it so, or train another$"):
+        check(override)
+    with pytest.raises(SettingsError, match=r"set it so, or training\.start_from to null to begin untrained$"):
+        start(MODEL, override)
+
+
+def test_a_network_of_another_shape_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"has captioner\.width 512, the settings ask for 384"):
+        start(MODEL, "captioner.width=384")
+
+
+def test_a_vocabulary_that_is_not_the_weights_own_is_said_in_one_sentence(tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    Vocabulary.from_tokens(["C", "N"]).save(tmp_path / "model" / "vocabulary.json")
+    with pytest.raises(CheckpointError, match=r"decoder\.embedding\.weight .* expected \(6, 128\)") as caught:
+        load_captioner(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SettingsError, match=r"^training\.start_from: .*decoder\.embedding\.weight"):
+        start(tmp_path / "model")

@@ -1,0 +1,76 @@
+"""Rolling back a model: files on the storage volume alone, as docs/runbook.md has them written by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.captioning.caption_prediction import resolve_model
+from lib.errors import MissingInputError
+from lib.lake.delta_tables import StorageSettings
+from lib.training.training_runs import TrainingRun, finish_training
+
+NO_LAKE: Any = None  # a run without new metrics writes to no table
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> StorageSettings:
+    for version in ("good", "bad"):
+        (tmp_path / "checkpoints" / version).mkdir(parents=True)
+        (tmp_path / "checkpoints" / version / "config.json").touch()
+    return StorageSettings(root=str(tmp_path), catalog=None, schema_name=None)
+
+
+def finish(storage: StorageSettings, version: str) -> None:
+    """What train_captioner does with a model that is there, newly trained or found again."""
+    data: Any = None
+    root = Path(storage.root)
+    finish_training(NO_LAKE, TrainingRun(version, data, root / "checkpoints" / version, root / "training" / version))
+
+
+def roll_back(storage: StorageSettings) -> None:
+    checkpoints = Path(storage.root) / "checkpoints"
+    (checkpoints / "bad" / "withdrawn").write_text("loses every ring\n")
+    (checkpoints / "current_model").write_text("good\n")
+
+
+def test_a_withdrawn_model_does_not_become_current_again_when_training_finds_it(
+    storage: StorageSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    finish(storage, "bad")
+    assert resolve_model(storage, "current").name == "bad"
+    roll_back(storage)
+    finish(storage, "bad")
+    assert resolve_model(storage, "current").name == "good"
+    assert "model bad is not made current, since it was withdrawn (loses every ring)" in caplog.text
+
+
+def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettings) -> None:
+    roll_back(storage)
+    (Path(storage.root) / "checkpoints" / "next").mkdir()
+    (Path(storage.root) / "checkpoints" / "next" / "config.json").touch()
+    finish(storage, "next")
+    assert resolve_model(storage, "current").name == "next"
+
+
+def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage: StorageSettings) -> None:
+    finish(storage, "bad")
+    (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").touch()
+    with pytest.raises(MissingInputError) as refused:
+        resolve_model(storage, "current")
+    assert str(refused.value) == (
+        "the current model bad was withdrawn (no reason given): write the name of another into "
+        f"{storage.root}/checkpoints/current_model"
+    )
+
+
+def test_a_withdrawn_model_still_captions_for_who_asks_for_it_by_name(storage: StorageSettings) -> None:
+    roll_back(storage)
+    assert resolve_model(storage, "bad").name == "bad"
+
+
+def test_a_roll_back_that_is_regretted_is_undone_by_removing_the_file(storage: StorageSettings) -> None:
+    roll_back(storage)
+    (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").unlink()
+    finish(storage, "bad")
+    assert resolve_model(storage, "current").name == "bad"

@@ -1,0 +1,225 @@
+"""What arrives, and what of it can be read: `pytest tests/unit/landing/test_landing_zone.py`."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from lib.errors import LandingZoneError
+from lib.landing.zone import (
+    Arrival,
+    LandingSettings,
+    image_id_of,
+    list_arrivals,
+    list_landing_zone,
+    read_arrivals,
+)
+
+MEMBERS = {f"train/{i}/0/pic{i}.png": bytes([i]) * (100 + i) for i in range(5)}
+
+
+def settings(path: Path | str, **changes: object) -> LandingSettings:
+    values: dict[str, object] = {
+        "path": str(path), "image_suffixes": (".png", ".jpg"), "captions_files": "*.csv", "image_id_column": "image_id",
+        "caption_column": "caption", "max_captions_per_image": 1, "layouts_files": "*_layouts.parquet",
+        "max_image_bytes": 1000, "images_per_commit": 10,
+    }
+    return LandingSettings.model_validate(values | changes)
+
+
+def write_zip(path: Path, members: dict[str, bytes] = MEMBERS, compression: int = zipfile.ZIP_DEFLATED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def write_tar(path: Path, mode: str, members: dict[str, bytes] = MEMBERS) -> None:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def arrivals_in(path: Path, **changes: object) -> list[Arrival]:
+    landing = settings(path, **changes)
+    zone = list_landing_zone(landing)
+    return [arrival for file in zone.pictures + zone.archives for arrival in list_arrivals(file, landing)]
+
+
+def contents(arrivals: list[Arrival]) -> dict[str, bytes | None]:
+    return {arrival.image_id: content for arrival, content, _, _ in read_arrivals(arrivals)}
+
+
+EXPECTED = {f"pic{i}": MEMBERS[f"train/{i}/0/pic{i}.png"] for i in range(5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.zip", write_zip),
+        ("stored.zip", lambda path: write_zip(path, compression=zipfile.ZIP_STORED)),
+        ("a.tar", lambda path: write_tar(path, "w")),
+        ("a.tar.gz", lambda path: write_tar(path, "w:gz")),
+        ("a.tgz", lambda path: write_tar(path, "w:gz")),
+    ],
+)
+def test_the_members_of_an_archive_are_read_as_they_were_written(tmp_path, name, write):
+    write(tmp_path / name)
+    arrivals = arrivals_in(tmp_path)
+    assert contents(arrivals) == EXPECTED
+    assert contents(arrivals[3:]) == {f"pic{i}": EXPECTED[f"pic{i}"] for i in (3, 4)}
+    assert arrivals[0].source.endswith(f"{name}!train/0/0/pic0.png")
+
+
+def test_loose_pictures_in_nested_folders_are_found_and_other_files_are_not(tmp_path):
+    for name in ("a/b/one.png", "two.JPG", "a/.hidden.png", "notes.txt", "labels.csv", "x_layouts.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"content")
+    zone = list_landing_zone(settings(tmp_path))
+    assert [Path(file.path).name for file in zone.pictures] == ["one.png", "two.JPG"]
+    assert (len(zone.captions), len(zone.layouts), zone.num_other) == (1, 1, 2)
+    assert contents(arrivals_in(tmp_path)) == {"one": b"content", "two": b"content"}
+
+
+def test_a_url_of_another_filesystem_is_read_like_a_folder():
+    with fsspec.open("memory://arrived/day/one.png", "wb") as file:
+        file.write(b"content")
+    landing = settings("memory://arrived")
+    arrivals = list(list_arrivals(list_landing_zone(landing).pictures[0], landing))
+    assert contents(arrivals) == {"one": b"content"}
+
+
+def test_a_member_that_climbs_out_of_its_archive_is_refused(tmp_path):
+    names = ("../../etc/evil.png", "/abs.png", "ok/../../up.png", "C:\\win.png", "good.png")
+    write_zip(tmp_path / "a.zip", dict.fromkeys(names, b"x"))
+    reasons = {arrival.image_id: arrival.reason for arrival in arrivals_in(tmp_path)}
+    assert reasons == {
+        "evil": "unsafe_path", "abs": "unsafe_path", "up": "unsafe_path", "win": "unsafe_path", "good": None
+    }
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path):
+    write_zip(tmp_path / "a.zip", {"bomb.png": bytes(1_000_000), "good.png": b"x"})
+    reasons = {arrival.image_id: arrival.reason for arrival in arrivals_in(tmp_path)}
+    assert reasons == {"bomb": "decompression_bomb", "good": None}
+
+
+def test_a_member_that_lies_about_its_size_is_not_unpacked_beyond_it(tmp_path):
+    write_zip(tmp_path / "a.zip", {"bomb.png": bytes(1_000_000)})
+    lying = arrivals_in(tmp_path)[0]._replace(num_bytes=100, reason=None)
+    _, content, reason, detail = next(read_arrivals([lying]))
+    assert (content, reason) == (None, "unreadable_member")
+    assert "do not match" in str(detail)
+
+
+def test_a_file_larger_than_allowed_is_refused_unread(tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(2000))
+    assert [arrival.reason for arrival in arrivals_in(tmp_path)] == ["too_many_bytes"]
+
+
+def test_a_damaged_member_costs_itself_alone(tmp_path):
+    write_zip(tmp_path / "a.zip", compression=zipfile.ZIP_STORED)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    start = content.index(MEMBERS["train/2/0/pic2.png"])
+    content[start] ^= 0xFF
+    (tmp_path / "a.zip").write_bytes(content)
+    outcomes = {arrival.image_id: reason for arrival, _, reason, _ in read_arrivals(arrivals_in(tmp_path))}
+    assert outcomes == {"pic0": None, "pic1": None, "pic2": "unreadable_member", "pic3": None, "pic4": None}
+
+
+def test_a_truncated_zip_becomes_one_row_that_says_so(tmp_path):
+    write_zip(tmp_path / "a.zip")
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(content[: len(content) // 2])
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("a.zip", "unreadable_archive")]
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz")])
+def test_the_members_before_the_damage_of_a_truncated_tar_are_kept(tmp_path, name, mode):
+    members = {f"pic{i}.png": bytes(range(256)) * 3 for i in range(9)}
+    write_tar(tmp_path / name, mode, members)
+    if mode == "w":
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: 3 * (512 + 1024) + 700])
+    else:
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[:-60])
+    arrivals = arrivals_in(tmp_path)
+    assert arrivals[-1].reason == "unreadable_archive"
+    readable = [a for a in arrivals if a.reason is None]
+    outcomes = [(content, reason) for _, content, reason, _ in read_arrivals(readable)]
+    assert (bytes(range(256)) * 3, None) in outcomes
+    assert all(content == bytes(range(256)) * 3 or reason == "unreadable_member" for content, reason in outcomes)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_tar_damaged_in_a_header_says_so_and_keeps_what_came_before(tmp_path, cut):
+    write_tar(tmp_path / "a.tar", "w", {f"pic{i}.png": bytes(600) for i in range(6)})
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    third_header = 2 * (512 + 1024)
+    content[third_header + 20] ^= 0xFF
+    (tmp_path / "a.tar").write_bytes(content[: third_header + (0 if cut else len(content))])
+    arrivals = arrivals_in(tmp_path)
+    assert [(a.image_id, a.reason) for a in arrivals] == [
+        ("pic0", None), ("pic1", None), ("a.tar", "unreadable_archive")
+    ]
+
+
+def test_a_link_in_a_tar_is_refused_and_not_passed_over(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("link", "unreadable_member")]
+
+
+def test_an_archive_that_cannot_be_reached_stops_the_job_and_is_not_called_damaged(tmp_path):
+    write_zip(tmp_path / "a.zip")
+    landing = settings(tmp_path)
+    (file,) = list_landing_zone(landing).archives
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(FileNotFoundError):
+        list(list_arrivals(file, landing))
+
+
+def test_names_with_signs_that_mean_something_elsewhere_are_read(tmp_path):
+    folder = tmp_path / "100% #1 [new]!"
+    folder.mkdir()
+    (folder / "a::b?.png").write_bytes(b"content")
+    write_zip(folder / "z.zip", {"2024-01-01T12:00.png": b"clock"})
+    assert contents(arrivals_in(folder)) == {"a::b?": b"content", "2024-01-01T12:00": b"clock"}
+
+
+def test_a_file_that_is_no_archive_becomes_one_row_that_says_so(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"no gzip at all")
+    (tmp_path / "b.zip").write_bytes(b"")
+    assert {a.reason for a in arrivals_in(tmp_path)} == {"unreadable_archive"}
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    write_zip(tmp_path / "a.zip", {"secret.png": b"x"})
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    assert [a.reason for a in arrivals_in(tmp_path)] == ["unreadable_member"]
+
+
+@pytest.mark.parametrize("content", [None, "captions only"])
+def test_a_landing_zone_without_pictures_stops_with_the_setting_to_change(tmp_path, content):
+    if content:
+        (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(LandingZoneError, match=r"landing\.path"):
+        list_landing_zone(settings(tmp_path))
+    with pytest.raises(LandingZoneError, match=r"landing\.path .* does not exist"):
+        list_landing_zone(settings(tmp_path / "nowhere"))
+
+
+def test_an_image_id_is_the_file_name_without_folders_and_picture_suffix():
+    suffixes = (".png", ".tif", ".tiff")
+    assert image_id_of("train/0/0/0/000011a64c74.png", suffixes) == "000011a64c74"
+    assert image_id_of("a\\b\\scan.v2.TIFF", suffixes) == "scan.v2"
+    assert image_id_of("plain", suffixes) == "plain"

@@ -1,0 +1,215 @@
+"""Checkpoints: what was saved is what is loaded, whole or not at all, and loading runs nothing."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from model.batches import as_ink
+from model.captioner import Captioner
+from model.checkpoint import (
+    CheckpointError,
+    load_captioner,
+    load_details,
+    load_training_state,
+    new_captioner,
+    save_checkpoint,
+)
+from model.encoders import EncoderWeightsError
+from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
+from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
+
+
+def save(directory: Path, captioner: Captioner | None = None, note: str = "first", **more: object) -> Captioner:
+    captioner = captioner or tiny_captioner()
+    save_checkpoint(
+        directory, captioner, VOCABULARY, details={"notation": "inchi"}, provenance={"note": note}, **more
+    )
+    return captioner
+
+
+def note_of(directory: Path) -> str:
+    return load_captioner(directory)[2]["note"]
+
+
+def test_a_loaded_captioner_says_what_the_saved_one_said(tmp_path: Path) -> None:
+    saved, batch = save(tmp_path / "model").eval(), stroke_batch(4)
+    captioner, vocabulary, provenance = load_captioner(tmp_path / "model")
+    assert (vocabulary, provenance) == (VOCABULARY, {"note": "first"})
+    assert captioner.config == saved.config
+    assert not captioner.training
+    images = as_ink(batch.images)
+    assert torch.equal(captioner(images, batch.inputs), saved(images, batch.inputs))
+    assert load_details(tmp_path / "model") == {"notation": "inchi"}
+
+
+def test_half_precision_halves_the_file_and_loads_as_fp32(tmp_path: Path) -> None:
+    saved = tiny_captioner()
+    with torch.no_grad():
+        saved.decoder.output.bias[0] = 1e6  # more than fp16 can hold
+    save(tmp_path / "whole", saved)
+    save(tmp_path / "half", saved, is_half_precision=True)
+    sizes = [(tmp_path / name / "weights.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.6 * sizes[1]
+    for name, tensor in load_captioner(tmp_path / "half")[0].state_dict().items():
+        expected = saved.state_dict()[name]
+        assert tensor.dtype == expected.dtype
+        torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_training_state_comes_back_with_its_optimizer(tmp_path: Path) -> None:
+    captioner = tiny_captioner()
+    optimizer = make_optimizer(captioner, quick_training())
+    captioner(as_ink(stroke_batch(4).images), stroke_batch(4).inputs).sum().backward()
+    optimizer.step()
+    save(tmp_path / "model", captioner, training_state=pack_training(TrainingState(epoch=2, step=9), optimizer))
+    restored = make_optimizer(captioner, quick_training())
+    packed = load_training_state(tmp_path / "model")
+    assert packed is not None
+    assert unpack_training(packed, restored) == TrainingState(epoch=2, step=9)
+    moments = [state["exp_avg"] for state in optimizer.state.values()]
+    assert all(torch.equal(a, b["exp_avg"]) for a, b in zip(moments, restored.state.values(), strict=True))
+
+
+def test_a_checkpoint_saved_to_use_has_no_training_state(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    assert load_training_state(tmp_path / "model") is None
+
+
+class Malicious:
+    def __init__(self, evidence: Path) -> None:
+        self.evidence = evidence
+
+    def __reduce__(self) -> tuple:
+        return (os.mkdir, (str(self.evidence),))
+
+
+def test_code_in_a_training_state_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    evidence = tmp_path / "was_here"
+    for write in (
+        lambda path: torch.save({"state": Malicious(evidence)}, path),
+        lambda path: path.write_bytes(pickle.dumps(Malicious(evidence), protocol=2)),
+        lambda path: path.write_bytes(b"not a file of torch's"),
+    ):
+        write(tmp_path / "model" / "training_state.pt")
+        with pytest.raises(CheckpointError, match=r"training_state\.pt"):
+            load_training_state(tmp_path / "model")
+        load_captioner(tmp_path / "model")
+        assert not evidence.exists()
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(directory: Path, change: object) -> None:
+    path = directory / "weights.safetensors"
+    weights = safetensors.torch.load(path.read_bytes())
+    change(weights)
+    path.write_bytes(safetensors.torch.save(weights))
+
+
+DAMAGES = {
+    "a weight is missing": (lambda d: edit_weights(d, lambda w: w.pop("decoder.keys.weight")), "decoder.keys.weight"),
+    "a weight is unknown": (lambda d: edit_weights(d, lambda w: w.update(extra=torch.zeros(1))), "extra"),
+    "a weight has another shape": (
+        lambda d: edit_weights(d, lambda w: w.update({"decoder.keys.bias": torch.zeros(3)})),
+        r"decoder\.keys\.bias .* has shape \(3,\), expected \(32,\)",
+    ),
+    "the weights are cut off": (
+        lambda d: (d / "weights.safetensors").write_bytes((d / "weights.safetensors").read_bytes()[:-100]),
+        "cannot be read",
+    ),
+    "the format is of another version": (
+        lambda d: edit_json(d / "config.json", format_version=99),
+        "format_version 99, expected 1",
+    ),
+    "the config has an unknown field": (
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"depth": 1}),
+        "unexpected keyword argument 'depth'",
+    ),
+    "the config lacks a field": (lambda d: edit_json(d / "config.json", captioner={"encoder": "inknet"}), "missing"),
+    "the config lacks the captioner": (
+        lambda d: (d / "config.json").write_text('{"format_version": 1, "details": {}}'),
+        "captioner",
+    ),
+    "the config is no JSON": (lambda d: (d / "config.json").write_text("{"), r"config\.json cannot be read"),
+    "the vocabulary is shorter": (
+        lambda d: (d / "vocabulary.json").write_text(json.dumps(VOCABULARY.tokens[:-1])),
+        "has shape",
+    ),
+    "a file is missing": (lambda d: (d / "provenance.json").unlink(), r"provenance\.json"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_by_what_is_wrong(damage: str, tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    inflict, seen = DAMAGES[damage]
+    inflict(tmp_path / "model")
+    with pytest.raises(CheckpointError, match=seen) as refused:
+        load_captioner(tmp_path / "model")
+    assert str(tmp_path / "model") in str(refused.value)
+
+
+def test_no_directory_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_captioner(tmp_path / "model")
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside: nothing after it runs."""
+
+
+WRITING = [(Path, "mkdir"), (Path, "write_bytes"), (Path, "write_text"), (Path, "rename"), (torch, "save")]
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("instant", range(8))
+def test_a_kill_at_any_instant_leaves_the_old_checkpoint_or_the_new_one(
+    instant: int, is_after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, calls = tmp_path / "model", []
+    save(directory, note="old")
+    state = pack_training(TrainingState(), make_optimizer(tiny_captioner(), quick_training()))
+    # Killed a second time, early: what the first kill left must not be cleared away before there is a successor.
+    for instant_now in (instant, 2):
+        calls.clear()
+        with monkeypatch.context() as patched:
+            for owner, name in WRITING:
+                patched.setattr(owner, name, killed_at(instant_now, is_after, getattr(owner, name), calls))
+            with pytest.raises(Killed):
+                save(directory, note="new", training_state=state)
+        assert len(calls) == instant_now + 1
+        assert note_of(directory) in ("old", "new")
+    save(directory, note="newest")
+    assert note_of(directory) == "newest"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def killed_at(instant: int, is_after: bool, write: object, calls: list) -> object:
+    def killable(*args: object, **kwargs: object) -> object:
+        calls.append(write)
+        if len(calls) == instant + 1 and not is_after:
+            raise Killed
+        result = write(*args, **kwargs)
+        if len(calls) == instant + 1:
+            raise Killed
+        return result
+
+    return killable
+
+
+def test_a_new_captioner_starts_with_the_weights_its_config_names(tmp_path: Path) -> None:
+    donor = tiny_captioner(seed=5).encoder.backbone.layers.state_dict()
+    safetensors.torch.save_file(donor, tmp_path / "inknet.safetensors")
+    captioner = new_captioner(tiny_config(encoder_weights=str(tmp_path / "inknet.safetensors")), VOCABULARY)
+    for name, tensor in captioner.encoder.backbone.layers.state_dict().items():
+        assert torch.equal(tensor, donor[name]), name
+    with pytest.raises(EncoderWeightsError):
+        new_captioner(tiny_config(encoder_weights="gone.pth"), VOCABULARY)

@@ -1,0 +1,141 @@
+"""Encoders: a grid that knows its places, weights from where the settings say, and frozen means frozen."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+
+from model.encoders import Encoder, EncoderWeightsError, load_encoder_weights
+from model.training_loop import TrainingState, make_optimizer, train_epoch
+from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
+
+
+def inknet(seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    return Encoder("inknet", 1, grid_width=32, is_frozen=False)
+
+
+def resnet50(is_frozen: bool = False) -> Encoder:
+    return Encoder("resnet50", 3, grid_width=16, is_frozen=is_frozen)
+
+
+@torch.no_grad()
+def test_the_grid_is_read_row_by_row() -> None:
+    encoder = inknet().eval()
+    image = torch.zeros(1, 1, 32, 48)
+    blank = encoder(image)
+    image[:, :, 17:31, 33:47] = 1  # lower right of 2 x 3 positions
+    change = (encoder(image) - blank).abs().sum(dim=2)[0]
+    assert change.shape == (6,)
+    assert change.argmax() == 5
+
+
+@torch.no_grad()
+def test_blank_positions_differ_by_where_they_are() -> None:
+    encoder = inknet().eval()
+    encoder.backbone.layers = torch.nn.MaxPool2d(4)  # the same everywhere on blank paper
+    encoder.fit = torch.nn.Conv2d(16, 32, 1)
+    grid = encoder(torch.zeros(1, 1, 32, 48))[0]
+    assert torch.pdist(grid).min() > 0.1
+
+
+@torch.no_grad()
+def test_a_position_has_the_same_place_in_a_larger_picture() -> None:
+    encoder = inknet().eval()
+    encoder.backbone.layers = torch.nn.MaxPool2d(4)
+    encoder.fit = torch.nn.Conv2d(16, 32, 1)
+    small, large = encoder(torch.zeros(2, 1, 16, 32)), encoder(torch.zeros(2, 1, 640, 960))
+    assert small.shape == (2, 2, 32)
+    torch.testing.assert_close(small, large[:, :2])
+
+
+@torch.no_grad()
+def test_no_pixel_is_lost_before_the_first_convolution() -> None:
+    encoder = inknet().eval()
+    blank, seen = encoder(torch.zeros(1, 1, 32, 48)), 0
+    for row in range(8, 12):
+        for column in range(8, 12):
+            image = torch.zeros(1, 1, 32, 48)
+            image[0, 0, row, column] = 1
+            seen += bool((encoder(image) - blank).abs().max() > 1e-4)
+    assert seen == 16
+
+
+@torch.no_grad()
+def test_resnet50_sees_colours_and_takes_grey_as_all_three() -> None:
+    encoder = resnet50().eval()
+    grey = torch.rand(2, 1, 64, 64)
+    colour = grey.repeat(1, 3, 1, 1)
+    grid = encoder(colour)
+    assert grid.shape == (2, 4, 16)
+    torch.testing.assert_close(encoder(grey), grid)
+    colour[:, 2] = 1 - colour[:, 2]
+    assert (encoder(colour) - grid).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_of_a_file_reach_the_backbone_without_the_classes(suffix: str, tmp_path: Path) -> None:
+    weights = torchvision.models.resnet50(weights=None).state_dict()
+    path = tmp_path / f"resnet50{suffix}"
+    if suffix == ".pth":
+        torch.save(weights, path)
+    else:
+        safetensors.torch.save_file(weights, path)
+    encoder = resnet50()
+    load_encoder_weights(encoder, str(path))
+    for name, tensor in encoder.backbone.layers.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_random_leaves_the_weights_as_they_are() -> None:
+    encoder = inknet()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    load_encoder_weights(encoder, "random")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+
+
+def test_a_missing_weights_file_is_named_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(EncoderWeightsError, match=r"captioner\.encoder_weights is '.*gone\.pth'.*'random'"):
+        load_encoder_weights(inknet(), str(tmp_path / "gone.pth"))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(EncoderWeightsError, match=r"captioner\.encoder_weights is .* do not fit InkNet") as caught:
+        load_encoder_weights(inknet(), str(tmp_path / "other.safetensors"))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_imagenet_weights_out_of_reach_stop_with_the_setting_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing was downloaded before
+    for proxy in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nobody listens there
+    for exception in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(exception, raising=False)
+    with pytest.raises(EncoderWeightsError, match=r"encoder_weights is 'imagenet' but .* refused.*'random'") as caught:
+        load_encoder_weights(resnet50(), "imagenet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_running_means_while_the_rest_learns() -> None:
+    captioner, config = tiny_captioner(is_encoder_frozen=True), quick_training()
+    before = {name: tensor.clone() for name, tensor in captioner.state_dict().items()}
+    optimizer = make_optimizer(captioner, config)
+    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
+    changed = {name for name, tensor in captioner.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith("encoder.backbone.") for name in changed)
+    assert {"encoder.positions.weight", "decoder.output.weight"} <= changed
+
+
+def test_a_backbone_that_is_not_frozen_learns() -> None:
+    captioner, config = tiny_captioner(), quick_training()
+    before = {name: tensor.clone() for name, tensor in captioner.encoder.backbone.state_dict().items()}
+    optimizer = make_optimizer(captioner, config)
+    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
+    after = captioner.encoder.backbone.state_dict()
+    assert [name for name, tensor in before.items() if torch.equal(tensor, after[name])] == []

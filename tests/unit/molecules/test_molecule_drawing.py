@@ -1,0 +1,244 @@
+"""Drawing one molecule: `pytest tests/unit/molecules/test_molecule_drawing.py`."""
+
+import re
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from lib.errors import NotationError
+from lib.molecules.drawing import Drawing, DrawingSettings, draw_clean, draw_molecule, prepare_molecule, turn
+from lib.molecules.drawing_marks import mark_labels
+from lib.molecules.drawing_noise import INK
+from lib.settings import CONF
+
+BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])
+
+IBUPROFEN = "InChI=1S/C13H18O2/c1-9(2)8-11-4-6-12(7-5-11)10(3)13(14)15/h4-7,9-10H,8H2,1-3H3,(H,14,15)"
+CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
+TESTOSTERONE = (
+    "InChI=1S/C19H28O2/c1-18-9-7-13(20)11-12(18)3-4-14-15-5-6-17(21)19(15,2)10-8-16(14)18/"
+    "h11,14-17,21H,3-10H2,1-2H3/t14-,15-,16-,17-,18-,19-/m0/s1"
+)
+PENICILLIN = (
+    "InChI=1S/C16H18N2O4S/c1-16(2)12(15(21)22)18-13(20)11(14(18)23-16)17-10(19)8-9-6-4-3-5-7-9/"
+    "h3-7,11-12,14H,8H2,1-2H3,(H,17,19)(H,21,22)/t11-,12+,14-/m1/s1"
+)
+DEUTERATED = "InChI=1S/CH4O/c1-2/h2H,1H3/i1D3"
+BROMOBENZONITRILE = "InChI=1S/C7H4BrN/c8-7-3-1-6(5-9)2-4-7/h1-4H"
+MOLECULES = (IBUPROFEN, CAFFEINE, TESTOSTERONE, PENICILLIN, BROMOBENZONITRILE)
+
+
+def settings(**changes: object) -> DrawingSettings:
+    return BASE.model_copy(update=changes)
+
+
+def draw(inchi: str, seed: int = 0, **changes: object) -> Drawing:
+    return draw_molecule(inchi, settings(**changes), np.random.default_rng(seed))
+
+
+def connections(inchi: str) -> set[frozenset[int]]:
+    """The bonds of an InChI's /c layer, atoms numbered from 0."""
+    layer = inchi.split("/c")[1].split("/")[0]
+    bonds, branches, before = set(), [], -1
+    for mark in re.findall(r"\d+|[(),-]", layer):
+        if mark == "(":
+            branches.append(before)
+        elif mark == ",":
+            before = branches[-1]
+        elif mark == ")":
+            before = branches.pop()
+        elif mark != "-":
+            if before >= 0:
+                bonds.add(frozenset((before, int(mark) - 1)))
+            before = int(mark) - 1
+    return bonds
+
+
+def ink_near(drawing: Drawing, x: float, y: float, reach: int = 3) -> int:
+    column, row = round(float(x)), round(float(y))
+    window = drawing.pixels[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+    return int(np.count_nonzero(window == INK))
+
+
+def bond_middles(drawing: Drawing) -> list[tuple[float, float]]:
+    layout = drawing.layout
+    return [
+        ((layout.atom_x[begin] + layout.atom_x[end]) / 2, (layout.atom_y[begin] + layout.atom_y[end]) / 2)
+        for begin, end in zip(layout.bond_begin, layout.bond_end, strict=True)
+    ]
+
+
+def test_same_seed_draws_the_same_picture_and_another_seed_another() -> None:
+    first, again, other = draw(IBUPROFEN, seed=1), draw(IBUPROFEN, seed=1), draw(IBUPROFEN, seed=2)
+    assert np.array_equal(first.pixels, again.pixels)
+    assert not np.array_equal(first.pixels, other.pixels)
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+def test_pixels_are_ink_or_paper_and_nothing_between(inchi: str) -> None:
+    pixels = draw(inchi).pixels
+    assert pixels.dtype == np.uint8
+    assert set(np.unique(pixels)) == {0, 255}
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+def test_layout_numbers_atoms_as_the_inchi_does(inchi: str) -> None:
+    layout = draw(inchi).layout
+    drawn = {frozenset(bond) for bond in zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True)}
+    assert drawn == connections(inchi)
+    assert len(layout.atom_x) == len(layout.atom_y) == 1 + max(max(bond) for bond in drawn)
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+def test_layout_lies_on_the_ink_of_the_clean_drawing(inchi: str) -> None:
+    drawing = draw(inchi, noise=0.0, reduced_share=0.0)
+    atoms = zip(drawing.layout.atom_x, drawing.layout.atom_y, strict=True)
+    assert all(ink_near(drawing, x, y, reach=7) for x, y in atoms)  # a letter may be hollow in the middle
+    assert all(ink_near(drawing, x, y) for x, y in bond_middles(drawing))
+
+
+def test_hydrogens_are_no_atoms_of_the_layout_and_their_isotopes_come_last() -> None:
+    layout = draw(DEUTERATED).layout
+    bonds = {frozenset(ends) for ends in zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True)}
+    assert bonds == {frozenset((0, other)) for other in (1, 2, 3, 4)}  # carbon: to oxygen, then to three of deuterium
+    assert len(mark_labels(DEUTERATED, layout)) == 5 + 4
+
+
+def test_hydrogens_are_drawn_at_stereocentres_that_rings_share() -> None:
+    symbols = [atom.GetSymbol() for atom in prepare_molecule(TESTOSTERONE).GetAtoms()]
+    assert symbols == ["C"] * 19 + ["O"] * 2 + ["H"] * 3
+    assert len(draw(TESTOSTERONE).layout.atom_x) == 21
+
+
+def test_bond_orders_are_those_drawn() -> None:
+    layout = draw("InChI=1S/C2H5NO/c1-2(3)4/h1H3,(H2,3,4)").layout  # acetamide, which InChI has as an imidic acid
+    orders = {
+        frozenset((int(begin), int(end))): float(order)
+        for begin, end, order in zip(layout.bond_begin, layout.bond_end, layout.bond_order, strict=True)
+    }
+    assert orders == {frozenset((0, 1)): 1.0, frozenset((1, 2)): 2.0, frozenset((1, 3)): 1.0}
+    assert sorted(draw(BROMOBENZONITRILE).layout.bond_order.tolist()) == [1.0] * 5 + [2.0] * 3 + [3.0]
+
+
+@pytest.mark.parametrize(("reduced_share", "bond_px", "margin_px"), [(0.0, 40.0, 29), (1.0, 24.8, 18)])
+def test_bonds_and_margins_have_the_length_of_the_settings(
+    reduced_share: float, bond_px: float, margin_px: int
+) -> None:
+    drawing = draw(IBUPROFEN, noise=0.0, reduced_share=reduced_share)
+    layout = drawing.layout
+    lengths = np.hypot(
+        layout.atom_x[layout.bond_begin] - layout.atom_x[layout.bond_end],
+        layout.atom_y[layout.bond_begin] - layout.atom_y[layout.bond_end],
+    )
+    rows, columns = np.nonzero(drawing.pixels == INK)
+    height, width = drawing.pixels.shape
+    assert lengths == pytest.approx(bond_px, abs=0.5)
+    margins = [columns.min(), rows.min(), width - columns.max(), height - rows.max()]
+    assert margins == pytest.approx([margin_px] * 4, abs=2)
+
+
+def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay() -> None:
+    molecule = prepare_molecule(IBUPROFEN)
+    whole = draw_clean(molecule, BASE.pen)
+    for index, (x, y) in enumerate(bond_middles(whole)):
+        without = draw_clean(molecule, BASE.pen, dropped_bonds={index})
+        assert ink_near(whole, x, y) > 0
+        assert ink_near(without, x, y) == 0
+        others = [middle for other, middle in enumerate(bond_middles(whole)) if other != index]
+        assert all(ink_near(without, *middle) for middle in others)
+        assert np.array_equal(without.layout.atom_x, whole.layout.atom_x)
+
+
+def test_share_of_dropped_bonds_follows_the_noise() -> None:
+    def count_blank_middles(noise: float) -> int:
+        quiet = {"missing_pixel_share": (0.0, 0.0), "speck_density": (0.0, 0.0), "reduced_share": 0.0, "noise": noise}
+        drawings = [draw(CAFFEINE, seed, **quiet) for seed in range(100)]
+        return sum(not ink_near(drawing, *middle) for drawing in drawings for middle in bond_middles(drawing))
+
+    assert count_blank_middles(0.0) == 0
+    assert 24 <= count_blank_middles(1.0) <= 66  # 100 drawings, 15 bonds, 3 %, three deviations
+    assert 80 <= count_blank_middles(3.0) <= 190
+
+
+def test_wear_is_within_the_ranges_of_the_real_collection() -> None:
+    quiet = {"missing_pixel_share": (0.0, 0.0), "speck_density": (0.0, 0.0)}
+    num_clean_ink = num_missing = num_paper = num_specks = 0
+    for seed in range(150):
+        is_clean_ink = draw(PENICILLIN, seed, **quiet).pixels == INK
+        is_ink = draw(PENICILLIN, seed).pixels == INK
+        num_clean_ink += int(is_clean_ink.sum())
+        num_missing += int((is_clean_ink & ~is_ink).sum())
+        num_paper += int((~is_clean_ink).sum())
+        num_specks += int((is_ink & ~is_clean_ink).sum())
+    assert 0.12 < num_missing / num_clean_ink < 0.17
+    assert 3e-5 < num_specks / num_paper < 8.5e-5
+
+
+def test_no_noise_is_the_clean_drawing() -> None:
+    clean = draw_clean(prepare_molecule(PENICILLIN), BASE.pen)
+    assert np.array_equal(draw(PENICILLIN, noise=0.0, reduced_share=0.0).pixels, clean.pixels)
+
+
+def test_one_hand_is_drawn_as_a_solid_wedge_and_the_other_hashed() -> None:
+    plain = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
+    flat, hashed, solid = (
+        np.count_nonzero(draw(inchi, noise=0.0, reduced_share=0.0).pixels == INK)
+        for inchi in (plain, f"{plain}/t2-/m0/s1", f"{plain}/t2-/m1/s1")
+    )
+    assert flat < hashed < solid
+    assert solid > flat + 60
+
+
+@pytest.mark.parametrize("is_clockwise", [True, False])
+def test_turned_drawing_takes_its_layout_with_it(is_clockwise: bool) -> None:
+    upright = draw(IBUPROFEN, noise=0.0)
+    turned = turn(upright, is_clockwise)
+    assert turned.pixels.shape == upright.pixels.shape[::-1]
+    for before, after in zip(
+        zip(upright.layout.atom_x, upright.layout.atom_y, strict=True),
+        zip(turned.layout.atom_x, turned.layout.atom_y, strict=True),
+        strict=True,
+    ):
+        assert ink_near(turned, *after, reach=4) == pytest.approx(ink_near(upright, *before, reach=4), abs=4)
+    back = turn(turned, not is_clockwise)
+    assert np.array_equal(back.pixels, upright.pixels)
+    assert np.allclose(back.layout.atom_x, upright.layout.atom_x, atol=1e-3)
+    assert np.allclose(back.layout.atom_y, upright.layout.atom_y, atol=1e-3)
+
+
+def test_clockwise_puts_the_left_edge_on_top() -> None:
+    upright = draw("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", noise=0.0)
+    assert upright.layout.atom_x[0] < upright.layout.atom_x[2]
+    assert turn(upright, True).layout.atom_y[0] < turn(upright, True).layout.atom_y[2]
+    assert turn(upright, False).layout.atom_y[0] > turn(upright, False).layout.atom_y[2]
+
+
+def test_sideways_share_turns_drawings_both_ways() -> None:
+    upright = draw(IBUPROFEN, noise=0.0, reduced_share=0.0)
+    turned = [draw(IBUPROFEN, seed, noise=0.0, reduced_share=0.0, sideways_share=1.0) for seed in range(8)]
+    assert {drawing.pixels.shape for drawing in turned} == {upright.pixels.shape[::-1]}
+    assert len({drawing.pixels.tobytes() for drawing in turned}) == 2
+
+
+def test_wider_lines_take_more_ink() -> None:
+    thin, thick = (draw(CAFFEINE, noise=0.0, reduced_share=0.0, line_width_px=width).pixels for width in (1, 3))
+    assert np.count_nonzero(thick == INK) > 1.8 * np.count_nonzero(thin == INK)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_text_that_is_no_inchi_is_a_notation_error() -> None:
+    with pytest.raises(NotationError, match="'InChI=1S/nonsense' is no InChI"):
+        draw("InChI=1S/nonsense")
+
+
+def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
+    values = BASE.model_dump()
+    for wrong in (
+        {"noise": 6}, {"num_drawings": 0}, {"dropped_bond_share": 1.1}, {"margin_px": 0}, {"colour": "blue"},
+        {"font": "absent.ttf"},
+        {"missing_pixel_share": (0.3, 0.2)}, {"min_heavy_atoms": 30, "max_heavy_atoms": 20},
+    ):
+        with pytest.raises(ValidationError):
+            DrawingSettings(**{**values, **wrong})
