@@ -6,11 +6,13 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lib.molecules.drawing_noise import add_specks, drop_at_random, erase_line, remove_stroke_pixels
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import free_style
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing, turn
 from lib.molecules.rdkit_drawing import Pen, draw_with_rdkit
 
-Drawer = Literal["indigo", "rdkit", "coordgen"]
+Drawer = Literal["indigo", "rdkit", "coordgen", "free"]
 INDIGO_INK_BELOW = (110, 130)  # grey levels under which the real collection's pixels became ink, about
 
 
@@ -45,6 +47,7 @@ class DrawingSettings(BaseModel):
     margin_px: int = Field(ge=4)
     reduced_share: Share
     reduced_scale: float = Field(gt=0.2, le=1)
+    free_bond_length_px: tuple[Annotated[float, Field(ge=12, le=200)], float]
     line_width_px: int = Field(ge=1)
     font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
 
@@ -108,6 +111,9 @@ def choose_drawer(settings: DrawingSettings, rng: np.random.Generator) -> Drawer
 def draw_unworn(inchi: str, drawer: Drawer, settings: DrawingSettings, rng: np.random.Generator) -> UnwornDrawing:
     """Draw one molecule at one of the two sizes, by lot. Raises NotationError if the drawer cannot."""
     is_reduced = rng.random() < settings.reduced_share
+    if drawer == "free":
+        style = free_style(settings.free_bond_length_px, rng)
+        return UnwornDrawing(draw_freely(inchi, style, rng), style.bond_length_px, is_reduced)
     scale = settings.reduced_scale if is_reduced else 1.0
     bond_length_px, margin_px = settings.bond_length_px * scale, round(settings.margin_px * scale)
     ink_below = int(rng.integers(*INDIGO_INK_BELOW, endpoint=True))

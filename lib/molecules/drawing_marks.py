@@ -5,7 +5,7 @@ from rdkit import Chem
 
 from lib.errors import NotationError
 from lib.molecules.layout import Layout
-from lib.molecules.smiles import read_inchi
+from lib.molecules.smiles import drawn_molecule, read_inchi
 
 ELEMENTS = ("C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se")
 NUM_DEGREES, NUM_HYDROGENS, NUM_DIRECTIONS = 4, 3, 4
@@ -28,7 +28,7 @@ def mark_labels(inchi: str, layout: Layout) -> np.ndarray:
     """
     molecule = read_inchi(inchi)
     centres = {index for index, _ in Chem.FindMolChiralCenters(molecule, useLegacyImplementation=False)}
-    molecule = _with_explicit_hydrogens(molecule, layout)
+    molecule = _with_explicit_hydrogens(drawn_molecule(inchi, layout), layout)
     atoms = np.zeros((molecule.GetNumAtoms(), len(LABELS)), np.uint8)
     for atom, row in zip(molecule.GetAtoms(), atoms, strict=True):
         names = [atom.GetSymbol(), f"{atom.GetDegree()} neighbours", f"{atom.GetTotalNumHs()} hydrogens"]

@@ -55,7 +55,8 @@ def draw_with_rdkit(inchi: str, pen: Pen, has_coordgen_layout: bool = False) -> 
     margin = pen.margin_px
     pixels = np.full((canvas.Height() + 2 * margin, canvas.Width() + 2 * margin), PAPER, np.uint8)
     _put_paths(pixels, canvas.GetDrawingText(), margin, pen.line_width_px)
-    return Drawing(pixels, _layout_of(molecule, canvas, margin))
+    points = [canvas.GetDrawCoords(index) for index in range(molecule.GetNumAtoms())]
+    return Drawing(pixels, _layout_of(molecule, np.array([(point.x + margin, point.y + margin) for point in points])))
 
 
 def prepare_molecule(inchi: str, has_coordgen_layout: bool = False) -> Chem.Mol:
@@ -69,16 +70,20 @@ def prepare_molecule(inchi: str, has_coordgen_layout: bool = False) -> Chem.Mol:
     return rdMolDraw2D.PrepareMolForDrawing(molecule)
 
 
-def _layout_of(molecule: Chem.Mol, canvas: rdMolDraw2D.MolDraw2DSVG, margin: int) -> Layout:
-    points = [canvas.GetDrawCoords(index) for index in range(molecule.GetNumAtoms())]
+def lay_out_with_rdkit(inchi: str, has_coordgen_layout: bool = False) -> Layout:
+    """Where RDKit or CoordGen puts the atoms, y counted downwards, in lengths of a bond. Raises NotationError."""
+    molecule = prepare_molecule(inchi, has_coordgen_layout)
+    return _layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / RDKIT_BOND_LENGTH)
+
+
+def _layout_of(molecule: Chem.Mol, places: np.ndarray) -> Layout:
     bonds = [
         (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble(), WEDGES.get(bond.GetBondDir(), 0))
         for bond in molecule.GetBonds()
     ]
     begins, ends, orders, wedges = zip(*bonds, strict=True) if bonds else ((), (), (), ())
     return Layout(
-        np.array([point.x + margin for point in points], np.float32),
-        np.array([point.y + margin for point in points], np.float32),
+        places[:, 0].astype(np.float32), places[:, 1].astype(np.float32),
         np.array(begins, np.int32), np.array(ends, np.int32), np.array(orders, np.float32), np.array(wedges, np.int32),
     )
 

@@ -34,9 +34,7 @@ def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: L
     is_kekule writes double bonds as they are drawn instead of aromatic rings. turn_deg is that of the picture after it
     was drawn. Raises NotationError if the InChI is not one of a molecule, or of more atoms than the layout has.
     """
-    molecule = read_inchi(inchi)
-    if is_kekule:
-        molecule = _kekulized(molecule, layout)
+    molecule = drawn_molecule(inchi, layout) if is_kekule else read_inchi(inchi)
     if layout is None:
         order = np.arange(molecule.GetNumAtoms())
         smiles = Chem.MolToSmiles(molecule, kekuleSmiles=is_kekule)
@@ -55,8 +53,13 @@ def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: L
     return Writing(tokens, [next(atoms) if named else -1 for named in is_atom])
 
 
-def _kekulized(molecule: Chem.Mol, layout: Layout | None) -> Chem.Mol:
-    """The molecule with its double bonds where the layout has them; where RDKit does if the layout is not its own."""
+def drawn_molecule(inchi: str, layout: Layout | None) -> Chem.Mol:
+    """The molecule of an InChI with its double bonds and hydrogens where the layout has them: Kekule form, tautomer.
+
+    They are RDKit's without a layout, or with one that is not of this molecule. Raises NotationError if the InChI is
+    not one of a molecule.
+    """
+    molecule = read_inchi(inchi)
     try:
         Chem.Kekulize(molecule, clearAromaticFlags=True)
     except Chem.KekulizeException as error:
@@ -64,7 +67,7 @@ def _kekulized(molecule: Chem.Mol, layout: Layout | None) -> Chem.Mol:
     if layout is None:
         return molecule
     drawn = Chem.Mol(molecule)
-    valences = np.zeros((2, molecule.GetNumAtoms()))  # sums of bond orders: RDKit's, and as drawn
+    gained = np.zeros(molecule.GetNumAtoms())  # bond orders, so that many hydrogens less
     ends = zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), layout.bond_order.tolist(), strict=True)
     for begin, end, order in ends:
         if max(begin, end) >= drawn.GetNumAtoms():
@@ -72,10 +75,19 @@ def _kekulized(molecule: Chem.Mol, layout: Layout | None) -> Chem.Mol:
         bond = drawn.GetBondBetweenAtoms(begin, end)
         if bond is None or order not in ORDERS:
             return molecule
-        for row, one in enumerate((bond.GetBondTypeAsDouble(), order)):
-            valences[row, [begin, end]] += one
+        gained[[begin, end]] += order - bond.GetBondTypeAsDouble()
         bond.SetBondType(ORDERS[order])
-    return drawn if (valences[0] == valences[1]).all() else molecule
+    if not gained.any():
+        return drawn
+    for index in np.flatnonzero(gained).tolist():
+        atom = drawn.GetAtomWithIdx(index)
+        atom.SetNoImplicit(False)
+        atom.SetNumExplicitHs(0)
+    try:
+        Chem.SanitizeMol(drawn, Chem.SANITIZE_PROPERTIES)
+    except Chem.MolSanitizeException:
+        return molecule
+    return drawn if Chem.MolToInchi(drawn) == inchi else molecule  # type: ignore[no-untyped-call]
 
 
 def split_smiles(smiles: str) -> list[str]:

@@ -1,0 +1,81 @@
+"""Styles in which people and programs draw molecules, drawn by lot: what the collection's own look does not teach."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+
+# Fonts that come with matplotlib, under licences that allow it (beside them in its folder).
+FONTS_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+FONTS = (
+    "DejaVuSans.ttf", "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf", "STIXGeneral.ttf",
+    "STIXGeneralBol.ttf", "cmr10.ttf", "cmss10.ttf",
+)
+LAYOUTS = ("indigo", "rdkit", "coordgen")
+
+
+class FreeStyle(NamedTuple):
+    """How one molecule is drawn; lengths are parts of a bond's unless they say px."""
+
+    layout: str  # who laid it out
+    bond_length_px: float
+    stroke_px: float
+    turn_deg: float
+    is_mirrored: bool
+    font: str
+    letter_height: float  # of a capital
+    small_letters: float  # height of counts and charges, as a part of capitals'
+    padding: float  # of paper around letters
+    spacing: float  # between the lines of a double bond
+    inset: float  # by which the inner line of a ring's double bond is shorter at each end
+    has_circles: bool  # in aromatic rings, instead of double bonds
+    wedge_width: float
+    wedge: str  # solid or hollow
+    num_hash_lines: int
+    is_hash_tapered: bool
+    writes_methyl: bool
+    writes_chains: bool  # CH2 too
+    abbreviated_share: float  # of the groups that have an abbreviation
+    has_amides: bool  # as O=C-NH, where standard InChI has HO-C=N
+    has_isotope_letters: bool  # D and T instead of 2H and 3H
+    ink_below: int  # grey level that a scanner takes for ink
+    beside: str  # text below the drawing
+
+
+def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) -> FreeStyle:
+    """A style by lot, with bonds of a length from this range."""
+    length = float(np.exp(rng.uniform(*np.log(bond_length_px))))
+    thin, thick = max(1.0, 0.02 * length), min(8.0, max(1.2, 0.11 * length))
+    is_turned = rng.random() < 0.4
+    return FreeStyle(
+        layout=LAYOUTS[rng.choice(3, p=(0.25, 0.35, 0.4))],
+        bond_length_px=length,
+        stroke_px=float(np.exp(rng.uniform(np.log(thin), np.log(thick)))),
+        turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
+        is_mirrored=bool(rng.random() < 0.4),
+        font=FONTS[rng.integers(len(FONTS))],
+        letter_height=float(rng.uniform(0.22, 0.5)),
+        small_letters=float(rng.uniform(0.6, 0.8)),
+        padding=float(rng.uniform(0.03, 0.12)),
+        spacing=float(rng.uniform(0.12, 0.26)),
+        inset=float(rng.uniform(0.05, 0.2)),
+        has_circles=bool(rng.random() < 0.06),
+        wedge_width=float(rng.uniform(0.12, 0.3)),
+        wedge="hollow" if rng.random() < 0.1 else "solid",
+        num_hash_lines=int(rng.integers(4, 10)),
+        is_hash_tapered=bool(rng.random() < 0.8),
+        writes_methyl=bool(rng.random() < 0.3),
+        writes_chains=bool(rng.random() < 0.03),
+        abbreviated_share=float(rng.choice((0.0, 0.5, 1.0), p=(0.6, 0.2, 0.2))),
+        has_amides=bool(rng.random() < 0.85),
+        has_isotope_letters=bool(rng.random() < 0.7),
+        ink_below=int(rng.integers(90, 200)),
+        beside=_text(rng) if rng.random() < 0.08 else "",
+    )
+
+
+def _text(rng: np.random.Generator) -> str:
+    number = int(rng.integers(1, 400))
+    forms = (f"{number}", f"({number})", f"{number}a", f"Example {number}", f"Compound {number}", "IC50 = 12 nM", "(R)")
+    return forms[rng.integers(len(forms))]
