@@ -96,7 +96,7 @@ def across_of(first: np.ndarray, last: np.ndarray) -> np.ndarray:
 def draw_double_bond(
     sheet: Sheet, first: np.ndarray, last: np.ndarray, inside: np.ndarray | None, insets_first: bool, insets_last: bool
 ) -> None:
-    """Two lines: on either side of the bond, or, if something lies `inside`, one on the bond and one towards that place.
+    """Two lines: on either side of the bond, or, if something lies `inside`, one on the bond and one towards it.
 
     The inner line is shorter by the style's inset at the ends for which that is asked.
     """
