@@ -66,27 +66,31 @@ class RedrawnPicture:
     """A picture with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
 
     def __init__(
-        self, picture: Picture, drawers: Sequence[str], draw: Callable[[str, str], NDArray[np.bool_] | None]
+        self, picture: Picture, drawers: Sequence[Sequence[str]],
+        draw: Callable[[str, str], NDArray[np.bool_] | None],
     ) -> None:
-        """`draw` takes a caption and the name of a drawer; None is no drawing. Drawers are tried in their order."""
+        """`draw` takes a caption and the name of a drawer; None is no drawing.
+
+        Drawers are tried group by group, all of a group, until one fits; then that one alone goes on.
+        """
         self.agreements: dict[str, Agreement] = {}  # of the captions drawn so far, by the drawer that fits best
-        self._picture, self._drawers, self._draw = picture, tuple(drawers), draw
-        self._best = dict.fromkeys(drawers, 0.0)  # correlation of any caption so far
+        self._picture, self._groups, self._draw = picture, drawers, draw
+        self._best: dict[str, float] = {}  # correlation of each drawer's best drawing so far
 
     def draw(self, caption: str) -> None:
-        """Draw a caption, by every drawer until one fits, and keep how well it agrees."""
-        best = DISAGREEMENT
-        for drawer in self._drawers:
-            drawing = self._draw(caption, drawer)
-            agreement = compare(self._picture, drawing) if drawing is not None else DISAGREEMENT
-            best = max(best, agreement, key=lambda one: one.correlation)
-            self._best[drawer] = max(self._best[drawer], agreement.correlation)
-            if agreement.correlation >= DRAWN_ALIKE_FROM:
+        """Draw a caption, and keep how well it agrees with the picture."""
+        found: dict[str, Agreement] = {}
+        for group in self._groups:
+            for drawer in group:
+                drawing = self._draw(caption, drawer)
+                found[drawer] = compare(self._picture, drawing) if drawing is not None else DISAGREEMENT
+                self._best[drawer] = max(self._best.get(drawer, 0.0), found[drawer].correlation)
+            if max(one.correlation for one in found.values()) >= DRAWN_ALIKE_FROM:
                 break
-        self.agreements[caption] = best
-        likeliest = max(self._drawers, key=self._best.__getitem__)
+        self.agreements[caption] = max(found.values(), key=lambda one: one.correlation)
+        likeliest = max(self._best, key=self._best.__getitem__)
         if self._best[likeliest] >= DRAWN_ALIKE_FROM or len(self.agreements) == CAPTIONS_TO_FIND_A_DRAWER:
-            self._drawers = (likeliest,)
+            self._groups = [[likeliest]]
 
 
 def prepare(pixels: NDArray[np.uint8]) -> Picture | None:

@@ -30,7 +30,7 @@ class Notation:
     name: str
     is_written_by_rdkit: bool  # then `write` is to be asked for through lib.captions.notation_process
     is_read_by_rdkit: bool  # then `read` and `repair` are
-    drawers: tuple[str, ...]  # who can draw a caption, in the order in which they are to be tried; `draw` is theirs
+    drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, see RedrawnPicture; `draw` is theirs
     follows_drawing: bool  # the tokens depend on where the atoms lie
     # Caption, layout if known, and by how much cleaning turned the picture clockwise (0 or 90); raises NotationError.
     write: Callable[[str, Layout | None, int], Writing]

@@ -59,19 +59,9 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
 
     Raises NotationError if Indigo cannot read the InChI, RuntimeMissingError if there is no Indigo.
     """
-    parts = indigo()
     molecule = _lay_out(inchi)
-    parts.session.setOption("render-bond-length", bond_length_px)
-    parts.session.setOption("render-margins", margin_px, margin_px)
-    try:
-        parts.session.setOption("render-output-format", "png")
-        png = bytes(parts.renderer.renderToBuffer(molecule))
-        parts.session.setOption("render-output-format", "svg")  # the PNG does not say where atoms lie
-        svg = bytes(parts.renderer.renderToBuffer(molecule))
-    except _indigo_error() as error:
-        raise NotationError(f"{inchi[:80]!r} cannot be drawn by Indigo: {error}") from None
-    grey: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-    matrix = _MATRIX.search(svg)
+    grey = _grey(molecule, bond_length_px, margin_px)
+    matrix = _MATRIX.search(_render(molecule, "svg"))  # the PNG does not say where atoms lie
     if matrix is None:
         raise NotationError(f"{inchi[:80]!r} has no bond")
     scale, left, top = map(float, matrix.groups())
@@ -81,6 +71,12 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
         atom_y=top + scale * (layout.atom_y - layout.atom_y.min()) - 0.5,
     )
     return Drawing(np.where(grey < ink_below, INK, PAPER).astype(np.uint8), layout)
+
+
+def ink_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_below: int) -> np.ndarray:
+    """The pixels of draw_with_indigo alone, (H, W) True where there is ink, in two thirds of the time."""
+    ink: np.ndarray = _grey(_lay_out(inchi), bond_length_px, margin_px) < ink_below
+    return ink
 
 
 def lay_out_with_indigo(inchi: str) -> Layout:
@@ -96,6 +92,23 @@ def _lay_out(inchi: str) -> Any:
     except _indigo_error() as error:
         raise NotationError(f"{inchi[:80]!r} is no InChI of a molecule that Indigo can draw: {error}") from None
     return molecule
+
+
+def _grey(molecule: Any, bond_length_px: float, margin_px: int) -> np.ndarray:
+    session = indigo().session
+    session.setOption("render-bond-length", bond_length_px)
+    session.setOption("render-margins", margin_px, margin_px)
+    grey: Any = cv2.imdecode(np.frombuffer(_render(molecule, "png"), np.uint8), cv2.IMREAD_GRAYSCALE)
+    return np.asarray(grey)
+
+
+def _render(molecule: Any, file_format: str) -> bytes:
+    parts = indigo()
+    parts.session.setOption("render-output-format", file_format)
+    try:
+        return bytes(parts.renderer.renderToBuffer(molecule))
+    except _indigo_error() as error:
+        raise NotationError(f"a molecule cannot be drawn by Indigo: {error}") from None
 
 
 def _indigo_error() -> type[Exception]:

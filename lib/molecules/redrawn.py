@@ -8,13 +8,16 @@ import numpy as np
 from lib.errors import NotationError, RuntimeMissingError
 from lib.images.cleaning import is_sideways
 from lib.molecules.drawing_noise import INK
-from lib.molecules.indigo_drawing import draw_with_indigo, indigo, lay_out_with_indigo
+from lib.molecules.indigo_drawing import indigo, ink_with_indigo, lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import Pen, draw_with_rdkit
 
 logger = logging.getLogger(__name__)
 
-DRAWERS = ("indigo", "rdkit", "coordgen")  # the real collection's first
+# In the order in which they are to be tried, those together that differ in size alone. The real collection has two sizes;
+# at each of them other strokes are lost, the same ones whenever the molecule is drawn.
+DRAWERS = (("indigo", "indigo small"), ("rdkit",), ("coordgen",))
+INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
 PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
 INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
 
@@ -24,12 +27,11 @@ def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
 
     Raises NotationError if it cannot be drawn, by this drawer or because the drawer is not installed.
     """
-    if drawer == "indigo":
+    if drawer in INDIGO_BONDS_PX:
         if not _has_indigo():
             raise NotationError("EPAM Indigo is not installed")
-        pixels = draw_with_indigo(inchi, PEN.bond_length_px, PEN.margin_px, INK_BELOW).pixels
-    else:
-        pixels = draw_with_rdkit(inchi, PEN, has_coordgen_layout=drawer == "coordgen").pixels
+        return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, INK_BELOW)
+    pixels = draw_with_rdkit(inchi, PEN, has_coordgen_layout=drawer == "coordgen").pixels
     return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
 
 
