@@ -14,7 +14,7 @@ from lib.molecules.rdkit_drawing import Pen, draw_with_rdkit
 
 logger = logging.getLogger(__name__)
 
-# In the order in which they are to be tried, those together that differ in size alone. The real collection has two sizes;
+# In the order in which they are tried, those together that differ in size alone. The real collection has two sizes;
 # at each of them other strokes are lost, the same ones whenever the molecule is drawn.
 DRAWERS = (("indigo", "indigo small"), ("rdkit",), ("coordgen",))
 INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
