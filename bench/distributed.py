@@ -33,9 +33,9 @@ from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.training.training_samples import as_sample
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate
-from model.captioner import CaptionerConfig
 from model.checkpoint import PRETRAINED, load_captioner
-from model.training_loop import StepReport, TrainingConfig, TrainingState, make_optimizer, train_epoch
+from model.config import CaptionerConfig, TrainingConfig
+from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
 from model.workers import over_all_workers
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"

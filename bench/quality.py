@@ -18,11 +18,13 @@ from rich.table import Table
 
 from bench.osra import has_osra, read_with_osra
 from lib.captioning.caption_choice import PredictedCaption
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
-from lib.images.cleaning import CleaningSettings, clean_image, encode_png, mend_strokes, remove_specks
+from lib.captioning.picture_captioning import PictureCaptioner
+from lib.images.cleaning import clean_image, encode_png, mend_strokes, remove_specks
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import draw_batches
 from lib.progress import show_progress
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED, load_provenance
 

@@ -26,7 +26,7 @@ from lib.training.ray_cluster import ray_cluster
 from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.training.training_data import LAYOUT_COLUMNS, TrainingData
 from lib.training.training_runs import TrainingRun, read_metrics
-from model.training_loop import TrainingConfig
+from model.config import TrainingConfig
 from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "same_result.json"

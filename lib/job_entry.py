@@ -16,8 +16,7 @@ from lib.errors import CaptionlakeError
 from lib.lake.spark_session import open_spark
 from lib.settings import Settings, load_settings
 from lib.sql.errors import SqlRefusedError, what_to_ask_for
-from model.checkpoint import CheckpointError
-from model.encoders import EncoderWeightsError
+from model.errors import CheckpointError, EncoderWeightsError
 
 logger = logging.getLogger(__name__)
 

@@ -16,16 +16,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
+from model.captioner import Captioner
+from model.config import CaptionerConfig, CaptionerConfigError
 from model.encoders import load_encoder_weights
+from model.errors import CheckpointError
 from model.vocabulary import Vocabulary, VocabularyError
 
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
-
-
-class CheckpointError(ValueError):
-    """Raised when a directory is not a checkpoint that can be read; the message says what was seen and expected."""
 
 
 def new_captioner(config: CaptionerConfig, vocabulary: Vocabulary) -> Captioner:

@@ -10,15 +10,18 @@ import pyspark.sql.functions as F
 import torch
 from pyspark.sql import DataFrame
 
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.errors import MissingInputError
-from lib.images.cleaning import CleaningSettings, decode_png
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
+from lib.images.cleaning import decode_png
+from lib.lake.delta_tables import Lake, checkpoints_folder, commit_time
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.progress import show_progress, spark_job_progress
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
+from lib.sections.lake import StorageSettings
 from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleaningSettings, clean_image
+from lib.images.cleaning import clean_image
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
 
 CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lib.errors import SettingsError
-from lib.images.cleaning import CleaningSettings
+from lib.sections.images import CleaningSettings
 from model.checkpoint import load_details, load_provenance
 
 REJECTION_SETTINGS = ("max_pixels", "min_ink_fraction", "max_ink_fraction")  # not how a picture looks

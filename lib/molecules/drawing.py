@@ -6,16 +6,16 @@ RDKit's own raster (Cairo) takes longer than all of that, has grey edges and can
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.molecules.drawing_noise import INK, PAPER, add_specks, drop_at_random, remove_stroke_pixels
 from lib.molecules.smiles import read_inchi
+from lib.sections.molecules import DrawingSettings, Pen
 
 RDKIT_BOND_LENGTH = 1.5  # of RDKit's layouts, in Angstrom
 SUBPIXEL_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
@@ -26,66 +26,6 @@ WEDGES = {Chem.BondDir.BEGINWEDGE: 1, Chem.BondDir.BEGINDASH: 2}
 _PATH = re.compile(r"<path class='([^']*)' d='([^']*)' (style='fill:none|style|fill)")
 _SEGMENT = re.compile(r"([MLQ])([^MLQZ]*)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-
-
-def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the lower bound {bounds[0]} is above the upper bound {bounds[1]}")
-    return bounds
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
-
-
-class Pen(NamedTuple):
-    """How strokes and letters look."""
-
-    bond_length_px: float
-    margin_px: int  # of paper around the drawing
-    line_width_px: int
-    font: str  # one of those inside RDKit
-
-
-class DrawingSettings(BaseModel):
-    """What is drawn and how it looks; conf/base.yaml says what each means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_drawings: int = Field(ge=1)
-    seed: int = Field(ge=0)
-    num_processes: int | None = Field(ge=1)
-
-    smiles_file: str | None
-    only_unseen: bool
-    recombined_share: Share
-    stereo_share: Share
-    min_heavy_atoms: int = Field(ge=2)
-    max_heavy_atoms: int = Field(ge=2, le=200)
-
-    bond_length_px: float = Field(ge=8, le=200)
-    margin_px: int = Field(ge=4)
-    reduced_share: Share
-    reduced_scale: float = Field(gt=0.2, le=1)
-    line_width_px: int = Field(ge=1)
-    font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
-
-    noise: float = Field(ge=0, le=5)
-    missing_pixel_share: ShareRange
-    speck_density: ShareRange
-    dropped_bond_share: Share
-    sideways_share: Share
-
-    @property
-    def pen(self) -> Pen:
-        """How strokes and letters look."""
-        return Pen(self.bond_length_px, self.margin_px, self.line_width_px, self.font)
-
-    @model_validator(mode="after")
-    def _check_heavy_atoms(self) -> Self:
-        if self.min_heavy_atoms > self.max_heavy_atoms:
-            raise ValueError(f"min_heavy_atoms {self.min_heavy_atoms} is above max_heavy_atoms {self.max_heavy_atoms}")
-        return self
 
 
 class Layout(NamedTuple):

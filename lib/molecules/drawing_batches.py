@@ -20,7 +20,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from lib.errors import CaptionlakeError
-from lib.molecules.drawing import DrawingSettings, Layout, draw_molecule
+from lib.molecules.drawing import Layout, draw_molecule
 from lib.molecules.sources import (
     is_unseen,
     label_molecule,
@@ -30,6 +30,7 @@ from lib.molecules.sources import (
     shipped_smiles,
     with_random_stereo,
 )
+from lib.sections.molecules import DrawingSettings
 
 BATCH_SIZE = 32  # molecules; part of what a seed means, so changing it changes every landing zone
 BATCHES_AHEAD = 3  # per process, so that none waits for work and little is drawn in vain at the end

@@ -21,7 +21,7 @@ from rdkit import Chem, rdBase
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.cleaning import is_sideways
-from lib.molecules.drawing import DrawingSettings, draw_clean, prepare_molecule, turn
+from lib.molecules.drawing import draw_clean, prepare_molecule, turn
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_marks import mark_labels, mark_places
 from lib.molecules.smiles import write_smiles
@@ -34,6 +34,7 @@ from lib.molecules.sources import (
     with_random_stereo,
 )
 from lib.progress import show_progress
+from lib.sections.molecules import DrawingSettings
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024

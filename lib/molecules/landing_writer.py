@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.errors import SettingsError
-from lib.molecules.drawing import DrawingSettings
 from lib.molecules.drawing_batches import DrawnBatch, DrawnMolecule, draw_batches
 from lib.progress import show_progress
+from lib.sections.molecules import DrawingSettings
 
 logger = logging.getLogger(__name__)
 

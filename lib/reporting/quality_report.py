@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 import pyspark.sql.functions as F
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import DataFrame, Row, Window
 
 from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES, scores_by_predictor, with_known_reference
@@ -16,6 +15,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import REJECTION_REASONS, TABLES
 from lib.reporting.charts import COLOURS, LABELS, confidence_chart, histogram_chart, loss_chart
 from lib.reporting.gallery import choose_pictures
+from lib.sections.reporting import ReportSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +30,6 @@ FORMATS = {
 }
 
 Evaluations = dict[str, dict[str, Row]]  # split, predictor
-
-
-class ReportSettings(BaseModel):
-    """How many pictures the report shows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_best: int = Field(ge=0)
-    num_worst: int = Field(ge=0)
-    num_random: int = Field(ge=0)
 
 
 def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:

@@ -26,17 +26,9 @@ from lib.training.training_samples import as_sample
 from lib.training.validation import validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate, step_sizes
-from model.captioner import CaptionerConfig
 from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
-from model.training_loop import (
-    StepReport,
-    TrainingConfig,
-    TrainingState,
-    make_optimizer,
-    spend,
-    train_epoch,
-    unpack_training,
-)
+from model.config import CaptionerConfig, TrainingConfig
+from model.training_loop import StepReport, TrainingState, make_optimizer, spend, train_epoch, unpack_training
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyspark.sql.functions as F
-from pydantic import BaseModel, ConfigDict
 
 from lib.captioning import registered_captioner
 from lib.captioning.caption_prediction import CURRENT_MODEL
 from lib.captioning.registered_captioner import CHECKPOINT, PREDICTION
 from lib.errors import RuntimeMissingError
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake, checkpoints_folder
 from lib.lake.spark_session import ON_DATABRICKS
+from lib.sections.lake import StorageSettings
+from lib.sections.training import TrackingSettings
 from model.checkpoint import load_captioner
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ logger = logging.getLogger(__name__)
 ALIAS = "current"
 METRICS = ("train_loss", "validation_loss", "validation_token_accuracy", "learning_rate", "images_per_second")
 METRICS_PER_CALL = 1000  # what MLflow takes at a time
-
-
-class TrackingSettings(BaseModel):
-    """Where MLflow keeps runs and models; conf/base.yaml says what each means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-    experiment_id: str | None
-    registered_model: str | None
 
 
 def check_tracking(settings: TrackingSettings) -> None:

@@ -12,7 +12,7 @@ from lib.captions.notations import notation_named
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.landing.caption_ingestion import CaptionSettings
+from lib.sections.captions import CaptionSettings
 from model.vocabulary import UNKNOWN, Vocabulary
 
 LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # of a Layout

@@ -17,14 +17,16 @@ from lib.captions.checkpoint_fit import check_fit
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
-from lib.images.cleaning import CleaningSettings
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake, checkpoints_folder
 from lib.lake.schemas import TRAINING_METRICS
+from lib.sections.images import CleaningSettings
+from lib.sections.lake import StorageSettings
 from lib.settings import Settings
 from lib.training.training_data import TrainingData, describe_training_data
 from model.batches import step_sizes
-from model.captioner import CaptionerConfig
-from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
+from model.checkpoint import PRETRAINED, load_captioner
+from model.config import CaptionerConfig
+from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

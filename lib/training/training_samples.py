@@ -10,7 +10,7 @@ from lib.images.cleaning import decode_png
 from lib.molecules.drawing import Layout
 from lib.molecules.drawing_marks import mark_labels, mark_places
 from lib.training.training_data import LAYOUT_COLUMNS
-from model.captioner import CaptionerConfig
+from model.config import CaptionerConfig
 
 
 def as_sample(row: dict[str, Any], captioner: CaptionerConfig) -> dict[str, Any]:

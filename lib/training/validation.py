@@ -10,9 +10,9 @@ from lib.captions.notations import Notation
 from lib.training.row_blocks import RowBlocks
 from lib.training.training_samples import as_sample
 from model.batches import Batch, as_ink, collate, plan_batches
-from model.captioner import Captioner, CaptionerConfig
+from model.captioner import Captioner
+from model.config import CaptionerConfig, Precision
 from model.decoding import greedy
-from model.precision import Precision
 from model.training_loop import validate
 from model.vocabulary import END, Vocabulary
 from model.workers import over_all_workers

@@ -13,7 +13,8 @@ from jobs import build_vocabulary, predict_captions
 from lib.captioning.caption_prediction import CURRENT_MODEL
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import MissingInputError, SettingsError
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
 from tests.spark.landing_files import picture, settings_for, write_captions
 

@@ -12,9 +12,10 @@ from test_ingest_images import ingest
 from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.molecules.landing_writer import write_landing_zone
 from lib.molecules.smiles import inchi_of_smiles, split_smiles
+from lib.sections.lake import StorageSettings
 from lib.training.training_data import describe_training_data, training_rows
 from lib.training.training_runs import plan_training
 from model.vocabulary import Vocabulary

@@ -8,9 +8,10 @@ import yaml
 from pydantic import ValidationError
 
 from lib.errors import NotationError
-from lib.molecules.drawing import Drawing, DrawingSettings, draw_clean, draw_molecule, prepare_molecule, turn
+from lib.molecules.drawing import Drawing, draw_clean, draw_molecule, prepare_molecule, turn
 from lib.molecules.drawing_marks import mark_labels
 from lib.molecules.drawing_noise import INK
+from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
 
 BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])

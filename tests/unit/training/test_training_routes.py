@@ -15,7 +15,7 @@ from ray.util.spark import databricks_hook
 
 from jobs import train_captioner
 from lib.errors import RuntimeMissingError, SettingsError, TrainingFailedError
-from lib.lake.delta_tables import StorageSettings
+from lib.sections.lake import StorageSettings
 from lib.settings import Settings, load_settings
 from lib.training import detached_training, ray_cluster
 from lib.training.training_runs import TrainingRun

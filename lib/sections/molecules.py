@@ -1,0 +1,82 @@
+"""The sections on drawings of molecules and their wear."""
+
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} is above the upper bound {bounds[1]}")
+    return bounds
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
+
+
+class Pen(NamedTuple):
+    """How strokes and letters look."""
+
+    bond_length_px: float
+    margin_px: int  # of paper around the drawing
+    line_width_px: int
+    font: str  # one of those inside RDKit
+
+
+class DrawingSettings(BaseModel):
+    """What is drawn and how it looks; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_drawings: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    num_processes: int | None = Field(ge=1)
+
+    smiles_file: str | None
+    only_unseen: bool
+    recombined_share: Share
+    stereo_share: Share
+    min_heavy_atoms: int = Field(ge=2)
+    max_heavy_atoms: int = Field(ge=2, le=200)
+
+    bond_length_px: float = Field(ge=8, le=200)
+    margin_px: int = Field(ge=4)
+    reduced_share: Share
+    reduced_scale: float = Field(gt=0.2, le=1)
+    line_width_px: int = Field(ge=1)
+    font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
+
+    noise: float = Field(ge=0, le=5)
+    missing_pixel_share: ShareRange
+    speck_density: ShareRange
+    dropped_bond_share: Share
+    sideways_share: Share
+
+    @property
+    def pen(self) -> Pen:
+        """How strokes and letters look."""
+        return Pen(self.bond_length_px, self.margin_px, self.line_width_px, self.font)
+
+    @model_validator(mode="after")
+    def _check_heavy_atoms(self) -> Self:
+        if self.min_heavy_atoms > self.max_heavy_atoms:
+            raise ValueError(f"min_heavy_atoms {self.min_heavy_atoms} is above max_heavy_atoms {self.max_heavy_atoms}")
+        return self
+
+
+class WearSettings(BaseModel):
+    """What happens to a drawing before the network sees it; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing_pixel_share: ShareRange
+    speck_density: ShareRange
+    dropped_bond_share: Share
+    cleaned_share: Share
+    upside_down_share: Share
+    turned_share: Share
+    max_turn_deg: float = Field(ge=0, le=45)
+    scale: tuple[float, float]
+    thick_share: Share
+    blurred_share: Share
