@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.lake.delta_tables import Lake
-from lib.lake.spark_session import ON_DATABRICKS, open_spark
 from lib.settings import Settings
-from lib.training.detached_training import train_detached
-from lib.training.distributed_training import train_on_ray
-from lib.training.joined_cluster import check_folder_is_shared
-from lib.training.model_registry import check_tracking, record_training
-from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
-from lib.training.training_runs import finish_training, has_current_model, plan_training
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +16,15 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
 
     `arguments` are those the job was started with, for a process that must start it again.
     """
+    from lib.lake.delta_tables import Lake
+    from lib.lake.spark_session import ON_DATABRICKS, open_spark
+    from lib.training.detached_training import train_detached
+    from lib.training.distributed_training import train_on_ray
+    from lib.training.joined_cluster import check_folder_is_shared
+    from lib.training.model_registry import check_tracking, record_training
+    from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
+    from lib.training.training_runs import finish_training, has_current_model, plan_training
+
     cluster = settings.cluster
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
