@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def run(spark: "SparkSession", settings: Settings) -> None:
     """Score the captions of the model in use beside the controls and write the report."""
-    from lib.captioning.caption_prediction import resolve_model
     from lib.captions.scores import evaluate_captions
     from lib.lake.delta_tables import Lake
+    from lib.lake.models import resolve_model
     from lib.reporting.quality_report import write_report
 
     lake = Lake(spark, settings.storage)

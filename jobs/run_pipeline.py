@@ -17,8 +17,8 @@ OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with 
 
 def run_pipeline(arguments: argparse.Namespace) -> None:
     """Run the chosen tasks in one Spark session, then print what the lake holds."""
-    from lib.captioning.caption_prediction import resolve_model
     from lib.lake.delta_tables import Lake
+    from lib.lake.models import resolve_model
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
 

@@ -17,13 +17,14 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     `arguments` are those the job was started with, for a process that must start it again.
     """
     from lib.lake.delta_tables import Lake
+    from lib.lake.models import has_current_model
     from lib.lake.spark_session import ON_DATABRICKS, open_spark
     from lib.training.detached_training import train_detached
     from lib.training.distributed_training import train_on_ray
     from lib.training.joined_cluster import check_folder_is_shared
     from lib.training.model_registry import check_tracking, record_training
     from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
-    from lib.training.training_runs import finish_training, has_current_model, plan_training
+    from lib.training.training_runs import finish_training, plan_training
 
     cluster = settings.cluster
     if cluster.train_when == "missing" and has_current_model(settings.storage):

@@ -133,11 +133,6 @@ def commit_time() -> datetime:
     return datetime.now(UTC)
 
 
-def checkpoints_folder(storage: StorageSettings) -> Path:
-    """Where trained models live."""
-    return Path(storage.root) / "checkpoints"
-
-
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
 

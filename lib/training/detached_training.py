@@ -11,7 +11,8 @@ from pathlib import Path
 from lib.child_process import run_child
 from lib.errors import TrainingFailedError
 from lib.folder_copies import copy_whole
-from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import checkpoints_folder
 from lib.sections.lake import StorageSettings
 from lib.training.training_runs import TrainingRun
 

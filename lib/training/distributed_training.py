@@ -14,6 +14,7 @@ import torch
 from lib.captions.notations import notation_named
 from lib.errors import TrainingFailedError
 from lib.lake.delta_tables import Lake
+from lib.lake.models import starting_checkpoint
 from lib.progress import show_progress
 from lib.settings import Settings
 from lib.training.horovod_training import run_on_horovod
@@ -21,7 +22,7 @@ from lib.training.ray_cluster import gpus_to_use
 from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
 from lib.training.training_data import training_rows
 from lib.training.training_reports import TrainingReporter, following
-from lib.training.training_runs import TrainingRun, absolute, starting_checkpoint
+from lib.training.training_runs import TrainingRun, absolute
 from lib.training.training_samples import as_sample
 from lib.training.validation import validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
@@ -123,7 +124,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     """What train_worker is told, but for the rows, as plain values."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
-    start = starting_checkpoint(settings)
+    start = starting_checkpoint(settings.training.start_from, settings.dataset)
     training["start_from"] = str(start) if start else None
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {

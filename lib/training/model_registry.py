@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyspark.sql.functions as F
 
 from lib.captioning import registered_captioner
-from lib.captioning.caption_prediction import CURRENT_MODEL
 from lib.captioning.registered_captioner import CHECKPOINT, PREDICTION
 from lib.errors import RuntimeMissingError
-from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import current_model
 from lib.lake.spark_session import ON_DATABRICKS
 from lib.sections.lake import StorageSettings
 from lib.sections.training import TrackingSettings
@@ -115,7 +115,7 @@ def _metrics(lake: Lake, model_version: str) -> list[Any]:
 def _move_alias(client: "MlflowClient", storage: StorageSettings, tracking: TrackingSettings) -> None:
     """Give the alias to the version of the model that captions now; after a roll-back that is an older one."""
     name = tracking.registered_model
-    current = (checkpoints_folder(storage) / CURRENT_MODEL).read_text().strip()
+    current = current_model(storage)
     run_id = _recorded(client, str(tracking.experiment_id), current)
     versions = [found.version for found in client.search_model_versions(f"name = '{name}'") if found.run_id == run_id]
     if run_id is not None and versions:

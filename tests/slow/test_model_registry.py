@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.caption_prediction import CURRENT_MODEL
 from lib.captioning.picture_captioning import PictureCaptioner
 from lib.images.cleaning import clean_image, encode_png
-from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import CURRENT_MODEL, checkpoints_folder
 from lib.lake.schemas import TRAINING_METRICS
 from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings, load_settings
