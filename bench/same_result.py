@@ -80,7 +80,7 @@ def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
         assert written is not None
         rows.append({
             "image_id": drawn.image_id, "image": encode_png(cleaned.pixels), "caption": drawn.inchi,
-            "tokens": list(written.tokens), "atoms": list(written.atoms), **dict.fromkeys(LAYOUT_COLUMNS),
+            "tokens": list(written.tokens), "marks_of_tokens": list(written.marks), **dict.fromkeys(LAYOUT_COLUMNS),
         })
     vocabulary = Vocabulary.from_tokens(token for row in rows for token in row["tokens"])
     for row in rows:

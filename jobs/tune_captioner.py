@@ -11,7 +11,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = argument_parser("tune_captioner", __doc__ or "").parse_args(argv)
 
     def work() -> None:
-        from lib.training.captioner_search import search_captioners
+        from lib.molecules.captioner_search import search_captioners
 
         print(search_captioners(settings_from(arguments)))
 

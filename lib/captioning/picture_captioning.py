@@ -32,9 +32,9 @@ class PictureCaptioner:
         details = load_details(directory)
         self.max_tokens: int = details["max_tokens"]
         self.notation = notation_named(details["notation"])
-        if settings.is_redrawn and not self.notation.is_drawn_by_rdkit:
+        if settings.is_redrawn and not self.notation.can_be_drawn:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
-        self.asked = NotationProcess(self.notation.name) if self.notation.is_read_by_rdkit else self.notation
+        self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
 
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.

@@ -196,7 +196,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         "places": places.ravel(), "labels": mark_labels(inchi, layout).tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},
-        **{f"atoms_{turn_deg}": writing.atoms for turn_deg, writing in writings.items()},
+        **{f"atoms_{turn_deg}": writing.marks for turn_deg, writing in writings.items()},
     }
 
 

@@ -6,24 +6,17 @@ canonical SMILES follows a ranking of the whole graph that no eye can see.
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from rdkit import Chem, RDLogger
 
+from lib.captions.notations import Writing
 from lib.errors import NotationError
 
 # A bracket atom is one token, and so are Br, Cl and ring numbers above 9.
 _TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[A-Za-z]")
 SLANT = 0.3  # of the lines along which atoms are counted, so that those above each other have an order
-
-
-class Writing(NamedTuple):
-    """A caption as tokens, with the atom that each names: its index in the InChI's order, -1 for none."""
-
-    tokens: list[str]
-    atoms: list[int]
 
 
 def write_smiles(inchi: str, places: np.ndarray | None, is_kekule: bool) -> Writing:

@@ -61,7 +61,7 @@ def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(draw
     for row in rows:
         pixels = decode_png(row.image)
         assert inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption
-        named = [atom for atom in row.atoms if atom >= 0]
+        named = [atom for atom in row.marks_of_tokens if atom >= 0]
         assert sorted(named) == list(range(len(row.atom_x)))
         place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
         assert place[0] == min(place)
