@@ -3,6 +3,7 @@
     mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
 """
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,13 @@ from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
 
 CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
+
+
+def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:
+    """Fill a folder with what RegisteredCaptioner reads, and return the module that MLflow is to load it with."""
+    shutil.copytree(checkpoint, folder / CHECKPOINT)
+    (folder / PREDICTION).write_text(settings.model_dump_json())
+    return __name__
 
 
 class RegisteredCaptioner:
