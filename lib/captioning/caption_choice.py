@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lib.captioning.redrawing import Agreement
 
 VOTES_OF_AGREEMENT = 0.75  # exponent of the number of readings that the odds of their mean are multiplied by
-DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this picture's molecule, or not drawn in its way
+DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing shows what the picture shows, or none in its way
 
 # Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
 # Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
