@@ -116,8 +116,8 @@ def _changes(wanted: DataFrame, known: DataFrame, files: list[LandedFile]) -> Da
 def _read_csv(path: str, landing: LandingSettings) -> Iterator[pd.DataFrame]:
     """Chunks of a captions file as ROW_SCHEMA; `position` counts its rows from 1, the header left out.
 
-    A row with more or fewer fields than the header is refused: captions may be full of commas, and one that is not quoted
-    would pass for a shorter one.
+    A row with more or fewer fields than the header is refused: captions may be full of commas, and one that is not
+    quoted would pass for a shorter one.
     """
     csv.field_size_limit(2**31 - 1)
     with open_landed(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
