@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
-from test_clean_images import clean
-from test_ingest_images import ingest
 
 from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
@@ -19,6 +17,8 @@ from lib.sections.lake import StorageSettings
 from lib.training.training_data import describe_training_data, training_rows
 from lib.training.training_runs import plan_training
 from model.vocabulary import Vocabulary
+from tests.spark.images.test_clean_images import clean
+from tests.spark.landing.test_ingest_images import ingest
 from tests.spark.landing_files import settings_for
 
 DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
