@@ -1,11 +1,11 @@
 """Which trained models there are, which is current, and which weights a training starts from."""
 
-import os
 from pathlib import Path
 
 from lib.errors import MissingInputError, SettingsError
 from lib.sections.lake import StorageSettings
 from model.checkpoint import PRETRAINED
+from model.whole_writes import written_whole
 
 CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
 WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
@@ -30,9 +30,8 @@ def current_model(storage: StorageSettings) -> str:
 
 def make_current(directory: Path) -> None:
     """Put the model of this checkpoint directory in use."""
-    written = directory.parent / f".{CURRENT_MODEL}.written"
-    written.write_text(directory.name + "\n")
-    os.replace(written, directory.parent / CURRENT_MODEL)
+    with written_whole(directory.parent / CURRENT_MODEL) as written:
+        written.write_text(directory.name + "\n")
 
 
 def resolve_model(storage: StorageSettings, model_version: str) -> Path:
