@@ -19,12 +19,13 @@ from rich.table import Table
 from lib.captions.notation_process import NotationProcess
 from lib.images.cleaning import clean_image, encode_png
 from lib.job_entry import start_process
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.molecules.drawing_batches import draw_batches
 from lib.settings import Settings, load_settings
 from lib.training.distributed_training import run_workers
 from lib.training.ray_cluster import ray_cluster
 from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
-from lib.training.training_data import LAYOUT_COLUMNS, TrainingData
+from lib.training.training_data import TrainingData
 from lib.training.training_runs import TrainingRun, read_metrics
 from model.config import TrainingConfig
 from model.vocabulary import Vocabulary

@@ -29,7 +29,10 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 class Layout(NamedTuple):
-    """Where a molecule lies in its picture: atoms in the InChI's order, then heavy hydrogen; lost bonds included."""
+    """Where a molecule lies in its picture: atoms in the InChI's order, then heavy hydrogen; lost bonds included.
+
+    The fields are the columns of image_layouts, lib/lake/layout_columns.py.
+    """
 
     atom_x: np.ndarray  # (A,) float32, pixels from the left edge
     atom_y: np.ndarray  # (A,) float32, pixels from the top edge

@@ -12,10 +12,9 @@ from lib.captions.notations import notation_named
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.sections.captions import CaptionSettings
 from model.vocabulary import UNKNOWN, Vocabulary
-
-LAYOUT_COLUMNS = ["atom_x", "atom_y", "bond_begin", "bond_end", "bond_order", "bond_wedge"]  # of image_layouts
 
 
 @dataclass(frozen=True)

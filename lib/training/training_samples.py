@@ -8,7 +8,7 @@ import numpy as np
 from lib.captions.notations import Notation
 from lib.errors import NotationError
 from lib.images.cleaning import decode_png
-from lib.training.training_data import LAYOUT_COLUMNS
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from model.config import CaptionerConfig
 
 
