@@ -58,11 +58,11 @@ test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 check: $(READY)  ## lint and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
-	@$(RUN) -m lib.bundle_check
+	@$(RUN) -m tests.contracts.bundle_check
 
 bundle-check: $(READY)  ## the bundle and its wheel, as far as they can be checked without a workspace
-	@$(RUN) -m lib.bundle_check
-	@$(RUN) -m lib.wheel_check
+	@$(RUN) -m tests.contracts.bundle_check
+	@$(RUN) -m tests.contracts.wheel_check
 
 bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the speed of cleaning
 	@$(RUN) -m bench.drawing_statistics

@@ -12,8 +12,9 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from lib.images.cleaning import CleaningSettings, Pixels, clean_image, encode_png
+from lib.images.cleaning import Pixels, clean_image, encode_png
 from lib.molecules.drawing_batches import draw_batches
+from lib.sections.images import CleaningSettings
 from lib.settings import load_settings
 
 PUBLISHED_PER_SECOND = 2_500_000 / (6 * 3600)  # a published pipeline: 2.5 M drawings in 6 hours, cluster undisclosed

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bench.step_clock import PHASES, StepClock
 from bench.training_table import training_table
 from bench.turns import Report, Turns, all_alive, my_turns
+from lib.captions.notations import Notation, notation_named
 from lib.settings import Settings, load_settings
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import ray_cluster
@@ -33,9 +34,9 @@ from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.training.training_samples import as_sample
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate
-from model.captioner import CaptionerConfig
 from model.checkpoint import PRETRAINED, load_captioner
-from model.training_loop import StepReport, TrainingConfig, TrainingState, make_optimizer, train_epoch
+from model.config import CaptionerConfig, TrainingConfig
+from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
 from model.workers import over_all_workers
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"
@@ -77,6 +78,7 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     """What every worker runs: an epoch whenever it is its turn."""
     way, turns, rows = config["way"], config["turns"], ray.get(config["rows"])
     training, captioner_config = TrainingConfig(**config["training"]), CaptionerConfig(**config["captioner"])
+    notation = notation_named(config["notation"])
     torch.set_num_threads(way.threads)
     if way.variant == "pinned":
         cores = sorted(os.sched_getaffinity(0))
@@ -86,7 +88,7 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     optimizer, model = make_optimizer(captioner, training), _shared(captioner, group, way.variant)
     for turn in my_turns(turns, way.name):
         clock, state = StepClock(model), TrainingState(epoch=turn)
-        batches = _batches(rows, training, captioner_config, turn, group)
+        batches = _batches(rows, training, captioner_config, notation, turn, group)
         over_all_workers(torch.zeros(1), "max")  # all begin together
         began = time.perf_counter()
         with clock.watching():
@@ -105,10 +107,12 @@ def _shared(captioner: torch.nn.Module, group: WorkerGroup, variant: str) -> tor
 
 
 def _batches(
-    rows: RowBlocks, training: TrainingConfig, captioner: CaptionerConfig, epoch: int, group: WorkerGroup
+    rows: RowBlocks, training: TrainingConfig, captioner: CaptionerConfig, notation: Notation, epoch: int,
+    group: WorkerGroup,
 ) -> Iterator[Batch]:
     for share, weight in shares_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
-        yield replace(collate([as_sample(row, captioner) for row in share], captioner.num_channels), weight=weight)
+        samples = [as_sample(row, captioner, notation) for row in share]
+        yield replace(collate(samples, captioner.num_channels), weight=weight)
 
 
 def _ignore(report: StepReport) -> None:
@@ -141,7 +145,7 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
         turns = Turns.remote()
         config = {
             "turns": turns, "rows": ray.put(row_blocks(blocks)), "training": asdict(training),
-            "captioner": asdict(settings.captioner),
+            "captioner": asdict(settings.captioner), "notation": settings.captions.notation,
         }
         starts = {way.name: lambda way=way: start.remote(way, config, folder) for way in ways}
         with all_alive(turns, starts, {way.name: way.num_workers for way in ways}) as players:

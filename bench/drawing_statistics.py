@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.captions.notations import notation_named
-from lib.molecules.drawing import DrawingSettings, draw_molecule
+from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import DrawnMolecule, draw_batches
 from lib.molecules.drawing_noise import INK
 from lib.molecules.layout import Layout
+from lib.sections.molecules import DrawingSettings
 from lib.settings import load_settings
 
 # Measured on the real collection: (lowest, highest), the same twice where one figure is known.

@@ -70,7 +70,7 @@ def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
         atoms = np.array(row["places"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
         for turn_deg in ORIENTATIONS_DEG:
             written = wanted.write(inchi, atoms if turn_deg == 0 else -atoms, 0)
-            row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.atoms}
+            row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.marks}
     with pa.ipc.new_file(str(folder / shard.name), SCHEMA) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
 

@@ -19,12 +19,14 @@ from rich.table import Table
 from bench.osra import has_osra, read_with_osra
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleaningSettings, clean_image, mend_strokes, remove_specks
+from lib.images.cleaning import clean_image, mend_strokes, remove_specks
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import read_inchi
 from lib.progress import show_progress
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED, load_provenance
 

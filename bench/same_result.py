@@ -19,14 +19,15 @@ from rich.table import Table
 from lib.captions.notation_process import NotationProcess
 from lib.images.cleaning import clean_image, encode_png
 from lib.job_entry import start_process
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.molecules.drawing_batches import draw_batches
 from lib.settings import Settings, load_settings
 from lib.training.distributed_training import run_workers
 from lib.training.ray_cluster import ray_cluster
 from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
-from lib.training.training_data import LAYOUT_COLUMNS, TrainingData
+from lib.training.training_data import TrainingData
 from lib.training.training_runs import TrainingRun, read_metrics
-from model.training_loop import TrainingConfig
+from model.config import TrainingConfig
 from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "same_result.json"
@@ -80,7 +81,7 @@ def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
         assert written is not None
         rows.append({
             "image_id": drawn.image_id, "image": encode_png(cleaned.pixels), "caption": drawn.inchi,
-            "tokens": list(written.tokens), "atoms": list(written.atoms), **dict.fromkeys(LAYOUT_COLUMNS),
+            "tokens": list(written.tokens), "marks_of_tokens": list(written.marks), **dict.fromkeys(LAYOUT_COLUMNS),
         })
     vocabulary = Vocabulary.from_tokens(token for row in rows for token in row["tokens"])
     for row in rows:

@@ -22,13 +22,14 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.starter import StarterTraining, starter_pictures
+from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store
 from lib.settings import Settings, load_settings
-from lib.training.training_runs import checked_vocabulary
 from model.batches import Batch
-from model.captioner import Captioner, CaptionerConfig
+from model.captioner import Captioner
 from model.checkpoint import PRETRAINED, load_captioner
+from model.config import CaptionerConfig
 from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
 
 RESULTS = Path(__file__).parent / "results" / "train.json"

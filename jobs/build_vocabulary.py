@@ -1,17 +1,20 @@
 """build_vocabulary: captions -> vocabulary."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
-
-from lib.captions.vocabulary_tables import build_vocabulary
 from lib.job_entry import main_of
-from lib.lake.delta_tables import Lake
 from lib.settings import Settings
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-def run(spark: SparkSession, settings: Settings) -> None:
+
+def run(spark: "SparkSession", settings: Settings) -> None:
     """Build the vocabulary of the train captions."""
+    from lib.captions.vocabulary_tables import build_vocabulary
+    from lib.lake.delta_tables import Lake
+
     build_vocabulary(Lake(spark, settings.storage), settings.captions)
 
 

@@ -18,7 +18,6 @@ FLAGS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job from the command line."""
     from lib.job_entry import argument_parser, exit_with_one_sentence, logger, settings_from, start_process
-    from lib.molecules.landing_writer import write_landing_zone
 
     start_process()
     parser = argument_parser("draw_molecules", "Write a landing zone of drawings of molecules.")
@@ -31,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             arguments.overrides.append(f"{key}={json.dumps(value)}")
 
     def work() -> None:
+        from lib.molecules.landing_writer import write_landing_zone
+
         settings = settings_from(arguments)
         started = time.monotonic()
         num_drawings = write_landing_zone(settings.drawing, settings.landing.path)

@@ -1,19 +1,22 @@
 """evaluate_captions: caption_predictions -> evaluations and the HTML report."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
-
-from lib.captioning.caption_prediction import resolve_model
-from lib.captions.scores import evaluate_captions
 from lib.job_entry import main_of
-from lib.lake.delta_tables import Lake
-from lib.reporting.quality_report import write_report
 from lib.settings import Settings
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-def run(spark: SparkSession, settings: Settings) -> None:
+
+def run(spark: "SparkSession", settings: Settings) -> None:
     """Score the captions of the model in use beside the controls and write the report."""
+    from lib.captions.scores import evaluate_captions
+    from lib.lake.delta_tables import Lake
+    from lib.lake.models import resolve_model
+    from lib.reporting.quality_report import write_report
+
     lake = Lake(spark, settings.storage)
     model_version = resolve_model(settings.storage, settings.prediction.model_version).name
     evaluate_captions(lake, model_version)

@@ -1,20 +1,23 @@
 """ingest_images: landing zone -> images_raw, captions, image_layouts, images_rejected."""
 
 from collections.abc import Sequence
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from lib.job_entry import main_of
-from lib.lake.delta_tables import Lake
-from lib.landing.caption_ingestion import check_caption_files, ingest_captions
-from lib.landing.image_ingestion import ingest_pictures
-from lib.landing.layout_ingestion import ingest_layouts
-from lib.landing.zone import list_landing_zone
 from lib.settings import Settings
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-def run(spark: SparkSession, settings: Settings) -> None:
+
+def run(spark: "SparkSession", settings: Settings) -> None:
     """Take in what has arrived since the last run."""
+    from lib.lake.delta_tables import Lake
+    from lib.landing.caption_ingestion import check_caption_files, ingest_captions
+    from lib.landing.image_ingestion import ingest_pictures
+    from lib.landing.layout_ingestion import ingest_layouts
+    from lib.landing.zone import list_landing_zone
+
     lake = Lake(spark, settings.storage)
     zone = list_landing_zone(settings.landing)
     check_caption_files(zone.captions, settings.landing)

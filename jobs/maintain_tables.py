@@ -1,17 +1,20 @@
 """maintain_tables: OPTIMIZE and VACUUM of every table."""
 
 from collections.abc import Sequence
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from lib.job_entry import main_of
-from lib.lake.delta_tables import Lake
-from lib.lake.maintenance import maintain_tables
 from lib.settings import Settings
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-def run(spark: SparkSession, settings: Settings) -> None:
+
+def run(spark: "SparkSession", settings: Settings) -> None:
     """Join small files, then delete those that no version within the retention needs."""
+    from lib.lake.delta_tables import Lake
+    from lib.lake.maintenance import maintain_tables
+
     maintain_tables(Lake(spark, settings.storage), settings.maintenance)
 
 

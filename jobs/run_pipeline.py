@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from lib.captioning.caption_prediction import resolve_model
 from lib.child_process import run_child
 from lib.errors import MissingInputError
 from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_timed, settings_from, start_process
-from lib.lake.delta_tables import Lake
-from lib.lake.spark_session import open_spark
-from lib.reporting.pipeline_summary import print_summary
 from lib.settings import CONF, load_settings
 from lib.task_graph import local_arguments, read_task_graph, select_tasks
 
@@ -21,6 +17,11 @@ OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with 
 
 def run_pipeline(arguments: argparse.Namespace) -> None:
     """Run the chosen tasks in one Spark session, then print what the lake holds."""
+    from lib.lake.delta_tables import Lake
+    from lib.lake.models import resolve_model
+    from lib.lake.spark_session import open_spark
+    from lib.reporting.pipeline_summary import print_summary
+
     tasks = select_tasks(read_task_graph(Path(arguments.conf or CONF)), arguments.only, arguments.start)
     settings = settings_from(arguments)
     given = ["--dataset", arguments.dataset, "--environment", arguments.environment]

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from lib.errors import SettingsError
 from lib.job_entry import argument_parser, exit_with_one_sentence
-from lib.lake.delta_tables import Lake
-from lib.lake.spark_session import open_spark
 from lib.settings import load_settings
-from lib.sql.display import open_console
-from lib.sql.prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
-from lib.sql.views import read_views, sql_folder
 
 
 def run_prompt(arguments: argparse.Namespace) -> None:
     """Open the lake and answer what was given, or whatever is typed."""
+    from lib.lake.delta_tables import Lake
+    from lib.lake.spark_session import open_spark
+    from lib.sql.display import open_console
+    from lib.sql.prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
+    from lib.sql.views import read_views, sql_folder
+
     text, values = statement_text(arguments), parameters(arguments.param)
     settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
     views = read_views(sql_folder(arguments.conf))

@@ -3,18 +3,11 @@
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.lake.delta_tables import Lake
-from lib.lake.spark_session import ON_DATABRICKS, open_spark
 from lib.settings import Settings
-from lib.training.detached_training import train_detached
-from lib.training.distributed_training import train_on_ray
-from lib.training.joined_cluster import check_folder_is_shared
-from lib.training.model_registry import check_tracking, record_training
-from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
-from lib.training.training_runs import finish_training, has_current_model, plan_training
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +17,17 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
 
     `arguments` are those the job was started with, for a process that must start it again.
     """
+    from lib.captioning import registered_captioner
+    from lib.lake.delta_tables import Lake
+    from lib.lake.models import has_current_model
+    from lib.lake.spark_session import ON_DATABRICKS, open_spark
+    from lib.training.detached_training import train_detached
+    from lib.training.distributed_training import train_on_ray
+    from lib.training.joined_cluster import check_folder_is_shared
+    from lib.training.model_registry import check_tracking, record_training
+    from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
+    from lib.training.training_runs import finish_training, plan_training
+
     cluster = settings.cluster
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
@@ -33,6 +37,9 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
         plan = plan_training(lake, settings)
+        write_model = partial(
+            registered_captioner.write_model, checkpoint=plan.checkpoint, settings=settings.prediction
+        )
         if plan.is_trained:
             logger.info("train_captioner: model %s is up to date", plan.model_version)
         else:
@@ -44,7 +51,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
                 train_detached(lake, plan, cluster.copy_folder, arguments)
         if plan.is_trained:
             finish_training(lake, plan)
-            record_training(lake, plan, settings)
+            record_training(lake, settings.tracking, plan.checkpoint, write_model)
             logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
     with ray_cluster(cluster):
@@ -54,7 +61,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
             lake = Lake(spark, settings.storage)
             train_on_ray(lake, plan, settings)
             finish_training(lake, plan)
-            record_training(lake, plan, settings)
+            record_training(lake, settings.tracking, plan.checkpoint, write_model)
     logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
-from lib.molecules.drawing_training import publish, train_on_drawings
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
 
     def work() -> None:
+        from lib.molecules.drawing_training import publish, train_on_drawings
+
         settings = settings_from(arguments)
         checkpoint = train_on_drawings(settings, arguments.folder, settings.cluster.num_workers)
         logger.info("train_on_drawings: the captioner is in %s", checkpoint)

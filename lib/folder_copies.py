@@ -3,27 +3,16 @@
 import shutil
 from pathlib import Path
 
+from model.whole_writes import folder_written_whole, restore
+
 
 def copy_whole(source: Path, target: Path) -> None:
     """Put a copy of `source`, if there is one, in the place of `target`, which is never a half copied one.
 
-    May be killed at any instant and repeated, in either direction: renaming within a file system is all that makes a
-    folder.
+    May be killed at any instant and repeated, in either direction.
     """
     for folder in (source, target):
-        if _beside(folder, "replaced").exists() and not folder.exists():  # killed between the two renames below
-            _beside(folder, "replaced").rename(folder)
-    if not source.is_dir():
-        return
-    arriving, replaced = _beside(target, "arriving"), _beside(target, "replaced")
-    for leftover in (arriving, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, arriving)
-    if target.exists():
-        target.rename(replaced)
-    arriving.rename(target)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _beside(folder: Path, state: str) -> Path:
-    return folder.with_name(f".{folder.name}.{state}")
+        restore(folder)
+    if source.is_dir():
+        with folder_written_whole(target) as arriving:
+            shutil.copytree(source, arriving)

@@ -1,23 +1,24 @@
-"""What every job does before and after its work: arguments, logging, settings, a Spark session, one-sentence errors."""
+"""What every job does before and after its work: arguments, logging, settings, a Spark session, one-sentence errors.
+
+Libraries are imported when they are used, here and in every job: what --help needs loads in a moment.
+"""
 
 import argparse
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import yaml
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
-from lib.lake.spark_session import open_spark
 from lib.settings import Settings, load_settings
-from lib.sql.errors import SqlRefusedError, what_to_ask_for
-from model.checkpoint import CheckpointError
-from model.encoders import EncoderWeightsError
+from model.errors import CheckpointError, EncoderWeightsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
 
@@ -59,25 +60,31 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
     except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
         logger.error("%s: %s", type(error).__name__, error)
         sys.exit(EXIT_REFUSED)
-    except (PySparkException, Py4JError) as error:
+    except KeyboardInterrupt:
+        logger.error("stopped by the keyboard; run the same command again to go on")
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+            raise
+        from lib.sql.errors import SqlRefusedError, what_to_ask_for
+
         sentence = what_to_ask_for(error)
         if sentence is None:
             raise
         logger.error("%s: %s", SqlRefusedError.__name__, sentence)
         sys.exit(EXIT_REFUSED)
-    except KeyboardInterrupt:
-        logger.error("stopped by the keyboard; run the same command again to go on")
-        sys.exit(130)
 
 
 def main_of(
-    job: str, description: str, run: Callable[[SparkSession, Settings], None], argv: Sequence[str] | None = None
+    job: str, description: str, run: "Callable[[SparkSession, Settings], None]", argv: Sequence[str] | None = None
 ) -> None:
     """Run a job that needs an ordinary Spark session, from the command line."""
     start_process()
     arguments = argument_parser(job, description).parse_args(argv)
 
     def work() -> None:
+        from lib.lake.spark_session import open_spark
+
         settings = settings_from(arguments)
         with open_spark(settings.spark, job) as spark:
             run_timed(job, run, spark, settings)
@@ -85,7 +92,9 @@ def main_of(
     exit_with_one_sentence(work)
 
 
-def run_timed(job: str, run: Callable[[SparkSession, Settings], None], spark: SparkSession, settings: Settings) -> None:
+def run_timed(
+    job: str, run: "Callable[[SparkSession, Settings], None]", spark: "SparkSession", settings: Settings
+) -> None:
     """Run one job and log how long it took."""
     started = time.monotonic()
     run(spark, settings)

@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +111,9 @@ def polling(look: Callable[[], None], every_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def spark_job_progress(spark: SparkSession, line: ProgressLine, done_before: int, num_rows: int) -> Iterator[None]:
+def spark_job_progress(
+    spark: "SparkSession", line: ProgressLine, done_before: int, num_rows: int
+) -> Iterator[None]:
     """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
     group = f"{line.name}-{done_before}"
     tracker = spark.sparkContext.statusTracker()

@@ -11,22 +11,16 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from lib.captioning.picture_captioning import PredictionSettings
 from lib.errors import SettingsError
-from lib.images.cleaning import CleaningSettings
-from lib.lake.delta_tables import StorageSettings
-from lib.lake.maintenance import MaintenanceSettings
-from lib.lake.spark_session import SparkSettings
-from lib.landing.caption_ingestion import CaptionSettings
-from lib.landing.zone import LandingSettings
-from lib.molecules.drawing import DrawingSettings
-from lib.molecules.drawing_wear import WearSettings
-from lib.reporting.quality_report import ReportSettings
-from lib.training.model_registry import TrackingSettings
-from lib.training.ray_cluster import ClusterSettings
-from lib.training.search_space import SearchSettings
-from model.captioner import CaptionerConfig
-from model.training_loop import TrainingConfig
+from lib.sections.captioning import PredictionSettings
+from lib.sections.captions import CaptionSettings
+from lib.sections.images import CleaningSettings
+from lib.sections.lake import MaintenanceSettings, SparkSettings, StorageSettings
+from lib.sections.landing import LandingSettings
+from lib.sections.molecules import DrawingSettings, WearSettings
+from lib.sections.reporting import ReportSettings
+from lib.sections.training import ClusterSettings, SearchSettings, TrackingSettings
+from model.config import CaptionerConfig, TrainingConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 

@@ -7,6 +7,7 @@ places, so a task that is special on Databricks is special here.
 """
 
 from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class PipelineTask(NamedTuple):
 
 
 def read_task_graph(conf: Path) -> list[PipelineTask]:
-    """The tasks of the bundle's job, each after those it depends on, otherwise as they stand in the file.
+    """The tasks of the bundle's job, each after those it depends on.
 
     Raises SettingsError if the file is not there or its tasks cannot be run in any order.
     """
@@ -53,16 +54,17 @@ def _task(task: dict[str, Any]) -> PipelineTask:
 
 def in_order(tasks: Iterable[PipelineTask]) -> list[PipelineTask]:
     """The tasks, each after those it depends on. Raises SettingsError naming the tasks for which there is no order."""
-    waiting, ordered = list(tasks), list[PipelineTask]()
-    while waiting:
-        done = {task.task_key for task in ordered}
-        ready = next((task for task in waiting if done.issuperset(task.depends_on)), None)
-        if ready is None:
-            stuck = ", ".join(f"{task.task_key} (after {' and '.join(task.depends_on)})" for task in waiting)
-            raise SettingsError(f"tasks wait for each other or for a task that is not there: {stuck}")
-        ordered.append(ready)
-        waiting.remove(ready)
-    return ordered
+    known = {task.task_key: task for task in tasks}
+    stuck = [key for key, task in known.items() if not known.keys() >= set(task.depends_on)]
+    order: list[str] = []
+    try:
+        order += TopologicalSorter({key: task.depends_on for key, task in known.items()}).static_order()
+    except CycleError as error:
+        stuck += [key for key in known if key in error.args[1]]
+    if stuck:
+        waiting = ", ".join(f"{key} (after {' and '.join(known[key].depends_on)})" for key in stuck)
+        raise SettingsError(f"tasks wait for each other or for a task that is not there: {waiting}")
+    return [known[key] for key in order]
 
 
 def select_tasks(

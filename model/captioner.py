@@ -5,58 +5,17 @@ V vocabulary, K beams.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.encoders import STRIDES_PX, Encoder
+from model.config import CaptionerConfig
+from model.encoders import Encoder
 from model.lstm import run_lstm
 
 TAUGHT_HEAD = 0  # of each attention: where it should look can be taught, the others look where they like
-
-
-class CaptionerConfigError(ValueError):
-    """Raised when a captioner cannot be built as asked; the message names the field and its value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionerConfig:
-    """What a captioner is made of; conf/base.yaml holds the values and says what each field means."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    encoder: Literal["inknet", "resnet50"]
-    encoder_weights: str
-    is_encoder_frozen: bool
-    num_channels: int
-    num_cell_labels: int
-    grid_width: int
-    width: int
-    embedding_width: int
-    num_attention_heads: int
-    dropout: float
-
-    def __post_init__(self) -> None:
-        if self.encoder not in STRIDES_PX:
-            raise CaptionerConfigError(f"encoder is {self.encoder!r}, expected one of {sorted(STRIDES_PX)}")
-        if self.encoder == "inknet" and self.encoder_weights == "imagenet":
-            raise CaptionerConfigError("encoder_weights is 'imagenet', expected 'random' or a file for inknet")
-        if self.num_channels not in (1, 3):
-            raise CaptionerConfigError(f"num_channels is {self.num_channels}, expected 1 (ink) or 3 (colour)")
-        if self.num_cell_labels < 0:
-            raise CaptionerConfigError(f"num_cell_labels is {self.num_cell_labels}, expected at least 0")
-        for name in ("width", "embedding_width", "num_attention_heads", "grid_width"):
-            if getattr(self, name) < 1:
-                raise CaptionerConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for divisor in (4, self.num_attention_heads):
-            if self.grid_width % divisor:
-                expected = f"a multiple of 4 and of num_attention_heads ({self.num_attention_heads})"
-                raise CaptionerConfigError(f"grid_width is {self.grid_width}, expected {expected}")
-        if not 0 <= self.dropout < 1:
-            raise CaptionerConfigError(f"dropout is {self.dropout}, expected at least 0 and below 1")
 
 
 class Grid(NamedTuple):

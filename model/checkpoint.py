@@ -5,7 +5,6 @@ weights.safetensors, config.json, vocabulary.json, provenance.json and, to resum
 
 import json
 import pickle
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,17 +15,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
+from model.captioner import Captioner
+from model.config import CaptionerConfig, CaptionerConfigError
 from model.encoders import load_encoder_weights
+from model.errors import CheckpointError
 from model.vocabulary import Vocabulary, VocabularyError
+from model.whole_writes import find_whole, folder_written_whole
 
 FORMAT_VERSION = 1
 NEVER_SEEN = -5.0  # log-odds of a label that a network has not been taught yet
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
-
-
-class CheckpointError(ValueError):
-    """Raised when a directory is not a checkpoint that can be read; the message says what was seen and expected."""
 
 
 def new_captioner(config: CaptionerConfig, vocabulary: Vocabulary) -> Captioner:
@@ -78,27 +76,16 @@ def save_checkpoint(
     came to be; both plain JSON values. `training_state` comes from training_loop.pack_training.
     is_half_precision halves the weights file, for captioners that will not train on.
     """
-    directory = Path(directory)
-    written, replaced = _written(directory), _replaced(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    if replaced.exists() and not directory.exists():  # an earlier run was killed between the two renames below
-        replaced.rename(directory)
-    for leftover in (written, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    written.mkdir()
     config = {"format_version": FORMAT_VERSION, "captioner": asdict(captioner.config), "details": dict(details)}
     weights = {name: _stored(tensor, is_half_precision) for name, tensor in captioner.state_dict().items()}
-    (written / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
-    (written / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    (written / "provenance.json").write_text(json.dumps(dict(provenance), indent=2), encoding="utf-8")
-    vocabulary.save(written / "vocabulary.json")
-    if training_state is not None:
-        torch.save(dict(training_state), written / "training_state.pt")
-    # A directory cannot be replaced in one stroke; readers look into `replaced` in between.
-    if directory.exists():
-        directory.rename(replaced)
-    written.rename(directory)
-    shutil.rmtree(replaced, ignore_errors=True)
+    with folder_written_whole(Path(directory)) as written:
+        written.mkdir()
+        (written / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
+        (written / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        (written / "provenance.json").write_text(json.dumps(dict(provenance), indent=2), encoding="utf-8")
+        vocabulary.save(written / "vocabulary.json")
+        if training_state is not None:
+            torch.save(dict(training_state), written / "training_state.pt")
 
 
 def move_checkpoint(directory: str | Path, target: str | Path) -> None:
@@ -123,7 +110,7 @@ def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[s
 
 def has_checkpoint(directory: str | Path) -> bool:
     """Return whether there is a checkpoint to load, also one whose replacement was interrupted."""
-    return any(place.is_dir() for place in (Path(directory), _replaced(Path(directory))))
+    return find_whole(Path(directory)) is not None
 
 
 def load_details(directory: str | Path) -> dict[str, Any]:
@@ -149,21 +136,12 @@ def load_training_state(directory: str | Path) -> dict[str, Any] | None:
     return packed
 
 
-def _written(directory: Path) -> Path:
-    return directory.with_name(f".{directory.name}.written")
-
-
-def _replaced(directory: Path) -> Path:
-    return directory.with_name(f".{directory.name}.replaced")
-
-
 def _existing(directory: str | Path) -> Path:
     """Return where the checkpoint is: its directory, or the one being replaced at this moment."""
-    directory = Path(directory)
-    for place in (directory, _replaced(directory)):
-        if place.is_dir():
-            return place
-    raise CheckpointError(f"there is no checkpoint at {directory}: no such directory")
+    there = find_whole(Path(directory))
+    if there is None:
+        raise CheckpointError(f"there is no checkpoint at {directory}: no such directory")
+    return there
 
 
 def _stored(tensor: Tensor, is_half_precision: bool) -> Tensor:

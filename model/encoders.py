@@ -12,12 +12,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-STRIDES_PX = {"inknet": 16, "resnet50": 32}
+from model.errors import EncoderWeightsError
+
 WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest picture
-
-
-class EncoderWeightsError(ValueError):
-    """Raised when the weights named by `captioner.encoder_weights` cannot be read or do not fit the encoder."""
 
 
 class Encoder(nn.Module):

@@ -1,10 +1,9 @@
 """Which arithmetic a device does well: bf16 where the hardware multiplies in it, fp32 elsewhere."""
 
-from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "bf16", "fp32"]
+from model.config import Precision
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -7,74 +7,22 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from model.batches import Batch, as_ink
 from model.captioner import Explained
-from model.precision import Precision, autocast
+from model.config import Precision, TrainingConfig
+from model.precision import autocast
 from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
 from model.workers import over_all_workers
 
 
-class TrainingConfigError(ValueError):
-    """Raised when training cannot run as asked; the message names the field and its value."""
-
-
 class DivergedError(FloatingPointError):
     """Raised when the loss or its gradient is no longer a number; the message names step and learning rate."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How a captioner is trained; conf/base.yaml holds the values and says what each field means."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    batch_size: int
-    num_epochs: int
-    learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    max_gradient_norm: float
-    label_smoothing: float
-    average_decay: float
-    cell_loss_weight: float
-    cell_loss_focus: float
-    attention_loss_weight: float
-    precision: Precision
-    seed: int
-    num_batches_in_buffer: int
-    log_interval_steps: int
-    checkpoint_interval_steps: int
-    num_validation_images: int
-    patience_epochs: int | None
-    max_train_seconds: float | None
-    start_from: str | None
-
-    def __post_init__(self) -> None:
-        intervals = ("log_interval_steps", "checkpoint_interval_steps")
-        for name in ("batch_size", "num_epochs", "num_batches_in_buffer", "num_validation_images", *intervals):
-            if getattr(self, name) < 1:
-                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("learning_rate", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected above 0")
-        for name in ("warmup_share", "label_smoothing", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        for name in ("weight_decay", "cell_loss_weight", "cell_loss_focus", "attention_loss_weight"):
-            if getattr(self, name) < 0:
-                raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise TrainingConfigError(f"precision is {self.precision!r}, expected 'auto', 'bf16' or 'fp32'")
-        if self.patience_epochs is not None and self.patience_epochs < 1:
-            raise TrainingConfigError(f"patience_epochs is {self.patience_epochs}, expected at least 1 or null")
-        if self.max_train_seconds is not None and self.max_train_seconds <= 0:
-            raise TrainingConfigError(f"max_train_seconds is {self.max_train_seconds}, expected above 0 or null")
 
 
 @dataclass

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from lib.lake.delta_tables import Lake, StorageSettings
-from lib.lake.spark_session import SparkSettings, open_spark
+from lib.lake.delta_tables import Lake
+from lib.lake.spark_session import open_spark
+from lib.sections.lake import SparkSettings, StorageSettings
 
 # On two cores a collector that works beside the program takes its time from it, and so does Java's second compiler,
 # whose work a session of a few seconds never earns back: half of its CPU time (LOG.md).

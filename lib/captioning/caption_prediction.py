@@ -10,56 +10,25 @@ import pyspark.sql.functions as F
 import torch
 from pyspark.sql import DataFrame
 
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
-from lib.errors import MissingInputError
-from lib.images.cleaning import CleaningSettings, decode_png
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder, commit_time
+from lib.images.cleaning import decode_png
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.models import resolve_model
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.progress import show_progress, spark_job_progress
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)
 
-CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
-WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
 PREDICTED_SCHEMA = (
     "image_id string, caption string, confidence double, is_valid boolean, "
     "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
 )
-
-
-def resolve_model(storage: StorageSettings, model_version: str) -> Path:
-    """The checkpoint directory of a model version; `current` is the newest trained, or the one a roll-back names.
-
-    Raises MissingInputError if there is none, or if the current one was withdrawn.
-    """
-    folder = checkpoints_folder(storage)
-    is_current = model_version == "current"
-    if is_current:
-        pointer = folder / CURRENT_MODEL
-        if not pointer.is_file():
-            raise MissingInputError(f"no model has been trained in {storage.root}: run train_captioner first")
-        model_version = pointer.read_text().strip()
-    directory = folder / model_version
-    if not (directory / "config.json").is_file():
-        known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
-        raise MissingInputError(
-            f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version"
-        )
-    if is_current and (why := withdrawal_of(directory)) is not None:
-        raise MissingInputError(
-            f"the current model {model_version} was withdrawn ({why}): write the name of another into {pointer}"
-        )
-    return directory
-
-
-def withdrawal_of(directory: Path) -> str | None:
-    """Why a model was withdrawn, None if it was not. It never becomes current again, but can be asked for by name."""
-    file = directory / WITHDRAWN
-    return (file.read_text().strip() or "no reason given") if file.is_file() else None
 
 
 def predict_new_images(

@@ -3,39 +3,21 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
-from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from lib.captioning.caption_choice import Guess, PredictedCaption, choose, shares
 from lib.captioning.redrawing import RedrawnPicture, prepare
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
+from lib.sections.captioning import PredictionSettings
 from model.batches import as_ink, round_up, stack_pictures
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
-
-
-class PredictionSettings(BaseModel):
-    """How pictures are captioned; conf/base.yaml says what each means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model_version: str
-    batch_size: int = Field(gt=0)
-    num_images_in_buffer: int = Field(gt=0)
-    threads_per_worker: int = Field(gt=0)
-    num_beams: int = Field(gt=0)
-    length_penalty: float = Field(ge=0)
-    turns_deg: tuple[Literal[0, 90, 180, 270], ...] = Field(min_length=1)
-    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
-    sure_from: float = Field(ge=0)
-    is_redrawn: bool
 
 
 class PictureCaptioner:
@@ -52,7 +34,7 @@ class PictureCaptioner:
         self.notation = notation_named(details["notation"])
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
-        self.asked = NotationProcess(self.notation.name) if self.notation.is_read_by_rdkit else self.notation
+        self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
 
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.

@@ -3,16 +3,26 @@
     mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
 """
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleaningSettings, clean_image
+from lib.images.cleaning import clean_image
+from lib.sections.captioning import PredictionSettings
+from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
 
 CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
+
+
+def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:
+    """Fill a folder with what RegisteredCaptioner reads, and return the module that MLflow is to load it with."""
+    shutil.copytree(checkpoint, folder / CHECKPOINT)
+    (folder / PREDICTION).write_text(settings.model_dump_json())
+    return __name__
 
 
 class RegisteredCaptioner:

@@ -1,11 +1,16 @@
 """Whether a checkpoint was made for what the settings ask for: the notation, and how pictures are cleaned."""
 
+import dataclasses
 from pathlib import Path
 
 from lib.errors import SettingsError
-from lib.images.cleaning import CleaningSettings
-from model.checkpoint import load_details, load_provenance
+from lib.sections.images import CleaningSettings
+from model.checkpoint import load_captioner, load_details, load_provenance
+from model.config import CaptionerConfig
+from model.errors import CheckpointError
+from model.vocabulary import Vocabulary
 
+NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
 REJECTION_SETTINGS = ("max_pixels", "min_ink_fraction", "max_ink_fraction")  # not how a picture looks
 
 
@@ -28,3 +33,24 @@ def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: 
                 f"{name} has learned from pictures cleaned with cleaning.{setting} {its_own}, the settings ask for "
                 f"{asked}: set it so, {way_out}"
             )
+
+
+def checked_vocabulary(
+    start: Path, captioner: CaptionerConfig, notation: str, cleaning: CleaningSettings
+) -> Vocabulary:
+    """The vocabulary of starting weights.
+
+    Raises SettingsError if they are of another network or notation, or of pictures cleaned otherwise.
+    """
+    name = f"training.start_from {start}"
+    try:
+        started, vocabulary, _ = load_captioner(start)
+        for field in dataclasses.fields(CaptionerConfig):
+            its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
+            is_fit = its_own <= asked if field.name == "num_cell_labels" else its_own == asked  # labels can be added
+            if field.name not in NOT_OF_THE_NETWORK and not is_fit:
+                raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
+        check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
+    except CheckpointError as error:
+        raise SettingsError(f"training.start_from: {error}") from None
+    return vocabulary

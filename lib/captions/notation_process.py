@@ -1,4 +1,4 @@
-"""Asks a notation in a process of its own, where RDKit may crash: it can end its process on a malformed InChI.
+"""Asks a notation in a process of its own, which its library may end with a malformed caption.
 
 A crash or a hang costs the one caption that caused it. Run as `python -m lib.captions.notation_process NOTATION` this
 is that process: one JSON question a line in, one JSON answer a line out, until its input ends (with its parent, say).
@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from lib.errors import RuntimeMissingError
-from lib.molecules.layout import Layout
-from lib.molecules.smiles import Writing
+from lib.captions.notations import Columns, Writing, notation_named
+from lib.errors import NotationError, RuntimeMissingError
 
-START_TIMEOUT_S = 120.0  # RDKit takes a second or two, many times that on a busy machine
+START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
 READY = "ready"
 
@@ -43,9 +42,10 @@ class NotationProcess:
         """A caption all the same from joined tokens that make no valid one."""
         return self._ask("repair", text) or ""
 
-    def write(self, caption: str, layout: Layout | None, rotation_deg: int) -> Writing | None:
-        """The caption's tokens and the atom that each names, or None if the notation cannot express it."""
-        answer = self._ask("write", caption, None if layout is None else [one.tolist() for one in layout], rotation_deg)
+    def write(self, caption: str, layout: Columns | None, rotation_deg: int) -> Writing | None:
+        """The caption's tokens and the mark that each names, or None if the notation cannot express it."""
+        lists = None if layout is None else {name: column.tolist() for name, column in layout.items()}
+        answer = self._ask("write", caption, lists, rotation_deg)
         return Writing(*answer) if answer else None
 
     def draw(self, caption: str, drawer: str) -> np.ndarray | None:
@@ -64,7 +64,7 @@ class NotationProcess:
             answer = ""
         if not answer:
             self.close()
-            return None  # RDKit took the process down, or took too long
+            return None  # the caption took the process down, or took too long
         return json.loads(answer)
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -110,18 +110,15 @@ def _unpacked(height: int, width: int, bits: str) -> np.ndarray:
 
 def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
     """Say that all is ready, then answer questions until there are no more."""
-    from lib.captions.notations import notation_named
-    from lib.errors import NotationError
-
     notation = notation_named(notation_name)
     print(READY, flush=True)
     for line in lines:
         kind, text, *more = json.loads(line)
         try:
             if kind == "write":
-                layout, rotation_deg = more
-                known = Layout(*map(np.array, layout)) if layout else None
-                answer: object = notation.write(text, known, rotation_deg)
+                lists, rotation_deg = more
+                layout = {name: np.array(column) for name, column in lists.items()} if lists else None
+                answer: object = notation.write(text, layout, rotation_deg)
             elif kind == "draw":
                 answer = _packed(notation.draw(text, *more))
             else:

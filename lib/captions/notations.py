@@ -1,137 +1,62 @@
-"""What stands between a caption and the tokens the network writes: how to cut one, join one, and tell a valid one.
+"""What stands between a caption and the tokens the network writes, and where the notation of each name is found.
 
-Chemistry is here, never in model/.
+A notation alone knows what a caption means; to all others it is a text.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
-from rdkit import Chem, RDLogger
 
 from lib.errors import NotationError
-from lib.molecules.layout import Layout
-from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
-from lib.molecules.smiles import Writing, inchi_of_smiles, nearest_readable, write_smiles
 
-INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
+# The module that has each notation, as NOTATIONS by name; imported when the notation is asked for.
+FOUND_IN = {
+    "inchi": "lib.molecules.notations",
+    "smiles": "lib.molecules.notations",
+    "smiles_kekule": "lib.molecules.notations",
+    "smiles_drawn": "lib.molecules.notations",
+    "smiles_drawn_kekule": "lib.molecules.notations",
+    "words": "lib.captions.words",
+}
 
-# Layer marks such as /c, element symbols, whole numbers, and every other character on its own.
-_INCHI_TOKEN = re.compile(r"/[a-z]|[A-Z][a-z]?|\d+|.", re.DOTALL)
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
+
+Columns = Mapping[str, np.ndarray]  # of a layout, by the names of lib.lake.layout_columns
+
+
+class Writing(NamedTuple):
+    """A caption as tokens, with the mark that each names: its index in the picture's layout, -1 for none."""
+
+    tokens: list[str]
+    marks: list[int]
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How captions of one kind are written as tokens. RDKit can end the process that calls it."""
+    """How captions of one kind are written as tokens."""
 
     name: str
-    is_written_by_rdkit: bool  # then `write` is to be asked for through lib.captions.notation_process
-    is_read_by_rdkit: bool  # then `read` and `repair` are
-    drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, see RedrawnPicture; `draw` is theirs
-    follows_drawing: bool  # the tokens depend on where the atoms lie
-    # Caption, layout if known, and by how much cleaning turned the picture clockwise (0 or 90); raises NotationError.
-    write: Callable[[str, Layout | None, int], Writing]
+    needs_isolation: frozenset[str]  # functions below that can end their process: asked through NotationProcess
+    needs_every_token: bool  # a caption with a token that the vocabulary lacks means something else
+    drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, in groups as RedrawnPicture tries them
+    # Caption, columns of its layout if known, and by how much cleaning turned the picture clockwise (0 or 90); raises
+    # NotationError.
+    write: Callable[[str, Columns | None, int], Writing]
     join: Callable[[Sequence[str]], str]
     read: Callable[[str], str | None]  # joined tokens to the caption in standard form, None if it is not valid
     repair: Callable[[str], str]  # joined tokens that are not valid to a caption all the same
     # A caption and a drawer to the picture, (H, W) True where there is ink; raises NotationError.
     draw: Callable[[str, str], np.ndarray]
+    # A caption and the columns of its layout to what lies where: places (M, 2), x and y in pixels, and labels (M, L) of
+    # 0 or 1; raises NotationError if they do not belong together. None = a notation without layouts.
+    mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
 
 
 def notation_named(name: str) -> Notation:
     """The notation of that name. Raises NotationError naming the setting and those there are."""
-    if name not in NOTATIONS:
-        raise NotationError(f"captions.notation is {name!r}; there are: {', '.join(sorted(NOTATIONS))}")
-    return NOTATIONS[name]
-
-
-def _write_inchi(caption: str, _layout: Layout | None = None, _rotation_deg: int = 0) -> Writing:
-    if not caption.startswith(INCHI_PREFIX):
-        raise NotationError(f"{caption[:40]!r} is no standard InChI: it does not begin with {INCHI_PREFIX}")
-    tokens = _INCHI_TOKEN.findall(caption[len(INCHI_PREFIX) :])
-    return Writing(tokens, _atoms_of_inchi(tokens))
-
-
-def _atoms_of_inchi(tokens: Sequence[str]) -> list[int]:
-    """The atom that each token names: the numbers of the connection layer /c count atoms from 1.
-
-    In mixtures every part counts from 1 anew, so none is named there.
-    """
-    if "." in tokens:
-        return [-1] * len(tokens)
-    atoms, layer = [], ""
-    for token in tokens:
-        layer = token if token.startswith("/") else layer
-        atoms.append(int(token) - 1 if layer == "/c" and token.isdecimal() else -1)
-    return atoms
-
-
-def _join_inchi(tokens: Sequence[str]) -> str:
-    return INCHI_PREFIX + "".join(tokens)
-
-
-# One molecule, or several: C3H9N.ClH, 2C2H4O2.Ca
-_FORMULA = re.compile(r"InChI=1S/\d*(?:[A-Z][a-z]?\d*)+(?:\.\d*(?:[A-Z][a-z]?\d*)+)*(?:/|$)")
-
-
-def _read_inchi(text: str) -> str | None:
-    # RDKit can end the process on some malformed strings; without a formula it need not be asked.
-    if not _FORMULA.match(text):
-        return None
-    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    molecule = Chem.MolFromInchi(text)  # type: ignore[no-untyped-call]
-    return (Chem.MolToInchi(molecule) or None) if molecule else None  # type: ignore[no-untyped-call]
-
-
-def _write_smiles(
-    caption: str, layout: Layout | None = None, rotation_deg: int = 0, *, is_kekule: bool, follows_drawing: bool
-) -> Writing:
-    if follows_drawing and layout is None:
-        layout = layout_as_drawn(caption)
-        # Cleaning turns what is higher than wide. If the drawer's layout is not, the picture had arrived turned.
-        if rotation_deg == 90 and np.ptp(layout.atom_y) > np.ptp(layout.atom_x):
-            layout = layout._replace(atom_x=-layout.atom_y, atom_y=layout.atom_x)
-    return write_smiles(caption, layout if follows_drawing else None, is_kekule)
-
-
-def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
-    raise NotationError(f"caption {caption!r} is in words, which nobody can draw")
-
-
-def _write_words(caption: str, _layout: Layout | None = None, _rotation_deg: int = 0) -> Writing:
-    words = _WORD.findall(caption.lower())
-    if not words:
-        raise NotationError(f"caption {caption!r} has no word")
-    return Writing(words, [-1] * len(words))
-
-
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
-    write = partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing)
-    return Notation(
-        name, True, True, DRAWERS, follows_drawing, write, "".join, inchi_of_smiles, nearest_readable, draw_unworn_ink
-    )
-
-
-NOTATIONS = {
-    notation.name: notation
-    for notation in (
-        Notation(
-            "inchi", False, True, DRAWERS, False, _write_inchi, _join_inchi, _read_inchi, _as_it_is, draw_unworn_ink
-        ),
-        _smiles("smiles", is_kekule=False, follows_drawing=False),
-        _smiles("smiles_kekule", is_kekule=True, follows_drawing=False),
-        _smiles("smiles_drawn", is_kekule=False, follows_drawing=True),
-        _smiles("smiles_drawn_kekule", is_kekule=True, follows_drawing=True),
-        Notation(
-            "words", False, False, (), False, _write_words, " ".join, lambda text: text.strip() or None, _as_it_is,
-            _refuse_to_draw,
-        ),
-    )
-}
+    if name not in FOUND_IN:
+        raise NotationError(f"captions.notation is {name!r}; there are: {', '.join(sorted(FOUND_IN))}")
+    notation: Notation = import_module(FOUND_IN[name]).NOTATIONS[name]
+    return notation

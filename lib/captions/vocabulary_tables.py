@@ -10,7 +10,7 @@ from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.schemas import VOCABULARY
-from lib.landing.caption_ingestion import CaptionSettings
+from lib.sections.captions import CaptionSettings
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

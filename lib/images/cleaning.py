@@ -8,15 +8,15 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
 
 from lib.errors import CorruptImageError
+from lib.sections.images import CleaningSettings
 
 Pixels = NDArray[np.uint8]
 Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
@@ -25,27 +25,6 @@ INK_BELOW = 128  # grey level under which a pixel counts as ink
 MENDED_FROM = 0.8  # share of a line that must be ink for its middle to become ink
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
-
-
-class CleaningSettings(BaseModel):
-    """What cleaning does; a strength of 0 leaves a step out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_pixels: int = Field(gt=0)
-    color: Literal["grey", "rgb"]
-    speck_max_px: int = Field(ge=0)
-    mend_reach_px: int = Field(ge=0)
-    upright: Literal["landscape", "none"]
-    crop_margin_px: int | None = Field(ge=0)
-    canvas_height_px: int = Field(gt=0)
-    canvas_width_px: int = Field(gt=0)
-    canvas_step_px: int = Field(gt=0)
-    stroke_length_px: float | None = Field(gt=0)
-    max_scale: float = Field(gt=0)
-    sharpen: float = Field(ge=0)
-    min_ink_fraction: float = Field(ge=0, lt=1)
-    max_ink_fraction: float = Field(gt=0, le=1)
 
 
 @dataclass(frozen=True)

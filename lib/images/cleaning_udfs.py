@@ -10,11 +10,12 @@ from pyspark.sql import DataFrame
 
 from lib.errors import CorruptImageError
 from lib.fingerprints import fingerprint
-from lib.images.cleaning import CleaningSettings, clean_image, encode_png
+from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
 from lib.progress import show_progress, spark_job_progress
+from lib.sections.images import CleaningSettings
 
 logger = logging.getLogger(__name__)
 

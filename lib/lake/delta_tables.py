@@ -2,33 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import pyspark.sql.functions as F
 from delta.tables import DeltaTable
-from pydantic import AfterValidator, BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.errors import MissingInputError, SchemaMismatchError
 from lib.lake.schemas import TABLES, Table
-
-
-def _mounted(root: str) -> str:
-    """The path without file://. Checkpoints and reports are written as files, so other URLs are refused."""
-    path = root.removeprefix("file://")
-    if "://" in path:
-        raise ValueError(f"{root} is a URL; name a path, on Databricks one under /Volumes")
-    return path
-
-
-class StorageSettings(BaseModel):
-    """Where tables and checkpoints live."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    root: Annotated[str, AfterValidator(_mounted)]
-    catalog: str | None
-    schema_name: str | None
+from lib.sections.lake import StorageSettings
 
 
 class Lake:
@@ -150,11 +131,6 @@ def commit_time() -> datetime:
     Rows of one commit lie in files of their own, so a filter on this value reads those files and no others.
     """
     return datetime.now(UTC)
-
-
-def checkpoints_folder(storage: StorageSettings) -> Path:
-    """Where trained models live."""
-    return Path(storage.root) / "checkpoints"
 
 
 def _quoted(text: str) -> str:

@@ -2,21 +2,11 @@
 
 import logging
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
+from lib.sections.lake import MaintenanceSettings
 
 logger = logging.getLogger(__name__)
-
-
-class MaintenanceSettings(BaseModel):
-    """How tables are kept in shape."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    retain_hours: int = Field(ge=168)  # a run that reads or writes meanwhile may need files as old as itself
-    file_bytes: int = Field(gt=0)
 
 
 def maintain_tables(lake: Lake, settings: MaintenanceSettings) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyspark.sql.types as T
 
+from lib.lake.layout_columns import LAYOUT_COLUMNS
+
 
 @dataclass(frozen=True)
 class Table:
@@ -106,12 +108,10 @@ IMAGE_LAYOUTS = Table(
     "For drawings whose drawer is known: where each atom lies in the arrived picture.",
     T.StructType([
         IMAGE_ID,
-        _column("atom_x", T.ArrayType(_FLOAT), "Pixels from the left edge, one per atom in the InChI's order."),
-        _column("atom_y", T.ArrayType(_FLOAT), "Pixels from the top edge, one per atom in the InChI's order."),
-        _column("bond_begin", T.ArrayType(_INT), "Index of each bond's first atom, from 0."),
-        _column("bond_end", T.ArrayType(_INT), "Index of each bond's second atom, from 0."),
-        _column("bond_order", T.ArrayType(_FLOAT), "Order of each bond as drawn: 1, 2 or 3."),
-        _column("bond_wedge", T.ArrayType(_INT), "0 plain, 1 wedge, 2 hashed wedge; narrow at the first atom."),
+        *(
+            _column(name, T.ArrayType({"float": _FLOAT, "int": _INT}[kind]), comment)
+            for name, (kind, comment) in LAYOUT_COLUMNS.items()
+        ),
         _column("ingested_at", _TIME, "When it was taken in (UTC)."),
     ]),
 )

@@ -11,28 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from lib.errors import RuntimeMissingError
+from lib.sections.lake import SparkSettings
 
 logger = logging.getLogger(__name__)
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
 ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION" in os.environ
-
-
-class SparkSettings(BaseModel):
-    """An ordinary Spark session."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    master: str
-    driver_memory: str
-    shuffle_partitions: int = Field(gt=0)
-    arrow_records_per_batch: int = Field(gt=0)
 
 
 @contextmanager

@@ -8,14 +8,15 @@ from datetime import datetime
 
 import pandas as pd
 import pyspark.sql.functions as F
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import Column, DataFrame, Window
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing.zone import LandedFile, LandingSettings, LandingZone, image_id_of, open_landed
+from lib.landing.zone import LandedFile, LandingZone, image_id_of, open_landed
+from lib.sections.captions import CaptionSettings
+from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +24,6 @@ ROWS_PER_CHUNK = 100_000
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string"
 ROW_COLUMNS = ["image_id", "caption", "source", "position", "reason"]
 NUM_BUCKETS = 1_000_000  # a picture falls into one by the hash of its id
-
-
-class CaptionSettings(BaseModel):
-    """How captions are written and which pictures are kept from training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    notation: str
-    max_tokens: int = Field(gt=0)
-    min_token_uses: int = Field(gt=0)
-    validation_share: float = Field(ge=0, lt=0.5)
-    test_share: float = Field(ge=0, lt=0.5)
 
 
 def split_of(image_id: Column, settings: CaptionSettings) -> Column:
@@ -127,8 +116,8 @@ def _changes(wanted: DataFrame, known: DataFrame, files: list[LandedFile]) -> Da
 def _read_csv(path: str, landing: LandingSettings) -> Iterator[pd.DataFrame]:
     """Chunks of a captions file as ROW_SCHEMA; `position` counts its rows from 1, the header left out.
 
-    A row with more or fewer fields than the header is refused: an InChI is full of commas, and one that is not quoted
-    would pass for a shorter one.
+    A row with more or fewer fields than the header is refused: captions may be full of commas, and one that is not
+    quoted would pass for a shorter one.
     """
     csv.field_size_limit(2**31 - 1)
     with open_landed(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:

@@ -14,16 +14,9 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing.zone import (
-    PACKED_TAR,
-    Arrival,
-    LandedFile,
-    LandingSettings,
-    LandingZone,
-    list_arrivals,
-    read_arrivals,
-)
+from lib.landing.zone import PACKED_TAR, Arrival, LandedFile, LandingZone, list_arrivals, read_arrivals
 from lib.progress import show_progress, spark_job_progress
+from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ import pyspark.sql.types as T
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import IMAGE_LAYOUTS
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
 from lib.landing.zone import LandedFile, LandingZone, open_landed
 
 logger = logging.getLogger(__name__)
 
-FILE_COLUMNS = [name for name in IMAGE_LAYOUTS.schema.names if name != "ingested_at"]
+FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
 
 
 def ingest_layouts(lake: Lake, zone: LandingZone) -> None:
@@ -48,5 +49,5 @@ def _check_columns(file: LandedFile) -> None:
         seen = pq.read_schema(stream).names
     missing = [name for name in FILE_COLUMNS if name not in seen]
     if missing:
-        raise LandingZoneError(f"{file.path} lacks {', '.join(missing)}: see image_layouts in lib/lake/schemas.py, or "
-                               "set landing.layouts_files to a pattern that it does not match")
+        raise LandingZoneError(f"{file.path} lacks {', '.join(missing)}: see lib/lake/layout_columns.py, or set "
+                               "landing.layouts_files to a pattern that it does not match")

@@ -15,12 +15,12 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Annotated, Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import fsspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lib.errors import LandingZoneError
+from lib.sections.landing import LandingSettings
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -28,29 +28,6 @@ DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.err
 PACKED_TAR = r"(?i)\.(tar\.gz|tgz)$"  # names of files that can be read from their beginning alone
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
-
-
-def _without_credentials(path: str) -> str:
-    """Settings are logged by every job, so a URL may not carry what opens the storage."""
-    if re.search(r"://[^/@]*:[^/@]*@|[?&][^=&]*(key|token|secret|signature|sig)[^=&]*=", path, re.IGNORECASE):
-        raise ValueError("the URL holds a password or key, which every job would log: see Secrets in docs/runbook.md")
-    return path
-
-
-class LandingSettings(BaseModel):
-    """Where pictures arrive and how the files beside them are laid out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Annotated[str, AfterValidator(_without_credentials)]
-    image_suffixes: tuple[str, ...]
-    captions_files: str
-    image_id_column: str
-    caption_column: str
-    max_captions_per_image: int = Field(gt=0)
-    layouts_files: str
-    max_image_bytes: int = Field(gt=0)
-    images_per_commit: int = Field(gt=0)
 
 
 class LandedFile(NamedTuple):

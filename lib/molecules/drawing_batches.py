@@ -20,7 +20,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from lib.errors import CaptionlakeError
-from lib.molecules.drawing import DrawingSettings, draw_molecule
+from lib.molecules.drawing import draw_molecule
 from lib.molecules.layout import Layout
 from lib.molecules.sources import (
     is_unseen,
@@ -31,13 +31,14 @@ from lib.molecules.sources import (
     shipped_smiles,
     with_random_stereo,
 )
+from lib.sections.molecules import DrawingSettings
 
 BATCH_SIZE = 32  # molecules; part of what a seed means, so changing it changes every landing zone
 BATCHES_AHEAD = 3  # per process, so that none waits for work and little is drawn in vain at the end
 ID_DIGITS = 12
 
 
-class Batch(NamedTuple):
+class MoleculeBatch(NamedTuple):
     """Molecules to draw: given ones and a number of recombined ones. `number` seeds what is left to chance."""
 
     number: int
@@ -62,7 +63,7 @@ class DrawnBatch(NamedTuple):
     num_unsuitable: int  # molecules that `label_molecule` refuses
 
 
-def plan_batches(settings: DrawingSettings) -> Iterator[Batch]:
+def plan_molecules(settings: DrawingSettings) -> Iterator[MoleculeBatch]:
     """Batches in the order they are to be written: from the SMILES file until it ends, otherwise without end.
 
     The molecules come in an order drawn from the seed. Raises SettingsError if the file cannot be used.
@@ -74,10 +75,10 @@ def plan_batches(settings: DrawingSettings) -> Iterator[Batch]:
         given = tuple(smiles[place] for place in islice(order, num_given))
         if settings.smiles_file and not given:
             return
-        yield Batch(number, given, 0 if settings.smiles_file else BATCH_SIZE - len(given))
+        yield MoleculeBatch(number, given, 0 if settings.smiles_file else BATCH_SIZE - len(given))
 
 
-def draw_batch(batch: Batch, settings: DrawingSettings) -> DrawnBatch:
+def draw_batch(batch: MoleculeBatch, settings: DrawingSettings) -> DrawnBatch:
     """Draw the molecules of one batch that can be drawn."""
     rng = np.random.default_rng([settings.seed, batch.number])
     with rdBase.BlockLogs():
@@ -100,13 +101,13 @@ def draw_batches(settings: DrawingSettings) -> Generator[DrawnBatch, None, None]
     Raises CaptionlakeError if a process dies, which RDKit can bring about with some molecules.
     """
     num_processes = settings.num_processes or os.cpu_count() or 1
-    batches = plan_batches(settings)
+    batches = plan_molecules(settings)
     if num_processes == 1:
         yield from (draw_batch(batch, settings) for batch in batches)
         return
     # Not forked: threads (a progress bar's, OpenCV's) do not survive a fork.
     pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), initializer=begin_worker)
-    ahead: deque[tuple[Batch, Future[DrawnBatch]]] = deque()
+    ahead: deque[tuple[MoleculeBatch, Future[DrawnBatch]]] = deque()
     try:
         while True:
             for batch in islice(batches, num_processes * BATCHES_AHEAD - len(ahead)):
@@ -124,7 +125,7 @@ def draw_batches(settings: DrawingSettings) -> Generator[DrawnBatch, None, None]
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def image_id_of(inchi: str, seed: int) -> str:
+def id_of_drawing(inchi: str, seed: int) -> str:
     """The name of the picture of a molecule: 12 hexadecimal digits."""
     return hashlib.blake2b(f"{seed}:{inchi}".encode()).hexdigest()[:ID_DIGITS]
 
@@ -133,7 +134,7 @@ def _draw(molecule: Chem.Mol, settings: DrawingSettings) -> DrawnMolecule | None
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms)
     if inchi is None or (settings.only_unseen and not is_unseen(inchi)):
         return None
-    image_id = image_id_of(inchi, settings.seed)
+    image_id = id_of_drawing(inchi, settings.seed)
     pixels, layout = draw_molecule(inchi, settings, np.random.default_rng(int(image_id, 16)))
     is_encoded, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_BILEVEL, 1])
     assert is_encoded, image_id

@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lib.molecules.drawing_store import DrawingStore
-from lib.molecules.drawing_wear import LaidOut, WearSettings, lay_out, wear_out, worn_batch
+from lib.molecules.drawing_wear import LaidOut, lay_out, wear_out, worn_batch
+from lib.sections.molecules import WearSettings
 from lib.settings import Settings
 from model.batches import Batch, share_of, weight_of
 from model.training_loop import TrainingState

@@ -21,7 +21,7 @@ from rdkit import Chem, rdBase
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.cleaning import is_sideways
-from lib.molecules.drawing import DrawingSettings, choose_drawer, draw_unworn
+from lib.molecules.drawing import choose_drawer, draw_unworn
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_marks import mark_labels, mark_places
 from lib.molecules.layout import turn
@@ -35,6 +35,8 @@ from lib.molecules.sources import (
     with_random_stereo,
 )
 from lib.progress import show_progress
+from lib.sections.molecules import DrawingSettings
+from model.whole_writes import written_whole
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
@@ -137,6 +139,8 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     for stale in folder.glob("*.arrow"):  # of other molecules, or another number of them
         if stale.stem not in names:
             stale.unlink()
+    for torn in folder.glob(".*.written"):  # by a call that was killed
+        torn.unlink()
     missing = [
         (folder / f"{name}.arrow", [smiles[place] for place in shard])
         for name, shard in zip(names, shards, strict=True) if not (folder / f"{name}.arrow").is_file()
@@ -158,10 +162,8 @@ def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings) -> in
     rng = np.random.default_rng([settings.seed, int(path.name[:5])])
     with rdBase.BlockLogs():
         rows = [row for text in smiles if (row := _row(text, settings, rng)) is not None]
-    written = path.with_suffix(".written")
-    with pa.ipc.new_file(str(written), SCHEMA) as writer:
+    with written_whole(path) as written, pa.ipc.new_file(str(written), SCHEMA) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
-    written.rename(path)
     return len(smiles)
 
 
@@ -192,7 +194,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         "places": places.ravel(), "labels": labels.tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},
-        **{f"atoms_{turn_deg}": writing.atoms for turn_deg, writing in writings.items()},
+        **{f"atoms_{turn_deg}": writing.marks for turn_deg, writing in writings.items()},
     }
 
 

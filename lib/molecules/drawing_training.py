@@ -14,13 +14,14 @@ import torch
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.errors import SettingsError
+from lib.lake.models import starting_checkpoint
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_batches
 from lib.molecules.drawing_marks import LABELS
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.settings import Settings
-from lib.training.training_runs import checked_vocabulary, starting_checkpoint
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import (
@@ -117,7 +118,7 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
     """That of the weights to go on from, else every token of the store that is used often enough to be learned."""
     if has_checkpoint(folder / "latest"):
         return load_captioner(folder / "latest")[1]
-    if start := starting_checkpoint(settings):
+    if start := starting_checkpoint(settings.training.start_from, settings.dataset):
         return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
     return vocabulary_of(DrawingStore(folder / "drawings"))
 
@@ -145,8 +146,8 @@ def _train_worker(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = settings.training
     torch.manual_seed(training.seed)
-    latest = folder / "latest"
-    captioner = captioner_to_train(latest, starting_checkpoint(settings), settings.captioner, vocabulary).to(device)
+    latest, start = folder / "latest", starting_checkpoint(training.start_from, settings.dataset)
+    captioner = captioner_to_train(latest, start, settings.captioner, vocabulary).to(device)
     optimizer = make_optimizer(captioner, training)
     packed = load_training_state(latest) if has_checkpoint(latest) else None
     state = unpack_training(packed, optimizer) if packed else TrainingState()
@@ -155,7 +156,7 @@ def _train_worker(
         average.unpack(packed["average"])
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
-    store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, starting_checkpoint(settings))
+    store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, start)
     num_steps = (len(store) - num_kept_back(store)) // training.batch_size
     reporter = _Reporter(
         settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average, seen_before

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from lib.images.cleaning import MENDED_FROM, CleaningSettings, line_kernels
-from lib.molecules.drawing import Share, ShareRange
+from lib.images.cleaning import MENDED_FROM, line_kernels
 from lib.molecules.drawing_noise import erase_line
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
+from lib.sections.images import CleaningSettings
+from lib.sections.molecules import WearSettings
 from model.batches import Batch, Marks, pad_captions, pad_marks, round_up
 from model.precision import has_fast_bf16
 from model.vocabulary import Vocabulary
@@ -24,23 +24,6 @@ from model.vocabulary import Vocabulary
 SHEET_MARGIN_PX = 16  # paper around the ink of a sheet
 MAX_OFFSET_PX = 40  # from the upper left corner, in the network's pixels
 STROKE_PER_BOND = 0.8  # letters hide the ends of bonds, and inner lines of double bonds are shorter
-
-
-class WearSettings(BaseModel):
-    """What happens to a drawing before the network sees it; conf/base.yaml says what each means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    missing_pixel_share: ShareRange
-    speck_density: ShareRange
-    dropped_bond_share: Share
-    cleaned_share: Share
-    upside_down_share: Share
-    turned_share: Share
-    max_turn_deg: float = Field(ge=0, le=45)
-    scale: tuple[float, float]
-    thick_share: Share
-    blurred_share: Share
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.errors import SettingsError
-from lib.molecules.drawing import DrawingSettings
+from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.molecules.drawing_batches import DrawnBatch, DrawnMolecule, draw_batches
 from lib.progress import show_progress
+from lib.sections.molecules import DrawingSettings
 
 logger = logging.getLogger(__name__)
 
 CAPTIONS_FILE, LAYOUTS_FILE, PICTURES_FILE = "train_labels.csv", "train_layouts.parquet", "train.zip"
 LAYOUT_SCHEMA = pa.schema([
     ("image_id", pa.string()),
-    ("atom_x", pa.list_(pa.float32())),
-    ("atom_y", pa.list_(pa.float32())),
-    ("bond_begin", pa.list_(pa.int32())),
-    ("bond_end", pa.list_(pa.int32())),
-    ("bond_order", pa.list_(pa.float32())),
-    ("bond_wedge", pa.list_(pa.int32())),
+    *(
+        (name, pa.list_({"float": pa.float32(), "int": pa.int32()}[kind]))
+        for name, (kind, _) in LAYOUT_COLUMNS.items()
+    ),
 ])
 LAYOUTS_PER_ROW_GROUP = 8192
 

@@ -8,7 +8,9 @@ import numpy as np
 class Layout(NamedTuple):
     """Where a molecule lies in its picture: atoms in the InChI's order (D and T last), lost bonds included.
 
-    After these come the hydrogens that the drawer made explicit, each with its bond."""
+    After these come the hydrogens that the drawer made explicit, each with its bond. The fields are the columns of
+    image_layouts, lib/lake/layout_columns.py.
+    """
 
     atom_x: np.ndarray  # (A,) float32, pixels from the left edge
     atom_y: np.ndarray  # (A,) float32, pixels from the top edge

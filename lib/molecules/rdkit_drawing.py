@@ -5,7 +5,7 @@ longer than all of that and has grey edges.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from lib.molecules.drawing_noise import INK, PAPER
 from lib.molecules.layout import Drawing, Layout
 from lib.molecules.smiles import read_inchi
+from lib.sections.molecules import Pen
 
 RDKIT_BOND_LENGTH = 1.5  # of RDKit's layouts, in Angstrom
 SUBPIXEL_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
@@ -26,15 +27,6 @@ WEDGES = {Chem.BondDir.BEGINWEDGE: 1, Chem.BondDir.BEGINDASH: 2}
 _PATH = re.compile(r"<path class='[^']*' d='([^']*)' (style='fill:none|style|fill)")
 _SEGMENT = re.compile(r"([MLQ])([^MLQZ]*)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-
-
-class Pen(NamedTuple):
-    """How strokes and letters look."""
-
-    bond_length_px: float
-    margin_px: int  # of paper around the drawing
-    line_width_px: int
-    font: str  # one of those inside RDKit
 
 
 def draw_with_rdkit(inchi: str, pen: Pen, has_coordgen_layout: bool = False) -> Drawing:

@@ -10,7 +10,8 @@ from lib.images.cleaning import is_sideways
 from lib.molecules.drawing_noise import INK
 from lib.molecules.indigo_drawing import indigo, ink_with_indigo, lay_out_with_indigo
 from lib.molecules.layout import Layout
-from lib.molecules.rdkit_drawing import Pen, draw_with_rdkit
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.sections.molecules import Pen
 
 logger = logging.getLogger(__name__)
 

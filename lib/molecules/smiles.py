@@ -6,11 +6,12 @@ canonical SMILES follows a ranking of the whole graph that no eye can see.
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from rdkit import Chem, RDLogger
 
+from lib.captions.notations import Writing
 from lib.errors import NotationError
 from lib.molecules.layout import Layout
 
@@ -19,13 +20,6 @@ _TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[A-Za-z]")
 ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 SLANT = 0.3  # of the lines along which atoms are counted, so that those above each other have an order
-
-
-class Writing(NamedTuple):
-    """A caption as tokens, with the atom that each names: its index in the InChI's order, -1 for none."""
-
-    tokens: list[str]
-    atoms: list[int]
 
 
 def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: Literal[0, 180] = 0) -> Writing:

@@ -2,13 +2,11 @@
 
 import hashlib
 import logging
-import os
 from functools import partial
 from pathlib import Path
 
 import jinja2
 import pyspark.sql.functions as F
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import DataFrame, Row, Window
 
 from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES, scores_by_predictor, with_known_reference
@@ -16,6 +14,8 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import REJECTION_REASONS, TABLES
 from lib.reporting.charts import COLOURS, LABELS, confidence_chart, histogram_chart, loss_chart
 from lib.reporting.gallery import choose_pictures
+from lib.sections.reporting import ReportSettings
+from model.whole_writes import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +30,6 @@ FORMATS = {
 }
 
 Evaluations = dict[str, dict[str, Row]]  # split, predictor
-
-
-class ReportSettings(BaseModel):
-    """How many pictures the report shows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_best: int = Field(ge=0)
-    num_worst: int = Field(ge=0)
-    num_random: int = Field(ge=0)
 
 
 def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
@@ -57,7 +47,8 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
         logger.info("evaluate_captions: the report is up to date: %s", path)
         return path
     figures = _figures(lake, evaluations, split, settings)
-    _write_whole(path, _environment().from_string(template).render(**figures, stamp=stamp))
+    with written_whole(path) as written:
+        written.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
     logger.info("evaluate_captions: the report is in %s", path)
     return path
 
@@ -213,11 +204,3 @@ def _environment() -> jinja2.Environment:
 
 def _formatted(value: float | None, kind: str) -> str:
     return "–" if value is None else FORMATS[kind].format(value)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the old report, then take its place: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

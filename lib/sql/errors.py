@@ -10,8 +10,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lib.errors import CaptionlakeError
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
+from lib.sections.lake import StorageSettings
 
 MADE_BY = {
     "landing_files": "ingest_images makes it",

@@ -11,7 +11,9 @@ from pathlib import Path
 from lib.child_process import run_child
 from lib.errors import TrainingFailedError
 from lib.folder_copies import copy_whole
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import checkpoints_folder
+from lib.sections.lake import StorageSettings
 from lib.training.training_runs import TrainingRun
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh

@@ -11,9 +11,10 @@ import ray
 import ray.data
 import torch
 
-from lib.captions.notations import notation_named
+from lib.captions.notations import Notation, notation_named
 from lib.errors import TrainingFailedError
 from lib.lake.delta_tables import Lake
+from lib.lake.models import starting_checkpoint
 from lib.progress import show_progress
 from lib.settings import Settings
 from lib.training.horovod_training import run_on_horovod
@@ -21,22 +22,14 @@ from lib.training.ray_cluster import gpus_to_use
 from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
 from lib.training.training_data import training_rows
 from lib.training.training_reports import TrainingReporter, following
-from lib.training.training_runs import TrainingRun, absolute, starting_checkpoint
+from lib.training.training_runs import TrainingRun, absolute
 from lib.training.training_samples import as_sample
 from lib.training.validation import validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate, step_sizes
-from model.captioner import CaptionerConfig
 from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
-from model.training_loop import (
-    StepReport,
-    TrainingConfig,
-    TrainingState,
-    make_optimizer,
-    spend,
-    train_epoch,
-    unpack_training,
-)
+from model.config import CaptionerConfig, TrainingConfig
+from model.training_loop import StepReport, TrainingState, make_optimizer, spend, train_epoch, unpack_training
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -87,6 +80,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     """What each worker runs: what starts and connects workers is behind `group`, the rest is model/."""
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
+    notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
     rank, num_workers = group.rank, group.num_workers
     rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
     device = _device(group.local_rank, config["uses_gpus"])
@@ -102,12 +96,11 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
 
     reporter = TrainingReporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
     while not state.is_over(training):
-        batches = _batches(rows["train"], captioner.config, training, state, rank, num_workers)
+        batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
         on_step = reporter.on_step if reporter else _ignore
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
         started, scores, is_best = time.monotonic(), {}, False
         if "validation" in rows:
-            notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
             scores = validate_together(
                 captioner, rows["validation"], vocabulary, notation, max_tokens, training.precision, rank, num_workers
             )
@@ -131,7 +124,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     """What train_worker is told, but for the rows, as plain values."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
-    start = starting_checkpoint(settings)
+    start = starting_checkpoint(settings.training.start_from, settings.dataset)
     training["start_from"] = str(start) if start else None
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
@@ -177,12 +170,13 @@ def _device(local_rank: int, uses_gpus: bool) -> torch.device:
 
 
 def _batches(
-    rows: RowBlocks, captioner: CaptionerConfig, training: TrainingConfig, state: TrainingState, rank: int,
-    num_workers: int,
+    rows: RowBlocks, captioner: CaptionerConfig, notation: Notation, training: TrainingConfig, state: TrainingState,
+    rank: int, num_workers: int,
 ) -> Iterator[Batch]:
     """This worker's share of what is left of an epoch, decoded as it is asked for."""
     for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
-        yield replace(collate([as_sample(row, captioner) for row in share], captioner.num_channels), weight=weight)
+        samples = [as_sample(row, captioner, notation) for row in share]
+        yield replace(collate(samples, captioner.num_channels), weight=weight)
 
 
 def _ignore(report: StepReport) -> None:

@@ -4,42 +4,29 @@ The tables stay what the jobs go by: nothing here decides which model captions.
 """
 
 import logging
-import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyspark.sql.functions as F
-from pydantic import BaseModel, ConfigDict
 
-from lib.captioning import registered_captioner
-from lib.captioning.caption_prediction import CURRENT_MODEL
-from lib.captioning.registered_captioner import CHECKPOINT, PREDICTION
 from lib.errors import RuntimeMissingError
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import current_model
 from lib.lake.spark_session import ON_DATABRICKS
+from lib.sections.lake import StorageSettings
+from lib.sections.training import TrackingSettings
 from model.checkpoint import load_captioner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from lib.settings import Settings
-    from lib.training.training_runs import TrainingRun
 
 logger = logging.getLogger(__name__)
 
 ALIAS = "current"
 METRICS = ("train_loss", "validation_loss", "validation_token_accuracy", "learning_rate", "images_per_second")
 METRICS_PER_CALL = 1000  # what MLflow takes at a time
-
-
-class TrackingSettings(BaseModel):
-    """Where MLflow keeps runs and models; conf/base.yaml says what each means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-    experiment_id: str | None
-    registered_model: str | None
 
 
 def check_tracking(settings: TrackingSettings) -> None:
@@ -55,12 +42,14 @@ def check_tracking(settings: TrackingSettings) -> None:
         ) from None
 
 
-def record_training(lake: Lake, run: "TrainingRun", settings: "Settings") -> None:
+def record_training(
+    lake: Lake, tracking: TrackingSettings, checkpoint: Path, write_model: Callable[[Path], str]
+) -> None:
     """Record the finished training, unless it is recorded, and let the registry's alias follow the current model.
 
-    A registry that refuses is a warning: captions do not depend on it, and the next training tries again.
+    `write_model` fills a folder with what is registered and returns the module that loads it. A registry that refuses
+    is a warning: captions do not depend on it, and the next training tries again.
     """
-    tracking = settings.tracking
     if tracking.experiment_id is None:
         return
     import mlflow
@@ -69,12 +58,12 @@ def record_training(lake: Lake, run: "TrainingRun", settings: "Settings") -> Non
         mlflow.set_registry_uri("databricks-uc")
     client = mlflow.MlflowClient()
     try:
-        if _recorded(client, tracking.experiment_id, run.model_version) is None:
-            _record(client, lake, run, settings)
+        if _recorded(client, tracking.experiment_id, checkpoint.name) is None:
+            _record(client, lake, tracking, checkpoint, write_model)
         if tracking.registered_model is not None:
             _move_alias(client, lake.storage, tracking)
     except mlflow.MlflowException as error:
-        logger.warning("train_captioner: MLflow did not record model %s: %s", run.model_version, error)
+        logger.warning("train_captioner: MLflow did not record model %s: %s", checkpoint.name, error)
 
 
 def _recorded(client: "MlflowClient", experiment_id: str, model_version: str) -> str | None:
@@ -84,28 +73,28 @@ def _recorded(client: "MlflowClient", experiment_id: str, model_version: str) ->
     return found[0].info.run_id if found else None
 
 
-def _record(client: "MlflowClient", lake: Lake, run: "TrainingRun", settings: "Settings") -> None:
+def _record(
+    client: "MlflowClient", lake: Lake, tracking: TrackingSettings, checkpoint: Path, write_model: Callable[[Path], str]
+) -> None:
     import mlflow
 
-    name, tags = settings.tracking.registered_model, {"model_version": run.model_version}
-    experiment_id = settings.tracking.experiment_id
+    name, model_version = tracking.registered_model, checkpoint.name
+    experiment_id, tags = tracking.experiment_id, {"model_version": model_version}
     with (
         tempfile.TemporaryDirectory() as folder,
-        mlflow.start_run(experiment_id=experiment_id, run_name=run.model_version, tags=tags) as tracked,
+        mlflow.start_run(experiment_id=experiment_id, run_name=model_version, tags=tags) as tracked,
     ):
-        mlflow.log_params(_flat(load_captioner(run.checkpoint)[2]))
-        metrics = _metrics(lake, run.model_version)
+        mlflow.log_params(_flat(load_captioner(checkpoint)[2]))
+        metrics = _metrics(lake, model_version)
         for start in range(0, len(metrics), METRICS_PER_CALL):
             client.log_batch(tracked.info.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-        shutil.copytree(run.checkpoint, Path(folder) / CHECKPOINT)
-        (Path(folder) / PREDICTION).write_text(settings.prediction.model_dump_json())
         logged = mlflow.pyfunc.log_model(
-            "captioner", loader_module=registered_captioner.__name__, data_path=folder, signature=_signature(),
+            "captioner", loader_module=write_model(Path(folder)), data_path=folder, signature=_signature(),
             pip_requirements=["captionlake"],
         )
         if name is not None:
             version = mlflow.register_model(logged.model_uri, name).version
-            logger.info("train_captioner: model %s is version %s of %s", run.model_version, version, name)
+            logger.info("train_captioner: model %s is version %s of %s", model_version, version, name)
 
 
 def _metrics(lake: Lake, model_version: str) -> list[Any]:
@@ -123,7 +112,7 @@ def _metrics(lake: Lake, model_version: str) -> list[Any]:
 def _move_alias(client: "MlflowClient", storage: StorageSettings, tracking: TrackingSettings) -> None:
     """Give the alias to the version of the model that captions now; after a roll-back that is an older one."""
     name = tracking.registered_model
-    current = (checkpoints_folder(storage) / CURRENT_MODEL).read_text().strip()
+    current = current_model(storage)
     run_id = _recorded(client, str(tracking.experiment_id), current)
     versions = [found.version for found in client.search_model_versions(f"name = '{name}'") if found.run_id == run_id]
     if run_id is not None and versions:

@@ -5,22 +5,21 @@ Knows nothing of captions or networks.
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Self
+from typing import Any
 
 import ray
 import ray.util.spark
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pyspark.sql import SparkSession
 from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
 from lib.errors import RuntimeMissingError, SettingsError
 from lib.lake.spark_session import ON_DATABRICKS, delta_configuration, end_gateway, ensure_java
+from lib.sections.training import ClusterSettings
 from lib.training import worker_network
 from lib.training.horovod_training import require_horovod
 from lib.training.joined_cluster import check_cluster_answers, check_room
@@ -36,51 +35,6 @@ _OPEN_PACKAGES = (
 JVM_OPTIONS = " ".join(
     ["-XX:+IgnoreUnrecognizedVMOptions"] + [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPEN_PACKAGES]
 )
-
-
-_ADDRESS = re.compile(r"[^/\s]+:\d+")  # host:port
-
-
-class ClusterSettings(BaseModel):
-    """A Ray cluster to start or join, and what runs on it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ray_on: Literal["raydp", "databricks"]
-    train_with: Literal["ray", "horovod"]
-    train_when: Literal["changed", "missing"]
-    address: str | None
-    num_workers: int = Field(gt=0)
-    threads_per_worker: int = Field(gt=0)
-    device: Literal["cpu", "gpu", "gpu_if_there"]
-    num_spark_executors: int = Field(gt=0)
-    cores_per_spark_executor: int = Field(gt=0)
-    memory_per_spark_executor: str
-    copy_folder: str
-
-    @field_validator("address")
-    @classmethod
-    def _check_address(cls, address: str | None) -> str | None:
-        """Ray's client (ray://) can neither run RayDP nor Ray Train."""
-        if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
-            raise ValueError(f"write null, auto or host:port (seen: {address!r})")
-        return address
-
-    @model_validator(mode="after")
-    def _check_device(self) -> Self:
-        if self.train_with == "horovod" and self.device != "cpu":
-            raise ValueError(f"device is {self.device}, but train_with is horovod, which is built for cores alone")
-        return self
-
-    @property
-    def cores_per_worker(self) -> int:
-        """What a training worker asks Ray for: one slot of our own Ray, which has any number, or so many cores."""
-        return 1 if self.address is None else self.threads_per_worker
-
-    @property
-    def num_spark_cores(self) -> int:
-        """Tasks that all executors run at a time."""
-        return self.num_spark_executors * self.cores_per_spark_executor
 
 
 def check_cluster(settings: ClusterSettings) -> None:

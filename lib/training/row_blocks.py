@@ -12,7 +12,7 @@ import ray.data
 from pyspark.sql import DataFrame
 
 from model.batches import plan_batches, share_of, weight_of
-from model.training_loop import TrainingConfig
+from model.config import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from lib.captions.notations import notation_named
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.landing.caption_ingestion import CaptionSettings
-from lib.molecules.layout import Layout
+from lib.lake.layout_columns import LAYOUT_COLUMNS
+from lib.sections.captions import CaptionSettings
 from model.vocabulary import UNKNOWN, Vocabulary
-
-LAYOUT_COLUMNS = list(Layout._fields)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def training_rows(
 ) -> DataFrame:
     """Rows of a split, or the first `most` of them, in an order that says nothing about them, always the same.
 
-    image_id, image (PNG bytes), token_ids, atoms (that each token names), caption, and the layout in the cleaned
+    image_id, image (PNG bytes), token_ids, marks_of_tokens, caption, and the layout in the cleaned
     picture or nulls.
     """
     rows = _pairs(lake, settings, vocabulary, with_images=True).where(F.col("is_learnable") & (F.col("split") == split))
@@ -91,7 +89,7 @@ def training_rows(
     if most is not None:
         rows = rows.orderBy(*place).limit(most)
     return rows.repartitionByRange(num_partitions, *place).sortWithinPartitions(*place).select(
-        "image_id", "image", "token_ids", "atoms", "caption", *LAYOUT_COLUMNS
+        "image_id", "image", "token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS
     )
 
 
@@ -107,29 +105,30 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_i
         F.col("caption"), settings.notation, F.struct(*LAYOUT_COLUMNS), F.coalesce("rotation_deg", F.lit(0))
     )
     pairs = pairs.withColumn("writing", writing).select(
-        "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"), F.col("writing.atoms").alias("atoms")
+        "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"),
+        F.col("writing.marks").alias("marks_of_tokens"),
     )
     tokens = F.arrays_zip(F.col("writing.tokens").alias("token"), F.col("token_ids").alias("id"))
     unknown = F.get(F.filter(tokens, lambda one: one["id"] == UNKNOWN), F.lit(0))["token"]
     pairs = pairs.withColumn("unknown_token", unknown)
     is_learnable = F.size("token_ids").between(1, settings.max_tokens)  # size of null is -1
-    if notation_named(settings.notation).is_read_by_rdkit:  # a sentence may miss a rare word, a molecule no atom
+    if notation_named(settings.notation).needs_every_token:
         is_learnable &= F.col("unknown_token").isNull()
     return pairs.withColumn("is_learnable", is_learnable)
 
 
 def _is_sound() -> Column:
-    """Whether a layout's lists are whole, equally long, and name atoms that it has."""
+    """Whether a layout's lists are whole, equally long, and name marks that it has."""
     whole = [F.coalesce(~F.exists(name, lambda value: value.isNull()), F.lit(False)) for name in LAYOUT_COLUMNS]
     equal = [F.size("atom_x") == F.size("atom_y")]
     equal += [F.size(name) == F.size("bond_begin") for name in ("bond_end", "bond_order", "bond_wedge")]
     ends = ("bond_begin", "bond_end")
-    named = [F.forall(name, lambda atom: (atom >= 0) & (atom < F.size("atom_x"))) for name in ends]
+    named = [F.forall(name, lambda mark: (mark >= 0) & (mark < F.size("atom_x"))) for name in ends]
     return reduce(Column.__and__, whole + equal + named)
 
 
 def _moved(transform: str, row: int) -> Column:
-    """One coordinate of the atoms in the cleaned picture: a row of the 2 x 3 matrix times (x, y, 1)."""
+    """One coordinate of the marks in the cleaned picture: a row of the 2 x 3 matrix times (x, y, 1)."""
     by_x, by_y, shift = (F.element_at(transform, row + place) for place in (1, 2, 3))
     return F.zip_with("atom_x", "atom_y", lambda x, y: (by_x * x + by_y * y + shift).cast("float"))
 

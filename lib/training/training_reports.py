@@ -14,7 +14,8 @@ from lib.progress import ProgressLine, polling
 from lib.training.training_runs import TrainingRun
 from model.captioner import Captioner
 from model.checkpoint import has_checkpoint, move_checkpoint, save_checkpoint
-from model.training_loop import StepReport, TrainingConfig, TrainingState, pack_training
+from model.config import TrainingConfig
+from model.training_loop import StepReport, TrainingState, pack_training
 from model.vocabulary import Vocabulary
 
 TELL_EVERY_S = 1.0

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,25 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lib.captioning.caption_prediction import CURRENT_MODEL, withdrawal_of
-from lib.captions.checkpoint_fit import check_fit
+from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
-from lib.images.cleaning import CleaningSettings
-from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import checkpoints_folder, make_current, starting_checkpoint, withdrawal_of
 from lib.lake.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training.training_data import TrainingData, describe_training_data
 from model.batches import step_sizes
-from model.captioner import CaptionerConfig
-from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
-from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
-
-NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -68,7 +60,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     Raises SettingsError if the starting weights are of another network or notation, or of other cleaning, or if a step
     is too small to be shared.
     """
-    start = starting_checkpoint(settings)
+    start = starting_checkpoint(settings.training.start_from, settings.dataset)
     vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
         start, settings.captioner, settings.captions.notation, settings.cleaning
     )
@@ -101,28 +93,6 @@ def _check_steps(num_train: int, settings: Settings) -> None:
         )
 
 
-def starting_checkpoint(settings: Settings) -> Path | None:
-    """Where the weights lie that training starts from; None for an untrained network.
-
-    Raises SettingsError if no model for the dataset came with the project.
-    """
-    start_from = settings.training.start_from
-    if start_from != "pretrained":
-        return Path(start_from).absolute() if start_from else None
-    directory = PRETRAINED / settings.dataset
-    if not directory.is_dir():
-        raise SettingsError(
-            f"training.start_from is 'pretrained', but no model for dataset {settings.dataset} comes with the project: "
-            "name a checkpoint, or set it to null to begin untrained"
-        )
-    return directory
-
-
-def has_current_model(storage: StorageSettings) -> bool:
-    """Whether any model has been trained, or put in use by hand."""
-    return (checkpoints_folder(storage) / CURRENT_MODEL).is_file()
-
-
 def finish_training(lake: Lake, run: TrainingRun) -> None:
     """Move the run's metrics into their table, make the model current and remove what only resuming needed.
 
@@ -137,7 +107,7 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
         frame = lake.spark.createDataFrame(list(latest.values()), TRAINING_METRICS.schema)
         lake.insert_new("training_metrics", frame)
     if (why := withdrawal_of(run.checkpoint)) is None:
-        _write_pointer(run)
+        make_current(run.checkpoint)
     else:
         logger.warning(
             "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "
@@ -160,33 +130,6 @@ def read_metrics(run: TrainingRun) -> list[dict[str, Any]]:
 def absolute(path: str | None) -> str | None:
     """The path from the root if there is such a file or folder; anything else as it is."""
     return str(Path(path).absolute()) if path and Path(path).exists() else path
-
-
-def _write_pointer(run: TrainingRun) -> None:
-    written = run.checkpoint.parent / f".{CURRENT_MODEL}.written"
-    written.write_text(run.model_version + "\n")
-    os.replace(written, run.checkpoint.parent / CURRENT_MODEL)
-
-
-def checked_vocabulary(
-    start: Path, captioner: CaptionerConfig, notation: str, cleaning: CleaningSettings
-) -> Vocabulary:
-    """The vocabulary of starting weights.
-
-    Raises SettingsError if they are of another network or notation, or of pictures cleaned otherwise.
-    """
-    name = f"training.start_from {start}"
-    try:
-        started, vocabulary, _ = load_captioner(start)
-        for field in dataclasses.fields(CaptionerConfig):
-            its_own, asked = getattr(started.config, field.name), getattr(captioner, field.name)
-            is_fit = its_own <= asked if field.name == "num_cell_labels" else its_own == asked  # labels can be added
-            if field.name not in NOT_OF_THE_NETWORK and not is_fit:
-                raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
-        check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
-    except CheckpointError as error:
-        raise SettingsError(f"training.start_from: {error}") from None
-    return vocabulary
 
 
 def _content_name(path: Path) -> str:

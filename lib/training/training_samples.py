@@ -5,22 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from lib.captions.notations import Notation
 from lib.errors import NotationError
 from lib.images.cleaning import decode_png
-from lib.molecules.drawing_marks import mark_labels, mark_places
-from lib.molecules.layout import Layout
-from lib.training.training_data import LAYOUT_COLUMNS
-from model.captioner import CaptionerConfig
+from lib.lake.layout_columns import LAYOUT_COLUMNS
+from model.config import CaptionerConfig
 
 
-def as_sample(row: dict[str, Any], captioner: CaptionerConfig) -> dict[str, Any]:
+def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notation) -> dict[str, Any]:
     """A row of training_rows as model.batches.collate takes it."""
     sample = {"pixels": decode_png(row["image"]), "token_ids": row["token_ids"]}
-    if captioner.num_cell_labels and row["atom_x"] is not None:
-        layout = Layout(*(np.asarray(row[name]) for name in LAYOUT_COLUMNS))
+    is_laid_out = all(row[name] is not None for name in LAYOUT_COLUMNS)
+    if captioner.num_cell_labels and notation.mark is not None and is_laid_out:
         with suppress(NotationError):  # the layout is not this caption's: then the caption alone has to do
-            sample["marks"] = {
-                "places": mark_places(layout), "labels": mark_labels(row["caption"], layout),
-                "marks_of_tokens": np.asarray(row["atoms"]),
-            }
+            places, labels = notation.mark(row["caption"], {name: np.asarray(row[name]) for name in LAYOUT_COLUMNS})
+            marks_of_tokens = np.asarray(row["marks_of_tokens"])
+            sample["marks"] = {"places": places, "labels": labels, "marks_of_tokens": marks_of_tokens}
     return sample

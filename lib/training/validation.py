@@ -10,9 +10,9 @@ from lib.captions.notations import Notation
 from lib.training.row_blocks import RowBlocks
 from lib.training.training_samples import as_sample
 from model.batches import Batch, as_ink, collate, plan_batches
-from model.captioner import Captioner, CaptionerConfig
+from model.captioner import Captioner
+from model.config import CaptionerConfig, Precision
 from model.decoding import greedy
-from model.precision import Precision
 from model.training_loop import validate
 from model.vocabulary import END, Vocabulary
 from model.workers import over_all_workers
@@ -33,11 +33,11 @@ def validate_together(
         if buffer.is_floating_point():
             buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
     own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[worker::num_workers]
-    scores = validate(captioner, _batches(rows, own, captioner.config), precision)
+    scores = validate(captioner, _batches(rows, own, captioner.config, notation), precision)
     count = scores["num_tokens"]
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]
     distances = [
-        distance for batch in _batches(rows, own, captioner.config)
+        distance for batch in _batches(rows, own, captioner.config, notation)
         for distance in _edit_distances(captioner, batch, vocabulary, notation, max_tokens)
     ]
     device = next(captioner.parameters()).device
@@ -49,9 +49,11 @@ def validate_together(
     }
 
 
-def _batches(rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig) -> Iterator[Batch]:
+def _batches(
+    rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig, notation: Notation
+) -> Iterator[Batch]:
     for places in own:
-        yield collate([as_sample(row, captioner) for row in rows.read(places)], captioner.num_channels)
+        yield collate([as_sample(row, captioner, notation) for row in rows.read(places)], captioner.num_channels)
 
 
 def _edit_distances(

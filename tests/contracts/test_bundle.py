@@ -10,8 +10,8 @@ import pytest
 import yaml
 from databricks.bundles.jobs import Job
 
-from lib import bundle_check
-from lib.bundle_files import Bundle, load_bundle
+from tests.contracts import bundle_check
+from tests.contracts.bundle_files import Bundle, load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB_FILE = "conf/resources/pipeline.job.yml"

@@ -13,10 +13,10 @@ from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
-from lib.bundle_files import load_bundle
-from lib.bundle_values import LOADERS
 from lib.lake.schemas import TABLES
 from lib.sql.views import read_views
+from tests.contracts.bundle_files import load_bundle
+from tests.contracts.bundle_values import LOADERS
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOURCES = {(kind, key): (file, resource) for file, kind, key, resource in load_bundle(ROOT).resources()}

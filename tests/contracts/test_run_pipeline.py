@@ -10,6 +10,8 @@ import pytest
 
 from jobs import run_pipeline
 from lib.errors import SettingsError
+from lib.lake import spark_session
+from lib.reporting import pipeline_summary
 
 
 @pytest.fixture
@@ -26,11 +28,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def run_timed(job: str, run: Callable[..., None], spark: str, settings: Any) -> None:
         done.append((job, run, spark, settings.storage.root))
 
-    monkeypatch.setattr(run_pipeline, "open_spark", open_spark)
+    monkeypatch.setattr(spark_session, "open_spark", open_spark)
     monkeypatch.setattr(run_pipeline, "run_timed", run_timed)
     monkeypatch.setattr(run_pipeline, "import_module", lambda name: SimpleNamespace(run=f"{name}.run"))
     monkeypatch.setattr(run_pipeline, "run_child", lambda task, command: done.append((task, command)))
-    monkeypatch.setattr(run_pipeline, "print_summary", lambda lake, _: done.append(("summary", lake.storage.root)))
+    monkeypatch.setattr(pipeline_summary, "print_summary", lambda lake, _: done.append(("summary", lake.storage.root)))
     return done
 
 

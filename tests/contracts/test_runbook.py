@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.bundle_files import Bundle, load_bundle
 from lib.sql.views import read_views
+from tests.contracts.bundle_files import Bundle, load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lib import wheel_check
-from lib.bundle_files import Bundle, load_bundle
-from lib.wheel_check import build_wheel, failing_entry_points, missing_from_wheel, replaced_in_runtime
+from tests.contracts import wheel_check
+from tests.contracts.bundle_files import Bundle, load_bundle
+from tests.contracts.wheel_check import build_wheel, missing_from_wheel, replaced_in_runtime, what_does_not_start
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,7 +32,7 @@ predict_captions = "jobs.predict_captions:main"
 draw_molecules = "jobs.draw_molecules:main"
 train_captioner = "jobs.nowhere:main"
 [tool.setuptools]
-packages = ["jobs"]
+packages = ["jobs", "lib"]
 """
 
 
@@ -62,6 +62,8 @@ def broken_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "jobs/ingest_images.py").write_text("import no_such_module\n")
     (root / "jobs/predict_captions.py").write_text("def main():\n    pass\n")
     (root / "jobs/draw_molecules.py").write_text("import raydp\n")
+    (root / "lib/__init__.py").touch()
+    (root / "lib/registry.py").write_text("import mlflow\n")
     return build_wheel(root, tmp_path_factory.mktemp("wheel"))
 
 
@@ -96,7 +98,7 @@ def test_the_wheel_has_one_entry_point_for_each_job(wheel: Path) -> None:
 
 def test_every_task_of_the_bundle_is_in_the_wheel_and_starts(wheel: Path, bundle: Bundle, tmp_path: Path) -> None:
     assert missing_from_wheel(bundle, wheel) == []
-    assert failing_entry_points(wheel, tmp_path) == []
+    assert what_does_not_start(wheel, tmp_path) == []
 
 
 def test_a_task_that_the_wheel_cannot_run_is_found(broken_wheel: Path, bundle: Bundle) -> None:
@@ -114,12 +116,13 @@ def test_the_wheel_leaves_the_runtime_its_own_spark_delta_and_ray(wheel: Path, b
     ]
 
 
-def test_an_entry_point_that_does_not_start_is_found(broken_wheel: Path, tmp_path: Path) -> None:
-    assert failing_entry_points(broken_wheel, tmp_path) == [
+def test_an_entry_point_or_a_module_that_does_not_start_is_found(broken_wheel: Path, tmp_path: Path) -> None:
+    assert what_does_not_start(broken_wheel, tmp_path) == [
         "entry point draw_molecules does not start: ModuleNotFoundError: import of raydp halted; None in sys.modules",
         "entry point ingest_images does not start: ModuleNotFoundError: No module named 'no_such_module'",
         "entry point predict_captions goes on after --help",
         "entry point train_captioner does not start: ModuleNotFoundError: No module named 'jobs.nowhere'",
+        "module lib.registry does not load: ModuleNotFoundError: import of mlflow halted; None in sys.modules",
     ]
 
 

@@ -16,7 +16,8 @@ import pytest
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
 
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
+from lib.sections.lake import StorageSettings
 from lib.sql.views import SQL, create_views, open_schema, read_views
 from model.batches import step_sizes
 from tests.ray.views_in_python import expected_views

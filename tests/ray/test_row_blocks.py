@@ -19,8 +19,8 @@ from lib.training.ray_cluster import gpus_to_use, ray_cluster
 from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.training.validation import validate_together
 from model.batches import step_sizes
-from model.captioner import Captioner, CaptionerConfig
-from model.training_loop import TrainingConfig
+from model.captioner import Captioner
+from model.config import CaptionerConfig, TrainingConfig
 from model.vocabulary import Vocabulary
 
 BLOCK_SIZES = (17, 1, 0, 30, 13)  # 61 rows: no number of workers but 1 divides them

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.caption_prediction import CURRENT_MODEL
 from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.registered_captioner import write_model
 from lib.images.cleaning import clean_image, encode_png
-from lib.lake.delta_tables import Lake, checkpoints_folder
+from lib.lake.delta_tables import Lake
+from lib.lake.models import CURRENT_MODEL, checkpoints_folder
 from lib.lake.schemas import TRAINING_METRICS
 from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings, load_settings
@@ -68,6 +70,11 @@ def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
     return TrainingRun(version, data, folder / version, Path(lake.storage.root) / "training" / version)
 
 
+def record(lake: Lake, run: TrainingRun, settings: Settings) -> None:
+    write = partial(write_model, checkpoint=run.checkpoint, settings=settings.prediction)
+    record_training(lake, settings.tracking, run.checkpoint, write)
+
+
 def runs(settings: Settings) -> list[Any]:
     found = mlflow.MlflowClient().search_runs([settings.tracking.experiment_id])
     return sorted(found, key=lambda run: run.info.start_time)
@@ -78,7 +85,7 @@ def version_in_use() -> str:
 
 
 def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings: Settings) -> None:
-    record_training(lake, trained(lake, settings, "m1"), settings)
+    record(lake, trained(lake, settings, "m1"), settings)
     (run,) = runs(settings)
     assert (run.info.status, run.info.run_name, run.data.tags["model_version"]) == ("FINISHED", "m1", "m1")
     assert run.data.params["num_workers"] == "2"
@@ -90,7 +97,7 @@ def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings:
 
 def test_the_registered_model_captions_pictures_as_they_arrive(lake: Lake, settings: Settings) -> None:
     run = trained(lake, settings, "m1")
-    record_training(lake, run, settings)
+    record(lake, run, settings)
     picture = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
     captions = mlflow.pyfunc.load_model(f"models:/{NAME}@{ALIAS}").predict(pd.DataFrame({"image": [b"none", picture]}))
     pixels = clean_image(picture, settings.cleaning).pixels
@@ -102,8 +109,8 @@ def test_the_registered_model_captions_pictures_as_they_arrive(lake: Lake, setti
 
 def test_a_training_that_is_found_again_is_recorded_once(lake: Lake, settings: Settings) -> None:
     run = trained(lake, settings, "m1")
-    record_training(lake, run, settings)
-    record_training(lake, run, settings)
+    record(lake, run, settings)
+    record(lake, run, settings)
     assert len(runs(settings)) == 1
     assert len(mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'")) == 1
 
@@ -111,17 +118,17 @@ def test_a_training_that_is_found_again_is_recorded_once(lake: Lake, settings: S
 def test_a_recording_that_was_killed_is_made_again(lake: Lake, settings: Settings) -> None:
     tags = {"model_version": "m1"}
     mlflow.MlflowClient().create_run(settings.tracking.experiment_id, run_name="m1", tags=tags)
-    record_training(lake, trained(lake, settings, "m1"), settings)
+    record(lake, trained(lake, settings, "m1"), settings)
     assert [run.info.status for run in runs(settings)] == ["RUNNING", "FINISHED"]
 
 
 def test_the_alias_follows_the_current_model_there_and_back(lake: Lake, settings: Settings) -> None:
-    record_training(lake, trained(lake, settings, "m1"), settings)
+    record(lake, trained(lake, settings, "m1"), settings)
     newer = trained(lake, settings, "m2")
-    record_training(lake, newer, settings)
+    record(lake, newer, settings)
     assert version_in_use() == "2"
     (checkpoints_folder(lake.storage) / CURRENT_MODEL).write_text("m1\n")  # a roll-back
-    record_training(lake, newer, settings)
+    record(lake, newer, settings)
     assert version_in_use() == "1"
 
 
@@ -129,7 +136,7 @@ def test_a_registry_that_refuses_is_a_warning(
     lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"experiment_id": "404"})})
-    record_training(lake, trained(lake, settings, "m1"), refused)
+    record(lake, trained(lake, settings, "m1"), refused)
     assert "MLflow did not record model m1: " in caplog.text
 
 

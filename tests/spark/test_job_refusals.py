@@ -5,7 +5,8 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from lib.job_entry import exit_with_one_sentence
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
+from lib.sections.lake import StorageSettings
 
 
 def lake_in(spark: SparkSession, catalog: str, schema_name: str) -> Lake:

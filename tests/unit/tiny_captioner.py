@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from model.batches import Batch, collate
-from model.captioner import Captioner, CaptionerConfig
+from model.captioner import Captioner
 from model.checkpoint import save_checkpoint
-from model.training_loop import StepReport, TrainingConfig
+from model.config import CaptionerConfig, TrainingConfig
+from model.training_loop import StepReport
 from model.vocabulary import Vocabulary
 
 # Threads would wait for each other longer than they compute.

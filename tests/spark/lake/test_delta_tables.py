@@ -8,8 +8,9 @@ import pyspark.sql.types as T
 import pytest
 
 from lib.errors import MissingInputError, SchemaMismatchError
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTIONS, TABLES
+from lib.sections.lake import StorageSettings
 
 THEN = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from jobs.maintain_tables import run
 from lib.lake.delta_tables import Lake
-from lib.lake.maintenance import MaintenanceSettings
 from lib.lake.schemas import CAPTIONS
+from lib.sections.lake import MaintenanceSettings
 from lib.settings import load_settings
 
 THEN = datetime(2026, 1, 2, tzinfo=UTC)

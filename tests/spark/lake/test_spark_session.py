@@ -4,7 +4,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lib.lake import spark_session
-from lib.lake.spark_session import SparkSettings, open_spark
+from lib.lake.spark_session import open_spark
+from lib.sections.lake import SparkSettings
 
 
 def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_pictures(

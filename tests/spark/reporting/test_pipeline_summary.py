@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from pyspark.sql import SparkSession
 
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
 from lib.reporting.pipeline_summary import PipelineSummary, print_summary, summarise_pipeline, whereabouts_of_pictures
+from lib.sections.lake import StorageSettings
 
 NOON, EVENING = datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 20, 18, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pyspark.sql import Row, SparkSession
 
 from lib.captions.scores import evaluate_captions
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import (
     CAPTION_PREDICTIONS,
     CAPTIONS,
@@ -23,7 +23,9 @@ from lib.lake.schemas import (
     TRAINING_METRICS,
 )
 from lib.reporting.gallery import marked, thumbnail
-from lib.reporting.quality_report import ReportSettings, deciles, verdict, write_report
+from lib.reporting.quality_report import deciles, verdict, write_report
+from lib.sections.lake import StorageSettings
+from lib.sections.reporting import ReportSettings
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4)

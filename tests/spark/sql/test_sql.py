@@ -12,8 +12,9 @@ from pyspark.testing import assertDataFrameEqual
 
 from jobs.create_views import run
 from lib.errors import SettingsError
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, TABLES
+from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
 from lib.sql.errors import SqlRefusedError
 from lib.sql.views import SQL, create_views, open_schema, publish_views, read_views, sql_folder

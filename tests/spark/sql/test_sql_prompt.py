@@ -13,8 +13,9 @@ from rich.console import Console
 
 from jobs.sql_prompt import main
 from lib.errors import MissingInputError
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
+from lib.sections.lake import StorageSettings
 from lib.sql.errors import MADE_BY, SqlRefusedError, sentence_for
 from lib.sql.prompt import SqlPrompt, open_prompt, run_all, split_statements, talk
 from lib.sql.views import needs_of, read_views

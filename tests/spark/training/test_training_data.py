@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
-from test_clean_images import clean
-from test_ingest_images import ingest
 
 from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
-from lib.lake.delta_tables import Lake, StorageSettings
+from lib.lake.delta_tables import Lake
 from lib.molecules.landing_writer import write_landing_zone
 from lib.molecules.smiles import inchi_of_smiles, split_smiles
+from lib.sections.lake import StorageSettings
 from lib.training.training_data import describe_training_data, training_rows
 from lib.training.training_runs import plan_training
 from model.vocabulary import Vocabulary
+from tests.spark.images.test_clean_images import clean
+from tests.spark.landing.test_ingest_images import ingest
 from tests.spark.landing_files import settings_for
 
 DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
@@ -60,7 +61,7 @@ def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(draw
     for row in rows:
         pixels = decode_png(row.image)
         assert inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption
-        named = [atom for atom in row.atoms if atom >= 0]
+        named = [atom for atom in row.marks_of_tokens if atom >= 0]
         assert sorted(named) == list(range(len(row.atom_x)))
         place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
         assert place[0] == min(place)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from lib.captioning.caption_choice import Guess, PredictedCaption, choose
-from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.captioning.redrawing import Agreement, prepare
-from lib.captions.notations import NOTATIONS
 from lib.errors import NotationError
+from lib.molecules.notations import NOTATIONS
+from lib.sections.captioning import PredictionSettings
 from model.decoding import Candidate
 from tests.unit.tiny_captioner import SMILES, smiles_checkpoint
 

@@ -6,9 +6,11 @@ import pytest
 import yaml
 
 from lib.captioning.redrawing import DISAGREEMENT, Agreement, Picture, compare, prepare
-from lib.captions.notations import NOTATIONS
-from lib.images.cleaning import CleaningSettings, clean_image, encode_png
-from lib.molecules.drawing import DrawingSettings, draw_molecule
+from lib.images.cleaning import clean_image, encode_png
+from lib.molecules.drawing import draw_molecule
+from lib.molecules.notations import NOTATIONS
+from lib.sections.images import CleaningSettings
+from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
 
 CONF_OF_BASE = yaml.safe_load((CONF / "base.yaml").read_text())

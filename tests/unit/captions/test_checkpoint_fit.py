@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.captions.checkpoint_fit import check_fit
+from lib.captions.checkpoint_fit import check_fit, checked_vocabulary
 from lib.errors import SettingsError
 from lib.settings import Settings, load_settings
-from lib.training.training_runs import checked_vocabulary
-from model.checkpoint import PRETRAINED, CheckpointError, load_captioner
+from model.checkpoint import PRETRAINED, load_captioner
+from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 MODEL = PRETRAINED / "molecules"

@@ -12,8 +12,8 @@ import pytest
 
 from lib.captions import notation_process
 from lib.captions.notation_process import NotationProcess
-from lib.captions.notations import NOTATIONS
 from lib.errors import RuntimeMissingError
+from lib.molecules.notations import NOTATIONS
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
 
@@ -35,7 +35,7 @@ def test_writing_takes_places_along_and_refuses_what_is_no_molecule():
 
 def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
     crashing = (
-        "import os, sys, lib.captions.notations as n; from lib.captions.notation_process import answer_lines; "
+        "import os, sys, lib.molecules.notations as n; from lib.captions.notation_process import answer_lines; "
         "inner = n.NOTATIONS['inchi'].read; "
         "object.__setattr__(n.NOTATIONS['inchi'], 'read', lambda c: os.abort() if 'CRASH' in c else inner(c)); "
         "answer_lines('inchi', sys.stdin)"

@@ -12,7 +12,6 @@ from PIL import Image
 
 from lib.errors import CorruptImageError
 from lib.images.cleaning import (
-    CleaningSettings,
     clean_image,
     crop_to_ink,
     decode_image,
@@ -24,6 +23,7 @@ from lib.images.cleaning import (
     sharpen,
     turn_clockwise,
 )
+from lib.sections.images import CleaningSettings
 from lib.settings import CONF
 
 BASE = CleaningSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["cleaning"])

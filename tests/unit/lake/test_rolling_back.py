@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lib.captioning.caption_prediction import resolve_model
 from lib.errors import MissingInputError
-from lib.lake.delta_tables import StorageSettings
+from lib.lake.models import resolve_model
+from lib.sections.lake import StorageSettings
 from lib.training.training_runs import TrainingRun, finish_training
 
 NO_LAKE: Any = None  # a run without new metrics writes to no table

@@ -9,14 +9,8 @@ import fsspec
 import pytest
 
 from lib.errors import LandingZoneError
-from lib.landing.zone import (
-    Arrival,
-    LandingSettings,
-    image_id_of,
-    list_arrivals,
-    list_landing_zone,
-    read_arrivals,
-)
+from lib.landing.zone import Arrival, image_id_of, list_arrivals, list_landing_zone, read_arrivals
+from lib.sections.landing import LandingSettings
 
 MEMBERS = {f"train/{i}/0/pic{i}.png": bytes([i]) * (100 + i) for i in range(5)}
 

@@ -5,7 +5,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from model.batches import as_ink
-from model.captioner import Captioner, CaptionerConfig, CaptionerConfigError
+from model.captioner import Captioner
+from model.config import CaptionerConfig, CaptionerConfigError
 from tests.unit.tiny_captioner import TINY, VOCABULARY, stroke_batch, tiny_captioner, tiny_config
 
 

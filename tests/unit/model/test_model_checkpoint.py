@@ -11,15 +11,8 @@ import torch
 
 from model.batches import as_ink
 from model.captioner import Captioner
-from model.checkpoint import (
-    CheckpointError,
-    load_captioner,
-    load_details,
-    load_training_state,
-    new_captioner,
-    save_checkpoint,
-)
-from model.encoders import EncoderWeightsError
+from model.checkpoint import load_captioner, load_details, load_training_state, new_captioner, save_checkpoint
+from model.errors import CheckpointError, EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
 from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 

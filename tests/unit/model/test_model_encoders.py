@@ -7,7 +7,8 @@ import safetensors.torch
 import torch
 import torchvision
 
-from model.encoders import Encoder, EncoderWeightsError, load_encoder_weights
+from model.encoders import Encoder, load_encoder_weights
+from model.errors import EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, train_epoch
 from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
 

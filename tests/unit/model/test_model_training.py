@@ -9,11 +9,11 @@ import torch
 
 from model.batches import Batch
 from model.captioner import Captioner
+from model.config import TrainingConfigError
 from model.precision import autocast, has_fast_bf16
 from model.training_loop import (
     DivergedError,
     StepReport,
-    TrainingConfigError,
     TrainingState,
     learning_rate_at,
     make_optimizer,

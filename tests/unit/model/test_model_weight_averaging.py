@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.captioner import Captioner
-from model.training_loop import TrainingConfigError
+from model.config import TrainingConfigError
 from model.weight_averaging import WeightAverage
 from tests.unit.tiny_captioner import quick_training, tiny_captioner
 

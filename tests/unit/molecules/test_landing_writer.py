@@ -21,8 +21,8 @@ from rdkit import Chem
 
 import lib.molecules.drawing_batches
 from lib.errors import SettingsError
-from lib.molecules.drawing import DrawingSettings
 from lib.molecules.landing_writer import write_landing_zone
+from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
 
 BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])

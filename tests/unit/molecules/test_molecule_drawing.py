@@ -8,9 +8,11 @@ import yaml
 from pydantic import ValidationError
 
 from lib.errors import NotationError
-from lib.molecules.drawing import Drawing, DrawingSettings, draw_clean, draw_molecule, prepare_molecule, turn
+from lib.lake.layout_columns import LAYOUT_COLUMNS
+from lib.molecules.drawing import Drawing, Layout, draw_clean, draw_molecule, prepare_molecule, turn
 from lib.molecules.drawing_marks import mark_labels
 from lib.molecules.drawing_noise import INK
+from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
 
 BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])
@@ -242,3 +244,7 @@ def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
     ):
         with pytest.raises(ValidationError):
             DrawingSettings(**{**values, **wrong})
+
+
+def test_a_layout_has_the_columns_of_its_table() -> None:
+    assert Layout._fields == tuple(LAYOUT_COLUMNS)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from lib.errors import RuntimeMissingError, SettingsError
+from lib.sections.training import ClusterSettings
 from lib.settings import load_settings
 from lib.training import joined_cluster
 from lib.training.horovod_training import require_horovod
 from lib.training.joined_cluster import check_cluster_answers
-from lib.training.ray_cluster import ClusterSettings
 from lib.training.worker_network import name_own_interface
 
 NEEDED = ["landing.path=unused", "storage.root=unused"]

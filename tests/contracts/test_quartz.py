@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.quartz import quartz_fault
+from tests.contracts.quartz import quartz_fault
 
 
 @pytest.mark.parametrize("expression", [

@@ -1,6 +1,6 @@
 """Faults in what the bundle's values say: types, schedules, parameters, variables, overrides, secrets.
 
-Checks of lib/bundle_check.py, beside those there on what leads nowhere.
+Checks of tests/contracts/bundle_check.py, beside those there on what leads nowhere.
 """
 
 import re
@@ -17,8 +17,8 @@ from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
-from lib.bundle_files import BUNDLE_FILE, GIVEN, Bundle, Task, keyed_strings, names, strings
-from lib.quartz import quartz_fault
+from tests.contracts.bundle_files import BUNDLE_FILE, GIVEN, Bundle, Task, keyed_strings, names, strings
+from tests.contracts.quartz import quartz_fault
 
 LOADERS: dict[str, Any] = {
     "alerts": Alert, "dashboards": Dashboard, "experiments": MlflowExperiment, "jobs": Job,

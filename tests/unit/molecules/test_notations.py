@@ -1,15 +1,15 @@
-"""Captions to tokens and back: `pytest tests/unit/captions/test_notations.py`."""
+"""InChI and SMILES to tokens and back: `pytest tests/unit/molecules/test_notations.py`."""
 
 import numpy as np
 import pytest
 
-from lib.captions.notations import NOTATIONS, notation_named
+from lib.captions.notations import notation_named
 from lib.errors import NotationError
 from lib.molecules.drawing import places_as_drawn
+from lib.molecules.notations import NOTATIONS
 from lib.molecules.smiles import nearest_readable
 
 INCHI = notation_named("inchi")
-WORDS = notation_named("words")
 SMILES = [name for name in NOTATIONS if name.startswith("smiles")]
 LABELS = [
     "InChI=1S/C13H20OS/c1-9(2)8-15-13-6-5-10(3)7-12(13)11(4)14/h5-7,9,11,14H,8H2,1-4H3",
@@ -30,7 +30,7 @@ def test_an_inchi_is_cut_into_elements_layers_whole_numbers_and_signs():
 
 def test_numbers_of_the_connection_layer_name_atoms_and_others_do_not():
     writing = INCHI.write("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", None, 0)
-    named = [(token, atom) for token, atom in zip(writing.tokens, writing.atoms, strict=True) if atom >= 0]
+    named = [(token, atom) for token, atom in zip(writing.tokens, writing.marks, strict=True) if atom >= 0]
     assert named == [("1", 0), ("2", 1), ("3", 2)]
 
 
@@ -44,9 +44,9 @@ def test_an_inchi_comes_back_as_it_was(label: str):
 def test_every_smiles_comes_back_as_the_same_inchi(name: str, label: str):
     notation = notation_named(name)
     places = None
-    if notation.follows_drawing:
-        places = np.random.default_rng(0).normal(size=(60, 2))[: len(notation.write(label, None, 0).atoms)]
-        places = places[: 1 + max(notation.write(label, None, 0).atoms)]
+    if "drawn" in name:
+        places = np.random.default_rng(0).normal(size=(60, 2))[: len(notation.write(label, None, 0).marks)]
+        places = places[: 1 + max(notation.write(label, None, 0).marks)]
     assert notation.read(notation.join(notation.write(label, places, 0).tokens)) == label
 
 
@@ -55,7 +55,7 @@ def test_atoms_named_by_tokens_follow_their_places_from_left_to_right():
     places = np.array([[4, 0], [3, 0], [2, 0], [1, 0], [0, 0]])
     writing = notation_named("smiles_drawn").write(chain, places, 0)
     assert writing.tokens == ["O", "C", "C", "C", "C"]
-    assert writing.atoms == [4, 3, 2, 1, 0]
+    assert writing.marks == [4, 3, 2, 1, 0]
 
 
 def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters():
@@ -65,7 +65,7 @@ def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters(
 
 
 def order_of(inchi: str, rotation_deg: int) -> list[int]:
-    return notation_named("smiles_drawn").write(inchi, None, rotation_deg).atoms
+    return notation_named("smiles_drawn").write(inchi, None, rotation_deg).marks
 
 
 def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid_down():
@@ -73,8 +73,8 @@ def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid
     places = places_as_drawn(high)
     assert np.ptp(places[:, 1]) > np.ptp(places[:, 0])
     turned = np.stack((-places[:, 1], places[:, 0]), axis=1)  # clockwise: what was below comes to the left
-    assert order_of(high, 0) == notation_named("smiles_drawn").write(high, places, 0).atoms
-    assert order_of(high, 90) == notation_named("smiles_drawn").write(high, turned, 0).atoms
+    assert order_of(high, 0) == notation_named("smiles_drawn").write(high, places, 0).marks
+    assert order_of(high, 90) == notation_named("smiles_drawn").write(high, turned, 0).marks
     assert order_of(high, 90) != order_of(high, 0)
 
 
@@ -106,7 +106,7 @@ def test_a_salt_is_read_in_every_notation_and_names_no_atom_where_its_parts_are_
         notation = notation_named(name)
         writing = notation.write(salt, None, 0)
         assert notation.read(notation.join(writing.tokens)) == salt
-        assert (max(writing.atoms) == -1) == (name == "inchi")
+        assert (max(writing.marks) == -1) == (name == "inchi")
 
 
 def test_heavy_hydrogen_has_a_place_in_the_drawing():
@@ -114,7 +114,7 @@ def test_heavy_hydrogen_has_a_place_in_the_drawing():
     assert len(places_as_drawn(heavy_water)) == 3
     writing = notation_named("smiles_drawn").write(chloroform, None, 0)
     assert "[2H]" in writing.tokens
-    assert sorted(atom for atom in writing.atoms if atom >= 0) == [0, 1, 2, 3, 4]
+    assert sorted(atom for atom in writing.marks if atom >= 0) == [0, 1, 2, 3, 4]
     assert notation_named("smiles_drawn").read("".join(writing.tokens)) == chloroform
 
 
@@ -123,15 +123,3 @@ def test_what_cannot_be_read_is_repaired_to_its_longest_readable_beginning():
     assert nearest_readable("C1CO") == "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
     assert nearest_readable("CCO(C)(C)C") == "InChI=1S/C3H8O/c1-3-4-2/h3H2,1-2H3"
     assert nearest_readable("((") == ""
-
-
-def test_words_are_lower_case_and_signs_stand_alone():
-    assert WORDS.write("A child's dog, running!", None, 0).tokens == ["a", "child's", "dog", ",", "running", "!"]
-    assert WORDS.join(["a", "dog", "runs"]) == "a dog runs"
-    with pytest.raises(NotationError, match="has no word"):
-        WORDS.write("   ", None, 0)
-
-
-def test_an_unknown_notation_names_the_setting_and_those_there_are():
-    with pytest.raises(NotationError, match=r"captions\.notation is 'smoke'; there are: inchi, smiles, .*, words"):
-        notation_named("smoke")

@@ -1,6 +1,7 @@
 """Faults of the bundle that its typed loader does not see: names, references and files that lead nowhere.
 
-`python -m lib.bundle_check` prints them and exits with 1. It reads files only: no workspace, no Spark, no job.
+`python -m tests.contracts.bundle_check` prints them and exits with 1. It reads files only: no
+workspace, no Spark, no job.
 """
 
 import ast
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, names, strings
-from lib.bundle_values import (
+from tests.contracts.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, names, strings
+from tests.contracts.bundle_values import (
     given_variables_are_declared,
     job_parameters_are_used_and_have_a_default,
     jobs_start_in_one_way,
@@ -29,7 +30,7 @@ from lib.bundle_values import (
     variables_have_their_type,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # What the CLI itself puts in place of ${...}, of what a bundle has a use for.
 BUILT_IN = re.compile(
     r"bundle\.(name|target|git\.(branch|commit|origin_url))"

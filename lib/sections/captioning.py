@@ -1,0 +1,22 @@
+"""The section on captioning."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PredictionSettings(BaseModel):
+    """How pictures are captioned; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_version: str
+    batch_size: int = Field(gt=0)
+    num_images_in_buffer: int = Field(gt=0)
+    threads_per_worker: int = Field(gt=0)
+    num_beams: int = Field(gt=0)
+    length_penalty: float = Field(ge=0)
+    turns_deg: tuple[Literal[0, 90, 180, 270], ...] = Field(min_length=1)
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
+    sure_from: float = Field(ge=0)
+    is_redrawn: bool

@@ -1,0 +1,87 @@
+"""The sections on drawings of molecules and their wear."""
+
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} is above the upper bound {bounds[1]}")
+    return bounds
+
+
+Drawer = Literal["indigo", "rdkit", "coordgen", "free"]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
+
+
+class Pen(NamedTuple):
+    """How strokes and letters look."""
+
+    bond_length_px: float
+    margin_px: int  # of paper around the drawing
+    line_width_px: int
+    font: str  # one of those inside RDKit
+
+
+class DrawingSettings(BaseModel):
+    """What is drawn and how it looks; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_drawings: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    num_processes: int | None = Field(ge=1)
+
+    smiles_file: str | None
+    only_unseen: bool
+    recombined_share: Share
+    stereo_share: Share
+    min_heavy_atoms: int = Field(ge=2)
+    max_heavy_atoms: int = Field(ge=2, le=200)
+
+    drawers: dict[Drawer, float] = Field(min_length=1)
+    bond_length_px: float = Field(ge=8, le=200)
+    margin_px: int = Field(ge=4)
+    reduced_share: Share
+    reduced_scale: float = Field(gt=0.2, le=1)
+    free_bond_length_px: tuple[Annotated[float, Field(ge=12, le=200)], float]
+    line_width_px: int = Field(ge=1)
+    font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
+
+    noise: float = Field(ge=0, le=5)
+    missing_pixel_share: ShareRange
+    reduced_missing_pixel_share: ShareRange
+    speck_density: ShareRange
+    dropped_bond_share: Share
+    sideways_share: Share
+
+    @model_validator(mode="after")
+    def _check_heavy_atoms(self) -> Self:
+        if self.min_heavy_atoms > self.max_heavy_atoms:
+            raise ValueError(f"min_heavy_atoms {self.min_heavy_atoms} is above max_heavy_atoms {self.max_heavy_atoms}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_drawers(self) -> Self:
+        if min(self.drawers.values()) < 0 or not sum(self.drawers.values()):
+            raise ValueError(f"drawers {self.drawers}: shares must not be negative, and one must be above 0")
+        return self
+
+
+class WearSettings(BaseModel):
+    """What happens to a drawing before the network sees it; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing_pixel_share: ShareRange
+    speck_density: ShareRange
+    dropped_bond_share: Share
+    cleaned_share: Share
+    upside_down_share: Share
+    turned_share: Share
+    max_turn_deg: float = Field(ge=0, le=45)
+    scale: tuple[float, float]
+    thick_share: Share
+    blurred_share: Share
