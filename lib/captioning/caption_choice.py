@@ -19,7 +19,13 @@ MISMATCH, UNAVOIDABLE = 40.0, 2.5
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
 LOG_ODDS = (-3.26, 0.21, 1.41, 0.6, 0.69)
+# The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
+# its drawing's correlation with the picture, and the mismatch.
+GREEDY_LOG_ODDS = (-3.0, 0.5, 2.0, -0.05)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
+
+
+MOST_MISMATCH = 50.0  # beyond it a drawing is of something else
 
 
 class Guess(NamedTuple):
@@ -63,6 +69,17 @@ def choose(
         if (guess.caption or guess.text) != chosen:
             others.setdefault(guess.caption or guess.text, guess.score)
     return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
+
+
+def confirm(guess: Guess, agreement: Agreement) -> PredictedCaption:
+    """A valid caption that was read greedily, and how likely it is right given how well its drawing agrees."""
+    assert guess.caption is not None
+    constant, of_probability, of_correlation, of_mismatch = GREEDY_LOG_ODDS
+    log_odds = (
+        constant + of_probability * math.log(max(guess.probability, LEAST))
+        + of_correlation * _log_odds(agreement.correlation) + of_mismatch * min(agreement.mismatch, MOST_MISMATCH)
+    )
+    return PredictedCaption(guess.caption, 1 / (1 + math.exp(-log_odds)), True, [])
 
 
 def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from lib.captioning.caption_choice import Guess, PredictedCaption, choose, shares
+from lib.captioning.caption_choice import Guess, PredictedCaption, choose, confirm, shares
 from lib.captioning.redrawing import RedrawnPicture, prepare
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
@@ -39,31 +39,35 @@ class PictureCaptioner:
     def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
-        A picture is read again, turned and scaled, until the readings so far are sure of a caption; all vote.
+        A picture is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
+        by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote.
         """
         # In every turn before at another scale: a second turn finds more than a second scale.
-        views = product(self.settings.scales, self.settings.turns_deg)
-        first, *others = [(turn_deg, scale) for scale, turn_deg in views]
-        redrawn = list(map(self._prepare, pictures))
-        readings = [[guesses] for guesses in self._read([_seen(pixels, *first) for pixels in pictures])]
-        captions = list(map(self._choose, readings, redrawn))
-        for view in others:
-            unsure = [place for place, one in enumerate(captions) if one.confidence < self.settings.sure_from]
-            seen = [_seen(pictures[place], *view) for place in unsure]
-            for place, guesses in zip(unsure, self._read(seen), strict=True):
+        views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
+        redrawn = list(map(self.prepared, pictures))
+        readings: list[list[list[Guess]]] = [[] for _ in pictures]
+        captions: list[PredictedCaption | None] = [None for _ in pictures]
+        if self.settings.is_redrawn and self.settings.num_beams > 1:
+            greedy = self.read([seen_as(pixels, *views[0]) for pixels in pictures], num_beams=1)
+            captions = list(map(self._confirmed, greedy, redrawn))
+        for view in views:
+            unsure = [place for place, one in enumerate(captions) if not self._is_sure(one)]
+            seen = [seen_as(pictures[place], *view) for place in unsure]
+            for place, guesses in zip(unsure, self.read(seen, self.settings.num_beams), strict=True):
                 readings[place].append(guesses)
                 captions[place] = self._choose(readings[place], redrawn[place])
-        return captions
+        return [one for one in captions if one is not None]  # all have one by now
 
-    def _read(self, pictures: Sequence[np.ndarray]) -> list[list[Guess]]:
+    def _is_sure(self, caption: PredictedCaption | None) -> bool:
+        return caption is not None and caption.confidence >= self.settings.sure_from
+
+    def read(self, pictures: Sequence[np.ndarray], num_beams: int) -> list[list[Guess]]:
         """The candidates of each picture, best first."""
         read: dict[int, list[Guess]] = {}
         for places in _of_like_size(pictures, self.settings.batch_size):
             by_size = groupby(places, lambda place: _size_in_batch(pictures[place]))
             grid = join_grids([self._encode([pictures[place] for place in same]) for _, same in by_size])
-            beams = beam_search(
-                self.network, grid, self.settings.num_beams, self.max_tokens, self.settings.length_penalty
-            )
+            beams = beam_search(self.network, grid, num_beams, self.max_tokens, self.settings.length_penalty)
             for place, candidates in zip(places, beams, strict=True):
                 read[place] = [self._guess(one) for one in candidates]
         return [read[place] for place in range(len(pictures))]
@@ -77,9 +81,19 @@ class PictureCaptioner:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
         return Guess(text, self.asked.read(text), candidate.score, candidate.probability)
 
-    def _prepare(self, pixels: np.ndarray) -> RedrawnPicture | None:
+    def prepared(self, pixels: np.ndarray) -> RedrawnPicture | None:
+        """A cleaned picture ready to have captions drawn on it; None if that is not asked for, or there is no ink."""
         picture = prepare(pixels) if self.settings.is_redrawn else None
         return RedrawnPicture(picture, self.notation.drawers, self.asked.draw) if picture is not None else None
+
+    def _confirmed(self, greedy: list[Guess], redrawn: RedrawnPicture | None) -> PredictedCaption | None:
+        """What was read greedily, if its drawing says that it is surely right."""
+        (guess,) = greedy
+        if redrawn is None or guess.caption is None:
+            return None
+        redrawn.draw(guess.caption)
+        caption = confirm(guess, redrawn.agreements[guess.caption])
+        return caption if self._is_sure(caption) else None
 
     def _choose(self, readings: list[list[Guess]], redrawn: RedrawnPicture | None) -> PredictedCaption:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
@@ -97,7 +111,7 @@ class PictureCaptioner:
         return choose(readings, self.asked.repair, redrawn.agreements)
 
 
-def _seen(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
+def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
     """A picture turned clockwise and scaled."""
     if turn_deg:
         pixels = np.ascontiguousarray(np.rot90(pixels, -turn_deg // 90))

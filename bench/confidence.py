@@ -1,0 +1,202 @@
+"""Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
+
+Reads drawings by every drawer that neither training nor bench.quality has, in every view, draws every candidate again,
+and fits by maximum likelihood. The readings are kept in a file, so that another fit takes seconds.
+"""
+
+import argparse
+import json
+import logging
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.quality_sets import DRAWERS, Sample, drawn_samples
+from lib.captioning import caption_choice
+from lib.captioning.caption_choice import LEAST, MOST, MOST_MISMATCH
+from lib.captioning.picture_captioning import PictureCaptioner, seen_as
+from lib.captioning.redrawing import DRAWN_ALIKE_FROM
+from lib.images.cleaning import clean_image
+from lib.progress import show_progress
+from lib.settings import Settings, load_settings
+from model.checkpoint import PRETRAINED
+
+SEED = 20261128  # other molecules, or other hands and wear, than bench.quality's
+NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
+NUM_AT_ONCE = 64
+
+
+def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
+    """What every picture's readings said, and how each candidate's drawing agrees."""
+    captioner = PictureCaptioner(checkpoint, settings.prediction)
+    drawing = settings.drawing.model_copy(update={"seed": SEED})
+    settings = settings.model_copy(update={"drawing": drawing})
+    kinds = [
+        (kind, sample) for kind, drawer in DRAWERS.items()
+        for sample in islice(drawn_samples(settings, drawer), NUM_DRAWINGS[kind])
+    ]
+    found: list[dict[str, Any]] = []
+    with show_progress("read", len(kinds), "drawings") as line:
+        for start in range(0, len(kinds), NUM_AT_ONCE):
+            found += _read(kinds[start : start + NUM_AT_ONCE], captioner, settings)
+            line.update(len(found))
+    return found
+
+
+def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings: Settings) -> list[dict[str, Any]]:
+    pictures = [clean_image(sample.image, settings.cleaning).pixels for _, sample in kinds]
+    views = [(turn, scale) for scale, turn in product(settings.prediction.scales, settings.prediction.turns_deg)]
+    greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in pictures], 1)
+    beams = [
+        captioner.read([seen_as(pixels, *view) for pixels in pictures], settings.prediction.num_beams)
+        for view in views
+    ]
+    rows = []
+    for place, (kind, sample) in enumerate(kinds):
+        redrawn = captioner.prepared(pictures[place])
+        readings = [one[place] for one in beams]
+        captions = [guess.caption for guess in greedy[place]]
+        captions += list(caption_choice.shares(readings))
+        assert redrawn is not None
+        for caption in dict.fromkeys(one for one in captions if one is not None):
+            redrawn.draw(caption)
+        rows.append({
+            "kind": kind, "truth": sample.inchi, "greedy": greedy[place][0]._asdict(),
+            "readings": [[guess._asdict() for guess in one] for one in readings],
+            "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
+        })
+    return rows
+
+
+def fit_logistic(features: np.ndarray, is_right: np.ndarray) -> np.ndarray:
+    """Weights (F,) of features (N, F) that make what is right (N,) likeliest."""
+    inputs, targets = torch.tensor(features), torch.tensor(is_right, dtype=torch.float64)
+    weights = torch.zeros(features.shape[1], dtype=torch.float64, requires_grad=True)
+
+    def loss() -> Tensor:
+        cost = torch.nn.functional.binary_cross_entropy_with_logits(inputs @ weights, targets)
+        return cost + 1e-4 * (weights**2).sum()
+
+    _minimise(loss, [weights])
+    return weights.detach().numpy()
+
+
+def _minimise(loss: Any, parameters: list[Tensor]) -> None:
+    optimizer = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        cost: Tensor = loss()
+        cost.backward()  # type: ignore[no-untyped-call]
+        return cost
+
+    optimizer.step(closure)
+
+
+def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
+    """The weights of a caption that was read greedily."""
+    known = [row for row in rows if row["greedy"]["caption"]]
+    features = np.array([_greedy_features(row) for row in known])
+    is_right = np.array([row["greedy"]["caption"] == row["truth"] for row in known])
+    weights = fit_logistic(features, is_right)
+    confidence = 1 / (1 + np.exp(-features @ weights))
+    for bound in (0.9, 0.95, 0.98):
+        sure = confidence >= bound
+        print(f"greedy, confidence from {bound}: {sure.mean():.3f} of pictures, {is_right[sure].mean():.4f} are right")
+    return tuple(weights.round(3).tolist())
+
+
+def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
+    correlation, mismatch = row["agreements"][row["greedy"]["caption"]]
+    return (1.0, np.log(max(row["greedy"]["probability"], LEAST)), _log_odds(correlation), min(mismatch, MOST_MISMATCH))
+
+
+def states(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, float], dict[str, list[float]], int]]:
+    """Truth, votes, agreements and the number of readings after each reading of each picture."""
+    found = []
+    for row in rows:
+        readings = [[caption_choice.Guess(**guess) for guess in one] for one in row["readings"]]
+        for count in range(1, len(readings) + 1):
+            votes = caption_choice.shares(readings[:count])
+            agreements = {caption: row["agreements"][caption] for caption in votes}
+            if votes:
+                found.append((row["truth"], votes, agreements, count))
+    return found
+
+
+def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """What a mismatch costs a candidate, and what mismatch cannot be avoided: the truth among candidates is likeliest."""
+    problems = []
+    for truth, votes, agreements, _ in states(rows):
+        if truth in votes and max(one[0] for one in agreements.values()) >= DRAWN_ALIKE_FROM:
+            captions = list(votes)
+            mismatch = torch.tensor([min(agreements[one][1], 1e3) for one in captions], dtype=torch.float64)
+            evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
+            problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))
+    logs = torch.tensor([np.log(20.0), np.log(2.5)], dtype=torch.float64, requires_grad=True)
+
+    def loss() -> Tensor:
+        cost, unavoidable = logs.exp()
+        losses = [
+            -(evidence - cost * beyond / (least + unavoidable)).log_softmax(0)[place]
+            for evidence, beyond, least, place in problems
+        ]
+        return torch.stack(losses).mean()
+
+    _minimise(loss, [logs])
+    cost, unavoidable = logs.exp().tolist()
+    print(f"choice: {float(loss()):.4f} nats a picture with the right caption among its candidates")
+    return round(cost, 2), round(unavoidable, 2)
+
+
+def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, ...]:
+    """The weights of a chosen caption's confidence."""
+    features, is_right = [], []
+    for truth, votes, agreements, count in states(rows):
+        best = max(agreements.values(), key=lambda one: one[0])
+        least = min(one[1] for one in agreements.values())
+        evidence = {caption: float(np.log(max(share, 1e-300))) for caption, share in votes.items()}
+        if best[0] >= DRAWN_ALIKE_FROM:
+            for caption in evidence:
+                evidence[caption] -= mismatch * (agreements[caption][1] - least) / (least + unavoidable)
+        chosen = max(evidence, key=lambda one: evidence[one])
+        odds_against = sum(np.exp(other - evidence[chosen]) for other in evidence.values()) - 1
+        features.append((
+            1.0, _log_odds(1 / (1 + odds_against)), _log_odds(agreements[chosen][0]),
+            np.log(max(votes[chosen], LEAST)), np.log(count),
+        ))
+        is_right.append(chosen == truth)
+    weights = fit_logistic(np.array(features), np.array(is_right))
+    return tuple(weights.round(3).tolist())
+
+
+def _log_odds(probability: float) -> float:
+    held = min(max(probability, LEAST), MOST)
+    return float(np.log(held / (1 - held)))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readings", type=Path, required=True, help="file to keep what was read in, or to fit again")
+    parser.add_argument("--checkpoint", type=Path, default=PRETRAINED / "molecules")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    if not arguments.readings.is_file():
+        arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint)))
+    rows = json.loads(arguments.readings.read_text())
+    greedy = fit_greedy(rows)
+    mismatch, unavoidable = fit_mismatch(rows)
+    print(f"GREEDY_LOG_ODDS = {greedy}")
+    print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
+    print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
+
+
+if __name__ == "__main__":
+    main()
