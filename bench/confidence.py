@@ -129,7 +129,7 @@ def states(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, float], dict
 
 
 def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """What a mismatch costs a candidate, and what mismatch cannot be avoided: the truth among candidates is likeliest."""
+    """What a mismatch costs, and what mismatch cannot be avoided, so that the truth among candidates is likeliest."""
     problems = []
     for truth, votes, agreements, _ in states(rows):
         if truth in votes and max(one[0] for one in agreements.values()) >= DRAWN_ALIKE_FROM:
