@@ -26,6 +26,7 @@ CLEANING = CleaningSettings(**CONF_OF_BASE["cleaning"] | {"stroke_length_px": 16
 
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 THIOASPIRIN = "InChI=1S/C9H8O3S/c1-6(13)12-8-5-3-2-4-7(8)9(10)11/h2-5H,1H3,(H,10,11)"
+METHOXYTOLUQUINOL = "InChI=1S/C8H8O3/c1-5-3-7(10)8(11-2)4-6(5)9/h3-4H,1-2H3"
 ALANYL = "InChI=1S/C12H16N2O3/c1-8(13)11(15)14-10(12(16)17)7-9-5-3-2-4-6-9/h2-6,8,10H,7,13H2,1H3,(H,14,15)(H,16,17)"
 LEFT, RIGHT = f"{ALANYL}/t8-,10-/m0/s1", f"{ALANYL}/t8-,10+/m0/s1"
 
@@ -55,7 +56,8 @@ def test_the_right_molecule_covers_the_picture_better_however_it_was_drawn(
     right: str, wrong: str, wear: dict[str, object], drawer: str
 ) -> None:
     pixels = picture_of(right, drawer=drawer, **wear)
-    assert agreement(pixels, right, drawer).correlation > 0.8
+    # Indigo's letters are larger beside its smaller bonds, its strokes paler.
+    assert agreement(pixels, right, drawer).correlation > (0.75 if drawer == "indigo" else 0.85)
     assert agreement(pixels, right, drawer).mismatch < agreement(pixels, wrong, drawer).mismatch - 0.3
 
 
@@ -121,7 +123,8 @@ def test_where_no_drawer_fits_one_goes_on_after_a_few_captions() -> None:
 
 def test_what_one_drawer_cannot_draw_is_drawn_by_another_and_what_none_can_disagrees() -> None:
     methane, draw = "InChI=1S/CH4/h1H4", Recorded()
-    redrawn = RedrawnPicture(prepared(np.where(draw_unworn_ink(methane, "rdkit"), 0, 255).astype(np.uint8)), DRAWERS, draw)
+    pixels = np.where(draw_unworn_ink(methane, "rdkit"), 0, 255).astype(np.uint8)
+    redrawn = RedrawnPicture(prepared(pixels), DRAWERS, draw)
     redrawn.draw(methane)
     assert draw.asked == [(methane, "indigo"), (methane, "rdkit")]
     assert redrawn.agreements[methane].correlation > 0.95
@@ -159,11 +162,11 @@ def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
         assert compare(prepared(np.where(seen, 0, 255).astype(np.uint8)), drawing).correlation > 0.9
 
 
-@pytest.mark.parametrize("drawer", ["rdkit", "coordgen"])
+@pytest.mark.parametrize(("drawer", "inchi"), [("rdkit", LEFT), ("indigo", METHOXYTOLUQUINOL)])
 @pytest.mark.parametrize("num_turns", [1, 2, 3])
-def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int, drawer: str) -> None:
-    pixels = np.ascontiguousarray(np.rot90(picture_of(LEFT, drawer=drawer), num_turns))
-    assert agreement(pixels, LEFT, drawer).correlation > 0.8
+def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int, drawer: str, inchi: str) -> None:
+    pixels = np.ascontiguousarray(np.rot90(picture_of(inchi, drawer=drawer), num_turns))
+    assert agreement(pixels, inchi, drawer).correlation > 0.8
 
 
 def test_another_molecule_does_not_agree() -> None:

@@ -17,7 +17,8 @@ SMILES = (
     "[2H]C([2H])([2H])O", "[2H]c1ccc(N)cc1", "[3H]CC(C)c1ccccc1", "[2H]N(C)C(=O)c1ccccc1",
     # Stereo centres, in rings and beside them
     "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O", "C[C@H](O)[C@@H](N)C(=O)O",
-    "C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@@]43C)[C@@H]1CC[C@@H]2O", "CC1(C)S[C@@H]2[C@H](NC(=O)Cc3ccccc3)C(=O)N2[C@H]1C(=O)O",
+    "C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@@]43C)[C@@H]1CC[C@@H]2O",
+    "CC1(C)S[C@@H]2[C@H](NC(=O)Cc3ccccc3)C(=O)N2[C@H]1C(=O)O",
     "C[C@H]1CCCC[C@@H]1N", "N[C@@H](Cc1ccccc1)C(=O)N[C@@H](CS)C(=O)NCC(=O)O",
     # Stereo double bonds
     "OC(=O)/C=C/C(=O)O", "OC(=O)/C=C\\C(=O)O", "C/C=C/[C@H](C)Cl", "CC(/C=C/c1ccccc1)=N/O",

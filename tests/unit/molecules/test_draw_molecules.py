@@ -29,8 +29,8 @@ def by(drawer: str) -> list[str]:
 def test_flags_are_short_for_settings(tmp_path: Path) -> None:
     (tmp_path / "some molecules.smi").write_text("CCCCO\nCCCCN\nCCCCS\n")
     # By RDKit, whose strokes are whole: thin ones of Indigo's have gaps.
-    main([*HERE, *by("rdkit"), "--num-drawings", "2", "--seed", "7", "--noise", "0", "--output", str(tmp_path / "a zone"),
-          "--smiles-file", str(tmp_path / "some molecules.smi")])
+    words = ["--num-drawings", "2", "--seed", "7", "--noise", "0", "--output", str(tmp_path / "a zone")]
+    main([*HERE, *by("rdkit"), *words, "--smiles-file", str(tmp_path / "some molecules.smi")])
     with (tmp_path / "a zone/train_labels.csv").open(newline="") as lines:
         rows = list(csv.reader(lines))
     assert len(rows) == 3

@@ -76,7 +76,7 @@ def test_atoms_with_a_label_lie_within_its_letters(drawer: Drawer, bond_px: int)
     found = [
         is_in_ink_box(drawing, x, y, reach=max(4, round(LETTER_PER_BOND * bond_px)))
         for inchi, drawing in unworn(drawer, bond_px, 250)
-        for symbol, x, y in zip(symbols(inchi, drawing.layout), drawing.layout.atom_x, drawing.layout.atom_y, strict=True)
+        for symbol, x, y in zip(symbols(inchi, drawing.layout), *drawing.layout[:2], strict=True)
         if symbol != "C"
     ]
     assert len(found) >= 130
@@ -136,7 +136,8 @@ def test_a_wedge_is_full_of_ink_and_a_hash_is_not(drawer: Drawer) -> None:
             if wedge:
                 along = np.linspace(0.3, 0.65, 40)  # letters hide the wide end
                 x, y = (axis[begin] + along * (axis[end] - axis[begin]) for axis in (layout.atom_x, layout.atom_y))
-                shares[int(wedge)].append(np.mean(drawing.pixels[np.rint(y).astype(int), np.rint(x).astype(int)] == INK))
+                is_ink = drawing.pixels[np.rint(y).astype(int), np.rint(x).astype(int)] == INK
+                shares[int(wedge)].append(float(is_ink.mean()))
     assert min(len(seen) for seen in shares.values()) >= 6
     assert np.mean(shares[1]) > 0.95
     assert np.mean(shares[2]) < 0.6

@@ -329,18 +329,20 @@ def test_hydrogens_that_the_drawer_made_explicit_have_a_label_of_their_own() -> 
     assert rows[:5, LABELS.index("explicit hydrogen")].tolist() == [0, 0, 1, 1, 1]  # drawn as D, atoms of the InChI
 
 
-@pytest.mark.parametrize(("change", "why"), [
-    (lambda layout: layout._replace(atom_x=layout.atom_x[:-1], atom_y=layout.atom_y[:-1]), "an atom too few"),
-    (lambda layout: layout._replace(
-        atom_x=np.append(layout.atom_x, 0), atom_y=np.append(layout.atom_y, 0)), "an atom without a bond"),
-    (lambda layout: layout._replace(bond_end=np.append(layout.bond_end[:-1], 0)), "a hydrogen without its bond"),
-    (lambda layout: layout._replace(
+@pytest.mark.parametrize("change", [
+    lambda layout: layout._replace(atom_x=layout.atom_x[:-1], atom_y=layout.atom_y[:-1]),
+    lambda layout: layout._replace(atom_x=np.append(layout.atom_x, 0), atom_y=np.append(layout.atom_y, 0)),
+    lambda layout: layout._replace(bond_end=np.append(layout.bond_end[:-1], 0)),
+    lambda layout: layout._replace(
         bond_begin=np.append(layout.bond_begin, 0), bond_end=np.append(layout.bond_end, 6),
         bond_order=np.append(layout.bond_order, 1), bond_wedge=np.append(layout.bond_wedge, 0),
-    ), "a hydrogen with two bonds"),
-    (lambda layout: layout._replace(bond_begin=np.where(layout.bond_end == 3, 0, layout.bond_begin)), "another bond"),
+    ),
+    lambda layout: layout._replace(bond_begin=np.where(layout.bond_end == 3, 0, layout.bond_begin)),
+], ids=[
+    "an atom too few", "an atom without a bond", "a hydrogen without its bond", "a hydrogen with two bonds",
+    "another bond",
 ])
-def test_a_layout_of_other_atoms_or_bonds_is_refused(change: Callable[[Layout], Layout], why: str) -> None:
+def test_a_layout_of_other_atoms_or_bonds_is_refused(change: Callable[[Layout], Layout]) -> None:
     layout = lay_out_with_indigo(ALANINE)
     mark_labels(ALANINE, layout)
     with pytest.raises(NotationError, match="layout"):

@@ -89,7 +89,7 @@ def test_pixels_are_ink_or_paper_and_nothing_between(inchi: str, drawer: Drawer)
 
 
 @pytest.mark.parametrize("drawer", DRAWERS)
-@pytest.mark.parametrize("inchi", (IBUPROFEN, CAFFEINE, BROMOBENZONITRILE))
+@pytest.mark.parametrize("inchi", [IBUPROFEN, CAFFEINE, BROMOBENZONITRILE])
 def test_layout_numbers_atoms_as_the_inchi_does(inchi: str, drawer: Drawer) -> None:
     layout = draw(inchi, drawer=drawer).layout
     drawn = {frozenset(bond) for bond in zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True)}
@@ -144,7 +144,8 @@ def test_a_mirrored_molecule_has_hashes_for_wedges() -> None:
 
 @pytest.mark.parametrize("drawer", DRAWERS)
 def test_bond_orders_are_those_drawn(drawer: Drawer) -> None:
-    layout = draw("InChI=1S/C2H5NO/c1-2(3)4/h1H3,(H2,3,4)", drawer=drawer).layout  # acetamide, which InChI has as an imidic acid
+    acetamide = "InChI=1S/C2H5NO/c1-2(3)4/h1H3,(H2,3,4)"  # an imidic acid to the InChI
+    layout = draw(acetamide, drawer=drawer).layout
     orders = {
         frozenset((int(begin), int(end))): float(order)
         for begin, end, order in zip(layout.bond_begin, layout.bond_end, layout.bond_order, strict=True)
@@ -272,7 +273,8 @@ def test_sideways_share_turns_drawings_both_ways() -> None:
 
 
 def test_wider_lines_of_rdkit_take_more_ink() -> None:
-    thin, thick = (draw(CAFFEINE, drawer="rdkit", noise=0.0, reduced_share=0.0, line_width_px=width).pixels for width in (1, 3))
+    clean: dict[str, Any] = {"drawer": "rdkit", "noise": 0.0, "reduced_share": 0.0}
+    thin, thick = (draw(CAFFEINE, **clean, line_width_px=width).pixels for width in (1, 3))
     assert np.count_nonzero(thick == INK) > 1.8 * np.count_nonzero(thin == INK)
 
 
