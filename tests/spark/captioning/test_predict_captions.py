@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_clean_images import clean
-from test_ingest_images import ingest, num_commits
 
 from jobs import build_vocabulary, predict_captions
 from lib.captioning.caption_prediction import CURRENT_MODEL
@@ -15,6 +13,8 @@ from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import MissingInputError, SettingsError
 from lib.lake.delta_tables import Lake, StorageSettings, checkpoints_folder
 from model.checkpoint import new_captioner, save_checkpoint
+from tests.spark.images.test_clean_images import clean
+from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import picture, settings_for, write_captions
 
 LABEL = "InChI=1S/C{0}H{1}/c1-2/h1-2H3"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from pyspark.testing import assertDataFrameEqual
-from test_ingest_images import ingest, num_commits
 
 from jobs import build_vocabulary
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
+from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import picture, settings_for, write_captions
 
 ALL_TRAIN = ("captions.test_share=0", "captions.validation_share=0")

@@ -5,13 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_ingest_images import ingest, num_commits
 
 from jobs import clean_images, ingest_images
 from lib.errors import MissingInputError
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
 from lib.settings import load_settings
+from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import picture, settings_for
 
 
