@@ -19,7 +19,8 @@ from rich.table import Table
 from bench.osra import has_osra, read_with_osra
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.picture_captioning import PictureCaptioner, PredictionSettings
-from lib.images.cleaning import CleaningSettings, clean_image, encode_png, mend_strokes, remove_specks
+from lib.images.cleaning import CleaningSettings, clean_image, encode_png
+from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import draw_batches
 from lib.progress import show_progress

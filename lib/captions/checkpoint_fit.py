@@ -6,7 +6,8 @@ from lib.errors import SettingsError
 from lib.images.cleaning import CleaningSettings
 from model.checkpoint import load_details, load_provenance
 
-REJECTION_SETTINGS = ("max_pixels", "min_ink_fraction", "max_ink_fraction")  # not how a picture looks
+# Not how a picture looks, but whether it is seen at all, and, of max_scale, how small ones look.
+NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
 
 
 def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: str, way_out: str) -> None:
@@ -23,7 +24,7 @@ def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: 
     its_cleaning = load_provenance(directory).get("settings", {}).get("cleaning", {})
     for setting, asked in cleaning.model_dump(mode="json").items():
         its_own = its_cleaning.get(setting, asked)
-        if its_own != asked and setting not in REJECTION_SETTINGS:
+        if its_own != asked and setting not in NOT_COMPARED:
             raise SettingsError(
                 f"{name} has learned from pictures cleaned with cleaning.{setting} {its_own}, the settings ask for "
                 f"{asked}: set it so, {way_out}"

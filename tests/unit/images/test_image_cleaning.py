@@ -19,11 +19,10 @@ from lib.images.cleaning import (
     decode_png,
     encode_png,
     fit_to_canvas,
-    mend_strokes,
-    remove_specks,
     sharpen,
     turn_clockwise,
 )
+from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.settings import CONF
 
 BASE = CleaningSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["cleaning"])
