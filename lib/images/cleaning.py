@@ -17,13 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lib.errors import CorruptImageError
 from lib.images.paper import darkest_channel, normalise, on_contrasting_paper
 from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
-from lib.images.strokes import INK_BELOW, Pixels, stroke_width, thin_strokes, typical_stroke_length
+from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
+from lib.images.thinning import thin_strokes
 from lib.images.wear_removal import mend_strokes, remove_specks
 
 Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
 WORN_FROM = 0.02  # share of the ink that was mended, from which bonds may be missing too
+THINNEST_PX = 1.9  # width of strokes that are not made thinner
 SMALLEST_DRAWING = 1.5  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
@@ -95,8 +97,10 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
         width = stroke_width(pixels)
-        if width > settings.thin_from * length:
-            pixels = thin_strokes(pixels, round(width - settings.thin_to * length))
+        if width > max(THINNEST_PX, settings.thin_from * length):
+            thinned = thin_strokes(pixels, width, length, settings.thin_to)
+            factor = thinned.shape[0] / pixels.shape[0]
+            pixels, length, transform = thinned, factor * length, _then(transform, _enlarging(factor))
     rotation_deg = 0
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90
@@ -120,7 +124,7 @@ def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tup
             pixels = np.where(lines, 255, pixels).astype(np.uint8)
             width = stroke_width(pixels)
             groups = ink_groups(pixels, max(1, round(width)))
-    return remove_specks(pixels, round(settings.speck_max_px * max(1.0, width) ** 2), groups)
+    return remove_specks(pixels, round(settings.speck_max_px * max(1.0, width)), groups)
 
 
 def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, float | None]:
@@ -283,6 +287,12 @@ def _grey(pixels: Pixels) -> Pixels:
 
 def _grey_of_bgr(pixels: Pixels) -> Pixels:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+
+
+def _enlarging(factor: float) -> Transform:
+    """Pixel centres, not corners, correspond: x' + 0.5 = factor (x + 0.5)."""
+    shift = 0.5 * factor - 0.5
+    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
 
 
 def _ink_box(pixels: Pixels) -> tuple[int, int, int, int]:

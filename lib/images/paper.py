@@ -18,7 +18,7 @@ INK_CELLS = 5  # cells, side of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper; what is darker over whole cells is no paper, but where there was none
 NEAR_WHITE = 24  # grey levels from the paper's that are still paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that are still paper
-FULL_INK_SHARE = 0.3  # share of the ink's pixels that become fully black
+FULL_INK_SHARE = 0.05  # share of the ink's pixels that become fully black
 MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is a picture of nothing
 
 

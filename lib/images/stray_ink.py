@@ -19,7 +19,6 @@ INNER_SHARE = 0.08  # of a box's sides; a frame has next to no ink so far inside
 ALONE = 0.3  # stroke lengths around a line in which a multiple bond has its other lines
 SURELY_LONG = 7.0  # stroke lengths; no straight row of bonds is as long
 WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this
-WORDS_INK_SHARE = 0.3  # of all ink; what has more is a drawing of its own
 CELL_SHARE = 0.12  # of a stroke length, side of the cells in which distances are measured
 ROUND_SPREAD = 0.01  # standard deviation of a circle's distances from its middle, as a part of them
 BLOB_WIDTH = 0.4  # width of strokes over their length, above which they are none
@@ -124,10 +123,9 @@ def words_apart(pixels: Pixels, length: float, from_lengths: float) -> Mask | No
         length = again
         parts = _parts_apart(pixels, length * from_lengths, length * CELL_SHARE)
         largest = max(parts, key=_area)
-    num_ink = np.count_nonzero(pixels < INK_BELOW)
     stray = np.zeros(pixels.shape, bool)
     for part in parts:
-        if part is largest or part.sum() > WORDS_INK_SHARE * num_ink:
+        if part is largest:
             continue
         rows, columns = _box(part)
         letters = ink_groups(np.where(part[rows, columns], 0, 255).astype(np.uint8), 0)

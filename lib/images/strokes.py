@@ -1,4 +1,4 @@
-"""How wide and how long the strokes of a drawing are, and strokes made thinner. 0 is ink, 255 is paper, grey between."""
+"""How wide and how long the strokes of a drawing are. Pixels are uint8, 0 is ink, 255 is paper, grey between."""
 
 import math
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-INK_BELOW = 128  # grey level under which a pixel counts as ink
+INK_BELOW = 192  # grey level under which a pixel counts as ink: fine strokes are pale
 THIN_PX = 1.8  # strokes up to this width count as thin: the line segment detector takes them for one line
 SHORTEST_SIDE_PX = 16  # of a copy shrunk for measuring
 
@@ -41,39 +41,3 @@ def typical_stroke_length(pixels: Pixels) -> float | None:
     lengths = np.sort(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1))
     total = np.cumsum(lengths)
     return factor * float(lengths[np.searchsorted(total, total[-1] / 2)])
-
-
-def thin_strokes(pixels: Pixels, num_px: int) -> Pixels:
-    """Black strokes on white (H, W), `num_px` pixels thinner, but none thinner than a pixel: what is joined stays joined.
-
-    Each pixel is one half of a pass of Guo and Hall (1989), doi 10.1145/62065.62074, which takes off one edge of a stroke
-    and the opposite one by turns.
-    """
-    ink = np.pad((pixels < INK_BELOW).astype(np.uint8), 1)
-    for place in range(num_px):
-        codes = cv2.filter2D(ink, cv2.CV_8U, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
-        ink[cv2.LUT(codes, _TAKEN_OFF[place % 2]) > 0] = 0
-    return np.where(ink[1:-1, 1:-1] > 0, 0, 255).astype(np.uint8)
-
-
-# A pixel's eight neighbours as a byte: clockwise from the upper one, which is bit 0.
-_NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
-
-
-def _taken_off(is_second: bool) -> NDArray[np.uint8]:
-    """Of each of 256 neighbourhoods of an ink pixel, 1 if half a pass takes the pixel off."""
-    taken = np.zeros(256, np.uint8)
-    for code in range(256):
-        p2, p3, p4, p5, p6, p7, p8, p9 = (code >> place & 1 for place in range(8))  # as the paper calls them
-        num_joined = sum(not gap and (one or other) for gap, one, other in (
-            (p2, p3, p4), (p4, p5, p6), (p6, p7, p8), (p8, p9, p2),
-        ))
-        num_sides = min(
-            (p9 | p2) + (p3 | p4) + (p5 | p6) + (p7 | p8), (p2 | p3) + (p4 | p5) + (p6 | p7) + (p8 | p9)
-        )
-        is_kept = (p2 | p3 | (1 - p5)) & p4 if is_second else (p6 | p7 | (1 - p9)) & p8
-        taken[code] = num_joined == 1 and 2 <= num_sides <= 3 and not is_kept
-    return taken
-
-
-_TAKEN_OFF = (_taken_off(False), _taken_off(True))

@@ -35,7 +35,7 @@ def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
     mended = pixels.copy()
     for line in line_kernels(reach_px):
         support = cv2.filter2D(ink, cv2.CV_8U, line, borderType=cv2.BORDER_CONSTANT)
-        mended[support >= math.ceil(MENDED_FROM * int(line.sum()))] = 0
+        mended[(support >= math.ceil(MENDED_FROM * int(line.sum()))) & (ink == 0)] = 0
     return mended
 
 
