@@ -24,20 +24,33 @@ def stroke_width(pixels: Pixels) -> float:
     return 8 / math.pi * darkness / edges if edges else 0.0
 
 
-def typical_stroke_length(pixels: Pixels) -> float | None:
-    """The length of straight strokes in pixels: half of all their length is in longer ones. None if there are none.
+def straight_strokes(pixels: Pixels) -> NDArray[np.float32]:
+    """The ends (S, 2, 2) of the straight strokes of grey pixels (H, W): x, y in pixels.
 
-    Wide strokes are measured on a copy, shrunk until they are thin: the two edges of a wide one are two lines, and its
-    steps many. Found by the line segment detector of Grompone von Gioi et al. (2012), doi 10.5201/ipol.2012.gjmr-lsd.
+    Wide strokes are looked for on a copy, shrunk until they are thin: the two edges of a wide one are two lines, and
+    its steps many. Found by the detector of Grompone von Gioi et al. (2012), doi 10.5201/ipol.2012.gjmr-lsd.
     """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-    factor = max(1.0, min(stroke_width(grey) / THIN_PX, min(grey.shape) / SHORTEST_SIDE_PX))
+    factor = max(1.0, min(stroke_width(pixels) / THIN_PX, min(pixels.shape) / SHORTEST_SIDE_PX))
     if factor > 1:
-        grey = cv2.resize(grey, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-    lines = cv2.createLineSegmentDetector().detect(cv2.GaussianBlur(grey, (0, 0), 0.8))[0]
+        pixels = cv2.resize(pixels, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    lines = cv2.createLineSegmentDetector().detect(cv2.GaussianBlur(pixels, (0, 0), 0.8))[0]
     if lines is None:
+        return np.zeros((0, 2, 2), np.float32)
+    ends: NDArray[np.float32] = lines.reshape(-1, 2, 2) * factor
+    return ends
+
+
+def lengths_of(strokes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The lengths (S,) of strokes, of their ends (S, 2, 2)."""
+    lengths: NDArray[np.float32] = np.linalg.norm(strokes[:, 1] - strokes[:, 0], axis=1)
+    return lengths
+
+
+def typical_stroke_length(pixels: Pixels) -> float | None:
+    """The length of straight strokes in pixels: half of all their length is in longer ones. None if there are none."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+    lengths = np.sort(lengths_of(straight_strokes(grey)))
+    if not len(lengths):
         return None
-    ends = lines.reshape(-1, 2, 2)  # (S, 2, 2)
-    lengths = np.sort(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1))
     total = np.cumsum(lengths)
-    return factor * float(lengths[np.searchsorted(total, total[-1] / 2)])
+    return float(lengths[np.searchsorted(total, total[-1] / 2)])

@@ -6,10 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.images.strokes import Pixels, stroke_width
+from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_width
 
 FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
 EDGE_SHARE = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
+LETTER_WIDTH = 1.6  # times the width of strokes: letters are bolder
+LONG_FROM = 0.5  # stroke lengths, from which a straight stroke is none of a letter's
+LETTER_BELOW = 0.8  # stroke lengths; letters are smaller
+LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
 SURE_SHARE = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
 BRIDGE_SHARE = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
 
@@ -23,7 +27,9 @@ def thin_strokes(pixels: Pixels, width: float, length: float, share: float) -> P
     if factor > 1:
         pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     ink = local_ink(pixels, math.ceil(factor * width))
-    thinned = part_bridges(ink, narrowed(ink, share * factor * length))
+    letters = letters_of(pixels, ink, factor * width, factor * length)
+    strokes, wanted = ink & (1 - letters), share * factor * length
+    thinned = part_bridges(strokes, narrowed(strokes, wanted)) | narrowed(letters, LETTER_WIDTH * wanted)
     return np.where(thinned > 0, 0, 255).astype(np.uint8)
 
 
@@ -33,6 +39,30 @@ def local_ink(pixels: Pixels, reach_px: int) -> NDArray[np.uint8]:
     darkness = 255 - pixels
     darkest = cv2.dilate(darkness, np.ones((side, side), np.uint8))
     return ((darkness > 0) & (darkness >= EDGE_SHARE * darkest)).astype(np.uint8)
+
+
+def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np.uint8]:
+    """1 where the ink (H, W), 0 and 1, of strokes of that width and length belongs to letters, which may touch strokes.
+
+    Letters are what is left without the long straight strokes, if it is as large as a letter.
+    """
+    strokes = straight_strokes(pixels)
+    strokes = strokes[lengths_of(strokes) > LONG_FROM * length]
+    # Their ends may lie in a letter that they touch.
+    shortened = strokes + width / lengths_of(strokes)[:, None, None] * (strokes[:, ::-1] - strokes)
+    bonds = np.zeros_like(ink)
+    for begin, end in np.rint(shortened).astype(int).tolist():
+        cv2.line(bonds, begin, end, 1, math.ceil(width) + 2)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink & (1 - bonds), connectivity=8)
+    is_letter = stats[:, 2:4].max(axis=1) < LETTER_BELOW * length
+    is_letter[0] = False
+    for label in np.flatnonzero(is_letter):
+        left, top, box_width, box_height, _ = stats[label]
+        ys, xs = np.nonzero(labels[top : top + box_height, left : left + box_width] == label)
+        sides = cv2.minAreaRect(np.stack((xs, ys), axis=1).astype(np.float32))[1]
+        is_letter[label] = min(sides) + 1 > LETTER_FROM * width
+    letters: NDArray[np.uint8] = is_letter[labels].astype(np.uint8)
+    return letters
 
 
 def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[np.uint8]:
