@@ -1,7 +1,7 @@
-"""The same drawing as other people would send it: on other paper, in other ink, enlarged, framed, with words beside it.
+"""The same drawing as others would send it: on other paper, in other ink, enlarged, framed, with words beside it.
 
-A variation makes an image (bytes) of a drawing without wear, pixels (H, W) uint8, 0 ink, 255 paper. None turns or mirrors
-the molecule.
+A variation makes an image (bytes) of a drawing without wear, pixels (H, W) uint8, 0 ink, 255 paper. None mirrors the
+molecule.
 """
 
 import io

@@ -24,9 +24,10 @@ from lib.images.wear_removal import mend_strokes, remove_specks
 Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
-WORN_FROM = 0.02  # share of the ink that was mended, from which bonds may be missing too
+WORN_FROM_SPECKS = 2  # specks; bonds may be missing from a picture that has so many
 THINNEST_PX = 1.9  # width of strokes that are not made thinner
-SMALLEST_DRAWING = 1.5  # stroke lengths
+MANY_LETTERS = 6  # more than labels have
+SMALLEST_DRAWING = 1.2  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
 
@@ -90,7 +91,7 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     transform = np.eye(2, 3)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    pixels, length = _without_gaps_and_words(pixels, settings)
+    pixels, length = _without_gaps_and_words(pixels, settings, num_specks >= WORN_FROM_SPECKS)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     if settings.rejects_shapes:
@@ -127,9 +128,11 @@ def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tup
     return remove_specks(pixels, round(settings.speck_max_px * max(1.0, width)), groups)
 
 
-def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, float | None]:
-    """Mended pixels without the words that stand apart, and the typical length of strokes in pixels, if it is needed."""
-    num_ink = np.count_nonzero(pixels < INK_BELOW)
+def _without_gaps_and_words(
+    pixels: Pixels, settings: CleaningSettings, is_worn: bool
+) -> tuple[Pixels, float | None]:
+    """Mended pixels without the words that stand apart, and the typical length of strokes in pixels if it is needed."""
+    unmended = pixels
     if settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
         pixels = mend_strokes(pixels, settings.mend_reach_px)
     needs_length = settings.words_apart_from or settings.rejects_shapes or settings.thin_from
@@ -137,12 +140,15 @@ def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple
         return pixels, None
     length = typical_stroke_length(pixels)
     if settings.words_apart_from and length:
-        is_worn = np.count_nonzero(pixels < INK_BELOW) > (1 + WORN_FROM) * num_ink
-        apart_from = settings.words_apart_from_if_worn if is_worn else settings.words_apart_from
-        words = words_apart(pixels, length, apart_from)
-        if words is not None:
-            pixels = np.where(words, 255, pixels).astype(np.uint8)
-            length = typical_stroke_length(pixels)
+        # A lost bond leaves a label alone, which has few letters.
+        distances = {settings.words_apart_from: MANY_LETTERS if is_worn else 1}
+        if is_worn:
+            distances[settings.words_apart_from_if_worn] = 1
+        for apart_from, min_letters in distances.items():
+            words = words_apart(pixels, unmended, length, apart_from, min_letters)
+            if words is not None:
+                pixels = np.where(words, 255, pixels).astype(np.uint8)
+                length = typical_stroke_length(pixels) or length
     return pixels, length
 
 

@@ -29,7 +29,7 @@ def is_black_on_white(pixels: Pixels) -> bool:
 
 
 def on_contrasting_paper(pixels: Pixels, alpha: NDArray[np.float32]) -> Pixels:
-    """Put pixels (H, W, C) with opaqueness alpha (H, W, 1), 0 to 1, on white, or on black if they are light ink alone."""
+    """Put pixels (H, W, C) with alpha (H, W, 1), 0 to 1, on white, or on black if they are light ink alone."""
     opaque = alpha[..., 0] > 0.5
     is_light_ink = opaque.any() and opaque.mean() < SHEER_SHARE and pixels[opaque].max(axis=1).mean() >= MIDDLE
     background = 0 if is_light_ink else 255
@@ -47,7 +47,7 @@ def darkest_channel(pixels: Pixels) -> Pixels:
 
 
 def normalise(pixels: Pixels) -> Pixels:
-    """Grey pixels (H, W) with the paper at 255 and the ink at 0; noise of the paper is gone, edges of strokes stay grey.
+    """Grey pixels (H, W) with the paper at 255 and the ink at 0, without the paper's noise; edges of strokes stay grey.
 
     A picture in which nothing stands out from the paper becomes white.
     """
@@ -77,7 +77,7 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
 
 
 def stretch(pixels: Pixels) -> Pixels:
-    """Near-white to white and pale ink to black, by what the levels of the whole picture say of its noise and its ink."""
+    """Near-white to white and pale ink to black, by what the levels of the whole picture say of its noise and ink."""
     levels = _histogram(pixels)
     # Of noise about the paper's level the sixth of the paper's pixels that is darkest lies a deviation below it.
     paper = np.where(np.arange(256) >= MIDDLE, levels, 0)

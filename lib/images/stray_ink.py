@@ -76,7 +76,7 @@ def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Ma
 
 
 def _sides_of_line(groups: Groups, group: int, width: float) -> tuple[float, float] | None:
-    """The sides of the box, turned as need be, of a group that is a frame, a part of one, or a straight bar; or None."""
+    """The sides of the box, turned as need be, of a group that is a frame, a part of one or a straight bar; or None."""
     left, top, box_width, box_height = groups.boxes[group]
     labels = groups.labels[top : top + box_height, left : left + box_width]
     inset_x, inset_y = round(INNER_SHARE * box_width), round(INNER_SHARE * box_height)
@@ -107,11 +107,13 @@ def _is_alone(groups: Groups, group: int, around_px: int) -> bool:
     return not (groups.ink[rows, columns] & (groups.labels[rows, columns] != group)).any()
 
 
-def words_apart(pixels: Pixels, length: float, from_lengths: float) -> Mask | None:
-    """Words and numbers that stand at least `from_lengths` stroke lengths from everything else; None if there are none.
+def words_apart(
+    pixels: Pixels, unmended: Pixels, length: float, from_lengths: float, min_letters: int = 1
+) -> Mask | None:
+    """Words of at least `min_letters` that stand `from_lengths` stroke lengths from all else; None if there are none.
 
-    `length` is that of strokes. Where there are words it is measured again, on the largest part of the picture, since
-    many letters would decide it.
+    Letters are told by their size in `unmended` pixels (H, W), since mending joins them. `length` is that of strokes.
+    Where there are words it is measured again, on the largest part of the picture: many letters would decide it.
     """
     parts = _parts_apart(pixels, length * from_lengths, length * CELL_SHARE)
     if len(parts) < 2:
@@ -128,8 +130,8 @@ def words_apart(pixels: Pixels, length: float, from_lengths: float) -> Mask | No
         if part is largest:
             continue
         rows, columns = _box(part)
-        letters = ink_groups(np.where(part[rows, columns], 0, 255).astype(np.uint8), 0)
-        if letters.boxes[1:, 2:].max() < WORDS_BELOW * length:
+        letters = ink_groups(np.where(part[rows, columns], unmended[rows, columns], 255).astype(np.uint8), 0)
+        if len(letters.boxes) > min_letters and letters.boxes[1:, 2:].max() < WORDS_BELOW * length:
             stray |= part
     return stray if stray.any() else None
 

@@ -34,7 +34,7 @@ def thin_strokes(pixels: Pixels, width: float, length: float, share: float) -> P
 
 
 def local_ink(pixels: Pixels, reach_px: int) -> NDArray[np.uint8]:
-    """1 where a pixel has at least EDGE_SHARE of the darkness of the darkest within `reach_px`: pale strokes stay whole."""
+    """1 where a pixel is at least EDGE_SHARE as dark as the darkest within `reach_px`: pale strokes stay whole."""
     side = 2 * reach_px + 1
     darkness = 255 - pixels
     darkest = cv2.dilate(darkness, np.ones((side, side), np.uint8))
@@ -56,7 +56,7 @@ def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: flo
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink & (1 - bonds), connectivity=8)
     is_letter = stats[:, 2:4].max(axis=1) < LETTER_BELOW * length
     is_letter[0] = False
-    for label in np.flatnonzero(is_letter):
+    for label in np.flatnonzero(is_letter).tolist():
         left, top, box_width, box_height, _ = stats[label]
         ys, xs = np.nonzero(labels[top : top + box_height, left : left + box_width] == label)
         sides = cv2.minAreaRect(np.stack((xs, ys), axis=1).astype(np.float32))[1]
@@ -94,11 +94,12 @@ def middle_lines(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     The algorithm is Guo and Hall's (1989), doi 10.1145/62065.62074.
     """
     peeled, before = np.pad(ink, 1), -1
-    while before != (before := np.count_nonzero(peeled)):
+    while before != (before := int(np.count_nonzero(peeled))):
         for taken_off in _TAKEN_OFF:
             codes = cv2.filter2D(peeled, cv2.CV_8U, _NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
             peeled[cv2.LUT(codes, taken_off) > 0] = 0
     return peeled[1:-1, 1:-1]
+
 
 # A pixel's eight neighbours as a byte: clockwise from the upper one, which is bit 0.
 _NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)

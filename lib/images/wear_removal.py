@@ -14,7 +14,7 @@ MENDED_FROM = 0.8  # share of a line that must be ink for its middle to become i
 
 
 def remove_specks(pixels: Pixels, speck_max_px: int, groups: Groups | None = None) -> tuple[Pixels, int]:
-    """Turn specks to paper: groups of at most `speck_max_px` ink pixels, by default with no other ink two pixels around.
+    """Turn specks to paper: groups of at most `speck_max_px` ink pixels with, by default, no ink two pixels around.
 
     Strokes of old drawings fall into fragments as small as specks, but the fragments lie close to each other.
     """
