@@ -12,7 +12,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 from lib.errors import NotationError
-from lib.images.cleaning import is_sideways
+from lib.images.geometry import is_sideways
 from lib.molecules.drawing import Pen, draw_clean, places_as_drawn, prepare_molecule
 from lib.molecules.drawing_noise import INK
 from lib.molecules.smiles import Writing, inchi_of_smiles, nearest_readable, write_smiles
