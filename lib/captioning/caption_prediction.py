@@ -15,7 +15,7 @@ from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.models import resolve_model
+from lib.lake.models import model_in_use
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.progress import show_progress, spark_job_progress
@@ -32,14 +32,14 @@ PREDICTED_SCHEMA = (
 
 
 def predict_new_images(
-    lake: Lake, settings: PredictionSettings, notation: str, cleaning: CleaningSettings
+    lake: Lake, settings: PredictionSettings, dataset: str, notation: str, cleaning: CleaningSettings
 ) -> None:
     """Caption the pictures that this model has not captioned as they are now; score those with a reference.
 
     Raises SettingsError if the model writes another notation or has learned from pictures cleaned otherwise.
     """
-    directory = resolve_model(lake.storage, settings.model_version)
-    model_version = directory.name
+    model_version, directory = model_in_use(lake, settings.model_version, dataset)
+    lake.create("caption_predictions")
     clean = lake.require("images_clean", written_by="clean_images")
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     captions = lake.read("captions")

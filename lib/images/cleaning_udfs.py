@@ -38,6 +38,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     """
     version = cleaning_version(settings)
     raw = lake.require("images_raw", written_by="ingest_images")
+    lake.create("images_clean")  # there to be read, also when no picture can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean")
     done = lake.read("images_clean").select("image_id", "cleaning_version").union(
         rejected.select("image_id", "cleaning_version")

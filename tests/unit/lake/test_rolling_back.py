@@ -38,10 +38,10 @@ def test_a_withdrawn_model_does_not_become_current_again_when_training_finds_it(
     storage: StorageSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "bad"
+    assert resolve_model(storage, "current", "molecules").version == "bad"
     roll_back(storage)
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "good"
+    assert resolve_model(storage, "current", "molecules").version == "good"
     assert "model bad is not made current, since it was withdrawn (loses every ring)" in caplog.text
 
 
@@ -50,14 +50,14 @@ def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettin
     (Path(storage.root) / "checkpoints" / "next").mkdir()
     (Path(storage.root) / "checkpoints" / "next" / "config.json").touch()
     finish(storage, "next")
-    assert resolve_model(storage, "current").name == "next"
+    assert resolve_model(storage, "current", "molecules").version == "next"
 
 
 def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage: StorageSettings) -> None:
     finish(storage, "bad")
     (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").touch()
     with pytest.raises(MissingInputError) as refused:
-        resolve_model(storage, "current")
+        resolve_model(storage, "current", "molecules")
     assert str(refused.value) == (
         "the current model bad was withdrawn (no reason given): write the name of another into "
         f"{storage.root}/checkpoints/current_model"
@@ -66,11 +66,11 @@ def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage:
 
 def test_a_withdrawn_model_still_captions_for_who_asks_for_it_by_name(storage: StorageSettings) -> None:
     roll_back(storage)
-    assert resolve_model(storage, "bad").name == "bad"
+    assert resolve_model(storage, "bad", "molecules").version == "bad"
 
 
 def test_a_roll_back_that_is_regretted_is_undone_by_removing_the_file(storage: StorageSettings) -> None:
     roll_back(storage)
     (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").unlink()
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "bad"
+    assert resolve_model(storage, "current", "molecules").version == "bad"
