@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from bench.quality_sets import DRAWERS, Sample, drawn_samples
-from lib.captioning import caption_choice
-from lib.captioning.caption_choice import LEAST, MOST, MOST_MISMATCH
+from lib.captioning.caption_choice import LEAST, MOST, MOST_MISMATCH, Guess, is_drawn_alike, shares
 from lib.captioning.picture_captioning import PictureCaptioner, seen_as
-from lib.captioning.redrawing import DRAWN_ALIKE_FROM
+from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
@@ -60,7 +59,7 @@ def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings
         redrawn = captioner.prepared(pictures[place])
         readings = [one[place] for one in beams]
         captions = [guess.caption for guess in greedy[place]]
-        captions += list(caption_choice.shares(readings))
+        captions += list(shares(readings))
         assert redrawn is not None
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
@@ -115,26 +114,29 @@ def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
     return (1.0, np.log(max(row["greedy"]["probability"], LEAST)), _log_odds(correlation), min(mismatch, MOST_MISMATCH))
 
 
-def states(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, float], dict[str, list[float]], int]]:
-    """Truth, votes, agreements and the number of readings after each reading of each picture."""
+State = tuple[str, dict[str, float], dict[str, Agreement], list[list[Guess]]]
+
+
+def states(rows: list[dict[str, Any]], are_alike: bool) -> list[State]:
+    """Truth, votes, agreements and readings after each reading of each picture that a drawing fits, or none does."""
     found = []
     for row in rows:
-        readings = [[caption_choice.Guess(**guess) for guess in one] for one in row["readings"]]
+        readings = [[Guess(**guess) for guess in one] for one in row["readings"]]
         for count in range(1, len(readings) + 1):
-            votes = caption_choice.shares(readings[:count])
-            agreements = {caption: row["agreements"][caption] for caption in votes}
-            if votes:
-                found.append((row["truth"], votes, agreements, count))
+            votes = shares(readings[:count])
+            agreements = {caption: Agreement(*row["agreements"][caption]) for caption in votes}
+            if votes and is_drawn_alike(agreements) == are_alike:
+                found.append((row["truth"], votes, agreements, readings[:count]))
     return found
 
 
 def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
     """What a mismatch costs, and what mismatch cannot be avoided, so that the truth among candidates is likeliest."""
     problems = []
-    for truth, votes, agreements, _ in states(rows):
-        if truth in votes and max(one[0] for one in agreements.values()) >= DRAWN_ALIKE_FROM:
+    for truth, votes, agreements, _ in states(rows, are_alike=True):
+        if truth in votes:
             captions = list(votes)
-            mismatch = torch.tensor([min(agreements[one][1], 1e3) for one in captions], dtype=torch.float64)
+            mismatch = torch.tensor([min(agreements[one].mismatch, 1e3) for one in captions], dtype=torch.float64)
             evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
             problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))
     logs = torch.tensor([np.log(20.0), np.log(2.5)], dtype=torch.float64, requires_grad=True)
@@ -156,22 +158,34 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
 def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, ...]:
     """The weights of a chosen caption's confidence."""
     features, is_right = [], []
-    for truth, votes, agreements, count in states(rows):
-        best = max(agreements.values(), key=lambda one: one[0])
-        least = min(one[1] for one in agreements.values())
-        evidence = {caption: float(np.log(max(share, 1e-300))) for caption, share in votes.items()}
-        if best[0] >= DRAWN_ALIKE_FROM:
-            for caption in evidence:
-                evidence[caption] -= mismatch * (agreements[caption][1] - least) / (least + unavoidable)
+    for truth, votes, agreements, readings in states(rows, are_alike=True):
+        least = min(one.mismatch for one in agreements.values())
+        evidence = {
+            caption: float(np.log(max(share, 1e-300)))
+            - mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
+            for caption, share in votes.items()
+        }
         chosen = max(evidence, key=lambda one: evidence[one])
         odds_against = sum(np.exp(other - evidence[chosen]) for other in evidence.values()) - 1
         features.append((
-            1.0, _log_odds(1 / (1 + odds_against)), _log_odds(agreements[chosen][0]),
-            np.log(max(votes[chosen], LEAST)), np.log(count),
+            1.0, _log_odds(1 / (1 + odds_against)), _log_odds(agreements[chosen].correlation),
+            np.log(max(votes[chosen], LEAST)), np.log(len(readings)),
         ))
         is_right.append(chosen == truth)
     weights = fit_logistic(np.array(features), np.array(is_right))
     return tuple(weights.round(3).tolist())
+
+
+def fit_votes(rows: list[dict[str, Any]]) -> tuple[float, ...]:
+    """The weights of a caption that votes alone chose, on pictures that no drawing fits."""
+    features, is_right = [], []
+    for truth, votes, _, readings in states(rows, are_alike=False):
+        chosen = next(iter(votes))
+        mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
+        features.append((1.0, _log_odds(mean), np.log(len(readings))))
+        is_right.append(chosen == truth)
+    print(f"no drawing fits: {len(features)} states, {np.mean(is_right):.3f} of the captions right")
+    return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
 
 
 def _log_odds(probability: float) -> float:
@@ -195,6 +209,7 @@ def main() -> None:
     mismatch, unavoidable = fit_mismatch(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
+    print(f"VOTES_LOG_ODDS = {fit_votes(rows)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
 
 

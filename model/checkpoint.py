@@ -50,12 +50,16 @@ def captioner_to_train(
 
 def _with_cell_labels(captioner: Captioner, num_labels: int) -> Captioner:
     """Return the captioner with an output for each of num_labels labels; those beyond its own begin as never seen."""
-    if captioner.cells is None or num_labels <= captioner.config.num_cell_labels:
+    known = captioner.config.num_cell_labels
+    if num_labels <= known:
         return captioner
-    known, captioner.cells = captioner.cells, nn.Linear(captioner.config.grid_width, num_labels)
+    cells = nn.Linear(captioner.config.grid_width, num_labels)
     with torch.no_grad():
-        captioner.cells.weight.zero_()[: known.out_features] = known.weight
-        captioner.cells.bias.fill_(NEVER_SEEN)[: known.out_features] = known.bias
+        cells.weight.zero_()
+        cells.bias.fill_(NEVER_SEEN)
+        if captioner.cells is not None:
+            cells.weight[:known], cells.bias[:known] = captioner.cells.weight, captioner.cells.bias
+    captioner.cells = cells
     captioner.config = replace(captioner.config, num_cell_labels=num_labels)
     return captioner
 

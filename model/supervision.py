@@ -4,7 +4,8 @@ B batch, T tokens, P image positions, h w grid height and width, M marks of a pi
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 from model.batches import Batch, Marks
 from model.captioner import TAUGHT_HEAD, Explained
@@ -21,8 +22,8 @@ def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
     share = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
-    surprise = nn.functional.binary_cross_entropy_with_logits(explained.cells.float(), labels, reduction="none")
-    return (share[:, None, None] * (-torch.expm1(-surprise)) ** focus * surprise).mean()
+    losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focus)  # -1 = no weight of its own
+    return (share[:, None, None] * losses).mean()
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:

@@ -1,11 +1,12 @@
 """A moving average of the weights along training: reads better than the last ones, which still follow each batch."""
 
-import copy
-
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from model.captioner import Captioner
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class WeightAverage:
@@ -16,18 +17,28 @@ class WeightAverage:
     """
 
     def __init__(self, captioner: Captioner, decay: float) -> None:
-        self.captioner = copy.deepcopy(captioner).requires_grad_(False).eval()
-        self.decay = decay
+        self.decay, self.step = decay, 0
+        self._averaged = AveragedModel(captioner, multi_avg_fn=self._mix, use_buffers=True)
+        self._averaged.n_averaged.fill_(1)  # else the first update would replace the weights, not be mixed in
+        self.captioner.requires_grad_(False).eval()
 
-    @torch.no_grad()
+    @property
+    def captioner(self) -> Captioner:
+        """The captioner with the averaged weights."""
+        captioner = self._averaged.module
+        assert isinstance(captioner, Captioner)
+        return captioner
+
     def update(self, captioner: Captioner, step: int) -> None:
         """Take in the weights after that step, counted from 1."""
-        decay = min(self.decay, step / (step + 10))
-        averaged, weights = self.captioner.state_dict(), captioner.state_dict()
-        moving = [name for name, tensor in weights.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([averaged[name] for name in moving], [weights[name] for name in moving], 1 - decay)
-        for name in weights.keys() - moving:  # how many batches a norm has seen
-            averaged[name].copy_(weights[name])
+        self.step = step
+        self._averaged.update_parameters(captioner)
+
+    def _mix(self, averaged: Tensors, weights: Tensors, _num_averaged: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, weights, 1 - min(self.decay, self.step / (self.step + 10)))
+        else:  # how many batches a norm has seen
+            torch._foreach_copy_(averaged, weights)
 
     def pack(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps so that averaging can go on."""

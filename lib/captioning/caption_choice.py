@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 
-VOTES_OF_AGREEMENT = 0.75  # exponent of the number of readings that the odds of their mean are multiplied by
-
 # Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
 # Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
 # avoided: where not even the best drawing fits well, differences say little.
@@ -19,6 +17,9 @@ MISMATCH, UNAVOIDABLE = 40.0, 2.5
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
 LOG_ODDS = (-3.26, 0.21, 1.41, 0.6, 0.69)
+# The same of a caption that is chosen by votes, because no drawer draws as the picture is drawn or none was asked:
+# constant, and times the log-odds of its mean probability over all readings and the logarithm of their number.
+VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the picture, and the mismatch.
 GREEDY_LOG_ODDS = (-3.0, 0.5, 2.0, -0.05)
@@ -49,7 +50,7 @@ class PredictedCaption(NamedTuple):
 def choose(
     readings: Sequence[Sequence[Guess]], repair: Callable[[str], str], agreements: Mapping[str, Agreement] | None = None
 ) -> PredictedCaption:
-    """The caption with the largest share of all readings; with agreements (one at least), the likeliest by both.
+    """The caption with the largest share of all readings; where a drawing fits the picture, the likeliest by both.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
     If no candidate is valid, the best is repaired.
@@ -58,12 +59,14 @@ def choose(
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
-    elif agreements:
+    elif agreements and is_drawn_alike(agreements):
         chosen, confidence = _by_agreement(votes, agreements, len(readings))
     else:
         chosen = next(iter(votes))
         mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
-        confidence = _agreed(mean, len(readings))
+        constant, of_probability, of_readings = VOTES_LOG_ODDS
+        log_odds = constant + of_probability * _log_odds(mean) + of_readings * math.log(len(readings))
+        confidence = 1 / (1 + math.exp(-log_odds))
     others: dict[str, float] = {}
     for guess in sorted((guess for one in readings for guess in one), key=lambda guess: guess.score, reverse=True):
         if (guess.caption or guess.text) != chosen:
@@ -95,35 +98,33 @@ def _by_agreement(
     votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int
 ) -> tuple[str, float]:
     """The likeliest caption by votes and by how its drawing covers the picture; the probability that it is right."""
-    best = max(agreements.values(), key=lambda agreement: agreement.correlation)
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(share, sys.float_info.min)) for caption, share in votes.items()}
-    if best.correlation >= DRAWN_ALIKE_FROM:
-        for caption in evidence:
-            if caption in agreements:
-                evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least) / (least + UNAVOIDABLE)
+    for caption in evidence:
+        if caption in agreements:
+            evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least) / (least + UNAVOIDABLE)
     chosen = max(evidence, key=evidence.__getitem__)
     odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
     constant, of_probability, of_correlation, of_share, of_readings = LOG_ODDS
     log_odds = (
         constant
         + of_probability * _log_odds(1 / (1 + odds_against))
-        + of_correlation * _log_odds(agreements.get(chosen, best).correlation)
+        + of_correlation * _log_odds(agreements[chosen].correlation if chosen in agreements else _best(agreements))
         + of_share * math.log(max(votes[chosen], LEAST))
         + of_readings * math.log(num_readings)
     )
     return chosen, 1 / (1 + math.exp(-log_odds))
 
 
+def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
+    """Whether any caption's drawing fits: then the picture was drawn as these are, and what does not fit is wrong."""
+    return _best(agreements) >= DRAWN_ALIKE_FROM
+
+
+def _best(agreements: Mapping[str, Agreement]) -> float:
+    return max(agreement.correlation for agreement in agreements.values())
+
+
 def _log_odds(probability: float) -> float:
     held = min(max(probability, LEAST), MOST)
     return math.log(held / (1 - held))
-
-
-def _agreed(probability: float, num_readings: int) -> float:
-    """The probability of a caption that has that mean over readings: several that agree know more than one.
-
-    Fitted to 400 drawings of molecules no training saw, each read one, two and four times; LOG.md has 300 others.
-    """
-    odds = probability * num_readings**VOTES_OF_AGREEMENT
-    return min(1.0, odds / (odds + max(0.0, 1 - probability)))

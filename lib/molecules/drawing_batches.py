@@ -29,6 +29,7 @@ from lib.molecules.sources import (
     read_smiles_file,
     recombine,
     shipped_smiles,
+    with_heavy_hydrogen,
     with_random_stereo,
 )
 from lib.sections.molecules import DrawingSettings
@@ -89,6 +90,10 @@ def draw_batch(batch: MoleculeBatch, settings: DrawingSettings) -> DrawnBatch:
         if not settings.smiles_file:
             molecules = [
                 with_random_stereo(molecule, rng) if rng.random() < settings.stereo_share else molecule
+                for molecule in molecules
+            ]
+            molecules = [
+                with_heavy_hydrogen(molecule, rng) if rng.random() < settings.isotope_share else molecule
                 for molecule in molecules
             ]
         drawings = [drawn for molecule in molecules if (drawn := _draw(molecule, settings)) is not None]

@@ -127,7 +127,8 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     Killed and called again, it goes on with the next shard. Raises SettingsError if the folder holds other drawings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    described = {"drawing": settings.model_dump(mode="json", exclude={"num_drawings", "num_processes", "smiles_file"})}
+    not_of_a_drawing = {"num_drawings", "num_processes", "smiles_file", "isotope_share"}
+    described = {"drawing": settings.model_dump(mode="json", exclude=not_of_a_drawing)}
     about = folder / "about.json"
     if about.is_file() and json.loads(about.read_text()) != described:
         raise SettingsError(f"{folder} holds drawings made with other settings of drawing: remove it or name another")

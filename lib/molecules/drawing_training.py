@@ -22,27 +22,13 @@ from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_ba
 from lib.molecules.drawing_marks import LABELS
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.settings import Settings
+from lib.training.step_reports import StepReporter, ignore_step
 from model.batches import Batch
 from model.captioner import Captioner
-from model.checkpoint import (
-    captioner_to_train,
-    has_checkpoint,
-    load_captioner,
-    load_details,
-    load_provenance,
-    load_training_state,
-    save_checkpoint,
-)
+from model.checkpoint import has_checkpoint, load_captioner, load_details, load_provenance, save_checkpoint
 from model.decoding import greedy
-from model.training_loop import (
-    StepReport,
-    TrainingState,
-    make_optimizer,
-    pack_training,
-    train_epoch,
-    unpack_training,
-    validate,
-)
+from model.learner import Learner, begin_or_resume
+from model.training_loop import StepReport, train_epoch, validate
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
 
@@ -145,28 +131,20 @@ def _train_worker(
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = settings.training
-    torch.manual_seed(training.seed)
     latest, start = folder / "latest", starting_checkpoint(training.start_from, settings.dataset)
-    captioner = captioner_to_train(latest, start, settings.captioner, vocabulary).to(device)
-    optimizer = make_optimizer(captioner, training)
-    packed = load_training_state(latest) if has_checkpoint(latest) else None
-    state = unpack_training(packed, optimizer) if packed else TrainingState()
-    average = WeightAverage(captioner, training.average_decay) if rank == 0 and training.average_decay else None
-    if average and packed and "average" in packed:
-        average.unpack(packed["average"])
+    learner = begin_or_resume(latest, start, settings.captioner, training, vocabulary, device)
+    captioner, optimizer, state, _ = learner
     model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
 
     store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, start)
     num_steps = (len(store) - num_kept_back(store)) // training.batch_size
-    reporter = _Reporter(
-        settings, folder, captioner, vocabulary, optimizer, state, store, num_workers, average, seen_before
-    )
+    reporter = _Reporter(settings, folder, learner, vocabulary, store, num_workers, seen_before) if rank == 0 else None
     num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
     feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers, seen_before)
-    on_step = reporter.on_step if rank == 0 else _ignore
+    on_step = reporter.on_step if reporter else ignore_step
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)
-    if rank == 0:
+    if reporter:
         reporter.on_end()
     if num_workers > 1:
         torch.distributed.destroy_process_group()
@@ -198,36 +176,31 @@ def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int)
     return num_exact / max(1, len(batches))
 
 
-def _ignore(report: StepReport) -> None:
-    """Workers other than the first report nothing."""
-
-
-class _Reporter:
-    """Says how training goes, and writes checkpoints; used by the first worker."""
+class _Reporter(StepReporter):
+    """Says how training goes, averages the weights, and writes checkpoints; used by the first worker."""
 
     def __init__(
-        self, settings: Settings, folder: Path, captioner: Captioner, vocabulary: Vocabulary,
-        optimizer: torch.optim.Optimizer, state: TrainingState, store: DrawingStore, num_workers: int,
-        average: WeightAverage | None, seen_before: int,
+        self, settings: Settings, folder: Path, learner: Learner, vocabulary: Vocabulary, store: DrawingStore,
+        num_workers: int, seen_before: int,
     ) -> None:
-        self.settings, self.folder, self.captioner, self.vocabulary = settings, folder, captioner, vocabulary
-        self.optimizer, self.state, self.store, self.num_workers = optimizer, state, store, num_workers
-        self.average, self.seen_before = average, seen_before
-        self.losses: list[float] = []
+        training, details = settings.training, {"notation": NOTATION, "max_tokens": settings.captions.max_tokens}
+        super().__init__(learner, vocabulary, training, folder / "latest", details)
+        self.settings, self.folder, self.store = settings, folder, store
+        self.num_workers, self.seen_before = num_workers, seen_before
+        self.average = WeightAverage(self.captioner, training.average_decay) if training.average_decay else None
+        if self.average and "average" in learner.resumed:
+            self.average.unpack(learner.resumed["average"])
 
-    def on_step(self, report: StepReport) -> None:
-        training = self.settings.training
+    def on_step(self, step: StepReport) -> None:
         if self.average:
-            self.average.update(self.captioner, report.step)
-        self.losses.append(report.loss)
-        if report.step % training.log_interval_steps == 0:
-            loss, self.losses = sum(self.losses) / len(self.losses), []
-            logger.info(
-                "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s", report.epoch, report.step,
-                self.state.seconds, loss, report.learning_rate, report.images_per_second * self.num_workers,
-            )
-        if report.step % training.checkpoint_interval_steps == 0:
-            self._save(self.folder / "latest", with_state=True)
+            self.average.update(self.captioner, step.step)
+        super().on_step(step)
+
+    def report(self, step: StepReport) -> None:
+        logger.info(
+            "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s", step.epoch, step.step,
+            self.state.seconds, self.mean_loss(), step.learning_rate, step.images_per_second * self.num_workers,
+        )
 
     def on_end(self) -> None:
         """Write the finished model: the average of the weights where there is one."""
@@ -235,30 +208,23 @@ class _Reporter:
             self.captioner = self.average.captioner
         scores = scores_of(self.captioner, self.vocabulary, self.store, self.settings)
         logger.info("validation: %s", json.dumps(scores))
-        self._save(self.folder / "captioner", with_state=False, scores=scores)
+        self.save(self.folder / "captioner", scores=scores)
 
-    def _save(self, directory: Path, with_state: bool, **facts: Any) -> None:
-        training = self.settings.training
+    def provenance(self) -> dict[str, Any]:
         described = self.settings.model_dump(
             mode="json", include={"drawing", "wear", "cleaning", "captions", "captioner", "training"}
         )
         for section, name in (("drawing", "smiles_file"), ("training", "start_from")):
             if path := described[section][name]:
                 described[section][name] = Path(path).name  # where it lay is nobody's business
-        provenance = {
-            "drawings_seen": self.seen_before + self.state.step * training.batch_size,
+        return {
+            "drawings_seen": self.seen_before + self.state.step * self.training.batch_size,
             "drawings_seen_before": self.seen_before,
             "train_seconds": round(self.state.seconds),
             "num_drawings": len(self.store), "num_workers": self.num_workers,
             "settings": described,
         }
-        save_checkpoint(
-            directory, self.captioner, self.vocabulary,
-            details={"notation": NOTATION, "max_tokens": self.settings.captions.max_tokens},
-            provenance=provenance | facts,
-            training_state=self._state_to_resume() if with_state else None,
-        )
 
-    def _state_to_resume(self) -> dict[str, Any]:
-        packed = pack_training(self.state, self.optimizer)
+    def training_state(self) -> dict[str, Any]:
+        packed = super().training_state()
         return packed | {"average": self.average.pack()} if self.average else packed

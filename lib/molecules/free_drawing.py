@@ -20,6 +20,7 @@ from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, read_inchi
 
 MARGIN = 0.8  # of paper around the drawing, in lengths of a bond
+ROOM = 4.0  # for labels around the atoms before the picture is cropped, in lengths of a bond
 SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times as fine as the picture, else twice
 SAMPLES = 48  # places of a bond that are tried for where a label ends
 _AMIDE = Chem.MolFromSmarts("[OX2H1]-[#6X3]=[NX2]")
@@ -45,8 +46,8 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     places = np.stack((layout.atom_x, layout.atom_y), axis=1)
     fine = 4 if style.bond_length_px <= SMOOTH_UP_TO_PX else 2
     unit = style.bond_length_px * fine
-    left, top = places.min(axis=0) - 2 * MARGIN  # room for labels; cropped below
-    width, height = np.ptp(places, axis=0) + 4 * MARGIN + (0, 1.5 * bool(style.beside))
+    left, top = places.min(axis=0) - ROOM
+    width, height = np.ptp(places, axis=0) + 2 * ROOM + (0, 1.5 * bool(style.beside))
     sheet = Sheet(np.zeros((int(height * unit), int(width * unit)), np.uint8), unit, style)
     points = (places - (left, top)) * unit
     boxes = {atom: write_label(sheet, points[atom], label) for atom, label in labels.items()}
@@ -54,7 +55,7 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     _draw_bonds(sheet, points, layout, boxes, molecule, rings)
     if style.beside:
         below = points[:, 1].max() + 1.4 * unit
-        write_label(sheet, np.array([sheet.ink.shape[1] / 3, below]), Label((Run(style.beside, 0),), 0))
+        write_label(sheet, np.array([sheet.ink.shape[1] / 2, below]), Label((Run(style.beside, 0),), 0))
     return _scanned(sheet, layout, points, fine)
 
 

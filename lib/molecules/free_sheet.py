@@ -79,11 +79,19 @@ def _write_run(sheet: Sheet, run: Run, x: float, y: float) -> tuple[float, float
     height, width = int(bottom - top) + 3, int(right - left) + 3
     patch = Image.new("L", (width, height))
     ImageDraw.Draw(patch).text((1 - left, 1 - top), run.text, fill=255, font=font, anchor="ls")
-    rows = slice(max(0, row), min(sheet.ink.shape[0], row + height))
-    columns = slice(max(0, column), min(sheet.ink.shape[1], column + width))
-    letters = np.asarray(patch)[rows.start - row : rows.stop - row, columns.start - column : columns.stop - column]
+    (rows, seen_rows), (columns, seen_columns) = (
+        _overlap(start, length, whole)
+        for start, length, whole in zip((row, column), (height, width), sheet.ink.shape, strict=True)
+    )
+    letters = np.asarray(patch)[seen_rows, seen_columns]
     np.maximum(sheet.ink[rows, columns], letters, out=sheet.ink[rows, columns])
     return column, row, column + width, row + height
+
+
+def _overlap(start: int, length: int, whole: int) -> tuple[slice, slice]:
+    """Where a stretch that begins at `start` lies in a whole, and which part of the stretch that is."""
+    first, last = min(max(0, start), whole), min(max(0, start + length), whole)
+    return slice(first, last), slice(first - start, last - start) if last > first else slice(0, 0)
 
 
 def across_of(first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ OPTIONS = {
     "render-relative-thickness": 1.0,
 }
 _MATRIX = re.compile(rb"matrix\(([\d.]+), 0, 0, [\d.]+, (-?[\d.]+), (-?[\d.]+)\)")
+MAX_ATOMS = 999  # of a molfile as it is read here
 _HYDROGENS = {"H", "D", "T"}
 _WEDGES = {1: 1, 6: 2}  # bond stereo of a molfile: 1 up, 6 down, 4 either
 
@@ -66,6 +67,7 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
         raise NotationError(f"{inchi[:80]!r} has no bond")
     scale, left, top = map(float, matrix.groups())
     layout = _layout_of(molecule)
+    scale /= _mean_bond_length(layout)  # which Indigo draws as long as asked for
     layout = layout._replace(  # a pixel's centre lies half a pixel from its corner
         atom_x=left + scale * (layout.atom_x - layout.atom_x.min()) - 0.5,
         atom_y=top + scale * (layout.atom_y - layout.atom_y.min()) - 0.5,
@@ -88,6 +90,8 @@ def _lay_out(inchi: str) -> Any:
     parts = indigo()
     try:
         molecule = parts.inchi.loadMolecule(inchi)
+        if molecule.countAtoms() > MAX_ATOMS:
+            raise NotationError(f"{inchi[:80]!r} has {molecule.countAtoms()} atoms, more than {MAX_ATOMS}")
         molecule.layout()
     except _indigo_error() as error:
         raise NotationError(f"{inchi[:80]!r} is no InChI of a molecule that Indigo can draw: {error}") from None
@@ -115,6 +119,12 @@ def _indigo_error() -> type[Exception]:
     from indigo import IndigoException
 
     return IndigoException  # type: ignore[no-any-return]
+
+
+def _mean_bond_length(layout: Layout) -> float:
+    across = layout.atom_x[layout.bond_begin] - layout.atom_x[layout.bond_end]
+    down = layout.atom_y[layout.bond_begin] - layout.atom_y[layout.bond_end]
+    return float(np.hypot(across, down).mean())
 
 
 def _layout_of(molecule: Any) -> Layout:

@@ -18,7 +18,7 @@ from lib.molecules.layout import Drawing, Layout
 from lib.molecules.smiles import read_inchi
 from lib.sections.molecules import Pen
 
-RDKIT_BOND_LENGTH = 1.5  # of RDKit's layouts, in Angstrom
+RDKIT_BOND_LENGTH, COORDGEN_BOND_LENGTH = 1.5, 1.0  # of their layouts, in the units in which RDKit draws
 SUBPIXEL_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
 FINE = 4  # shapes are filled on a grid this many times finer, or the stems of letters would be two pixels wide
 INK_COVERAGE = 0.45  # a pixel is ink if a shape covers more of it than this
@@ -39,7 +39,7 @@ def draw_with_rdkit(inchi: str, pen: Pen, has_coordgen_layout: bool = False) -> 
     options.includeMetadata = False
     options.flagCloseContactsDist = -1
     options.padding = 0
-    options.scalingFactor = pen.bond_length_px / RDKIT_BOND_LENGTH
+    options.scalingFactor = pen.bond_length_px / (COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH)
     options.fontFile = pen.font
     canvas.DrawMolecule(molecule)
     canvas.FinishDrawing()

@@ -25,7 +25,9 @@ SHIPPED_FILES = (
 ELEMENTS = frozenset({"H", "C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se"})
 UNSEEN_PERCENT = 2  # of molecules, by hash of the InChI
 NUM_FRAGMENTED = 1500  # molecules that are cut for recombination: a second of work, some 1,500 distinct fragments
-RECOMBINED_HEAVY_ATOMS = (14, 35)  # sizes aimed at: with RDKit's own, the mean of the real collection
+TRITIUM_SHARE = 0.1  # of the molecules with heavy hydrogen
+RECOMBINED_HEAVY_ATOMS = (13, 34)  # sizes aimed at: with RDKit's own, the mean of the real collection
+LEFT_OUT_WITHOUT_STEREO = 0.25  # share of recombined molecules that could name no stereo: too many beside real ones
 TYPICAL_END = 8  # heavy atoms that an open end of a half-built molecule will still add, about
 
 
@@ -108,6 +110,20 @@ def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator, centres_alo
     return molecule
 
 
+def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
+    """The molecule with deuterium, seldom tritium, for all hydrogen at one of its carbons; as it is if none has any."""
+    carbons = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetSymbol() == "C" and atom.GetTotalNumHs()]
+    if not carbons:
+        return molecule
+    chosen = carbons[rng.integers(len(carbons))]
+    mass_number = 3 if rng.random() < TRITIUM_SHARE else 2
+    heavy = Chem.RWMol(Chem.AddHs(molecule, onlyOnAtoms=[chosen]))
+    for atom in heavy.GetAtomWithIdx(chosen).GetNeighbors():
+        if atom.GetAtomicNum() == 1:
+            atom.SetIsotope(mass_number)
+    return heavy.GetMol()
+
+
 def recombine(count: int, rng: np.random.Generator) -> list[Chem.Mol]:
     """New molecules joined from the BRICS fragments of RDKit's own (Degen et al. 2008, doi 10.1002/cmdc.200800178).
 
@@ -117,8 +133,9 @@ def recombine(count: int, rng: np.random.Generator) -> list[Chem.Mol]:
     molecules: list[Chem.Mol] = []
     while len(molecules) < count:
         molecule = _grow(shelf, int(rng.integers(*RECOMBINED_HEAVY_ATOMS, endpoint=True)), rng)
-        if molecule is not None:
-            molecules.append(molecule)
+        if molecule is None or (rng.random() < LEFT_OUT_WITHOUT_STEREO and not Chem.FindPotentialStereo(molecule)):
+            continue
+        molecules.append(molecule)
     return molecules
 
 

@@ -38,6 +38,7 @@ class DrawingSettings(BaseModel):
     only_unseen: bool
     recombined_share: Share
     stereo_share: Share
+    isotope_share: Share
     min_heavy_atoms: int = Field(ge=2)
     max_heavy_atoms: int = Field(ge=2, le=200)
 

@@ -18,14 +18,9 @@ from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
 from lib.sql.display import print_rows
 from lib.sql.errors import SqlRefusedError, spark_errors_as_sentences
+from lib.sql.read_only import only_reads
 from lib.sql.views import View, create_views, needs_of, open_schema
 
-# What only reads, and views that go with the session: a slip of the keyboard must not change the lake.
-ALLOWED = re.compile(
-    r"\(*\s*(select|with|from|values|table|describe|desc|show|explain|use|set|create\s+(or\s+replace\s+)?temp(orary)?\s)",
-    re.IGNORECASE,
-)
-WRITES = re.compile(r"\b(insert\s+(into|overwrite)|update\s+\w|delete\s+from|merge\s+into)\b", re.IGNORECASE)
 # Quoted text and comments whole, so that a semicolon inside them ends no statement.
 _PIECE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|;|.", re.DOTALL)
 
@@ -57,7 +52,7 @@ def open_prompt(prompt: SqlPrompt) -> None:
 def run_statement(prompt: SqlPrompt, statement: str) -> None:
     """Run one statement and print its rows, their number and the seconds. Raises SqlRefusedError."""
     bare = without_comments(statement).strip()
-    if not ALLOWED.match(bare) or WRITES.search(re.sub(r"'(?:[^'\\]|\\.)*'", "''", bare)):
+    if not only_reads(statement):
         raise SqlRefusedError("This prompt only reads: start with select, with, describe, show or explain.")
     started = time.monotonic()
     with spark_errors_as_sentences(prompt.lake, needs_of(prompt.views)):

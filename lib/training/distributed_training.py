@@ -20,6 +20,7 @@ from lib.settings import Settings
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import gpus_to_use
 from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
+from lib.training.step_reports import ignore_step
 from lib.training.training_data import training_rows
 from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, absolute
@@ -27,9 +28,10 @@ from lib.training.training_samples import as_sample
 from lib.training.validation import validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate, step_sizes
-from model.checkpoint import captioner_to_train, has_checkpoint, load_details, load_training_state
+from model.checkpoint import load_details
 from model.config import CaptionerConfig, TrainingConfig
-from model.training_loop import StepReport, TrainingState, make_optimizer, spend, train_epoch, unpack_training
+from model.learner import begin_or_resume
+from model.training_loop import TrainingState, spend, train_epoch
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -84,20 +86,17 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     rank, num_workers = group.rank, group.num_workers
     rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
     device = _device(group.local_rank, config["uses_gpus"])
-    torch.manual_seed(training.seed)
-    resume_from = config["resume_checkpoint"]
-    captioner = captioner_to_train(
-        resume_from, training.start_from, CaptionerConfig(**config["captioner"]), vocabulary
-    ).to(device)
-    optimizer = make_optimizer(captioner, training)
-    packed = load_training_state(resume_from) if has_checkpoint(resume_from) else None
-    state = unpack_training(packed, optimizer) if packed else TrainingState()
+    learner = begin_or_resume(
+        config["resume_checkpoint"], training.start_from, CaptionerConfig(**config["captioner"]), training, vocabulary,
+        device,
+    )
+    captioner, optimizer, state, _ = learner
     model = group.share(captioner)
 
-    reporter = TrainingReporter(config, captioner, vocabulary, optimizer, state) if rank == 0 else None
+    reporter = TrainingReporter(config, learner, vocabulary) if rank == 0 else None
     while not state.is_over(training):
         batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
-        on_step = reporter.on_step if reporter else _ignore
+        on_step = reporter.on_step if reporter else ignore_step
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
         started, scores, is_best = time.monotonic(), {}, False
         if "validation" in rows:
@@ -177,10 +176,6 @@ def _batches(
     for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
         samples = [as_sample(row, captioner, notation) for row in share]
         yield replace(collate(samples, captioner.num_channels), weight=weight)
-
-
-def _ignore(report: StepReport) -> None:
-    """Workers other than the first report nothing."""
 
 
 def _first_fault(error: BaseException) -> str:

@@ -8,44 +8,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lib.progress import ProgressLine, polling
+from lib.training.step_reports import StepReporter
 from lib.training.training_runs import TrainingRun
-from model.captioner import Captioner
-from model.checkpoint import has_checkpoint, move_checkpoint, save_checkpoint
+from model.checkpoint import has_checkpoint, move_checkpoint
 from model.config import TrainingConfig
-from model.training_loop import StepReport, TrainingState, pack_training
+from model.learner import Learner
+from model.training_loop import StepReport
 from model.vocabulary import Vocabulary
 
 TELL_EVERY_S = 1.0
 
 
-class TrainingReporter:
+class TrainingReporter(StepReporter):
     """Writes metrics and checkpoints while training runs; the first worker has one."""
 
-    def __init__(
-        self, config: dict[str, Any], captioner: Captioner, vocabulary: Vocabulary, optimizer: torch.optim.Optimizer,
-        state: TrainingState,
-    ) -> None:
+    def __init__(self, config: dict[str, Any], learner: Learner, vocabulary: Vocabulary) -> None:
+        training, latest = TrainingConfig(**config["training"]), Path(config["resume_checkpoint"])
+        super().__init__(learner, vocabulary, training, latest, config["details"])
         self.config = config
-        self.captioner = captioner
-        self.vocabulary = vocabulary
-        self.optimizer = optimizer
-        self.state = state
-        self.losses: list[float] = []
-        self.last: StepReport | None = None
         self.scores: dict[str, float] = {}
         self.told_at = time.monotonic()
 
-    def on_step(self, report: StepReport) -> None:
-        """Count the step; at intervals write a line of metrics and a checkpoint to resume from."""
-        self.losses.append(report.loss)
-        self.last = report
-        if report.step % self.config["training"]["log_interval_steps"] == 0:
-            self._write_metrics(report.epoch, {})
-        if report.step % self.config["training"]["checkpoint_interval_steps"] == 0:
-            self._save(self.config["resume_checkpoint"], with_state=True)
+    def report(self, step: StepReport) -> None:
+        """Write a line of metrics."""
+        self._write_metrics(step.epoch, {})
+
+    def on_step(self, step: StepReport) -> None:
+        """Count the step and, every second, say how far training has come."""
+        super().on_step(step)
         if time.monotonic() - self.told_at >= TELL_EVERY_S:
             self._tell()
 
@@ -55,13 +46,13 @@ class TrainingReporter:
         self._tell()
         self._write_metrics(self.state.epoch, scores)
         if is_best:
-            self._save(self.config["best_checkpoint"], with_state=False)
-        self._save(self.config["resume_checkpoint"], with_state=True)
+            self.save(self.config["best_checkpoint"])
+        self.save_latest()
 
     def on_end(self) -> None:
         """Put the model in its place: the best one, or without validation the last."""
         if not has_checkpoint(self.config["best_checkpoint"]):
-            self._save(self.config["best_checkpoint"], with_state=False)
+            self.save(self.config["best_checkpoint"])
         move_checkpoint(self.config["best_checkpoint"], self.config["checkpoint"])
 
     def _tell(self) -> None:
@@ -76,14 +67,11 @@ class TrainingReporter:
             "images_per_second": last.images_per_second * self.config["provenance"]["num_workers"] if last else 0.0,
         }))
 
-    def _save(self, directory: str, with_state: bool) -> None:
+    def provenance(self) -> dict[str, Any]:
+        """What is trained, and how far it has come."""
         state = self.state
-        progress = {"epochs": state.epoch, "steps": state.step, "train_seconds": state.seconds} | self.scores
-        save_checkpoint(
-            directory, self.captioner, self.vocabulary, details=self.config["details"],
-            provenance=self.config["provenance"] | progress,
-            training_state=pack_training(state, self.optimizer) if with_state else None,
-        )
+        progress = {"epochs": state.epoch, "steps": state.step, "train_seconds": state.seconds}
+        return self.config["provenance"] | progress | self.scores
 
     def _write_metrics(self, epoch: int, scores: dict[str, float]) -> None:
         num_workers = self.config["provenance"]["num_workers"]
@@ -92,7 +80,7 @@ class TrainingReporter:
             "run_id": self.config["provenance"]["model_version"],
             "epoch": epoch,
             "step": self.state.step,
-            "train_loss": sum(self.losses) / len(self.losses) if self.losses else None,
+            "train_loss": self.mean_loss(),
             "validation_loss": scores.get("validation_loss"),
             "validation_token_accuracy": scores.get("validation_token_accuracy"),
             "validation_edit_distance": scores.get("validation_edit_distance"),
@@ -103,7 +91,6 @@ class TrainingReporter:
         }
         with Path(self.config["metrics_file"]).open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self.losses = []
 
 
 @contextmanager

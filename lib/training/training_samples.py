@@ -15,8 +15,9 @@ from model.config import CaptionerConfig
 def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notation) -> dict[str, Any]:
     """A row of training_rows as model.batches.collate takes it."""
     sample = {"pixels": decode_png(row["image"]), "token_ids": row["token_ids"]}
-    is_laid_out = all(row[name] is not None for name in LAYOUT_COLUMNS)
-    if captioner.num_cell_labels and notation.mark is not None and is_laid_out:
+    if not captioner.num_cell_labels or notation.mark is None:
+        return sample
+    if all(row[name] is not None for name in LAYOUT_COLUMNS):
         with suppress(NotationError):  # the layout is not this caption's: then the caption alone has to do
             places, labels = notation.mark(row["caption"], {name: np.asarray(row[name]) for name in LAYOUT_COLUMNS})
             marks_of_tokens = np.asarray(row["marks_of_tokens"])

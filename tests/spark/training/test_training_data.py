@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
@@ -11,11 +12,13 @@ from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
+from lib.molecules.drawing_marks import LABELS
 from lib.molecules.landing_writer import write_landing_zone
-from lib.molecules.smiles import inchi_of_smiles, split_smiles
+from lib.molecules.smiles import inchi_of_smiles, read_inchi, split_smiles
 from lib.sections.lake import StorageSettings
 from lib.training.training_data import describe_training_data, training_rows
 from lib.training.training_runs import plan_training
+from lib.training.training_samples import as_sample
 from model.vocabulary import Vocabulary
 from tests.spark.images.test_clean_images import clean
 from tests.spark.landing.test_ingest_images import ingest
@@ -62,12 +65,33 @@ def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(draw
         pixels = decode_png(row.image)
         assert inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption
         named = [atom for atom in row.marks_of_tokens if atom >= 0]
-        assert sorted(named) == list(range(len(row.atom_x)))
+        num_atoms = read_inchi(row.caption).GetNumAtoms()
+        assert sorted(named) == list(range(num_atoms))
+        assert len(row.atom_x) == num_atoms + ("/t" in row.caption)  # Indigo draws alanine's hydrogen at the centre
         place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
         assert place[0] == min(place)
         for x, y in zip(row.atom_x, row.atom_y, strict=True):
             left, top = max(0, round(x) - 6), max(0, round(y) - 6)
             assert pixels[top : top + 13, left : left + 13].min() < 230  # thin lines are grey when shrunk
+
+
+def test_a_landing_zone_drawn_by_indigo_becomes_marks_on_the_ink_of_what_training_reads(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    captioner = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN).captioner
+    rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
+    samples = [as_sample(row.asDict(), captioner) for row in rows]
+    near, named = [], set()
+    for row, sample in zip(rows, samples, strict=True):
+        marks = sample["marks"]
+        assert len(marks["places"]) == len(marks["labels"]) == len(row.atom_x) + len(row.bond_begin)
+        assert marks["labels"].shape[1] == captioner.num_cell_labels == len(LABELS)
+        assert len(marks["marks_of_tokens"]) == len(sample["token_ids"])
+        distances = cv2.distanceTransform((sample["pixels"] > 230).astype(np.uint8), cv2.DIST_L2, 5)
+        near += [distances[round(float(y)), round(float(x))] for x, y in marks["places"]]
+        named |= {LABELS[place] for place in np.flatnonzero(marks["labels"].any(axis=0))}
+    assert np.mean(np.array(near) <= 3) > 0.95
+    assert {"explicit hydrogen", "stereo centre", "double bond", "triple bond", "N", "Cl"} <= named
+    assert {"wedge", "hash"} & named
 
 
 def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from lib.captioning.caption_choice import Guess, PredictedCaption, choose
 from lib.captioning.picture_captioning import PictureCaptioner
-from lib.captioning.redrawing import Agreement, prepare
 from lib.errors import NotationError
-from lib.molecules.notations import NOTATIONS
+from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.captioning import PredictionSettings
 from model.decoding import Candidate
 from tests.unit.tiny_captioner import SMILES, smiles_checkpoint
@@ -128,21 +127,26 @@ def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, ho
         assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
 
 
-def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_chosen(checkpoint: Path) -> None:
-    picture = np.pad(np.where(NOTATIONS["smiles"].draw(PROPANOL), 0, 255).astype(np.uint8), 9, constant_values=255)
+@pytest.mark.parametrize("drawer", DRAWERS)
+def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_chosen(
+    checkpoint: Path, drawer: str
+) -> None:
+    picture = np.pad(np.where(draw_unworn_ink(PROPANOL, drawer), 0, 255).astype(np.uint8), 9, constant_values=255)
     captioner = PictureCaptioner(checkpoint, settings(is_redrawn=True))
     readings = [[
         Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6), Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
         Guess("CCO", ETHANOL, math.log(0.05), 0.05),
     ]]
-    agreements: dict[str, Agreement] = {}
-    chosen = captioner._choose(readings, prepare(picture), agreements)
+    redrawn = captioner._prepare(picture)
+    assert redrawn is not None
+    chosen = captioner._choose(readings, redrawn)
     assert chosen.caption == PROPANOL
     assert chosen.confidence > 0.9
     assert [caption for caption, _ in chosen.alternatives] == [PROPYLAMINE, ETHANOL]
+    agreements = redrawn.agreements
     assert list(agreements) == [PROPYLAMINE, PROPANOL]  # nothing was left to be gained by drawing the third
     assert agreements[PROPANOL].mismatch < 1 < agreements[PROPYLAMINE].mismatch
-    assert captioner._choose(readings, None, {}).caption == PROPYLAMINE
+    assert captioner._choose(readings, None).caption == PROPYLAMINE
 
 
 def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) -> None:

@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 import yaml
 
-from lib.captioning.redrawing import DISAGREEMENT, Agreement, Picture, compare, prepare
+from lib.captioning.redrawing import (
+    CAPTIONS_TO_FIND_A_DRAWER,
+    DISAGREEMENT,
+    Agreement,
+    Picture,
+    RedrawnPicture,
+    compare,
+    prepare,
+)
+from lib.errors import NotationError
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
-from lib.molecules.notations import NOTATIONS
+from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.images import CleaningSettings
 from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
@@ -19,14 +28,15 @@ CLEANING = CleaningSettings(**CONF_OF_BASE["cleaning"] | {"stroke_length_px": 16
 
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 THIOASPIRIN = "InChI=1S/C9H8O3S/c1-6(13)12-8-5-3-2-4-7(8)9(10)11/h2-5H,1H3,(H,10,11)"
+METHOXYTOLUQUINOL = "InChI=1S/C8H8O3/c1-5-3-7(10)8(11-2)4-6(5)9/h3-4H,1-2H3"
 ALANYL = "InChI=1S/C12H16N2O3/c1-8(13)11(15)14-10(12(16)17)7-9-5-3-2-4-6-9/h2-6,8,10H,7,13H2,1H3,(H,14,15)(H,16,17)"
 LEFT, RIGHT = f"{ALANYL}/t8-,10-/m0/s1", f"{ALANYL}/t8-,10+/m0/s1"
 
 
-def picture_of(inchi: str, seed: int = 0, **changes: object) -> np.ndarray:
+def picture_of(inchi: str, seed: int = 0, drawer: str = "indigo", **changes: object) -> np.ndarray:
     """A worn drawing as cleaning leaves it."""
-    drawing = draw_molecule(inchi, DRAWING.model_copy(update=changes), np.random.default_rng(seed))
-    return clean_image(encode_png(drawing.pixels), CLEANING).pixels
+    settings = DRAWING.model_copy(update={"drawers": {drawer: 1}, **changes})
+    return clean_image(encode_png(draw_molecule(inchi, settings, np.random.default_rng(seed)).pixels), CLEANING).pixels
 
 
 def prepared(pixels: np.ndarray) -> Picture:
@@ -35,20 +45,93 @@ def prepared(pixels: np.ndarray) -> Picture:
     return picture
 
 
-def agreement(pixels: np.ndarray, inchi: str) -> Agreement:
-    return compare(prepared(pixels), NOTATIONS["smiles"].draw(inchi))
+def agreement(pixels: np.ndarray, inchi: str, drawer: str = "indigo") -> Agreement:
+    return compare(prepared(pixels), draw_unworn_ink(inchi, drawer))
 
 
+@pytest.mark.parametrize("drawer", DRAWERS)
 @pytest.mark.parametrize("wear", [
     {}, {"noise": 0.0}, {"reduced_share": 1.0}, {"sideways_share": 1.0, "seed": 1}, {"sideways_share": 1.0, "seed": 2},
 ])
 @pytest.mark.parametrize(("right", "wrong"), [(ASPIRIN, THIOASPIRIN), (LEFT, RIGHT), (RIGHT, LEFT)])
 def test_the_right_molecule_covers_the_picture_better_however_it_was_drawn(
-    right: str, wrong: str, wear: dict[str, object]
+    right: str, wrong: str, wear: dict[str, object], drawer: str
 ) -> None:
-    pixels = picture_of(right, **wear)
-    assert agreement(pixels, right).correlation > 0.85
-    assert agreement(pixels, right).mismatch < agreement(pixels, wrong).mismatch - 0.3
+    pixels = picture_of(right, drawer=drawer, **wear)
+    # Indigo's letters are larger beside its smaller bonds, its strokes paler.
+    assert agreement(pixels, right, drawer).correlation > (0.75 if drawer == "indigo" else 0.85)
+    assert agreement(pixels, right, drawer).mismatch < agreement(pixels, wrong, drawer).mismatch - 0.3
+
+
+class Recorded:
+    """draw_unworn_ink, which remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, caption: str, drawer: str) -> np.ndarray | None:
+        self.asked.append((caption, drawer))
+        try:
+            return draw_unworn_ink(caption, drawer)
+        except NotationError:
+            return None
+
+
+CANDIDATES = (THIOASPIRIN, ASPIRIN, LEFT, RIGHT)
+
+
+@pytest.mark.parametrize("reduced_share", [0.0, 1.0])
+@pytest.mark.parametrize("drawer", DRAWERS)
+def test_a_picture_is_covered_by_the_drawer_that_drew_it_and_the_others_are_not_asked_again(
+    drawer: str, reduced_share: float
+) -> None:
+    draw = Recorded()
+    redrawn = RedrawnPicture(prepared(picture_of(ASPIRIN, drawer=drawer, reduced_share=reduced_share)), DRAWERS, draw)
+    redrawn.draw(ASPIRIN)
+    tried = DRAWERS[: DRAWERS.index(drawer) + 1]
+    assert draw.asked == [(ASPIRIN, one) for one in tried]  # none after the one that fits
+    for caption in (THIOASPIRIN, LEFT):
+        redrawn.draw(caption)
+    assert draw.asked[len(tried) :] == [(THIOASPIRIN, drawer), (LEFT, drawer)]
+    assert redrawn.agreements[ASPIRIN] == agreement(
+        picture_of(ASPIRIN, drawer=drawer, reduced_share=reduced_share), ASPIRIN, drawer
+    )
+    assert redrawn.agreements[ASPIRIN].correlation > 0.8 > redrawn.agreements[LEFT].correlation
+    assert redrawn.agreements[ASPIRIN].mismatch < redrawn.agreements[THIOASPIRIN].mismatch
+
+
+@pytest.mark.parametrize("drawer", DRAWERS)
+def test_wrong_captions_first_do_not_hide_the_drawer(drawer: str) -> None:
+    draw = Recorded()
+    redrawn = RedrawnPicture(prepared(picture_of(ASPIRIN, drawer=drawer)), DRAWERS, draw)
+    for caption in (LEFT, ALANYL, ASPIRIN):
+        redrawn.draw(caption)
+    assert redrawn.agreements[ASPIRIN].correlation > 0.8
+    assert len(draw.asked) <= 2 * len(DRAWERS) + DRAWERS.index(drawer) + 1
+    draw.asked.clear()
+    redrawn.draw(RIGHT)
+    assert draw.asked == [(RIGHT, drawer)]
+
+
+def test_where_no_drawer_fits_one_goes_on_after_a_few_captions() -> None:
+    draw = Recorded()
+    scribble = np.where(np.random.default_rng(0).random((90, 160)) < 0.05, 0, 255).astype(np.uint8)
+    redrawn = RedrawnPicture(prepared(scribble), DRAWERS, draw)
+    for caption in (*CANDIDATES, ALANYL):
+        redrawn.draw(caption)
+    assert len(draw.asked) == CAPTIONS_TO_FIND_A_DRAWER * len(DRAWERS) + 2
+    assert max(one.correlation for one in redrawn.agreements.values()) < 0.8
+
+
+def test_what_one_drawer_cannot_draw_is_drawn_by_another_and_what_none_can_disagrees() -> None:
+    methane, draw = "InChI=1S/CH4/h1H4", Recorded()
+    pixels = np.where(draw_unworn_ink(methane, "rdkit"), 0, 255).astype(np.uint8)
+    redrawn = RedrawnPicture(prepared(pixels), DRAWERS, draw)
+    redrawn.draw(methane)
+    assert draw.asked == [(methane, "indigo"), (methane, "rdkit")]
+    assert redrawn.agreements[methane].correlation > 0.95
+    redrawn.draw("InChI=1S/nonsense")
+    assert redrawn.agreements["InChI=1S/nonsense"] == DISAGREEMENT
 
 
 def test_a_picture_that_has_lost_its_end_is_covered_all_the_same() -> None:
@@ -81,10 +164,11 @@ def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
         assert compare(prepared(np.where(seen, 0, 255).astype(np.uint8)), drawing).correlation > 0.9
 
 
+@pytest.mark.parametrize(("drawer", "inchi"), [("rdkit", LEFT), ("indigo", METHOXYTOLUQUINOL)])
 @pytest.mark.parametrize("num_turns", [1, 2, 3])
-def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int) -> None:
-    pixels = np.ascontiguousarray(np.rot90(picture_of(LEFT), num_turns))
-    assert agreement(pixels, LEFT).correlation > 0.85
+def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int, drawer: str, inchi: str) -> None:
+    pixels = np.ascontiguousarray(np.rot90(picture_of(inchi, drawer=drawer), num_turns))
+    assert agreement(pixels, inchi, drawer).correlation > 0.8
 
 
 def test_another_molecule_does_not_agree() -> None:

@@ -60,6 +60,13 @@ def test_a_network_of_another_shape_is_named() -> None:
         start(MODEL, "captioner.width=384")
 
 
+def test_labels_can_be_added_to_starting_weights_but_not_taken_away() -> None:
+    known = load_captioner(MODEL)[0].config.num_cell_labels
+    assert start(MODEL, f"captioner.num_cell_labels={known + 1}") == start(MODEL)
+    with pytest.raises(SettingsError, match=rf"captioner\.num_cell_labels {known}, the settings ask for {known - 1}$"):
+        start(MODEL, f"captioner.num_cell_labels={known - 1}")
+
+
 def test_a_vocabulary_that_is_not_the_weights_own_is_said_in_one_sentence(tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "model")
     Vocabulary.from_tokens(["C", "N"]).save(tmp_path / "model" / "vocabulary.json")

@@ -9,13 +9,18 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from lib.captions import notation_process
 from lib.captions.notation_process import NotationProcess
 from lib.errors import RuntimeMissingError
+from lib.molecules.layout import Layout
 from lib.molecules.notations import NOTATIONS
+from tests.unit.without_indigo import environment_without_indigo
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
+ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
 
 def test_every_caption_gets_its_own_answer():
@@ -24,13 +29,19 @@ def test_every_caption_gets_its_own_answer():
         assert asked.repair(NONSENSE) == NONSENSE
 
 
-def test_writing_takes_places_along_and_refuses_what_is_no_molecule():
-    ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+def at(*x: float) -> Layout:
+    """Atoms in a row, the first bonded to the second and that to the third."""
+    places = np.array(x)
+    return Layout(places, 0 * places, *(np.array(ends) for ends in ([0, 1], [1, 2], [1, 1], [0, 0])))
+
+
+def test_writing_takes_layouts_along_and_refuses_what_is_no_molecule():
     with closing(NotationProcess("smiles_drawn")) as asked:
-        assert asked.write(ethanol, np.array([[0, 0], [1, 0], [2, 0]]), 0) == (["C", "C", "O"], [0, 1, 2])
-        assert asked.write(ethanol, np.array([[2, 0], [1, 0], [0, 0]]), 0) == (["O", "C", "C"], [2, 1, 0])
-        assert asked.write(ethanol, np.zeros((7, 2)), 0) is None
+        assert asked.write(ETHANOL, at(0, 1, 2), 0) == (["C", "C", "O"], [0, 1, 2])
+        assert asked.write(ETHANOL, at(2, 1, 0), 0) == (["O", "C", "C"], [2, 1, 0])
+        assert asked.write(ETHANOL, at(0, 1), 0) is None
         assert asked.write(NONSENSE, None, 0) is None
+        assert asked.write(ETHANOL, at(2, 1, 0), 0) == (["O", "C", "C"], [2, 1, 0])
 
 
 def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
@@ -90,10 +101,56 @@ def test_the_process_ends_when_its_parent_is_killed():
     raise AssertionError(f"process {child} still lives")
 
 
-def test_a_caption_is_drawn_as_rdkit_draws_it_and_what_is_none_is_not():
+def test_a_caption_is_drawn_by_the_drawer_asked_for_and_what_is_none_is_not():
     with closing(NotationProcess("smiles_drawn")) as asked:
-        ink = asked.draw("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3")
-        assert ink.dtype == bool
-        assert ink.shape[1] > ink.shape[0]  # as cleaning turns it
-        assert np.array_equal(ink, NOTATIONS["smiles_drawn"].draw("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"))
-        assert asked.draw(NONSENSE) is None
+        notation = NOTATIONS["smiles_drawn"]
+        drawn = [asked.draw(PHENETHYLAMINE, drawer) for drawer in notation.drawers]
+        for ink, drawer in zip(drawn, notation.drawers, strict=True):
+            assert ink.dtype == bool
+            assert ink.shape[1] > ink.shape[0]  # as cleaning turns it
+            assert np.array_equal(ink, notation.draw(PHENETHYLAMINE, drawer))
+        assert len({ink.tobytes() for ink in drawn}) == 3
+        assert [asked.draw(NONSENSE, drawer) for drawer in notation.drawers] == [None] * 3
+
+
+def test_what_one_drawer_cannot_draw_another_does_and_the_process_lives_on():
+    """Indigo leaves single atoms to RDKit; neither ends on what is malformed, or on a salt or a long chain."""
+    with closing(NotationProcess("smiles_drawn")) as asked:
+        asked.read("C")
+        process = asked._process
+        for atom in (METHANE, "InChI=1S/H2O/h1H2", "InChI=1S/ClH.Na/h1H;/q;+1/p-1"):
+            assert asked.draw(atom, "indigo") is None
+            assert asked.draw(atom, "rdkit").any()
+        chain = Chem.MolToInchi(Chem.MolFromSmiles("C" * 200))
+        for drawn in ("InChI=1S/C2H6/c1-2/h1-2H3", "InChI=1S/C6H7N.ClH/c7-6-4-2-1-3-5-6;/h1-5H,7H2;1H", chain):
+            assert asked.draw(drawn, "indigo").any()
+        absent_atom = "InChI=1S/C2H6O/c1-2-9/h3H,2H2,1H3"
+        for malformed in ("", "InChI=1S/", NONSENSE, absent_atom, "\0", "InChI=1S/C\u00dc"):
+            assert asked.draw(malformed, "indigo") is None
+        too_large = Chem.MolToInchi(Chem.MolFromSmiles("C" * 1000))
+        assert asked.draw(too_large, "indigo") is None
+        assert asked.write(too_large, None, 0) is None
+        assert asked._process is process
+        assert process.poll() is None
+
+
+WITHOUT_INDIGO = """
+from contextlib import closing
+from lib.molecules.redrawn import layout_as_drawn, PEN
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+with closing(NotationProcess("smiles_drawn")) as asked:
+    print([asked.draw(ethanol, drawer) is not None for drawer in NOTATIONS["smiles_drawn"].drawers])
+    print(asked.write(ethanol, None, 0).tokens)
+print((layout_as_drawn(ethanol).atom_x == draw_with_rdkit(ethanol, PEN).layout.atom_x).all())
+"""
+
+
+def test_without_indigo_captions_are_drawn_and_laid_out_by_rdkit(tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_INDIGO], capture_output=True, text=True, env=environment_without_indigo(tmp_path)
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines() == ["[False, True, True]", "['C', 'C', 'O']", "True"]
+    assert "captions are drawn again by RDKit alone: EPAM Indigo cannot draw here" in found.stderr
+    assert "Traceback" not in found.stderr

@@ -11,7 +11,14 @@ import torch
 
 from model.batches import as_ink
 from model.captioner import Captioner
-from model.checkpoint import load_captioner, load_details, load_training_state, new_captioner, save_checkpoint
+from model.checkpoint import (
+    captioner_to_train,
+    load_captioner,
+    load_details,
+    load_training_state,
+    new_captioner,
+    save_checkpoint,
+)
 from model.errors import CheckpointError, EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
 from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
@@ -71,6 +78,28 @@ def test_training_state_comes_back_with_its_optimizer(tmp_path: Path) -> None:
 def test_a_checkpoint_saved_to_use_has_no_training_state(tmp_path: Path) -> None:
     save(tmp_path / "model")
     assert load_training_state(tmp_path / "model") is None
+
+
+def test_a_label_that_starting_weights_do_not_know_begins_as_never_seen(tmp_path: Path) -> None:
+    known = save(tmp_path / "model").eval()
+    grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(num_cell_labels=4), VOCABULARY).eval()
+    assert (known.config.num_cell_labels, grown.config.num_cell_labels) == (3, 4)
+    batch = stroke_batch(4)
+    images = as_ink(batch.images)
+    before, after = (one(images, batch.inputs, is_explained=True) for one in (known, grown))
+    assert torch.equal(after.logits, before.logits)
+    torch.testing.assert_close(after.cells[..., :3], before.cells)
+    assert (after.cells[..., 3].sigmoid() < 0.01).all()
+    save(tmp_path / "grown", grown)
+    assert load_captioner(tmp_path / "grown")[0].config.num_cell_labels == 4
+
+
+def test_weights_without_labels_begin_as_never_having_seen_any(tmp_path: Path) -> None:
+    save(tmp_path / "model", tiny_captioner(num_cell_labels=0))
+    grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(), VOCABULARY).eval()
+    cells = grown(as_ink(stroke_batch(2).images), stroke_batch(2).inputs, is_explained=True).cells
+    assert cells.shape[-1] == 3
+    assert (cells.sigmoid() < 0.01).all()
 
 
 class Malicious:

@@ -1,6 +1,7 @@
 """Supervision: marks fall into the right positions, and both losses teach what they say."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,19 @@ import torch
 
 from model.batches import Batch, Marks, pad_marks
 from model.captioner import Captioner, Explained
+from model.checkpoint import captioner_to_train, save_checkpoint
 from model.supervision import attention_loss, cell_labels, cell_loss, cells_of
 from model.training_loop import TrainingState, make_optimizer, train_epoch
-from tests.unit.tiny_captioner import HEIGHT_PX, WIDTH_PX, ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import (
+    HEIGHT_PX,
+    VOCABULARY,
+    WIDTH_PX,
+    ignore,
+    quick_training,
+    stroke_batch,
+    tiny_captioner,
+    tiny_config,
+)
 
 
 def marked_batch(count: int = 8) -> Batch:
@@ -118,3 +129,19 @@ def test_pictures_without_marks_train_beside_those_with() -> None:
     train_epoch(captioner, [marked_batch(), stroke_batch(8)] * 2, optimizer, config, state, 4, ignore)
     assert state.step == 4
     assert all(parameter.grad is not None for parameter in captioner.parameters())
+
+
+def test_weights_that_know_fewer_labels_learn_the_new_one_and_keep_the_others(tmp_path: Path) -> None:
+    """The model in the box knows a label less than drawings have."""
+    save_checkpoint(tmp_path / "model", tiny_captioner(), VOCABULARY, details={}, provenance={})
+    batch = marked_batch()
+    marks = replace(batch.marks, labels=torch.cat((batch.marks.labels, batch.marks.labels[..., :1]), dim=2))
+    batch = replace(batch, marks=marks)
+    grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(num_cell_labels=4), VOCABULARY)
+    before = plain_cell_loss(explain(grown.eval(), batch), batch).item()
+    config = quick_training(cell_loss_weight=3.0, attention_loss_weight=0.0)
+    train_epoch(grown, [batch] * 40, make_optimizer(grown, config), config, TrainingState(), 40, ignore)
+    after = explain(grown.eval(), batch)
+    assert plain_cell_loss(after, batch).item() < 0.6 * before
+    labels = cell_labels(batch.marks, batch.images.shape, after.cells.shape[1])[..., 3] > 0
+    assert after.cells[..., 3][labels].mean() > after.cells[..., 3][~labels].mean() + 1

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,12 +18,14 @@ from rdkit import Chem
 from lib.errors import NotationError, SettingsError
 from lib.images.cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
 from lib.molecules import drawing_feed, drawing_store
-from lib.molecules.drawing import Layout, draw_molecule
+from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_places
 from lib.molecules.drawing_store import DrawingStore, fill_store, token_counts
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
+from lib.molecules.indigo_drawing import lay_out_with_indigo
+from lib.molecules.layout import Layout
 from lib.molecules.smiles import inchi_of_smiles
 from lib.molecules.sources import is_unseen
 from lib.settings import Settings, load_settings
@@ -30,6 +33,7 @@ from model.batches import Batch
 from model.checkpoint import has_checkpoint, load_provenance, load_training_state
 from model.training_loop import TrainingState
 from model.vocabulary import Vocabulary
+from tests.unit.molecules.drawn_molecules import SMILES as FORTY
 
 SMILES = [
     "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "Clc1ccncc1", "CCN(CC)CC", "O=C1CCCCC1", "C#CCO", "CC(C)Br",
@@ -64,14 +68,17 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
     return worn_batch(store, indices, vocabulary, asked.wear, asked.cleaning, seed=3, device=torch.device("cpu"))
 
 
-def test_centres_without_a_hand_are_given_one_in_the_share_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n")
-    for share, expected in ((0, {"C"}), (1, {"[C@H]", "[C@@H]"})):
+@pytest.mark.parametrize(("drawers", "bonds"), [("{indigo: 0, rdkit: 1}", set()), ("{indigo: 1}", {"/", "\\"})])
+def test_what_names_no_hand_is_given_one_in_the_share_asked_for_where_the_drawer_shows_it(
+    tmp_path: Path, drawers: str, bonds: set[str]
+) -> None:
+    (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n" * 12)
+    for share, expected in ((0, set()), (1, {"[C@H]", "[C@@H]"} | bonds)):
         folder = tmp_path / str(share)
         overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_share={share}")
-        fill_store(folder, settings(tmp_path, *overrides).drawing)
+        fill_store(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}").drawing)
         tokens = set(token_counts(DrawingStore(folder)))
-        assert tokens - {"O", "(", ")", "=", "C"} == expected - {"C"}
+        assert tokens - {"O", "(", ")", "=", "C"} == expected
 
 
 def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(
@@ -105,6 +112,38 @@ def test_both_orientations_are_the_same_molecule_in_another_order(folder: Path) 
     assert [inchi_of_smiles(text) for text in upright] == [inchi_of_smiles(text) for text in upside_down]
 
 
+@pytest.fixture(scope="module", params=["indigo", "rdkit", "coordgen"])
+def drawn_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DrawingStore:
+    """The forty molecules, stereo and all, those that a drawer would draw higher than wide turned."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "forty.smi").write_text("\n".join(FORTY))
+    overrides = f"drawing.smiles_file={folder}/forty.smi", f"drawing.drawers={{indigo: 0, {request.param}: 1}}"
+    fill_store(folder / "drawings", settings(folder, *overrides, "drawing.min_heavy_atoms=2").drawing)
+    return DrawingStore(folder / "drawings")
+
+
+def test_marks_of_a_stored_drawing_lie_on_its_ink_cropped_and_turned(drawn_store: DrawingStore) -> None:
+    hydrogen, bond_kinds = LABELS.index("explicit hydrogen"), slice(LABELS.index("single bond"), LABELS.index("wedge"))
+    near, num_hydrogens = [], 0
+    for index in range(len(drawn_store)):
+        drawing = drawn_store.drawing(index)
+        height, width = drawing.ink.shape
+        assert width > 0.8 * height
+        assert min(drawing.ink.any(axis=0)[[0, -1]].min(), drawing.ink.any(axis=1)[[0, -1]].min())  # no paper around
+        distances = cv2.distanceTransform((~np.pad(drawing.ink, 9)).astype(np.uint8), cv2.DIST_L2, 5)
+        x, y = (np.rint(drawing.places) + 9).astype(int).T
+        num_atoms = len(drawing.places) - len(drawing.bonds)
+        assert drawing.labels[num_atoms:, bond_kinds].sum(axis=1).tolist() == [1] * len(drawing.bonds)
+        middles = drawing.places[drawing.bonds.astype(int)].mean(axis=1)
+        np.testing.assert_allclose(middles, drawing.places[num_atoms:], atol=0.01)
+        near += (distances[y, x] <= 5).tolist()
+        num_hydrogens += int(drawing.labels[:, hydrogen].sum())
+        assert not drawing.labels[num_atoms:, hydrogen].any()
+    assert len(near) > 500
+    assert np.mean(near) > 0.97
+    assert num_hydrogens >= 3
+
+
 def test_marks_lie_on_the_ink_they_name_upright_and_upside_down(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
     for share in (0, 1):
@@ -131,7 +170,7 @@ def test_a_batch_without_wear_is_what_cleaning_makes_of_the_drawing(folder: Path
         cleaned = 1 - clean_image(encode_png(pixels), settings(folder).cleaning).pixels / 255
         ours = batch.images[row, 0].numpy()
         sides = [np.ptp(np.argwhere(picture > 0.2), axis=0) for picture in (cleaned, ours)]
-        assert sides[0] == pytest.approx(sides[1], rel=0.35)  # the length of strokes is measured there, known here
+        assert sides[0] == pytest.approx(sides[1], rel=0.4)  # the length of strokes is measured there, known here
 
 
 def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> None:
@@ -247,12 +286,12 @@ def test_turning_sheets_takes_the_places_along() -> None:
     assert places[0, 0].tolist() == pytest.approx([x, y], abs=1)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.62])
+@pytest.mark.parametrize("scale", [1.0, 0.625])
 def test_strokes_are_as_long_as_the_drawing_is_large(scale: float, tmp_path: Path) -> None:
     asked = settings(tmp_path, "drawing.reduced_share=1", f"drawing.reduced_scale={scale}").drawing
     aspirin = inchi_of_smiles(SMILES[0])
     length = typical_stroke_length(draw_molecule(aspirin, asked, np.random.default_rng(0)).pixels)
-    assert length == pytest.approx(0.8 * 40 * scale, rel=0.15)
+    assert length == pytest.approx(0.8 * 40 * scale, rel=0.15 if scale == 1 else 0.2)  # pale strokes are lost there
     assert typical_stroke_length(np.full((50, 50), 255, np.uint8)) is None
 
 
@@ -269,8 +308,45 @@ def test_labels_say_what_atoms_and_bonds_are() -> None:
     assert "wedge" in named[6 + 2]
     assert "double bond" in named[6 + 3]
     assert mark_places(layout)[6 + 2].tolist() == [2.0, 0.0]
-    with pytest.raises(NotationError, match="its layout 0"):
+    with pytest.raises(NotationError, match="the 0 atoms of the layout are not those of a molecule of 6"):
         mark_labels(acid, layout._replace(atom_x=numbers))
+
+
+ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
+
+
+def test_hydrogens_that_the_drawer_made_explicit_have_a_label_of_their_own() -> None:
+    layout = lay_out_with_indigo(ALANINE)
+    atoms = [{LABELS[place] for place in np.flatnonzero(row)} for row in mark_labels(ALANINE, layout)][:7]
+    assert len(layout.atom_x) == 7
+    assert atoms[6] == {"explicit hydrogen", "1 neighbours"}
+    assert not any("explicit hydrogen" in named for named in atoms[:6])
+    assert "4 neighbours" in atoms[1]  # as drawn
+    assert not any("hydrogens" in label for label in atoms[1])
+    assert {"C", "stereo centre"} <= atoms[1]
+    deuterated = "InChI=1S/CH4O/c1-2/h2H,1H3/i1D3"
+    rows = mark_labels(deuterated, lay_out_with_indigo(deuterated))
+    assert rows[:5, LABELS.index("explicit hydrogen")].tolist() == [0, 0, 1, 1, 1]  # drawn as D, atoms of the InChI
+
+
+@pytest.mark.parametrize("change", [
+    lambda layout: layout._replace(atom_x=layout.atom_x[:-1], atom_y=layout.atom_y[:-1]),
+    lambda layout: layout._replace(atom_x=np.append(layout.atom_x, 0), atom_y=np.append(layout.atom_y, 0)),
+    lambda layout: layout._replace(bond_end=np.append(layout.bond_end[:-1], 0)),
+    lambda layout: layout._replace(
+        bond_begin=np.append(layout.bond_begin, 0), bond_end=np.append(layout.bond_end, 6),
+        bond_order=np.append(layout.bond_order, 1), bond_wedge=np.append(layout.bond_wedge, 0),
+    ),
+    lambda layout: layout._replace(bond_begin=np.where(layout.bond_end == 3, 0, layout.bond_begin)),
+], ids=[
+    "an atom too few", "an atom without a bond", "a hydrogen without its bond", "a hydrogen with two bonds",
+    "another bond",
+])
+def test_a_layout_of_other_atoms_or_bonds_is_refused(change: Callable[[Layout], Layout]) -> None:
+    layout = lay_out_with_indigo(ALANINE)
+    mark_labels(ALANINE, layout)
+    with pytest.raises(NotationError, match="layout"):
+        mark_labels(ALANINE, change(layout))
 
 
 def test_a_step_with_fewer_drawings_than_workers_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from lib.molecules.sources import (
     read_smiles_file,
     recombine,
     shipped_smiles,
+    with_heavy_hydrogen,
     with_random_stereo,
 )
 
@@ -143,3 +144,29 @@ def test_random_stereo_of_centres_alone_leaves_double_bonds_as_they_are() -> Non
 def test_random_stereo_leaves_bridged_molecules_alone() -> None:
     molecule = with_random_stereo(parse_smiles("CC1CC2CCC1C2"), np.random.default_rng(0))
     assert Chem.MolToSmiles(molecule) == "CC1CC2CCC1C2"
+
+
+def test_most_of_those_recombined_have_a_place_for_stereo_and_some_have_none() -> None:
+    has_place = [bool(Chem.FindPotentialStereo(molecule)) for molecule in recombine(300, np.random.default_rng(1))]
+    assert 0.36 < np.mean(has_place) < 0.6  # a third without choosing
+
+
+def test_heavy_hydrogen_takes_the_place_of_all_hydrogen_at_one_carbon() -> None:
+    ethanol = parse_smiles("CCO")
+    heavy = [with_heavy_hydrogen(ethanol, np.random.default_rng(seed)) for seed in range(60)]
+    labels = {Chem.MolToInchi(molecule) for molecule in heavy}
+    assert {label.split("/i")[1] for label in labels} == {"1D3", "2D2", "1T3", "2T2"}
+    assert all(label.startswith("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3/i") for label in labels)
+
+
+def test_a_molecule_without_hydrogen_at_a_carbon_stays_as_it_is() -> None:
+    nitrile = with_heavy_hydrogen(parse_smiles("N#CC(=O)O"), np.random.default_rng(0))
+    assert Chem.MolToSmiles(nitrile) == "N#CC(=O)O"
+
+
+def test_heavy_hydrogen_can_be_drawn_and_labelled() -> None:
+    rng = np.random.default_rng(0)
+    for text in shipped_smiles()[:40]:
+        molecule = parse_smiles(text)
+        inchi = label_molecule(with_heavy_hydrogen(molecule, rng), 4, 60)
+        assert inchi is None or "/i" in inchi

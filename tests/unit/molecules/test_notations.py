@@ -2,14 +2,22 @@
 
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
-from lib.molecules.drawing import places_as_drawn
+from lib.molecules.indigo_drawing import lay_out_with_indigo
+from lib.molecules.layout import Layout
 from lib.molecules.notations import NOTATIONS
-from lib.molecules.smiles import nearest_readable
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.redrawn import layout_as_drawn
+from lib.molecules.smiles import inchi_of_smiles, nearest_readable, read_inchi, write_smiles
+from lib.sections.molecules import Pen
+from tests.unit.molecules.drawn_molecules import inchis
 
 INCHI = notation_named("inchi")
+WORDS = notation_named("words")
+PEN = Pen(40.0, 4, 1, "BuiltinTelexRegular")
 SMILES = [name for name in NOTATIONS if name.startswith("smiles")]
 LABELS = [
     "InChI=1S/C13H20OS/c1-9(2)8-15-13-6-5-10(3)7-12(13)11(4)14/h5-7,9,11,14H,8H2,1-4H3",
@@ -39,23 +47,78 @@ def test_an_inchi_comes_back_as_it_was(label: str):
     assert INCHI.join(INCHI.write(label, None, 0).tokens) == label
 
 
+def layout_at(x: list[float], y: list[float] | None = None) -> Layout:
+    """Atoms there, without a bond."""
+    none = np.zeros(0, int)
+    return Layout(np.array(x, np.float32), np.array(y or [0] * len(x), np.float32), none, none, none, none)
+
+
 @pytest.mark.parametrize("label", LABELS[:5])
 @pytest.mark.parametrize("name", SMILES)
 def test_every_smiles_comes_back_as_the_same_inchi(name: str, label: str):
     notation = notation_named(name)
-    places = None
-    if "drawn" in name:
-        places = np.random.default_rng(0).normal(size=(60, 2))[: len(notation.write(label, None, 0).marks)]
-        places = places[: 1 + max(notation.write(label, None, 0).marks)]
-    assert notation.read(notation.join(notation.write(label, places, 0).tokens)) == label
+    num_atoms = read_inchi(label).GetNumAtoms()
+    places = np.random.default_rng(0).normal(size=(2, num_atoms)).tolist()
+    for layout in (None, layout_at(*places)._asdict(), lay_out_with_indigo(label)._asdict()):
+        assert notation.read(notation.join(notation.write(label, layout, 0).tokens)) == label
 
 
 def test_atoms_named_by_tokens_follow_their_places_from_left_to_right():
     chain = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3"
-    places = np.array([[4, 0], [3, 0], [2, 0], [1, 0], [0, 0]])
-    writing = notation_named("smiles_drawn").write(chain, places, 0)
+    writing = notation_named("smiles_drawn").write(chain, layout_at([4, 3, 2, 1, 0])._asdict(), 0)
     assert writing.tokens == ["O", "C", "C", "C", "C"]
     assert writing.marks == [4, 3, 2, 1, 0]
+
+
+def test_hydrogens_that_the_drawer_made_explicit_are_not_written():
+    alanine = LABELS[2]
+    layout = lay_out_with_indigo(alanine)
+    writing = notation_named("smiles_drawn").write(alanine, layout._asdict(), 0)
+    assert len(layout.atom_x) == 7
+    assert sorted(atom for atom in writing.marks if atom >= 0) == list(range(6))
+    with pytest.raises(NotationError, match="has 6 atoms, its layout 5"):
+        notation_named("smiles_drawn").write(alanine, layout_at([0, 1, 2, 3, 4])._asdict(), 0)
+
+
+def double_bonds(inchi: str, layout: Layout) -> set[tuple[int, int]]:
+    """Those of the SMILES that is written from a layout, between atoms of the InChI."""
+    writing = write_smiles(inchi, layout, is_kekule=True)
+    smiles = "".join(writing.tokens)
+    assert inchi_of_smiles(smiles) == inchi
+    written = [atom for atom in writing.marks if atom >= 0]
+    molecule = Chem.MolFromSmiles(smiles, sanitize=False)  # atoms in the order of the tokens
+    return {
+        tuple(sorted((written[bond.GetBeginAtomIdx()], written[bond.GetEndAtomIdx()])))
+        for bond in molecule.GetBonds() if bond.GetBondTypeAsDouble() == 2
+    }
+
+
+def drawn_double_bonds(layout: Layout) -> set[tuple[int, int]]:
+    ends = zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), layout.bond_order.tolist(), strict=True)
+    return {tuple(sorted((begin, end))) for begin, end, order in ends if order == 2}
+
+
+def test_double_bonds_are_written_where_they_are_drawn():
+    num_moved = 0
+    for inchi in inchis():
+        layout, of_rdkit = lay_out_with_indigo(inchi), draw_with_rdkit(inchi, PEN).layout
+        assert double_bonds(inchi, layout) == drawn_double_bonds(layout)
+        assert double_bonds(inchi, of_rdkit) == drawn_double_bonds(of_rdkit)
+        num_moved += drawn_double_bonds(layout) != drawn_double_bonds(of_rdkit)
+    assert num_moved >= 4  # of forty molecules
+
+
+def test_double_bonds_are_rdkits_where_the_layout_has_other_bonds_than_the_molecule():
+    pyridine = "InChI=1S/C5H5N/c1-2-4-6-5-3-1/h1-5H"
+    layout = lay_out_with_indigo(pyridine)
+    of_rdkit = drawn_double_bonds(draw_with_rdkit(pyridine, PEN).layout)
+    for wrong in (
+        layout._replace(bond_order=np.ones(6)),  # one more hydrogen everywhere
+        layout._replace(bond_order=np.full(6, 1.5)),  # no order that can be drawn
+        layout._replace(bond_begin=(layout.bond_begin + 2) % 6),  # between atoms that have no bond
+        layout._replace(bond_order=3 - layout.bond_order)._replace(bond_order=np.array([2, 2, 1, 1, 1, 1.0])),
+    ):
+        assert double_bonds(pyridine, wrong) == of_rdkit
 
 
 def test_a_kekule_smiles_has_the_double_bonds_and_an_aromatic_one_small_letters():
@@ -69,12 +132,12 @@ def order_of(inchi: str, rotation_deg: int) -> list[int]:
 
 
 def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid_down():
-    high = "InChI=1S/C14H18O3/c1-8-4-9-6-12(15)16-11-7-14(2,3)17-10(5-8)13(9)11/h4-5,11-12,15H,6-7H2,1-3H3"
-    places = places_as_drawn(high)
-    assert np.ptp(places[:, 1]) > np.ptp(places[:, 0])
-    turned = np.stack((-places[:, 1], places[:, 0]), axis=1)  # clockwise: what was below comes to the left
-    assert order_of(high, 0) == notation_named("smiles_drawn").write(high, places, 0).marks
-    assert order_of(high, 90) == notation_named("smiles_drawn").write(high, turned, 0).marks
+    high = "InChI=1S/C8H8O3/c1-5-3-7(10)8(11-2)4-6(5)9/h3-4H,1-2H3"
+    layout = layout_as_drawn(high)
+    assert np.ptp(layout.atom_y) > np.ptp(layout.atom_x)
+    turned = layout._replace(atom_x=-layout.atom_y, atom_y=layout.atom_x)  # clockwise: what was below comes to the left
+    assert order_of(high, 0) == notation_named("smiles_drawn").write(high, layout._asdict(), 0).marks
+    assert order_of(high, 90) == notation_named("smiles_drawn").write(high, turned._asdict(), 0).marks
     assert order_of(high, 90) != order_of(high, 0)
 
 
@@ -111,7 +174,7 @@ def test_a_salt_is_read_in_every_notation_and_names_no_atom_where_its_parts_are_
 
 def test_heavy_hydrogen_has_a_place_in_the_drawing():
     heavy_water, chloroform = "InChI=1S/H2O/h1H2/i/hD2", "InChI=1S/CHCl3/c2-1(3)4/h1H/i1D"
-    assert len(places_as_drawn(heavy_water)) == 3
+    assert len(layout_as_drawn(heavy_water).atom_x) == 3
     writing = notation_named("smiles_drawn").write(chloroform, None, 0)
     assert "[2H]" in writing.tokens
     assert sorted(atom for atom in writing.marks if atom >= 0) == [0, 1, 2, 3, 4]

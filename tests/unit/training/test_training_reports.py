@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, read_metrics
 from model.captioner import Captioner
 from model.checkpoint import load_captioner, load_training_state
+from model.learner import Learner
 from model.training_loop import StepReport, TrainingState, make_optimizer
 from tests.unit.tiny_captioner import VOCABULARY, quick_training, tiny_captioner
 
@@ -29,14 +31,15 @@ def run(tmp_path: Path) -> TrainingRun:
 
 
 def reporter_of(run: TrainingRun, captioner: Captioner, state: TrainingState) -> TrainingReporter:
+    training = quick_training(log_interval_steps=2, checkpoint_interval_steps=3)
     config = {
-        "training": {"log_interval_steps": 2, "checkpoint_interval_steps": 3}, "total_steps": 10,
+        "training": asdict(training), "total_steps": 10,
         "checkpoint": str(run.checkpoint), "best_checkpoint": str(run.best_checkpoint),
         "resume_checkpoint": str(run.resume_checkpoint), "metrics_file": str(run.metrics_file),
         "progress_file": str(run.progress_file), "details": {"notation": "words", "max_tokens": 9},
         "provenance": {"model_version": run.model_version, "num_workers": 2},
     }
-    return TrainingReporter(config, captioner, VOCABULARY, make_optimizer(captioner, quick_training()), state)
+    return TrainingReporter(config, Learner(captioner, make_optimizer(captioner, training), state, {}), VOCABULARY)
 
 
 def scores(distance: float) -> dict[str, float]:
@@ -104,3 +107,14 @@ def test_a_progress_file_torn_by_a_reader_in_between_is_passed_over(run: Trainin
     with show_progress("train_captioner", 80) as line, following(run, quick_training(), line):
         time.sleep(1.3)
     assert line.note == ""
+
+
+def test_steps_are_reported_and_can_be_resumed_from_at_their_intervals(run: TrainingRun) -> None:
+    reporter = reporter_of(run, tiny_captioner(), TrainingState())
+    for step, loss in enumerate((4.0, 2.0, 7.0), start=1):
+        reporter.state.step = step
+        reporter.on_step(StepReport(epoch=0, step=step, loss=loss, learning_rate=0.1, images_per_second=1.5))
+    assert [(row["step"], row["train_loss"]) for row in read_metrics(run)] == [(2, 3.0)]
+    assert load_training_state(run.resume_checkpoint)["state"]["step"] == 3
+    reporter.on_epoch({}, is_best=False)
+    assert read_metrics(run)[-1]["train_loss"] == 7.0  # of the steps since the last report

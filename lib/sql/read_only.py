@@ -1,0 +1,30 @@
+"""Whether a statement changes no more than the session: a slip of the keyboard must not change the lake."""
+
+import logging
+import re
+
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+
+READS = (exp.Query, exp.Values, exp.Describe, exp.Use, exp.Set)
+READING_COMMANDS = {"SHOW", "EXPLAIN", "SET"}  # of which sqlglot knows no more than the first word
+WRITES = (exp.DML, exp.Merge)
+# For statements that sqlglot cannot read: Spark then says what is wrong with them, or runs them.
+_FIRST_WORDS = {"select", "with", "from", "values", "table", "describe", "desc"}
+_WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate"}
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every command
+
+
+def only_reads(statement: str) -> bool:
+    """Whether the statement, in Spark's SQL, asks, explains, or sets up views and values of the session alone."""
+    try:
+        parsed = parse_one(statement, read="databricks")
+    except SqlglotError:
+        words = re.findall(r"\w+", statement.lower())
+        return bool(words) and words[0] in _FIRST_WORDS and not _WRITING_WORDS.intersection(words)
+    if isinstance(parsed, exp.Command):
+        return str(parsed.this).upper() in READING_COMMANDS
+    if isinstance(parsed, exp.Create):
+        return parsed.find(exp.TemporaryProperty) is not None
+    return isinstance(parsed, READS) and parsed.find(*WRITES) is None

@@ -1,0 +1,65 @@
+"""What the first worker of any training does as steps go by: reports, and checkpoints to resume from."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from model.checkpoint import save_checkpoint
+from model.config import TrainingConfig
+from model.learner import Learner
+from model.training_loop import StepReport, pack_training
+from model.vocabulary import Vocabulary
+
+
+class StepReporter(ABC):
+    """Writes checkpoints of a learner, and says at intervals how training goes."""
+
+    def __init__(
+        self, learner: Learner, vocabulary: Vocabulary, training: TrainingConfig, latest: Path, details: dict[str, Any]
+    ) -> None:
+        """`latest` is the checkpoint to resume from."""
+        self.captioner, self.optimizer, self.state, _ = learner
+        self.vocabulary, self.training, self.latest, self.details = vocabulary, training, latest, details
+        self.losses: list[float] = []  # since the last report
+        self.last: StepReport | None = None
+
+    @abstractmethod
+    def report(self, step: StepReport) -> None:
+        """Say how training goes."""
+
+    @abstractmethod
+    def provenance(self) -> dict[str, Any]:
+        """What checkpoints say of how they came to be."""
+
+    def training_state(self) -> dict[str, Any]:
+        """What training needs, beside the weights, to go on."""
+        return pack_training(self.state, self.optimizer)
+
+    def on_step(self, step: StepReport) -> None:
+        """Count the step; at their intervals report, and write a checkpoint to resume from."""
+        self.losses.append(step.loss)
+        self.last = step
+        if step.step % self.training.log_interval_steps == 0:
+            self.report(step)
+        if step.step % self.training.checkpoint_interval_steps == 0:
+            self.save_latest()
+
+    def mean_loss(self) -> float | None:
+        """The mean over the steps since this was last asked; None if there were none."""
+        losses, self.losses = self.losses, []
+        return sum(losses) / len(losses) if losses else None
+
+    def save_latest(self) -> None:
+        """Write a checkpoint to resume from."""
+        self.save(self.latest, self.training_state())
+
+    def save(self, directory: Path, training_state: dict[str, Any] | None = None, **facts: Any) -> None:
+        """Write a checkpoint, with more facts in its provenance."""
+        save_checkpoint(
+            directory, self.captioner, self.vocabulary, details=self.details, provenance=self.provenance() | facts,
+            training_state=training_state,
+        )
+
+
+def ignore_step(step: StepReport) -> None:
+    """What workers other than the first do."""
