@@ -6,13 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +23,7 @@ class ProgressLine:
         self.note = ""
         self._done, self._rate = 0.0, 0.0
         self._most_left_s: float | None = None
-        self._started = self._last_log = time.monotonic()
+        self._started = self._last_log = self._moved = time.monotonic()
         self._display = display
         self._task = display.add_task(name, total=total, unit=unit, rate="", left="", note="") if display else None
 
@@ -38,8 +34,9 @@ class ProgressLine:
         after so many seconds if it is not done before.
         """
         self._rate, self._most_left_s = rate, most_left_s
-        # Never backwards: Spark plans further stages as it goes, so a share of tasks done can fall.
-        self._done, self.note = max(done, self._done), note or self.note
+        if done > self._done:
+            self._done, self._moved = done, time.monotonic()
+        self.note = note or self.note
         if self._display is not None and self._task is not None:
             speed, left = self._figures()
             self._display.update(self._task, completed=int(self._done), note=self.note, rate=speed, left=left)
@@ -61,7 +58,7 @@ class ProgressLine:
 
     def _figures(self) -> tuple[str, str]:
         """Speed and time left, as terminal and log show them."""
-        elapsed_s = time.monotonic() - self._started
+        elapsed_s = self._moved - self._started  # not until now: time left would grow while nothing is done
         rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
         if not self._done:
             return _speed(rate), "starting"
@@ -108,30 +105,3 @@ def polling(look: Callable[[], None], every_s: float) -> Iterator[None]:
     finally:
         stop.set()
         poller.join()
-
-
-@contextmanager
-def spark_job_progress(
-    spark: "SparkSession", line: ProgressLine, done_before: int, num_rows: int
-) -> Iterator[None]:
-    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
-    group = f"{line.name}-{done_before}"
-    tracker = spark.sparkContext.statusTracker()
-
-    def look() -> None:
-        stages = [
-            info
-            for job_id in tracker.getJobIdsForGroup(group)
-            if (job := tracker.getJobInfo(job_id)) is not None
-            for stage_id in job.stageIds
-            if (info := tracker.getStageInfo(stage_id)) is not None
-        ]
-        num_tasks = sum(stage.numTasks for stage in stages)
-        if num_tasks:
-            num_done = sum(stage.numCompletedTasks for stage in stages)
-            line.update(done_before + 0.99 * num_rows * num_done / num_tasks)
-
-    spark.sparkContext.setJobGroup(group, line.name)
-    with polling(look, every_s=0.5):
-        yield
-    line.update(done_before + num_rows)
