@@ -12,7 +12,8 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from lib.images.cleaning import Pixels, clean_image, encode_png
+from lib.images.cleaning import clean_image, encode_png
+from lib.images.strokes import Pixels
 from lib.molecules.drawing_batches import draw_batches
 from lib.sections.images import CleaningSettings
 from lib.settings import load_settings

@@ -3,7 +3,7 @@
 `python -m bench.contact_sheet --set landing.path=FOLDER --output sheet.png [--num-images 8]`
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
-from lib.images.cleaning import Pixels, clean_image, decode_image
+from lib.images.cleaning import CleaningSettings, clean_image, decode_image
+from lib.images.strokes import Pixels
 from lib.job_entry import argument_parser, exit_with_one_sentence
 from lib.landing.zone import list_arrivals, list_landing_zone, read_arrivals
 from lib.settings import Settings, load_settings
@@ -40,8 +41,13 @@ def main() -> None:
 
 def contact_sheet(settings: Settings, num_images: int) -> Pixels:
     """The first pictures of the landing zone, a row each: as arrived | cleaned, or why it was rejected."""
-    pairs = [_pair(image, settings) for image in islice(_images(settings), num_images)]
-    widths = [max(pixels.shape[1] for pixels in column) for column in zip(*pairs, strict=True)]
+    return pairs_sheet(islice(_images(settings), num_images), settings.cleaning)
+
+
+def pairs_sheet(images: Iterable[bytes], cleaning: CleaningSettings) -> Pixels:
+    """Images, a row each: as arrived | cleaned, or why it was rejected."""
+    pairs = [_pair(image, cleaning) for image in images]
+    widths = [max(pixels.shape[1] for pixels in column) for column in zip(_headings(), *pairs, strict=True)]
     rows = [np.hstack([_centred(words, 30, width) for words, width in zip(_headings(), widths, strict=True)])]
     for pair in pairs:
         height = max(pixels.shape[0] for pixels in pair)
@@ -56,9 +62,9 @@ def _images(settings: Settings) -> Iterator[bytes]:
         yield from (image for _, image, _, _ in read_arrivals(arrivals) if image is not None)
 
 
-def _pair(image: bytes, settings: Settings) -> tuple[Pixels, Pixels]:
+def _pair(image: bytes, cleaning: CleaningSettings) -> tuple[Pixels, Pixels]:
     try:
-        arrived, cleaned = decode_image(image, settings.cleaning), clean_image(image, settings.cleaning).pixels
+        arrived, cleaned = decode_image(image, cleaning), clean_image(image, cleaning).pixels
     except CorruptImageError as error:
         return _words("no picture"), _words(error.reason)
     return _shown(arrived), _shown(cleaned)

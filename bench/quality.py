@@ -21,7 +21,8 @@ from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.picture_captioning import PictureCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import clean_image, mend_strokes, remove_specks
+from lib.images.cleaning import clean_image
+from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import read_inchi
 from lib.progress import show_progress

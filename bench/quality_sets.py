@@ -12,7 +12,7 @@ from rdkit import Chem, rdBase
 
 from lib.errors import NotationError, SettingsError
 from lib.molecules.drawing import draw_molecule
-from lib.molecules.drawing_batches import image_id_of
+from lib.molecules.drawing_batches import id_of_drawing
 from lib.molecules.sources import (
     is_unseen,
     label_molecule,
@@ -63,7 +63,7 @@ def drawn_samples(settings: Settings, drawer: str) -> Iterator[Sample]:
     """Drawings of unseen molecules by one drawer, worn as the settings say."""
     drawing = settings.drawing.model_copy(update={"drawers": {drawer: 1.0}})
     for inchi in unseen_molecules(settings):
-        image_id = image_id_of(inchi, drawing.seed)
+        image_id = id_of_drawing(inchi, drawing.seed)
         try:
             pixels = draw_molecule(inchi, drawing, np.random.default_rng(int(image_id, 16))).pixels
         except NotationError:

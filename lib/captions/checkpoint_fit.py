@@ -11,7 +11,8 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-REJECTION_SETTINGS = ("max_pixels", "min_ink_fraction", "max_ink_fraction")  # not how a picture looks
+# Not how a picture looks, but whether it is seen at all, and, of max_scale, how small ones look.
+NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
 
 
 def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: str, way_out: str) -> None:
@@ -28,7 +29,7 @@ def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: 
     its_cleaning = load_provenance(directory).get("settings", {}).get("cleaning", {})
     for setting, asked in cleaning.model_dump(mode="json").items():
         its_own = its_cleaning.get(setting, asked)
-        if its_own != asked and setting not in REJECTION_SETTINGS:
+        if its_own != asked and setting not in NOT_COMPARED:
             raise SettingsError(
                 f"{name} has learned from pictures cleaned with cleaning.{setting} {its_own}, the settings ask for "
                 f"{asked}: set it so, {way_out}"

@@ -4,10 +4,8 @@ Pixels are uint8, (H, W) grey or (H, W, 3) RGB; 0 is ink, 255 is paper.
 """
 
 import io
-import math
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -16,13 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
+from lib.images.paper import darkest_channel, normalise, on_contrasting_paper
+from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
+from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
+from lib.images.thinning import thin_strokes
+from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.sections.images import CleaningSettings
 
-Pixels = NDArray[np.uint8]
 Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
 
-INK_BELOW = 128  # grey level under which a pixel counts as ink
-MENDED_FROM = 0.8  # share of a line that must be ink for its middle to become ink
+MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
+WORN_FROM_SPECKS = 2  # specks; bonds may be missing from a picture that has so many
+THINNEST_PX = 1.9  # width of strokes that are not made thinner
+MANY_LETTERS = 6  # more than labels have
+SMALLEST_DRAWING = 1.2  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
 
@@ -41,25 +46,82 @@ class CleanImage:
 def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     """Decode a picture and clean it. Raises CorruptImageError with a reason of lib.lake.schemas.REJECTION_REASONS."""
     pixels = decode_image(image, settings)
-    num_specks = 0
-    transform = np.eye(2, 3)
-    if settings.speck_max_px:
-        pixels, num_specks = remove_specks(pixels, settings.speck_max_px)
+    if settings.is_normalised:
+        pixels = normalise(pixels)
+    pixels, num_specks = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:
         raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the picture")
-    if settings.mend_reach_px:
-        pixels = mend_strokes(pixels, settings.mend_reach_px)
+    transform = np.eye(2, 3)
+    if settings.crop_margin_px is not None:
+        pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
+    pixels, length = _without_gaps_and_words(pixels, settings, num_specks >= WORN_FROM_SPECKS)
+    if settings.crop_margin_px is not None:
+        pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
+    if settings.rejects_shapes:
+        _refuse_shapes(pixels, length)
+    if settings.thin_from and length:
+        width = stroke_width(pixels)
+        if width > max(THINNEST_PX, settings.thin_from * length):
+            thinned = thin_strokes(pixels, width, length, settings.thin_to)
+            factor = thinned.shape[0] / pixels.shape[0]
+            pixels, length, transform = thinned, factor * length, _then(transform, _enlarging(factor))
     rotation_deg = 0
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90
         pixels, transform = turn_clockwise(pixels, transform)
-    if settings.crop_margin_px is not None:
-        pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    pixels, transform = fit_to_canvas(pixels, transform, settings)
+    pixels, transform = fit_to_canvas(pixels, transform, settings, length)
     if settings.sharpen:
         pixels = sharpen(pixels, settings.sharpen)
     return CleanImage(pixels, rotation_deg, num_specks, ink_fraction, transform)
+
+
+def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, int]:
+    """Pixels without frames, rules and specks, and the number of specks. Wide strokes have large specks."""
+    if not settings.longest_line and not settings.speck_max_px:
+        return pixels, 0
+    grey = _grey(pixels)
+    width = stroke_width(grey)
+    groups = ink_groups(grey, max(1, round(width)))
+    if settings.longest_line:
+        lines = long_lines(grey, groups, width, settings.longest_line)
+        if lines is not None:
+            pixels = np.where(lines, 255, pixels).astype(np.uint8)
+            width = stroke_width(pixels)
+            groups = ink_groups(pixels, max(1, round(width)))
+    return remove_specks(pixels, round(settings.speck_max_px * max(1.0, width)), groups)
+
+
+def _without_gaps_and_words(
+    pixels: Pixels, settings: CleaningSettings, is_worn: bool
+) -> tuple[Pixels, float | None]:
+    """Mended pixels without the words that stand apart, and the typical length of strokes in pixels if it is needed."""
+    unmended = pixels
+    if settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
+        pixels = mend_strokes(pixels, settings.mend_reach_px)
+    needs_length = settings.words_apart_from or settings.rejects_shapes or settings.thin_from
+    if not needs_length and settings.stroke_length_px is None:
+        return pixels, None
+    length = typical_stroke_length(pixels)
+    if settings.words_apart_from and length:
+        # A lost bond leaves a label alone, which has few letters.
+        distances = {settings.words_apart_from: MANY_LETTERS if is_worn else 1}
+        if is_worn:
+            distances[settings.words_apart_from_if_worn] = 1
+        for apart_from, min_letters in distances.items():
+            words = words_apart(pixels, unmended, length, apart_from, min_letters)
+            if words is not None:
+                pixels = np.where(words, 255, pixels).astype(np.uint8)
+                length = typical_stroke_length(pixels) or length
+    return pixels, length
+
+
+def _refuse_shapes(pixels: Pixels, length: float | None) -> None:
+    left, top, right, bottom = _ink_box(pixels)
+    if length and max(right - left, bottom - top) < SMALLEST_DRAWING * length:
+        raise CorruptImageError("no_drawing", f"all ink lies within {right - left} x {bottom - top} pixels")
+    if is_lone_shape(ink_groups(pixels), stroke_width(pixels), length):
+        raise CorruptImageError("no_drawing", "a line, a circle, a frame or a blob alone")
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
@@ -85,23 +147,27 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
             picture.load()  # strict about truncation, where OpenCV fills the rest with black
     except Exception as error:  # a damaged file may fail anywhere inside a codec
         raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
-    return _as_pixels(image, settings.color, file_format)
+    return _as_pixels(image, settings, file_format)
 
 
-def _as_pixels(image: bytes, color: str, file_format: str | None) -> Pixels:
+def _as_pixels(image: bytes, settings: CleaningSettings, file_format: str | None) -> Pixels:
     buffer = np.frombuffer(image, np.uint8)
     decoded = _decoded(buffer, cv2.IMREAD_UNCHANGED, file_format)
     if decoded.ndim == 3 and decoded.shape[2] == 4:
         most = np.iinfo(decoded.dtype).max
         alpha = decoded[..., 3:].astype(np.float32) / most
-        decoded = (decoded[..., :3] * alpha + most * (1 - alpha)).astype(decoded.dtype)
+        if settings.is_normalised:
+            decoded = on_contrasting_paper((decoded[..., :3] / (most / 255)).astype(np.uint8), alpha)
+        else:
+            decoded = (decoded[..., :3] * alpha + most * (1 - alpha)).astype(decoded.dtype)
     else:  # read again so that a JPEG's orientation is obeyed, which UNCHANGED ignores
         decoded = _decoded(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, file_format)
     if decoded.dtype != np.uint8:
         decoded = cv2.normalize(decoded, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     is_grey = decoded.ndim == 2 or decoded.shape[2] == 1
-    if color == "grey":
-        return decoded.reshape(decoded.shape[:2]) if is_grey else cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY)
+    if settings.color == "grey":
+        to_grey = darkest_channel if settings.is_normalised else _grey_of_bgr
+        return decoded.reshape(decoded.shape[:2]) if is_grey else to_grey(decoded)
     return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)
 
 
@@ -110,49 +176,6 @@ def _decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
     if decoded is None:
         raise CorruptImageError("corrupt_image", f"{file_format}: OpenCV cannot decode it")
     return decoded
-
-
-def remove_specks(pixels: Pixels, speck_max_px: int) -> tuple[Pixels, int]:
-    """Turn specks to paper: groups of at most `speck_max_px` ink pixels with no other ink two pixels around.
-
-    Strokes of old drawings fall into fragments as small as specks, but the fragments lie close to each other.
-    """
-    ink = (_grey(pixels) < INK_BELOW).astype(np.uint8)
-    near = cv2.dilate(ink, np.ones((3, 3), np.uint8))  # fragments two pixels apart touch after this
-    num_labels, labels = cv2.connectedComponents(near, connectivity=8)
-    sizes = np.bincount(labels[ink > 0], minlength=num_labels)  # ink pixels per group, before dilation
-    is_speck = (sizes <= speck_max_px) & (sizes > 0)
-    is_speck[0] = False
-    cleaned = pixels.copy()
-    cleaned[is_speck[labels] & (ink > 0)] = 255
-    return cleaned, int(is_speck.sum())
-
-
-def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
-    """Ink the pixels that strokes run through: those with ink on most of a line of `reach_px` pixels to either side.
-
-    Lines in twelve directions are tried. The ends of strokes do not grow and letters do not fill, as they would under a
-    morphological closing, because there the ink lies on one side or is too short.
-    """
-    ink = (pixels < INK_BELOW).astype(np.uint8)
-    mended = pixels.copy()
-    for line in line_kernels(reach_px):
-        support = cv2.filter2D(ink, cv2.CV_8U, line, borderType=cv2.BORDER_CONSTANT)
-        mended[support >= math.ceil(MENDED_FROM * int(line.sum()))] = 0
-    return mended
-
-
-@lru_cache
-def line_kernels(reach_px: int) -> tuple[NDArray[np.uint8], ...]:
-    """Straight lines through the middle of a (2 reach + 1)-sided square, the middle itself left out."""
-    kernels = []
-    for angle in np.arange(12) * np.pi / 12:
-        kernel = np.zeros((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
-        end = np.rint(np.array([np.cos(angle), np.sin(angle)]) * reach_px).astype(int)
-        cv2.line(kernel, tuple(reach_px - end), tuple(reach_px + end), 1)
-        kernel[reach_px, reach_px] = 0
-        kernels.append(kernel)
-    return tuple(kernels)
 
 
 def is_sideways(pixels: Pixels) -> bool:
@@ -176,15 +199,17 @@ def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[P
     return pixels[top:bottom, left:right], _then(transform, shift)
 
 
-def fit_to_canvas(pixels: Pixels, transform: Transform, settings: CleaningSettings) -> tuple[Pixels, Transform]:
+def fit_to_canvas(
+    pixels: Pixels, transform: Transform, settings: CleaningSettings, length: float | None = None
+) -> tuple[Pixels, Transform]:
     """Scale to fit the canvas, by at most `max_scale`, and centre on paper; the aspect ratio stays.
 
-    With `stroke_length_px` the strokes of every drawing come out equally long, however large it was drawn.
+    With `stroke_length_px` the strokes of every drawing, `length` pixels long, come out equally long.
     The sides become multiples of `canvas_step_px`: pictures of few sizes can be batched with their like.
     """
     height, width = pixels.shape[:2]
     scale = min(settings.canvas_width_px / width, settings.canvas_height_px / height, settings.max_scale)
-    if settings.stroke_length_px and (length := typical_stroke_length(pixels)):
+    if settings.stroke_length_px and length:
         scale = min(scale, settings.stroke_length_px / length)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     if (new_width, new_height) != (width, height):
@@ -202,20 +227,6 @@ def fit_to_canvas(pixels: Pixels, transform: Transform, settings: CleaningSettin
         [0.0, scale_y, top + 0.5 * scale_y - 0.5],
     ])
     return sheet, _then(transform, fit)
-
-
-def typical_stroke_length(pixels: Pixels) -> float | None:
-    """The length of straight strokes in pixels: half of all their length is in longer ones. None if there are none.
-
-    Found by the line segment detector of Grompone von Gioi et al. (2012), doi 10.5201/ipol.2012.gjmr-lsd.
-    """
-    lines = cv2.createLineSegmentDetector().detect(cv2.GaussianBlur(_grey(pixels), (0, 0), 0.8))[0]
-    if lines is None:
-        return None
-    ends = lines.reshape(-1, 2, 2)  # (S, 2, 2)
-    lengths = np.sort(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1))
-    total = np.cumsum(lengths)
-    return float(lengths[np.searchsorted(total, total[-1] / 2)])
 
 
 def sharpen(pixels: Pixels, strength: float) -> Pixels:
@@ -242,6 +253,16 @@ def decode_png(png: bytes) -> Pixels:
 
 def _grey(pixels: Pixels) -> Pixels:
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+
+
+def _grey_of_bgr(pixels: Pixels) -> Pixels:
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+
+
+def _enlarging(factor: float) -> Transform:
+    """Pixel centres, not corners, correspond: x' + 0.5 = factor (x + 0.5)."""
+    shift = 0.5 * factor - 0.5
+    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
 
 
 def _ink_box(pixels: Pixels) -> tuple[int, int, int, int]:

@@ -65,6 +65,7 @@ REJECTION_REASONS = {
     "corrupt_image": "the picture is truncated or damaged",
     "too_many_pixels": "width times height is above cleaning.max_pixels",
     "blank_image": "no ink, or nothing but ink",
+    "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
     "empty_caption": "a row of a captions file without image_id or without caption",
     "too_many_captions": "more captions for one picture than landing.max_captions_per_image",

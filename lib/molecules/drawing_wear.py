@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.images.cleaning import MENDED_FROM, line_kernels
+from lib.images.wear_removal import MENDED_FROM, line_kernels
 from lib.molecules.drawing_noise import erase_line
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.sections.images import CleaningSettings
@@ -32,7 +32,7 @@ class LaidOut:
 
     sheets: Tensor  # (B, H, W / 8) uint8, eight pixels a byte, 1 = ink; each drawing at the upper left, in a margin
     sizes: np.ndarray  # (B, 2), height and width of each drawing
-    stroke_lengths: np.ndarray  # (B,), about what image_cleaning.typical_stroke_length finds
+    stroke_lengths: np.ndarray  # (B,), about what images.strokes.typical_stroke_length finds
     tokens: Tensor  # (B, T + 1), as in Batch
     marks: Marks  # in pixels of the sheets
 
@@ -143,7 +143,7 @@ def wear_out(
 
 
 def _stroke_length(drawing: StoredDrawing) -> float:
-    """What image_cleaning.typical_stroke_length finds in such a drawing, about."""
+    """What images.strokes.typical_stroke_length finds in such a drawing, about."""
     ends = drawing.places[drawing.bonds]  # (B, 2, 2)
     return STROKE_PER_BOND * float(np.median(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)))
 
@@ -198,7 +198,7 @@ def add_specks(sheets: Tensor, densities: Tensor, random: torch.Generator) -> Te
 
 
 def mend_sheets(sheets: Tensor, reach_px: int) -> Tensor:
-    """What image_cleaning.mend_strokes does, to sheets (B, 1, H, W) with ink = 1."""
+    """What images.wear_removal.mend_strokes does, to sheets (B, 1, H, W) with ink = 1."""
     height, width = sheets.shape[2:]
     ink = torch.nn.functional.pad(sheets.to(torch.uint8), [reach_px] * 4)
     mended = sheets.to(torch.uint8)

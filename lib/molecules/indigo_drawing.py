@@ -63,8 +63,7 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
     molecule = _lay_out(inchi)
     grey = _grey(molecule, bond_length_px, margin_px)
     matrix = _MATRIX.search(_render(molecule, "svg"))  # the PNG does not say where atoms lie
-    if matrix is None:
-        raise NotationError(f"{inchi[:80]!r} has no bond")
+    assert matrix is not None, inchi
     scale, left, top = map(float, matrix.groups())
     layout = _layout_of(molecule)
     scale /= _mean_bond_length(layout)  # which Indigo draws as long as asked for
@@ -99,6 +98,8 @@ def _lay_out(inchi: str) -> Any:
 
 
 def _grey(molecule: Any, bond_length_px: float, margin_px: int) -> np.ndarray:
+    if not molecule.countBonds():
+        raise NotationError("a molecule without bonds is not drawn by Indigo")  # its letters would have no size
     session = indigo().session
     session.setOption("render-bond-length", bond_length_px)
     session.setOption("render-margins", margin_px, margin_px)

@@ -1,8 +1,8 @@
 """The section on cleaning."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class CleaningSettings(BaseModel):
@@ -12,8 +12,15 @@ class CleaningSettings(BaseModel):
 
     max_pixels: int = Field(gt=0)
     color: Literal["grey", "rgb"]
+    is_normalised: bool
+    longest_line: float = Field(ge=0)
     speck_max_px: int = Field(ge=0)
     mend_reach_px: int = Field(ge=0)
+    words_apart_from: float = Field(ge=0)
+    words_apart_from_if_worn: float = Field(ge=0)
+    rejects_shapes: bool
+    thin_from: float = Field(ge=0)
+    thin_to: float = Field(gt=0)
     upright: Literal["landscape", "none"]
     crop_margin_px: int | None = Field(ge=0)
     canvas_height_px: int = Field(gt=0)
@@ -24,3 +31,11 @@ class CleaningSettings(BaseModel):
     sharpen: float = Field(ge=0)
     min_ink_fraction: float = Field(ge=0, lt=1)
     max_ink_fraction: float = Field(gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_color(self) -> Self:
+        asked = [name for name in ("is_normalised", "longest_line", "words_apart_from", "rejects_shapes", "thin_from")
+                 if getattr(self, name)]
+        if self.color != "grey" and asked:
+            raise ValueError(f"cleaning.color {self.color}: {', '.join(asked)} must be 0 or false, they need grey")
+        return self

@@ -29,7 +29,7 @@ ROOF = "lib/job_entry.py"  # jobs alone import it
 ABOVE_THE_ROOMS = {ROOF: {"lake", "sql"}, "lib/registered_captioner.py": {"captioning"}}
 AT_HOME_IN = {  # rooms of libraries that no other room may know
     "rdkit": {"molecules"}, "ray": {"molecules", "training"}, "raydp": {"training"}, "horovod": {"training"},
-    "mlflow": {"training"}, "matplotlib": {"reporting"}, "jinja2": {"reporting"},
+    "mlflow": {"training"}, "matplotlib": {"molecules", "reporting"}, "jinja2": {"reporting"},
 }
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "misc", "base", "core", "manager", "tools"}
 

@@ -77,13 +77,13 @@ def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
 
 def looks_at(captioner: PictureCaptioner, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
     """The shapes of what is read, reading by reading."""
-    looks, read = [], captioner._read
+    looks, read = [], captioner.read
 
-    def noted(seen: list[np.ndarray]) -> list[list[Guess]]:
+    def noted(seen: list[np.ndarray], num_beams: int) -> list[list[Guess]]:
         looks.append([pixels.shape for pixels in seen])
-        return read(seen)
+        return read(seen, num_beams)
 
-    monkeypatch.setattr(captioner, "_read", noted)
+    monkeypatch.setattr(captioner, "read", noted)
     captioner.caption(pictures)
     return looks
 
@@ -127,7 +127,7 @@ def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, ho
         assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
 
 
-@pytest.mark.parametrize("drawer", DRAWERS)
+@pytest.mark.parametrize("drawer", [one for group in DRAWERS for one in group])
 def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_chosen(
     checkpoint: Path, drawer: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_c
         Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6), Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
         Guess("CCO", ETHANOL, math.log(0.05), 0.05),
     ]]
-    redrawn = captioner._prepare(picture)
+    redrawn = captioner.prepared(picture)
     assert redrawn is not None
     chosen = captioner._choose(readings, redrawn)
     assert chosen.caption == PROPANOL

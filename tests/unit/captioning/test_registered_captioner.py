@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.captioning.picture_captioning import PictureCaptioner
 from lib.captioning.registered_captioner import write_model
-from lib.images.cleaning import encode_png
+from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
@@ -32,5 +33,7 @@ def test_a_registered_model_captions_pictures_and_says_nothing_of_what_is_none(
     module = import_module(loader if registered == "now" else "lib.registered_captioner")
     picture = encode_png(draw_molecule(ASPIRIN, SETTINGS.drawing, np.random.default_rng(0)).pixels)
     captions = module._load_pyfunc(str(place)).predict(pd.DataFrame({"image": [b"none", picture]}))
+    pixels = clean_image(picture, SETTINGS.cleaning).pixels
+    (expected,) = PictureCaptioner(PRETRAINED / "molecules", SETTINGS.prediction).caption([pixels])
     assert captions.iloc[0].isna().all()
-    assert captions.iloc[1].tolist()[::2] == [ASPIRIN, True]
+    assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]

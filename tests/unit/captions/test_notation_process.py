@@ -29,10 +29,10 @@ def test_every_caption_gets_its_own_answer():
         assert asked.repair(NONSENSE) == NONSENSE
 
 
-def at(*x: float) -> Layout:
-    """Atoms in a row, the first bonded to the second and that to the third."""
+def at(*x: float) -> dict[str, np.ndarray]:
+    """The layout of atoms in a row, the first bonded to the second and that to the third."""
     places = np.array(x)
-    return Layout(places, 0 * places, *(np.array(ends) for ends in ([0, 1], [1, 2], [1, 1], [0, 0])))
+    return Layout(places, 0 * places, *(np.array(ends) for ends in ([0, 1], [1, 2], [1, 1], [0, 0])))._asdict()
 
 
 def test_writing_takes_layouts_along_and_refuses_what_is_no_molecule():
@@ -104,13 +104,14 @@ def test_the_process_ends_when_its_parent_is_killed():
 def test_a_caption_is_drawn_by_the_drawer_asked_for_and_what_is_none_is_not():
     with closing(NotationProcess("smiles_drawn")) as asked:
         notation = NOTATIONS["smiles_drawn"]
-        drawn = [asked.draw(PHENETHYLAMINE, drawer) for drawer in notation.drawers]
-        for ink, drawer in zip(drawn, notation.drawers, strict=True):
+        drawers = [drawer for group in notation.drawers for drawer in group]
+        drawn = [asked.draw(PHENETHYLAMINE, drawer) for drawer in drawers]
+        for ink, drawer in zip(drawn, drawers, strict=True):
             assert ink.dtype == bool
             assert ink.shape[1] > ink.shape[0]  # as cleaning turns it
             assert np.array_equal(ink, notation.draw(PHENETHYLAMINE, drawer))
-        assert len({ink.tobytes() for ink in drawn}) == 3
-        assert [asked.draw(NONSENSE, drawer) for drawer in notation.drawers] == [None] * 3
+        assert len({ink.tobytes() for ink in drawn}) == 4
+        assert [asked.draw(NONSENSE, drawer) for drawer in drawers] == [None] * 4
 
 
 def test_what_one_drawer_cannot_draw_another_does_and_the_process_lives_on():
@@ -136,11 +137,13 @@ def test_what_one_drawer_cannot_draw_another_does_and_the_process_lives_on():
 
 WITHOUT_INDIGO = """
 from contextlib import closing
+from lib.captions.notation_process import NotationProcess
+from lib.molecules.notations import NOTATIONS
 from lib.molecules.redrawn import layout_as_drawn, PEN
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 with closing(NotationProcess("smiles_drawn")) as asked:
-    print([asked.draw(ethanol, drawer) is not None for drawer in NOTATIONS["smiles_drawn"].drawers])
+    print([asked.draw(ethanol, drawer) is not None for group in NOTATIONS["smiles_drawn"].drawers for drawer in group])
     print(asked.write(ethanol, None, 0).tokens)
 print((layout_as_drawn(ethanol).atom_x == draw_with_rdkit(ethanol, PEN).layout.atom_x).all())
 """
@@ -151,6 +154,6 @@ def test_without_indigo_captions_are_drawn_and_laid_out_by_rdkit(tmp_path):
         [sys.executable, "-c", WITHOUT_INDIGO], capture_output=True, text=True, env=environment_without_indigo(tmp_path)
     )
     assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines() == ["[False, True, True]", "['C', 'C', 'O']", "True"]
+    assert found.stdout.splitlines() == ["[False, False, True, True]", "['C', 'C', 'O']", "True"]
     assert "captions are drawn again by RDKit alone: EPAM Indigo cannot draw here" in found.stderr
     assert "Traceback" not in found.stderr

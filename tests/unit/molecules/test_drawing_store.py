@@ -16,7 +16,9 @@ import torch
 from rdkit import Chem
 
 from lib.errors import NotationError, SettingsError
-from lib.images.cleaning import clean_image, encode_png, mend_strokes, typical_stroke_length
+from lib.images.cleaning import clean_image, encode_png
+from lib.images.strokes import typical_stroke_length
+from lib.images.wear_removal import mend_strokes
 from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed

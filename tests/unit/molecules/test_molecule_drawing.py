@@ -191,6 +191,7 @@ def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay(drawer: Drawer) -> N
 def test_share_of_dropped_bonds_follows_the_noise() -> None:
     def count_blank_middles(noise: float) -> int:
         quiet = {"missing_pixel_share": (0.0, 0.0), "speck_density": (0.0, 0.0), "reduced_share": 0.0, "noise": noise}
+        quiet["dropped_bond_share"] = 0.03
         drawings = [draw(CAFFEINE, seed, **quiet) for seed in range(100)]
         return sum(not ink_near(drawing, *middle) for drawing in drawings for middle in bond_middles(drawing))
 

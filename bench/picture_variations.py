@@ -1,0 +1,194 @@
+"""The same drawing as others would send it: on other paper, in other ink, enlarged, framed, with words beside it.
+
+A variation makes an image (bytes) of a drawing without wear, pixels (H, W) uint8, 0 ink, 255 paper. None mirrors the
+molecule.
+"""
+
+import io
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from lib.molecules.drawing import Pen, draw_clean, prepare_molecule
+
+Pixels = np.ndarray
+A4_AT_300_DPI = (3508, 2480)  # height and width in pixels
+INK_OF_MARGIN = 29  # pixels of paper around the ink of a drawing
+
+
+def png(pixels: Pixels) -> bytes:
+    """PNG bytes of (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA."""
+    return _encoded(pixels, "PNG")
+
+
+def jpeg(pixels: Pixels, quality: int) -> bytes:
+    """JPEG bytes."""
+    return _encoded(pixels, "JPEG", quality=quality)
+
+
+def _encoded(pixels: Pixels, file_format: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def on_paper(pixels: Pixels, paper: float | Pixels, ink: float = 0) -> Pixels:
+    """The drawing with ink and paper of those levels, (H, W) float."""
+    shares: Pixels = pixels / 255
+    return ink + shares * (paper - ink)
+
+
+def noisy(pixels: Pixels, deviation: float, paper: float = 255) -> Pixels:
+    """Gaussian noise on every pixel."""
+    noise = np.random.default_rng(0).normal(0, deviation, pixels.shape)
+    return _as_bytes(on_paper(pixels, paper) + noise)
+
+
+def gradient(pixels: Pixels, darkest: float) -> Pixels:
+    """Paper that darkens evenly from the upper left to the lower right."""
+    height, width = pixels.shape
+    along = (np.arange(height)[:, None] / height + np.arange(width) / width) / 2
+    return _as_bytes(on_paper(pixels, 255 - (255 - darkest) * along))
+
+
+def coloured(pixels: Pixels, paper: tuple[int, int, int], ink: tuple[int, int, int]) -> Pixels:
+    """Ink and paper of those colours (RGB)."""
+    return _as_bytes(np.stack([on_paper(pixels, *pair) for pair in zip(paper, ink, strict=True)], axis=2))
+
+
+def on_transparent(pixels: Pixels, ink: int) -> Pixels:
+    """Ink of that level on nothing (RGBA); what is transparent is white."""
+    colour = np.where(pixels < 255, ink, 255).astype(np.uint8)
+    return np.dstack([colour, colour, colour, 255 - pixels])
+
+
+def scaled(pixels: Pixels, factor: float, interpolation: int) -> Pixels:
+    """Enlarged or shrunk."""
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=interpolation)
+
+
+def on_page(pixels: Pixels) -> Pixels:
+    """Enlarged three times, as 300 dpi make of it, and somewhere on an A4 page."""
+    large = scaled(pixels, 3, cv2.INTER_CUBIC)
+    page = np.full([max(side, large_side) for side, large_side in zip(A4_AT_300_DPI, large.shape, strict=True)], 255)
+    page = page.astype(np.uint8)
+    top, left = (page.shape[0] - large.shape[0]) // 3, (page.shape[1] - large.shape[1]) // 2
+    page[top : top + large.shape[0], left : left + large.shape[1]] = large
+    return page
+
+
+def framed(pixels: Pixels, thickness: int, inset: int) -> Pixels:
+    """A rectangle around the drawing, that many pixels from the rim."""
+    found = pixels.copy()
+    height, width = pixels.shape
+    for step in range(inset, inset + thickness):
+        cv2.rectangle(found, (step, step), (width - 1 - step, height - 1 - step), 0, 1)
+    return found
+
+
+def underlined(pixels: Pixels, thickness: int = 1) -> Pixels:
+    """A line below the drawing, nearly as wide as the picture."""
+    found = _with_room_below(pixels, 10)
+    height, width = found.shape
+    cv2.line(found, (8, height - 12), (width - 9, height - 12), 0, thickness)
+    return found
+
+
+def with_words(pixels: Pixels, words: str, gap: int, size: float = 0.5) -> Pixels:
+    """Words below the drawing, their upper edge `gap` pixels below its margin."""
+    found = _with_room_below(pixels, gap + round(50 * size))
+    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    place = max(4, (found.shape[1] - width) // 2), pixels.shape[0] + gap + height
+    cv2.putText(found, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, 0, 1)
+    return found
+
+
+def scan_edge(pixels: Pixels) -> Pixels:
+    """Black along the left and upper rim, where the page did not cover the glass."""
+    found = np.pad(pixels, ((12, 0), (9, 0)), constant_values=255)
+    found[:5] = found[:, :6] = 0
+    return found
+
+
+def turned(pixels: Pixels, angle_deg: float) -> Pixels:
+    """Turned a little, as pages lie on the glass."""
+    height, width = pixels.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, 1)
+    return cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=255)
+
+
+def _with_room_below(pixels: Pixels, room: int) -> Pixels:
+    return np.pad(pixels, ((0, room), (0, 0)), constant_values=255)
+
+
+def _as_bytes(levels: Pixels) -> Pixels:
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+PICTURE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
+    "as drawn": png,
+    "paper of 252": lambda pixels: png(_as_bytes(on_paper(pixels, 252))),
+    "paper fading to 225": lambda pixels: png(gradient(pixels, 225)),
+    "noise of sigma 3": lambda pixels: png(noisy(pixels, 3)),
+    "noise of sigma 8, paper of 240": lambda pixels: png(noisy(pixels, 8, 240)),
+    "ink of 150": lambda pixels: png(_as_bytes(on_paper(pixels, 255, 150))),
+    "white on black": lambda pixels: png(255 - pixels),
+    "white on transparent": lambda pixels: png(on_transparent(pixels, 255)),
+    "black on transparent": lambda pixels: png(on_transparent(pixels, 0)),
+    "sepia": lambda pixels: png(coloured(pixels, (240, 225, 190), (90, 60, 30))),
+    "blue on white": lambda pixels: png(coloured(pixels, (255, 255, 255), (40, 40, 255))),
+    "yellow on black": lambda pixels: png(coloured(pixels, (0, 0, 0), (255, 255, 0))),
+    "JPEG of quality 50": lambda pixels: jpeg(pixels, 50),
+    "JPEG of quality 20": lambda pixels: jpeg(pixels, 20),
+    "blurred by a pixel": lambda pixels: png(cv2.GaussianBlur(pixels, (0, 0), 1)),
+    "half size": lambda pixels: png(scaled(pixels, 0.5, cv2.INTER_AREA)),
+    "twice as large, nearest": lambda pixels: png(scaled(pixels, 2, cv2.INTER_NEAREST)),
+    "3 times as large, nearest": lambda pixels: png(scaled(pixels, 3, cv2.INTER_NEAREST)),
+    "3 times as large, cubic": lambda pixels: png(scaled(pixels, 3, cv2.INTER_CUBIC)),
+    "4 times as large, cubic": lambda pixels: png(scaled(pixels, 4, cv2.INTER_CUBIC)),
+    "A4 page at 300 dpi": lambda pixels: png(on_page(pixels)),
+    "frame at the rim": lambda pixels: png(framed(pixels, 1, 0)),
+    "frame of 1 px": lambda pixels: png(framed(pixels, 1, 8)),
+    "frame of 3 px": lambda pixels: png(framed(pixels, 3, 8)),
+    "underlined": lambda pixels: png(underlined(pixels)),
+    "number below": lambda pixels: png(with_words(pixels, "12", 0)),
+    "line of text below": lambda pixels: png(with_words(pixels, "Compound 12 (87 %, m.p. 143 C)", 4, 0.45)),
+    "scan edge": lambda pixels: png(scan_edge(pixels)),
+    "turned by 2 degrees": lambda pixels: png(turned(pixels, 2)),
+}
+
+
+def _pen(bond_length: float, line_width: int, font: str = "BuiltinTelexRegular") -> Callable[[str], bytes]:
+    """Draw again with another pen."""
+    pen = Pen(bond_length, INK_OF_MARGIN, line_width, font)
+    return lambda inchi: png(draw_clean(prepare_molecule(inchi), pen).pixels)
+
+
+def _rdkit(width: int, height: int, **options: object) -> Callable[[str], bytes]:
+    """Draw again as RDKit does where nothing else is asked for: in colour, with grey edges."""
+    def draw(inchi: str) -> bytes:
+        canvas = rdMolDraw2D.MolDraw2DCairo(width, height)
+        for name, value in options.items():
+            setattr(canvas.drawOptions(), name, value)
+        rdMolDraw2D.PrepareAndDrawMolecule(canvas, prepare_molecule(inchi))
+        canvas.FinishDrawing()
+        drawn: bytes = canvas.GetDrawingText()
+        return drawn
+
+    return draw
+
+
+DRAWN_AGAIN: dict[str, Callable[[str], bytes]] = {
+    "strokes of 2 px": _pen(40, 2),
+    "strokes of 3 px": _pen(40, 3),
+    "strokes of 2 px, bonds of 25 px": _pen(25, 2),
+    "strokes of 4 px, bonds of 80 px": _pen(80, 4),
+    "strokes of 8 px, bonds of 100 px": _pen(100, 8),
+    "RDKit's default, 300 x 300": _rdkit(300, 300),
+    "RDKit's default, 700 x 500": _rdkit(700, 500),
+    "RDKit's default, small letters": _rdkit(700, 500, fixedFontSize=8),
+    "RDKit's default, atom numbers": _rdkit(700, 500, addAtomIndices=True),
+}

@@ -1,0 +1,184 @@
+"""Ink that is no part of a drawing: frames, rules, scan edges, words beside it, and shapes that are no drawing at all.
+
+Pixels are uint8 (H, W), 0 is ink, 255 is paper; masks are bool (H, W), True where ink is stray. Lengths are in pixels.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.images.strokes import INK_BELOW, Pixels, typical_stroke_length
+
+Mask = NDArray[np.bool_]
+
+LONG_SHARE = 0.25  # of the longer side of all ink, from which a group may be a line or a frame
+BORDER_SHARE = 0.01  # of a frame's side: lines of scans are not quite straight
+INNER_SHARE = 0.08  # of a box's sides; a frame has next to no ink so far inside
+ALONE = 0.3  # stroke lengths around a line in which a multiple bond has its other lines
+SURELY_LONG = 7.0  # stroke lengths; no straight row of bonds is as long
+WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this
+CELL_SHARE = 0.12  # of a stroke length, side of the cells in which distances are measured
+ROUND_SPREAD = 0.01  # standard deviation of a circle's distances from its middle, as a part of them
+BLOB_WIDTH = 0.4  # width of strokes over their length, above which they are none
+SQUARE_FROM = 0.9  # shorter over longer side of a box that may be a ring of four
+THINNEST_BOND = 1 / 160  # width of strokes over their length, below which they are lines
+
+
+class Groups(NamedTuple):
+    """Ink in groups: what touches when ink is a little wider is one group. Group 0 is paper."""
+
+    labels: NDArray[np.int32]  # (H, W), of ink and what is next to it
+    ink: Mask  # (H, W)
+    num_ink: NDArray[np.int64]  # (G,), ink pixels
+    boxes: NDArray[np.int32]  # (G, 4), left, top, width, height
+
+    def mask(self, group: int) -> Mask:
+        """The ink of one group."""
+        return (self.labels == group) & self.ink
+
+
+def ink_groups(pixels: Pixels, reach_px: int = 1) -> Groups:
+    """Find groups; ink within 2 `reach_px` pixels touches."""
+    ink = pixels < INK_BELOW
+    side = 2 * reach_px + 1
+    near = cv2.dilate(ink.astype(np.uint8), np.ones((side, side), np.uint8))
+    num_labels, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    num_ink = np.bincount(labels[ink], minlength=num_labels)
+    num_ink[0] = 0
+    return Groups(labels, ink, num_ink, stats[:, :4])
+
+
+def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Mask | None:
+    """Frames and straight lines longer than `least` stroke lengths that touch nothing else; None if there are none.
+
+    `width` is that of strokes. The length of strokes is measured without them, since they would decide it.
+    """
+    lefts, tops, widths, heights = groups.boxes[1:].T
+    if not len(lefts):
+        return None
+    extent = max((lefts + widths).max() - lefts.min(), (tops + heights).max() - tops.min())
+    large = 1 + np.flatnonzero(np.maximum(widths, heights) >= LONG_SHARE * extent)
+    found = {group: sides for group in large.tolist() if (sides := _sides_of_line(groups, group, width))}
+    if not found:
+        return None
+    rest = pixels.copy()
+    for group in found:
+        rest[groups.mask(group)] = 255
+    length = typical_stroke_length(rest)
+    if length is None:
+        return None
+    is_long = [group for group, sides in found.items() if max(sides) > least * length and (
+        min(sides) > length or max(sides) > SURELY_LONG * length or _is_alone(groups, group, round(ALONE * length))
+    )]
+    return np.isin(groups.labels, is_long) & groups.ink if is_long else None
+
+
+def _sides_of_line(groups: Groups, group: int, width: float) -> tuple[float, float] | None:
+    """The sides of the box, turned as need be, of a group that is a frame, a part of one or a straight bar; or None."""
+    left, top, box_width, box_height = groups.boxes[group]
+    labels = groups.labels[top : top + box_height, left : left + box_width]
+    inset_x, inset_y = round(INNER_SHARE * box_width), round(INNER_SHARE * box_height)
+    mask = (labels == group) & groups.ink[top : top + box_height, left : left + box_width]
+    inner = mask[inset_y : box_height - inset_y, inset_x : box_width - inset_x]
+    if min(box_width, box_height) > 0.1 * max(box_width, box_height) and inner.sum() > 0.4 * mask.sum():
+        return None
+    ys, xs = np.nonzero(mask)
+    points = np.stack((xs, ys), axis=1).astype(np.float32)  # (N, 2)
+    middle, sides, angle = cv2.minAreaRect(points)
+    slack = 2 * width + 2 + BORDER_SHARE * max(sides)
+    if min(sides) <= slack:
+        return sides
+    if min(sides) < max(sides) / 12 and len(points) > 0.6 * sides[0] * sides[1]:
+        return sides  # a thick bar, such as the edge of a scan
+    turn = np.deg2rad(angle)
+    along = (points - middle) @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], np.float32)
+    to_border = (np.array(sides) / 2 - np.abs(along)).min(axis=1)
+    return sides if min(sides) > 4 * slack and np.mean(to_border <= slack) > 0.98 else None
+
+
+def _is_alone(groups: Groups, group: int, around_px: int) -> bool:
+    """Whether no other ink lies beside the middle of a line."""
+    left, top, width, height = groups.boxes[group]
+    shorten_x, shorten_y = (side // 4 if side > around_px else 0 for side in (width, height))
+    rows = slice(max(0, top + shorten_y - around_px), top + height - shorten_y + around_px)
+    columns = slice(max(0, left + shorten_x - around_px), left + width - shorten_x + around_px)
+    return not (groups.ink[rows, columns] & (groups.labels[rows, columns] != group)).any()
+
+
+def words_apart(
+    pixels: Pixels, unmended: Pixels, length: float, from_lengths: float, min_letters: int = 1
+) -> Mask | None:
+    """Words of at least `min_letters` that stand `from_lengths` stroke lengths from all else; None if there are none.
+
+    Letters are told by their size in `unmended` pixels (H, W), since mending joins them. `length` is that of strokes.
+    Where there are words it is measured again, on the largest part of the picture: many letters would decide it.
+    """
+    parts = _parts_apart(pixels, length * from_lengths, length * CELL_SHARE)
+    if len(parts) < 2:
+        return None
+    largest = max(parts, key=_area)
+    rows, columns = _box(largest)
+    again = typical_stroke_length(np.where(largest[rows, columns], pixels[rows, columns], 255).astype(np.uint8))
+    if again is not None and again > length:
+        length = again
+        parts = _parts_apart(pixels, length * from_lengths, length * CELL_SHARE)
+        largest = max(parts, key=_area)
+    stray = np.zeros(pixels.shape, bool)
+    for part in parts:
+        if part is largest:
+            continue
+        rows, columns = _box(part)
+        letters = ink_groups(np.where(part[rows, columns], unmended[rows, columns], 255).astype(np.uint8), 0)
+        if len(letters.boxes) > min_letters and letters.boxes[1:, 2:].max() < WORDS_BELOW * length:
+            stray |= part
+    return stray if stray.any() else None
+
+
+def _parts_apart(pixels: Pixels, distance: float, cell: float) -> list[Mask]:
+    """The ink in parts that lie further than `distance` from each other, measured in cells of about `cell` pixels."""
+    ink = pixels < INK_BELOW
+    side = max(1, round(cell))
+    height, width = pixels.shape
+    padded = np.pad(ink, ((0, -height % side), (0, -width % side)))
+    cells = padded.reshape(padded.shape[0] // side, side, -1, side).any(axis=(1, 3))  # (h, w)
+    reach = max(1, round(distance / side))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1))
+    room = np.pad(cells.astype(np.uint8), reach + 1)
+    num_labels, labels = cv2.connectedComponents(cv2.dilate(room, kernel), connectivity=8)
+    if num_labels <= 2:
+        return [ink]
+    labels = labels[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
+    fine = np.repeat(np.repeat(labels, side, axis=0), side, axis=1)[:height, :width]
+    return [part for label in range(1, num_labels) if (part := (fine == label) & ink).any()]
+
+
+def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
+    """Whether all ink is one line, circle, frame or blob: nothing that could be read as a drawing.
+
+    `width` and `length` are those of strokes.
+    """
+    if length is None or width > BLOB_WIDTH * length:
+        return True
+    present = np.flatnonzero(groups.num_ink)
+    if len(present) > 1:
+        return False
+    group = int(present[0])
+    sides = _sides_of_line(groups, group, width)
+    if sides is not None:
+        return min(sides) < SQUARE_FROM * max(sides) or width < THINNEST_BOND * max(sides)
+    ys, xs = np.nonzero(groups.mask(group))
+    left, top, box_width, box_height = groups.boxes[group]
+    far = np.hypot((xs - left + 0.5) / box_width - 0.5, (ys - top + 0.5) / box_height - 0.5)
+    return bool(far.std() < ROUND_SPREAD * far.mean() + 0.3 * width / max(box_width, box_height))
+
+
+def _area(part: Mask) -> int:
+    rows, columns = _box(part)
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+def _box(part: Mask) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(part.astype(np.uint8))
+    return slice(top, top + height), slice(left, left + width)

@@ -1,0 +1,166 @@
+"""Drawings on any paper, framed, captioned, enlarged: `pytest tests/unit/images/test_ordinary_pictures.py`.
+
+A drawing sent otherwise must come out of cleaning as the drawing itself does.
+"""
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.picture_variations import PICTURE_VARIATIONS, framed, png, with_words
+from lib.errors import CorruptImageError
+from lib.images.cleaning import CleaningSettings, clean_image
+from lib.images.strokes import stroke_width, typical_stroke_length
+from lib.images.thinning import middle_lines
+from lib.molecules.drawing import Pen, draw_clean, prepare_molecule
+from lib.settings import load_settings
+
+ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
+CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
+DIYNE = "InChI=1S/C6H6O2/c7-5-3-1-2-4-6-8/h7-8H,5-6H2"
+SAME = 0.9  # share of the ink of either picture that lies on or beside ink of the other
+
+MOLECULES = [ASPIRIN, CAFFEINE, DIYNE]
+
+
+def settings(**changes: object) -> CleaningSettings:
+    asked = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"])
+    return asked.cleaning.model_copy(update=changes)
+
+
+def drawn(inchi: str, bond_length: float = 40, line_width: int = 1) -> np.ndarray:
+    return draw_clean(prepare_molecule(inchi), Pen(bond_length, 29, line_width, "BuiltinTelexRegular")).pixels
+
+
+def cleaned(image: bytes, **changes: object) -> np.ndarray:
+    return clean_image(image, settings(**changes)).pixels
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of ink in common, a pixel beside counted in, where the two lie best on each other."""
+    inks = []
+    for pixels in (one, other):
+        ink = (pixels < 200).astype(np.uint8)
+        left, top, width, height = cv2.boundingRect(ink)
+        inks.append(ink[top : top + height, left : left + width])
+    sides = zip(*(ink.shape for ink in inks), strict=True)
+    if any(abs(mine - theirs) > 0.08 * max(mine, theirs) + 2 for mine, theirs in sides):
+        return 0.0
+    height, width = inks[0].shape
+    first, second = inks[0], cv2.resize(inks[1], (width, height), interpolation=cv2.INTER_NEAREST)
+    near = [cv2.dilate(ink, np.ones((3, 3), np.uint8)) for ink in (first, second)]
+    return min((first & near[1]).sum() / first.sum(), (second & near[0]).sum() / second.sum())
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+@pytest.mark.parametrize("name", [
+    name for name in PICTURE_VARIATIONS if name not in ("turned by 2 degrees", "half size", "blurred by a pixel")
+])
+def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_picture(name: str, inchi: str) -> None:
+    pixels = drawn(inchi)
+    assert likeness(cleaned(png(pixels)), cleaned(PICTURE_VARIATIONS[name](pixels))) > SAME
+
+
+@pytest.mark.parametrize(("name", "step"), [
+    ("paper of 252", {"is_normalised": False}),
+    ("paper fading to 225", {"is_normalised": False}),
+    ("ink of 150", {"is_normalised": False, "rejects_shapes": False}),
+    ("white on black", {"is_normalised": False}),
+    ("yellow on black", {"is_normalised": False}),
+    ("frame of 1 px", {"longest_line": 0}),
+    ("frame at the rim", {"longest_line": 0}),
+    ("underlined", {"longest_line": 0}),
+    ("scan edge", {"longest_line": 0}),
+    ("line of text below", {"words_apart_from": 0}),
+    ("number below", {"words_apart_from": 0}),
+])
+def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
+    pixels = drawn(ASPIRIN)
+    try:
+        without = likeness(cleaned(png(pixels)), cleaned(PICTURE_VARIATIONS[name](pixels), **step))
+    except CorruptImageError:
+        return
+    assert without < SAME or name.startswith("paper")
+    if name.startswith("paper"):  # paper that is not quite white looks white to a threshold, but not to the network
+        image = PICTURE_VARIATIONS[name](pixels)
+        grey, white = ((255.0 - cleaned(one, **changes)).sum() for one, changes in ((image, step), (png(pixels), {})))
+        assert grey > 1.15 * white
+        assert (255.0 - cleaned(image)).sum() < 1.05 * white
+
+
+@pytest.mark.parametrize(("bond_length", "line_width"), [(40, 2), (80, 4), (100, 8)])
+def test_wide_strokes_come_out_as_thin_as_those_the_network_learns(bond_length: int, line_width: int) -> None:
+    wide = png(drawn(ASPIRIN, bond_length, line_width))
+    usual = stroke_width(cleaned(png(drawn(ASPIRIN))))
+    assert stroke_width(cleaned(wide)) < 1.15 * usual < stroke_width(cleaned(wide, thin_from=0))
+    assert likeness(cleaned(png(drawn(ASPIRIN))), cleaned(wide)) > 0.8
+
+
+@pytest.mark.parametrize("line_width", [1, 3, 8])
+def test_the_length_of_strokes_does_not_depend_on_their_width(line_width: int) -> None:
+    assert typical_stroke_length(drawn(CAFFEINE, 100, line_width)) == pytest.approx(88, rel=0.12)
+
+
+def test_a_label_whose_bond_is_lost_stays_in_a_worn_drawing_alone() -> None:
+    molecule = prepare_molecule("InChI=1S/C6H14O/c1-2-3-4-5-6-7/h7H,2-6H2,1H3")
+    pen = Pen(40, 29, 1, "BuiltinTelexRegular")
+    unworn = draw_clean(molecule, pen, dropped_bonds=[5]).pixels
+    worn = unworn.copy()
+    worn[3, [5, 15, 25]] = 0  # specks
+    unworn_ink, worn_ink = ((cleaned(png(pixels)) < 200).sum() for pixels in (unworn, worn))
+    assert worn_ink > unworn_ink
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+def test_labels_near_their_bonds_stay(inchi: str) -> None:
+    image = png(drawn(inchi))
+    np.testing.assert_array_equal(cleaned(image), cleaned(image, words_apart_from=0))
+
+
+def test_the_middle_of_a_triple_bond_between_labels_is_no_rule() -> None:
+    pixels = drawn("InChI=1S/C2H2O2/c3-1-2-4/h3-4H")
+    np.testing.assert_array_equal(cleaned(png(pixels)), cleaned(png(pixels), longest_line=0))
+
+
+@pytest.mark.parametrize("shape", ["circle", "frame", "line", "disc"])
+def test_a_shape_alone_is_rejected_as_no_drawing(shape: str) -> None:
+    page = np.full((300, 400), 255, np.uint8)
+    if shape in ("circle", "disc"):
+        cv2.circle(page, (200, 150), 90, 0, -1 if shape == "disc" else 1)
+    elif shape == "frame":
+        page = framed(page, 1, 20)
+    else:
+        cv2.line(page, (40, 150), (360, 150), 0, 1)
+    with pytest.raises(CorruptImageError, match="no_drawing"):
+        cleaned(png(page))
+    assert cleaned(png(page), rejects_shapes=False).size
+
+
+def test_rings_alone_are_drawings() -> None:
+    for inchi in ("InChI=1S/C6H12/c1-2-4-6-5-3-1/h1-6H2", "InChI=1S/C4H8/c1-2-4-3-1/h1-4H2"):
+        assert cleaned(png(drawn(inchi))).size
+
+
+def test_places_follow_a_drawing_with_wide_strokes() -> None:
+    drawing = draw_clean(prepare_molecule(CAFFEINE), Pen(60, 29, 4, "BuiltinTelexRegular"))
+    found = clean_image(png(drawing.pixels), settings())
+    places = np.stack([drawing.layout.atom_x, drawing.layout.atom_y, np.ones(len(drawing.layout.atom_x))])
+    x, y = found.transform @ places
+    near = cv2.dilate((found.pixels < 200).astype(np.uint8), np.ones((7, 7), np.uint8))
+    assert near[np.rint(y).astype(int), np.rint(x).astype(int)].all()
+
+
+def test_middle_lines_keep_the_number_of_pieces() -> None:
+    ink = (drawn(ASPIRIN, 60, 6) < 128).astype(np.uint8)
+    thin = middle_lines(ink)
+    assert cv2.connectedComponents(thin)[0] == cv2.connectedComponents(ink)[0]
+    assert stroke_width(np.where(thin > 0, 0, 255).astype(np.uint8)) < 1.2
+
+
+def test_words_that_ink_joins_to_the_drawing_stay() -> None:
+    pixels = with_words(drawn(ASPIRIN), "12", 0)
+    column = int(np.flatnonzero((pixels[-20:] < 128).any(axis=0))[0])
+    top = int(np.flatnonzero(pixels[:, column] < 128)[0]) if (pixels[:, column] < 128).any() else 0
+    joined = pixels.copy()
+    joined[top:, column] = 0
+    assert (cleaned(png(joined)) < 200).sum() > (cleaned(png(pixels)) < 200).sum()
