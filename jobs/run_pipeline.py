@@ -29,6 +29,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
     given = ["--dataset", arguments.dataset, "--environment", arguments.environment]
     given += [word for override in arguments.overrides for word in ("--set", override)]
     given += ["--conf", arguments.conf] if arguments.conf else []
+    given += ["--verbose"] if arguments.verbose else []
     with open_spark(settings.spark, "run_pipeline") as spark:
         lake = Lake(spark, settings.storage)
         for number, task in enumerate(tasks, start=1):

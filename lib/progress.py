@@ -1,7 +1,6 @@
 """Progress of long work: a bar with rate and time left on a terminal, log lines with the same figures elsewhere."""
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from lib.job_log import terminal
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _speed(rate: float) -> str:
 @contextmanager
 def show_progress(name: str, total: int, unit: str = "images") -> Iterator[ProgressLine]:
     """Show one line of progress while the block runs."""
-    if not sys.stderr.isatty():
+    if not terminal().isatty():
         line = ProgressLine(name, total, unit, None)
         yield line
         line.log()
@@ -85,7 +86,7 @@ def show_progress(name: str, total: int, unit: str = "images") -> Iterator[Progr
         TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
         *(TextColumn(f"{{task.fields[{name}]}}") for name in ("unit", "rate", "left", "note")),
     )
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    with Progress(*columns, console=Console(file=terminal())) as display:
         yield ProgressLine(name, total, unit, display)
 
 

@@ -81,7 +81,7 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_the_same_figures_in_one_live_line(monkeypatch, caplog):
     terminal = Terminal()
-    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "terminal", lambda: terminal)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm")
     with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:
