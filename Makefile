@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
+.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
   bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -39,6 +39,15 @@ DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set tr
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 15 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
+
+# Java's second compiler takes more time than it saves in a run of a minute.
+SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+# Each folder gets a lake of its own, or OUTPUT names it: pictures of two folders may be called alike.
+caption: $(READY)  ## caption your own drawings of molecules with the model that comes with the project: IMAGES=folder
+	@if [ -z "$$IMAGES" ]; then echo "Name a folder of pictures: make caption IMAGES=/data/pictures" >&2; exit 2; fi; \
+	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
+	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
+	  --set prediction.model_version=pretrained
 
 sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"

@@ -1,5 +1,6 @@
 """build_vocabulary: captions -> vocabulary."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,20 @@ from lib.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+logger = logging.getLogger(__name__)
+
 
 def run(spark: "SparkSession", settings: Settings) -> None:
-    """Build the vocabulary of the train captions."""
+    """Build the vocabulary of the train captions, if a model is to be trained on them."""
     from lib.captions.vocabulary_tables import build_vocabulary
     from lib.lake.delta_tables import Lake
+    from lib.lake.models import why_nothing_is_trained
 
-    build_vocabulary(Lake(spark, settings.storage), settings.captions)
+    lake = Lake(spark, settings.storage)
+    if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+        logger.info("build_vocabulary: not needed: %s", why)
+        return
+    build_vocabulary(lake, settings.captions)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,11 +14,11 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     """Score the captions of the model in use beside the controls and write the report."""
     from lib.captions.scores import evaluate_captions
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import resolve_model
+    from lib.lake.models import model_in_use
     from lib.reporting.quality_report import write_report
 
     lake = Lake(spark, settings.storage)
-    model_version = resolve_model(settings.storage, settings.prediction.model_version).name
+    model_version = model_in_use(lake, settings.prediction.model_version, settings.dataset).version
     evaluate_captions(lake, model_version)
     write_report(lake, settings.report, model_version)
 

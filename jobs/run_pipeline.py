@@ -16,32 +16,41 @@ OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with 
 
 
 def run_pipeline(arguments: argparse.Namespace) -> None:
-    """Run the chosen tasks in one Spark session, then print what the lake holds."""
+    """Run the chosen tasks in one Spark session, then print what the lake holds, and where the captions are."""
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import resolve_model
+    from lib.lake.models import model_in_use, why_nothing_is_trained
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
+    from lib.sql.captions_file import write_captions_file
+    from lib.sql.views import sql_folder
 
     tasks = select_tasks(read_task_graph(Path(arguments.conf or CONF)), arguments.only, arguments.start)
     settings = settings_from(arguments)
     given = ["--dataset", arguments.dataset, "--environment", arguments.environment]
     given += [word for override in arguments.overrides for word in ("--set", override)]
     given += ["--conf", arguments.conf] if arguments.conf else []
+    given += ["--verbose"] if arguments.verbose else []
     with open_spark(settings.spark, "run_pipeline") as spark:
+        lake = Lake(spark, settings.storage)
         for number, task in enumerate(tasks, start=1):
             logger.info("[%d/%d] %s", number, len(tasks), task.task_key)
             local = local_arguments(task, given)
             if task.entry_point in OWN_PROCESS:
+                if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+                    logger.info("%s: nothing is trained: %s", task.task_key, why)
+                    continue
                 run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])
             else:
                 own = argument_parser(task.entry_point, "").parse_args(local)
                 own_settings = load_settings(own.dataset, own.environment, own.overrides, own.conf)
                 run_timed(task.entry_point, import_module(f"jobs.{task.entry_point}").run, spark, own_settings)
         try:
-            model_version = resolve_model(settings.storage, settings.prediction.model_version).name
+            model_version = model_in_use(lake, settings.prediction.model_version, settings.dataset).version
         except MissingInputError:  # nothing is trained yet, with --only ingest_images say
             model_version = None
-        print_summary(Lake(spark, settings.storage), model_version)
+        print_summary(lake, model_version)
+        if model_version and (file := write_captions_file(lake, model_version, sql_folder(arguments.conf))):
+            print(f"Captions: {file}")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -19,7 +19,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     """
     from lib.captioning import registered_captioner
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import has_current_model
+    from lib.lake.models import IN_THE_PROJECT, has_current_model, why_nothing_is_trained
     from lib.lake.spark_session import ON_DATABRICKS, open_spark
     from lib.training.detached_training import train_detached
     from lib.training.distributed_training import train_on_ray
@@ -32,10 +32,14 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
         return
-    check_tracking(settings.tracking)
-    check_cluster(cluster)
+    if settings.prediction.model_version != IN_THE_PROJECT:
+        check_tracking(settings.tracking)
+        check_cluster(cluster)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
+        if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+            logger.info("train_captioner: nothing is trained: %s", why)
+            return
         plan = plan_training(lake, settings)
         write_model = partial(
             registered_captioner.write_model, checkpoint=plan.checkpoint, settings=settings.prediction

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from lib.errors import TrainingFailedError
+from lib.job_log import childs_stderr
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ def run_child(task: str, command: Sequence[str], environment: Mapping[str, str] 
     `environment` replaces this process's own variables.
     Raises TrainingFailedError if its exit status is not 0.
     """
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, preexec_fn=_end_with_parent)
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=childs_stderr(), env=environment, preexec_fn=_end_with_parent
+    )
     try:
         status = child.wait()
     except BaseException as stop:

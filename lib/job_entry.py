@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import yaml
 
 from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
+from lib.job_log import file_in_use, log_details, send_rest_to_file, show_last_lines, start_logging
 from lib.settings import Settings, load_settings
 from model.errors import CheckpointError, EncoderWeightsError
 
@@ -32,29 +34,35 @@ def argument_parser(job: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--environment", default="local", help="settings of conf/environments (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="override one setting, such as landing.path=/data/arrived; may be repeated")
+    parser.add_argument("--verbose", action="store_true", help="show settings and all that libraries say, too")
+    parser.set_defaults(job=job)
     parser.add_argument("--conf", default=None, metavar="FOLDER", help="folder of the settings files (default: conf/)")
     return parser
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
-    """Load the settings that the arguments name and log them."""
+    """Load the settings that the arguments name and log them.
+
+    From here on the terminal shows what is done and a file of storage.root gets the rest, unless --verbose is given.
+    """
     settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
-    logger.info("settings\n%s", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+    if not arguments.verbose:
+        send_rest_to_file(settings.storage.root, arguments.job)
+    log_details(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     return settings
 
 
 def start_process() -> None:
-    """Log to stderr, a line each, with the time and the file that speaks; end in order when told to."""
+    """Log to standard error; end in order when told to."""
     end_in_order_on_sigterm()
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
-    )
-    for ours in ("__main__", "jobs", "lib", "model"):
-        logging.getLogger(ours).setLevel(logging.INFO)
+    start_logging()
 
 
 def exit_with_one_sentence(work: Callable[[], None]) -> None:
-    """Run `work`; a named fact or a missing right ends the process with one sentence, all else with its traceback."""
+    """Run `work`; a named fact or a missing right ends the process with one sentence, all else with its traceback.
+
+    A traceback that goes to a log file ends the process with the last lines of that file.
+    """
     try:
         work()
     except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
@@ -64,15 +72,17 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
         logger.error("stopped by the keyboard; run the same command again to go on")
         sys.exit(130)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
-            raise
-        from lib.sql.errors import SqlRefusedError, what_to_ask_for
+        if type(error).__module__.partition(".")[0] in ("pyspark", "py4j"):
+            from lib.sql.errors import SqlRefusedError, what_to_ask_for
 
-        sentence = what_to_ask_for(error)
-        if sentence is None:
+            if (sentence := what_to_ask_for(error)) is not None:
+                logger.error("%s: %s", SqlRefusedError.__name__, sentence)
+                sys.exit(EXIT_REFUSED)
+        if file_in_use() is None:
             raise
-        logger.error("%s: %s", SqlRefusedError.__name__, sentence)
-        sys.exit(EXIT_REFUSED)
+        traceback.print_exc()
+        show_last_lines()
+        sys.exit(1)
 
 
 def main_of(

@@ -1,18 +1,15 @@
 """Progress of long work: a bar with rate and time left on a terminal, log lines with the same figures elsewhere."""
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from lib.job_log import terminal
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +24,7 @@ class ProgressLine:
         self.note = ""
         self._done, self._rate = 0.0, 0.0
         self._most_left_s: float | None = None
-        self._started = self._last_log = time.monotonic()
+        self._started = self._last_log = self._moved = time.monotonic()
         self._display = display
         self._task = display.add_task(name, total=total, unit=unit, rate="", left="", note="") if display else None
 
@@ -38,8 +35,9 @@ class ProgressLine:
         after so many seconds if it is not done before.
         """
         self._rate, self._most_left_s = rate, most_left_s
-        # Never backwards: Spark plans further stages as it goes, so a share of tasks done can fall.
-        self._done, self.note = max(done, self._done), note or self.note
+        if done > self._done:
+            self._done, self._moved = done, time.monotonic()
+        self.note = note or self.note
         if self._display is not None and self._task is not None:
             speed, left = self._figures()
             self._display.update(self._task, completed=int(self._done), note=self.note, rate=speed, left=left)
@@ -61,7 +59,7 @@ class ProgressLine:
 
     def _figures(self) -> tuple[str, str]:
         """Speed and time left, as terminal and log show them."""
-        elapsed_s = time.monotonic() - self._started
+        elapsed_s = self._moved - self._started  # not until now: time left would grow while nothing is done
         rate = self._rate or (self._done / elapsed_s if elapsed_s > 0 else 0.0)
         if not self._done:
             return _speed(rate), "starting"
@@ -79,7 +77,7 @@ def _speed(rate: float) -> str:
 @contextmanager
 def show_progress(name: str, total: int, unit: str = "images") -> Iterator[ProgressLine]:
     """Show one line of progress while the block runs."""
-    if not sys.stderr.isatty():
+    if not terminal().isatty():
         line = ProgressLine(name, total, unit, None)
         yield line
         line.log()
@@ -88,7 +86,7 @@ def show_progress(name: str, total: int, unit: str = "images") -> Iterator[Progr
         TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
         *(TextColumn(f"{{task.fields[{name}]}}") for name in ("unit", "rate", "left", "note")),
     )
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    with Progress(*columns, console=Console(file=terminal())) as display:
         yield ProgressLine(name, total, unit, display)
 
 
@@ -108,30 +106,3 @@ def polling(look: Callable[[], None], every_s: float) -> Iterator[None]:
     finally:
         stop.set()
         poller.join()
-
-
-@contextmanager
-def spark_job_progress(
-    spark: "SparkSession", line: ProgressLine, done_before: int, num_rows: int
-) -> Iterator[None]:
-    """While the block runs Spark jobs over `num_rows` rows, move `line` on with the share of their tasks done."""
-    group = f"{line.name}-{done_before}"
-    tracker = spark.sparkContext.statusTracker()
-
-    def look() -> None:
-        stages = [
-            info
-            for job_id in tracker.getJobIdsForGroup(group)
-            if (job := tracker.getJobInfo(job_id)) is not None
-            for stage_id in job.stageIds
-            if (info := tracker.getStageInfo(stage_id)) is not None
-        ]
-        num_tasks = sum(stage.numTasks for stage in stages)
-        if num_tasks:
-            num_done = sum(stage.numCompletedTasks for stage in stages)
-            line.update(done_before + 0.99 * num_rows * num_done / num_tasks)
-
-    spark.sparkContext.setJobGroup(group, line.name)
-    with polling(look, every_s=0.5):
-        yield
-    line.update(done_before + num_rows)

@@ -10,21 +10,23 @@ import pyspark.sql.functions as F
 import torch
 from pyspark.sql import DataFrame
 
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.picture_captioning import PictureCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.models import resolve_model
+from lib.lake.models import model_in_use
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
-from lib.progress import show_progress, spark_job_progress
+from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.progress import show_progress
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)
 
+BATCHES_AT_A_TIME = 4  # as many pictures as batches of them that are not sure yet can still be filled
 PREDICTED_SCHEMA = (
     "image_id string, caption string, confidence double, is_valid boolean, "
     "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
@@ -32,14 +34,14 @@ PREDICTED_SCHEMA = (
 
 
 def predict_new_images(
-    lake: Lake, settings: PredictionSettings, notation: str, cleaning: CleaningSettings
+    lake: Lake, settings: PredictionSettings, dataset: str, notation: str, cleaning: CleaningSettings
 ) -> None:
     """Caption the pictures that this model has not captioned as they are now; score those with a reference.
 
     Raises SettingsError if the model writes another notation or has learned from pictures cleaned otherwise.
     """
-    directory = resolve_model(lake.storage, settings.model_version)
-    model_version = directory.name
+    model_version, directory = model_in_use(lake, settings.model_version, dataset)
+    lake.create("caption_predictions")
     clean = lake.require("images_clean", written_by="clean_images")
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     captions = lake.read("captions")
@@ -57,16 +59,18 @@ def predict_new_images(
         num_done = 0
         with show_progress("predict_captions", total) as line:
             for batch, num_rows in pending.batches():
-                with spark_job_progress(lake.spark, line, num_done, num_rows):
-                    predicted = _predict(batch, num_rows, directory, settings)
+                with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                    predicted = _predict(batch, num_rows, directory, settings, counter)
                     lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                 num_done += num_rows
     num_late = _score_late_references(lake, captions, model_version)
     logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
 
 
-def _predict(batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings) -> DataFrame:
-    predict = partial(predict_batches, directory=str(directory), settings=settings)
+def _predict(
+    batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings, counter: WorkerCounter
+) -> DataFrame:
+    predict = partial(predict_batches, directory=str(directory), settings=settings, counter=counter)
     images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks(batch.sparkSession, num_rows))
     # Computed once, though a MERGE reads its source twice.
     return images.mapInPandas(predict, PREDICTED_SCHEMA).localCheckpoint()
@@ -100,23 +104,26 @@ def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) 
 
 
 def predict_batches(
-    batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings
+    batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings, counter: WorkerCounter
 ) -> Iterator[pd.DataFrame]:
     """Rows (image_id, image, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
     torch.set_num_threads(settings.threads_per_worker)
     captioner = _captioner(directory, settings)
     for rows in _gathered(batches, settings.num_images_in_buffer):
-        predicted = captioner.caption([decode_png(image) for image in rows["image"]])
-        yield pd.DataFrame({
-            "image_id": rows["image_id"],
-            "caption": [one.caption for one in predicted],
-            "confidence": [one.confidence for one in predicted],
-            "is_valid": [one.is_valid for one in predicted],
-            "alternatives": [
-                [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
-            ],
-            "cleaning_version": rows["cleaning_version"],
-        })
+        pictures = [decode_png(image) for image in rows["image"]]
+        # A part at a time, so that the count of pictures that are done grows as steadily as the work.
+        for places in of_like_size(pictures, BATCHES_AT_A_TIME * settings.batch_size):
+            predicted = captioner.caption([pictures[place] for place in places], counter.add)
+            yield pd.DataFrame({
+                "image_id": rows["image_id"].iloc[places].array,
+                "caption": [one.caption for one in predicted],
+                "confidence": [one.confidence for one in predicted],
+                "is_valid": [one.is_valid for one in predicted],
+                "alternatives": [
+                    [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
+                ],
+                "cleaning_version": rows["cleaning_version"].iloc[places].array,
+            })
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """Pictures to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
 
@@ -36,11 +36,14 @@ class PictureCaptioner:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
 
-    def caption(self, pictures: Sequence[np.ndarray]) -> list[PredictedCaption]:
+    def caption(
+        self, pictures: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
+    ) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
         A picture is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
         by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote.
+        `count_done` is called with the number of pictures that will not be read again, as they are done.
         """
         # In every turn before at another scale: a second turn finds more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
@@ -48,14 +51,17 @@ class PictureCaptioner:
         readings: list[list[list[Guess]]] = [[] for _ in pictures]
         captions: list[PredictedCaption | None] = [None for _ in pictures]
         if self.settings.is_redrawn and self.settings.num_beams > 1:
-            greedy = self.read([seen_as(pixels, *views[0]) for pixels in pictures], num_beams=1)
-            captions = list(map(self._confirmed, greedy, redrawn))
+            for place, greedy in self._each_read([seen_as(pixels, *views[0]) for pixels in pictures], num_beams=1):
+                captions[place] = self._confirmed(greedy, redrawn[place])
+                count_done(int(captions[place] is not None))
         for view in views:
             unsure = [place for place, one in enumerate(captions) if not self._is_sure(one)]
             seen = [seen_as(pictures[place], *view) for place in unsure]
-            for place, guesses in zip(unsure, self.read(seen, self.settings.num_beams), strict=True):
+            for index, guesses in self._each_read(seen, self.settings.num_beams):
+                place = unsure[index]
                 readings[place].append(guesses)
                 captions[place] = self._choose(readings[place], redrawn[place])
+                count_done(int(self._is_sure(captions[place]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
     def _is_sure(self, caption: PredictedCaption | None) -> bool:
@@ -63,14 +69,17 @@ class PictureCaptioner:
 
     def read(self, pictures: Sequence[np.ndarray], num_beams: int) -> list[list[Guess]]:
         """The candidates of each picture, best first."""
-        read: dict[int, list[Guess]] = {}
-        for places in _of_like_size(pictures, self.settings.batch_size):
+        read = dict(self._each_read(pictures, num_beams))
+        return [read[place] for place in range(len(pictures))]
+
+    def _each_read(self, pictures: Sequence[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[Guess]]]:
+        """Each picture's place and candidates, as soon as they are there, in an order that suits the network."""
+        for places in of_like_size(pictures, self.settings.batch_size):
             by_size = groupby(places, lambda place: _size_in_batch(pictures[place]))
             grid = join_grids([self._encode([pictures[place] for place in same]) for _, same in by_size])
             beams = beam_search(self.network, grid, num_beams, self.max_tokens, self.settings.length_penalty)
             for place, candidates in zip(places, beams, strict=True):
-                read[place] = [self._guess(one) for one in candidates]
-        return [read[place] for place in range(len(pictures))]
+                yield place, [self._guess(one) for one in candidates]
 
     @torch.inference_mode()
     def _encode(self, pictures: Sequence[np.ndarray]) -> Grid:
@@ -125,7 +134,7 @@ def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
     return round_up(pixels.shape[0]), round_up(pixels.shape[1])
 
 
-def _of_like_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
+def of_like_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
     """Places of pictures of about the same area, those of one size side by side, at most batch_size at a time."""
     def order(place: int) -> tuple[int, int]:
         height, width = _size_in_batch(pictures[place])

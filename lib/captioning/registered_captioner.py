@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.captioning.captioner import caption_pictures
 from lib.captioning.picture_captioning import PictureCaptioner
-from lib.errors import CorruptImageError
-from lib.images.cleaning import clean_image
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
@@ -38,14 +37,8 @@ class RegisteredCaptioner:
 
         Nulls for what is no picture.
         """
-        pixels = {}
-        for place, image in enumerate(pictures["image"]):
-            try:
-                pixels[place] = clean_image(bytes(image), self.cleaning).pixels
-            except CorruptImageError:
-                continue
-        captions = dict(zip(pixels, self.captioner.caption(list(pixels.values())), strict=True))
-        rows = [captions[place][:3] if place in captions else (None, None, None) for place in range(len(pictures))]
+        captioned = caption_pictures(self.captioner, self.cleaning, list(pictures["image"]))
+        rows = [(one.caption, one.confidence, one.is_valid) for one in captioned]
         return pd.DataFrame(rows, columns=["caption", "confidence", "is_valid"])
 
 

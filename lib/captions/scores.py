@@ -60,6 +60,9 @@ def evaluate_captions(lake: Lake, model_version: str) -> None:
     predictions = lake.require("caption_predictions", written_by="predict_captions")
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
+        if lake.read("images_clean").isEmpty():
+            logger.info("evaluate_captions: there is no clean picture, so there are no captions to evaluate")
+            return
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
         )

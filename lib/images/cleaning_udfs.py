@@ -14,7 +14,8 @@ from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
-from lib.progress import show_progress, spark_job_progress
+from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.progress import show_progress
 from lib.sections.images import CleaningSettings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     """
     version = cleaning_version(settings)
     raw = lake.require("images_raw", written_by="ingest_images")
+    lake.create("images_clean")  # there to be read, also when no picture can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean")
     done = lake.read("images_clean").select("image_id", "cleaning_version").union(
         rejected.select("image_id", "cleaning_version")
@@ -50,18 +52,20 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     num_done = 0
     with show_progress("clean_images", total) as line:
         for batch, num_rows in pending.batches():
-            with spark_job_progress(lake.spark, line, num_done, num_rows):
-                _commit_batch(lake, batch, num_rows, settings, version)
+            with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                _commit_batch(lake, batch, num_rows, settings, version, counter)
             num_done += num_rows
 
 
-def _commit_batch(lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, version: str) -> None:
+def _commit_batch(
+    lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, version: str, counter: WorkerCounter
+) -> None:
     now = F.lit(commit_time())
     schema = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())
     outcomes = (
         batch.select("image_id", "source", "image")
         .repartition(num_tasks(lake.spark, num_rows))
-        .mapInPandas(partial(clean_batches, settings=settings), schema)
+        .mapInPandas(partial(clean_batches, settings=settings, counter=counter), schema)
         .withColumns({
             "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
         })
@@ -76,13 +80,16 @@ def _commit_batch(lake: Lake, batch: DataFrame, num_rows: int, settings: Cleanin
     )
 
 
-def clean_batches(batches: Iterator[pd.DataFrame], settings: CleaningSettings) -> Iterator[pd.DataFrame]:
+def clean_batches(
+    batches: Iterator[pd.DataFrame], settings: CleaningSettings, counter: WorkerCounter
+) -> Iterator[pd.DataFrame]:
     """Rows (image_id, source, image) in, rows of OUTCOME_COLUMNS out, one for one; `reason` is null for clean ones."""
     for batch in batches:
         rows = [
             (image_id, source, *_clean(image, settings))
             for image_id, source, image in batch[["image_id", "source", "image"]].itertuples(index=False)
         ]
+        counter.add(len(rows))
         yield pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
 
 

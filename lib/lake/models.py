@@ -1,14 +1,25 @@
-"""Which trained models there are, which is current, and which weights a training starts from."""
+"""Which models there are, which one captions, and which weights a training starts from."""
 
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.errors import MissingInputError, SettingsError
+from lib.lake.delta_tables import Lake
 from lib.sections.lake import StorageSettings
 from model.checkpoint import PRETRAINED
 from model.whole_writes import written_whole
 
 CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
 WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
+IN_THE_PROJECT = "pretrained"  # the name of the model that comes with the project, wherever a model is named
+
+
+class Model(NamedTuple):
+    """A model that captions: its version in the tables, and its checkpoint directory."""
+
+    version: str
+    directory: Path
 
 
 def checkpoints_folder(storage: StorageSettings) -> Path:
@@ -34,15 +45,48 @@ def make_current(directory: Path) -> None:
         written.write_text(directory.name + "\n")
 
 
-def resolve_model(storage: StorageSettings, model_version: str) -> Path:
-    """The checkpoint directory of a model version; `current` is the newest trained, or the one a roll-back names.
+def model_in_use(lake: Lake, model_version: str, dataset: str) -> Model:
+    """The model of that name; `current` is the pretrained model while there is neither a trained one nor any caption.
 
-    Raises MissingInputError if there is none, or if the current one was withdrawn.
+    Raises MissingInputError if there is none.
+    """
+    if model_version == "current" and not has_current_model(lake.storage) and _has_no_captions(lake):
+        if not (PRETRAINED / dataset).is_dir():
+            raise MissingInputError(
+                f"no picture in {lake.storage.root} has a caption to learn from, and no model for dataset {dataset} "
+                "comes with the project: put a captions file into landing.path, or name a model in "
+                "prediction.model_version"
+            )
+        model_version = IN_THE_PROJECT
+    return resolve_model(lake.storage, model_version, dataset)
+
+
+def why_nothing_is_trained(lake: Lake, model_version: str) -> str | None:
+    """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
+    if model_version == IN_THE_PROJECT:
+        return f"prediction.model_version is {IN_THE_PROJECT}"
+    if _has_no_captions(lake):
+        return f"no picture in {lake.storage.root} has a caption to learn from"
+    return None
+
+
+def _has_no_captions(lake: Lake) -> bool:
+    """Whether pictures have been ingested, but no caption."""
+    return lake.has("images_raw") and lake.read("captions").isEmpty()
+
+
+def resolve_model(storage: StorageSettings, model_version: str, dataset: str) -> Model:
+    """The model of that name: a version in the storage, `current` or `pretrained`.
+
+    `current` is the newest trained, or the one a roll-back names. Raises MissingInputError if there is none, or if the
+    current one was withdrawn; SettingsError if no pretrained model for the dataset comes with the project.
     """
     folder = checkpoints_folder(storage)
     is_current = model_version == "current"
     if is_current:
         model_version = current_model(storage)
+    if model_version == IN_THE_PROJECT:
+        return pretrained_model(dataset, "prediction.model_version")
     directory = folder / model_version
     if not (directory / "config.json").is_file():
         known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
@@ -54,7 +98,23 @@ def resolve_model(storage: StorageSettings, model_version: str) -> Path:
             f"the current model {model_version} was withdrawn ({why}): write the name of another into "
             f"{_pointer(storage)}"
         )
-    return directory
+    return Model(model_version, directory)
+
+
+def pretrained_model(dataset: str, setting: str) -> Model:
+    """The model for a dataset that comes with the project; its version names its files, so another model has another.
+
+    Raises SettingsError, naming the setting that asked for it, if there is none.
+    """
+    directory = PRETRAINED / dataset
+    if not directory.is_dir():
+        raise SettingsError(
+            f"{setting} is '{IN_THE_PROJECT}', but no model for dataset {dataset} comes with the project: name another"
+        )
+    files = hashlib.sha256()
+    for name in ("config.json", "vocabulary.json", "weights.safetensors"):
+        files.update((directory / name).read_bytes())
+    return Model(f"{IN_THE_PROJECT}-{files.hexdigest()[:8]}", directory)
 
 
 def withdrawal_of(directory: Path) -> str | None:
@@ -68,15 +128,9 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
 
     Raises SettingsError if no model for the dataset came with the project.
     """
-    if start_from != "pretrained":
-        return Path(start_from).absolute() if start_from else None
-    directory = PRETRAINED / dataset
-    if not directory.is_dir():
-        raise SettingsError(
-            f"training.start_from is 'pretrained', but no model for dataset {dataset} comes with the project: "
-            "name a checkpoint, or set it to null to begin untrained"
-        )
-    return directory
+    if start_from == IN_THE_PROJECT:
+        return pretrained_model(dataset, "training.start_from").directory
+    return Path(start_from).absolute() if start_from else None
 
 
 def _pointer(storage: StorageSettings) -> Path:

@@ -15,13 +15,13 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from lib.errors import RuntimeMissingError
+from lib.job_log import ON_DATABRICKS as ON_DATABRICKS
 from lib.sections.lake import SparkSettings
 
 logger = logging.getLogger(__name__)
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
-ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 @contextmanager

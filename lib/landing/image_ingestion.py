@@ -13,9 +13,10 @@ from pyspark.sql import DataFrame, Window
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
+from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
 from lib.landing.zone import PACKED_TAR, Arrival, LandedFile, LandingZone, list_arrivals, read_arrivals
-from lib.progress import show_progress, spark_job_progress
+from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,8 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 ))
                 num_before = commit * settings.images_per_commit
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
-                with spark_job_progress(lake.spark, line, num_before, num_rows):
-                    _commit_batch(lake, batch, num_rows)
+                with counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
+                    _commit_batch(lake, batch, num_rows, counter)
     unfinished = _paths_to_open_again(lake, listed, arrivals)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
@@ -112,7 +113,7 @@ def _paths_to_open_again(lake: Lake, listed: DataFrame, arrivals: DataFrame) -> 
     return {row.path for row in gave_way.select("path").union(damaged.select("path")).distinct().collect()}
 
 
-def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int) -> None:
+def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
     """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
     now = F.lit(commit_time())
     # A packed tar is read from its beginning, so by one task; everything else from wherever a task's share begins.
@@ -120,7 +121,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int) -> None:
     outcomes = (
         arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", share)
         .sortWithinPartitions("path", "offset")
-        .mapInPandas(_read_batches, OUTCOME_SCHEMA)
+        .mapInPandas(partial(_read_batches, counter=counter), OUTCOME_SCHEMA)
         .localCheckpoint()
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
@@ -146,7 +147,7 @@ def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> I
         yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
 
 
-def _read_batches(arrivals: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _read_batches(arrivals: Iterator[pd.DataFrame], counter: WorkerCounter) -> Iterator[pd.DataFrame]:
     columns = ["image_id", "source", "num_bytes", "sha256", "image", "reason", "detail"]
     for batch in arrivals:
         listed = [Arrival(*row) for row in batch[ARRIVAL_SCHEMA.names].itertuples(index=False)]
@@ -161,6 +162,8 @@ def _read_batches(arrivals: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             rows.append((arrival.image_id, arrival.source, size, digest, content, reason, detail))
             num_bytes += size
             if num_bytes > MAX_BYTES_PER_ARROW_BATCH:
+                counter.add(len(rows))
                 yield pd.DataFrame(rows, columns=columns)
                 rows, num_bytes = [], 0
+        counter.add(len(refused) + len(rows))
         yield pd.DataFrame(rows, columns=columns)

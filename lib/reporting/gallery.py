@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, Row
 
 from lib.lake.delta_tables import Lake
 
+SCORED_GROUPS = ("Best", "Worst", "At random")  # of pictures with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
 Segments = list[tuple[bool, str]]  # (differs, text): the texts joined are the caption
 
@@ -28,39 +29,52 @@ class ShownPicture:
 
 
 def choose_pictures(
-    lake: Lake, predictions: DataFrame, split: str, numbers: dict[str, int]
+    lake: Lake, predictions: DataFrame, split: str | None, numbers: dict[str, int]
 ) -> dict[str, list[ShownPicture]]:
-    """Pictures under `best`, `worst` and `random`, `numbers` of each; other splits fill what the first one lacks.
+    """The pictures of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
 
-    Deterministic. Reads the bytes of the chosen pictures only. None is among both the best and the worst; the random
-    ones may be among either, or they would be no fair sample.
+    Deterministic. Reads the bytes of the chosen pictures only. None is in both of two opposite groups; the random ones
+    may be in either, or they would be no fair sample.
     """
-    first = F.when(F.col("split") == split, 0).otherwise(1)
+    first = F.when(F.col("split") == F.lit(split), 0).otherwise(1)
+    by_hash = [F.xxhash64("image_id")]
     orders = {
-        "best": [F.desc("similarity"), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
-        "worst": [F.asc("similarity"), F.desc("confidence")],  # the most confident errors
-        "random": [F.xxhash64("image_id")],
+        "Best": [F.desc("similarity"), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
+        "Worst": [F.asc("similarity"), F.desc("confidence")],  # the most confident errors
+        "At random": by_hash,
+        "Least sure": [F.asc("confidence")],
+        "Most sure": [F.desc("confidence"), F.desc(F.length("caption"))],
+        "At random, without a reference": by_hash,
     }
+    opposite = {"Worst": "Best", "Most sure": "Least sure"}
+    has_score = F.col("edit_distance").isNotNull()
     chosen: dict[str, list[Row]] = {}
-    for name, order in orders.items():
-        taken = [row.image_id for row in chosen.get("best", [])] if name == "worst" else []
-        left = predictions.where(~F.col("image_id").isin(taken))
-        chosen[name] = left.orderBy(first, *order, "image_id").limit(numbers[name]).collect()
+    for name, number in numbers.items():
+        taken = [row.image_id for row in chosen.get(opposite.get(name, ""), [])]
+        of_kind = predictions.where(has_score if name in SCORED_GROUPS else ~has_score)
+        left = of_kind.where(~F.col("image_id").isin(taken))
+        chosen[name] = left.orderBy(first, *orders[name], "image_id").limit(number).collect()
     image_ids = sorted({row.image_id for rows in chosen.values() for row in rows})
     arrived = _thumbnails(lake.read("images_raw"), image_ids)
     cleaned = _thumbnails(lake.read("images_clean"), image_ids)
     return {
         name: [
-            ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *marked(row.caption, row.reference))
-            for row in chosen[name]
+            ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row))
+            for row in rows
         ]
-        for name in orders
+        for name, rows in chosen.items()
     }
 
 
 def _thumbnails(images: DataFrame, image_ids: list[str]) -> dict[str, str | None]:
     rows = images.where(F.col("image_id").isin(image_ids)).select("image_id", "image").collect()
     return {row.image_id: thumbnail(bytes(row.image)) for row in rows}
+
+
+def _texts(prediction: Row) -> tuple[Segments, Segments]:
+    if prediction.edit_distance is None:  # there is nothing to compare the caption with
+        return [(False, prediction.caption)] if prediction.caption else [], []
+    return marked(prediction.caption, prediction.reference)
 
 
 def marked(caption: str, reference: str) -> tuple[Segments, Segments]:

@@ -1,5 +1,7 @@
 """What a pipeline run ends with: rows per table, scores beside their controls, and where the report is."""
 
+from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import pyspark.sql.functions as F
@@ -21,6 +23,7 @@ class PipelineSummary(NamedTuple):
     num_rejected: dict[str, int]
     evaluations: list[Row]
     storage_root: str
+    reasons: dict[str, int]  # number of rejected pictures and captions by reason
 
 
 def print_summary(lake: Lake, model_version: str | None) -> None:
@@ -29,23 +32,32 @@ def print_summary(lake: Lake, model_version: str | None) -> None:
     summary = summarise_pipeline(lake, model_version)
     console.print(_rows_table(summary))
     console.print(whereabouts_of_pictures(summary))
+    if summary.reasons:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.reasons.items()))
+        console.print(f"Rejected: {counts}. The table images_rejected names each with its reason.")
     if summary.evaluations:
         console.print(_scores_table(summary))
-        report = f"{summary.storage_root.rstrip('/')}/reports/{summary.evaluations[0].model_version}.html"
-        console.print(f"Report: {report}")
     else:
         console.print("No scores yet: evaluate_captions has found no captions with a reference.")
+    report = f"{summary.storage_root.rstrip('/')}/reports/{model_version}.html"
+    if Path(report).is_file():
+        console.print(f"Report: {report}")
 
 
 def summarise_pipeline(lake: Lake, model_version: str | None) -> PipelineSummary:
     """Count the rows and read the scores of the model."""
-    rejected = lake.read("images_rejected").groupBy("stage").count().collect()
+    rejected = lake.read("images_rejected").groupBy("stage", "reason").count().collect()
+    by_stage, by_reason = Counter(dict.fromkeys(STAGES, 0)), Counter[str]()
+    for stage, reason, count in rejected:
+        by_stage[stage] += count
+        by_reason[reason] += count
     of_model = lake.read("evaluations").where(F.col("model_version") == F.lit(model_version)).collect()
     return PipelineSummary(
         num_rows={name: lake.read(name).count() for name in COUNTED_TABLES},
-        num_rejected=dict.fromkeys(STAGES, 0) | {row["stage"]: row["count"] for row in rejected},
+        num_rejected=by_stage,
         evaluations=sorted(of_model, key=lambda row: (row.split, list(PREDICTORS).index(row.predictor))),
         storage_root=lake.storage.root,
+        reasons=by_reason,
     )
 
 

@@ -13,7 +13,7 @@ from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES, scor
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import REJECTION_REASONS, TABLES
 from lib.reporting.charts import COLOURS, LABELS, confidence_chart, histogram_chart, loss_chart
-from lib.reporting.gallery import choose_pictures
+from lib.reporting.gallery import ShownPicture, choose_pictures
 from lib.sections.reporting import ReportSettings
 from model.whole_writes import written_whole
 
@@ -25,6 +25,14 @@ SPLITS = ("test", "validation", "train")  # the first that was evaluated is the 
 NUM_BINS = 40
 CLEARLY_ABOVE = 0.05  # mean similarity above the better control from which the model is called better than chance
 FEW_PICTURES = 100
+SAMPLE = "A fair sample, drawn by a hash of the picture's name; it may repeat pictures from above."
+FIGURES = (  # label, what it means, how to format it, column of evaluations
+    ("Mean similarity", "1 is equal, 0 has nothing in common", "score", "mean_similarity"),
+    ("Exactly right", "equal to the reference", "percent", "exact_match"),
+    ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
+    ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
+    ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
+)
 FORMATS = {
     "score": "{:.2f}", "distance": "{:.1f}", "rounded": "{:.0f}", "count": "{:,}", "percent": "{:.1%}",
 }
@@ -33,51 +41,84 @@ Evaluations = dict[str, dict[str, Row]]  # split, predictor
 
 
 def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
-    """Write the report on a model, unless it is there already; None without evaluations."""
-    evaluations = _evaluations_of(lake.read("evaluations"), model_version)
-    if not evaluations:
-        logger.info("evaluate_captions: nothing has been evaluated, so there is no report to write")
+    """Write the report on a model, unless it is there already; None if it has captioned nothing.
+
+    Without evaluations it shows pictures with captions, and no score.
+    """
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    written = predictions.agg(F.count("*").alias("num_images"), F.max("predicted_at").cast("string")).collect()
+    if not written[0].num_images:
+        logger.info("evaluate_captions: model %s has captioned nothing, so there is no report to write", model_version)
         return None
-    split = next(iter(evaluations))
-    model = evaluations[split][MODEL]
-    path = Path(lake.storage.root) / "reports" / f"{model.model_version}.html"
+    evaluations = _evaluations_of(lake.read("evaluations"), model_version)
+    path = Path(lake.storage.root) / "reports" / f"{model_version}.html"
     template = TEMPLATE.read_text(encoding="utf-8")
-    stamp = hashlib.sha256(f"{evaluations} {settings} {template}".encode()).hexdigest()[:16]
+    stamp = hashlib.sha256(f"{evaluations} {written} {settings} {template}".encode()).hexdigest()[:16]
     if path.is_file() and f'content="{stamp}"' in path.read_text(encoding="utf-8")[:1000]:
         logger.info("evaluate_captions: the report is up to date: %s", path)
         return path
-    figures = _figures(lake, evaluations, split, settings)
-    with written_whole(path) as written:
-        written.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
-    logger.info("evaluate_captions: the report is in %s", path)
-    return path
-
-
-def _figures(lake: Lake, evaluations: Evaluations, split: str, settings: ReportSettings) -> dict[str, object]:
-    """Everything the template shows."""
-    model = evaluations[split][MODEL]
-    predictions = lake.read("caption_predictions").where(F.col("model_version") == model.model_version)
-    scored = with_known_reference(predictions)
-    constant = evaluations[split][CONSTANT_CAPTION].control_caption
-    scores = scores_by_predictor(scored, lake.read("captions"), constant).where(F.col("split") == split)
-    numbers = {"best": settings.num_best, "worst": settings.num_worst, "random": settings.num_random}
-    return {
-        "split": split,
-        "model": model,
-        "num_predicted": predictions.count(),
+    figures = {
+        "model_version": model_version,
+        "num_predicted": written[0].num_images,
         "evaluations": evaluations,
         "predictors": PREDICTORS,
         "labels": LABELS,
         "colours": COLOURS,
-        "control_caption": constant,
-        "verdict": verdict(evaluations[split]),
-        "headline": _headline(evaluations[split]),
-        "charts": _charts(lake, scores, model.model_version),
         "rejections": _rejections(lake),
         "reasons": REJECTION_REASONS,
         "tables": [(table, lake.read(name).count()) for name, table in TABLES.items() if lake.has(name)],
-        "gallery": choose_pictures(lake, predictions.where(F.col("edit_distance").isNotNull()), split, numbers),
+        **(_scored_figures(lake, predictions, evaluations) if evaluations else _unscored_figures(predictions)),
+        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), settings),
     }
+    with written_whole(path) as file:
+        file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
+    logger.info("evaluate_captions: the report is in %s", path)
+    return path
+
+
+def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations) -> dict[str, object]:
+    """What the template shows of a model that was evaluated."""
+    split = next(iter(evaluations))
+    model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
+    scores = scores_by_predictor(with_known_reference(predictions), lake.read("captions"), constant)
+    return {
+        "split": split,
+        "model": model,
+        "control_caption": constant,
+        "verdict": verdict(evaluations[split]),
+        "headline": _headline(evaluations[split]),
+        "charts": _charts(lake, scores.where(F.col("split") == split), model.model_version),
+    }
+
+
+def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
+    """What the template shows of a model of whose pictures none has a reference."""
+    mean = predictions.agg(F.avg(F.col("is_valid").cast("double")), F.avg("confidence")).collect()[0]
+    headline = [
+        (label, meaning, kind, dict.fromkeys(PREDICTORS) | {MODEL: value})
+        for (label, meaning, kind, _), value in zip(FIGURES[-2:], mean, strict=True)
+    ]
+    return {
+        "split": None, "model": None, "control_caption": None, "verdict": None, "headline": headline, "charts": [],
+    }
+
+
+def _gallery(
+    lake: Lake, predictions: DataFrame, split: str | None, settings: ReportSettings
+) -> list[tuple[str, str, list[ShownPicture]]]:
+    """(title, meaning, pictures) of each group that the report shows."""
+    groups = {} if split is None else {
+        "Best": ("The highest similarity; among equals, the longest captions.", settings.num_best),
+        "Worst": ("The lowest similarity; among equals, the most confident.", settings.num_worst),
+        "At random": (SAMPLE, settings.num_random),
+    }
+    groups |= {
+        "Least sure": ("Without a reference: the lowest confidence.", settings.num_worst),
+        "Most sure": ("Without a reference: the highest confidence.", settings.num_best),
+        "At random, without a reference": (SAMPLE, settings.num_random),
+    }
+    chosen = choose_pictures(lake, predictions, split, {title: number for title, (_, number) in groups.items()})
+    return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 
 
 def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
@@ -119,16 +160,9 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
 
 def _headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str, float | None]]]:
     """Cards: (label, what it means, how to format it, value by predictor)."""
-    figures = (
-        ("Mean similarity", "1 is equal, 0 has nothing in common", "score", "mean_similarity"),
-        ("Exactly right", "equal to the reference", "percent", "exact_match"),
-        ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
-        ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
-        ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
-    )
     return [
         (label, meaning, kind, {predictor: evaluations[predictor][column] for predictor in PREDICTORS})
-        for label, meaning, kind, column in figures
+        for label, meaning, kind, column in FIGURES
     ]
 
 

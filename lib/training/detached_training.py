@@ -39,7 +39,7 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
         f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto",
         "tracking.experiment_id=null",
     ]
-    command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments]
+    command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments, "--verbose"]
     command += [word for override in overrides for word in ("--set", override)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_DATABRICKS)}
     environment["RAY_AUTH_MODE"] = "token"

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from jobs import run_pipeline
 from lib.errors import SettingsError
-from lib.lake import spark_session
+from lib.lake import models, spark_session
 from lib.reporting import pipeline_summary
+from lib.sql import captions_file
 
 
 @pytest.fixture
@@ -32,6 +34,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(run_pipeline, "run_timed", run_timed)
     monkeypatch.setattr(run_pipeline, "import_module", lambda name: SimpleNamespace(run=f"{name}.run"))
     monkeypatch.setattr(run_pipeline, "run_child", lambda task, command: done.append((task, command)))
+    monkeypatch.setattr(models, "why_nothing_is_trained", lambda *_: None)
+    monkeypatch.setattr(models, "model_in_use", lambda *_: models.Model("m1", Path("m1")))
+    monkeypatch.setattr(captions_file, "write_captions_file", lambda *_: done.append(("captions file",)))
     monkeypatch.setattr(pipeline_summary, "print_summary", lambda lake, _: done.append(("summary", lake.storage.root)))
     return done
 
@@ -54,18 +59,21 @@ def test_every_task_runs_in_order_in_one_session_and_training_in_a_process(steps
         ("evaluate_captions", "jobs.evaluate_captions.run", "spark", "/lake"),
         ("create_views", "jobs.create_views.run", "spark", "/lake"),
         ("summary", "/lake"),
+        ("captions file",),
         "Spark ends",
     ]
 
 
 def test_from_goes_on_at_a_task(steps: list[Any]) -> None:
     run("--from", "predict_captions")
-    assert [step[0] for step in steps[1:-1]] == ["predict_captions", "evaluate_captions", "create_views", "summary"]
+    assert [step[0] for step in steps[1:-1]] == [
+        "predict_captions", "evaluate_captions", "create_views", "summary", "captions file",
+    ]
 
 
 def test_only_runs_one_task(steps: list[Any]) -> None:
     run("--only", "clean_images")
-    assert [step[0] for step in steps[1:-1]] == ["clean_images", "summary"]
+    assert [step[0] for step in steps[1:-1]] == ["clean_images", "summary", "captions file"]
 
 
 def test_an_unknown_task_is_refused_before_spark_opens(steps: list[Any]) -> None:
@@ -88,4 +96,4 @@ def test_each_task_is_announced_with_its_number(steps: list[Any], caplog: pytest
         "[1/5] build_vocabulary", "[2/5] train_captioner", "[3/5] predict_captions", "[4/5] evaluate_captions",
         "[5/5] create_views",
     ]
-    assert len(steps) == 8
+    assert len(steps) == 9

@@ -28,6 +28,21 @@ def test_quick_work_says_one_line_at_its_end(caplog):
     assert caplog.messages[0].endswith(", done")
 
 
+def test_time_left_does_not_grow_while_nothing_is_done(caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO), show_progress("predict_captions", 2000) as line:
+        for seconds, done in ((10.0, 800), (60.0, 800), (120.0, 800), (130.0, 1600)):
+            now[0] = seconds
+            line.update(done)
+    assert caplog.messages[:4] == [
+        "predict_captions 800/2,000 images, 80.0/s, 15 s left",
+        "predict_captions 800/2,000 images, 80.0/s, 15 s left",
+        "predict_captions 800/2,000 images, 80.0/s, 15 s left",
+        "predict_captions 1,600/2,000 images, 12.3/s, 32 s left",
+    ]
+
+
 def test_progress_never_goes_back(caplog):
     with caplog.at_level(logging.INFO), show_progress("ingest_images", 10) as line:
         line.update(8)
@@ -66,7 +81,7 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_the_same_figures_in_one_live_line(monkeypatch, caplog):
     terminal = Terminal()
-    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "terminal", lambda: terminal)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm")
     with caplog.at_level(logging.INFO), show_progress("train_captioner", 1000) as line:

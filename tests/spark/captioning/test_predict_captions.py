@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from jobs import build_vocabulary, predict_captions
+from lib.captioning import caption_prediction
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import MissingInputError, SettingsError
+from lib.lake import worker_counts
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.progress import ProgressLine
 from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
 from tests.spark.images.test_clean_images import clean
@@ -75,6 +78,25 @@ def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(arri
     assert [rows[number].reference for number in "01234"] == [LABEL.format(n, n + 1) for n in range(3)] + [None, None]
     assert [rows[number].edit_distance is None for number in "01234"] == [False] * 3 + [True] * 2
     assert all(0 < row.confidence < 1 for row in rows.values())
+
+
+def test_progress_counts_pictures_that_workers_have_done(arrived, monkeypatch):
+    """The counts are seen while the only task is running: Spark itself knows nothing of it before its end."""
+    put_model(arrived, "first")
+    counts: list[float] = []
+    update = ProgressLine.update
+
+    def remember(line: ProgressLine, done: float, *figures: object) -> None:
+        counts.append(done)
+        update(line, done, *figures)
+
+    monkeypatch.setattr(ProgressLine, "update", remember)
+    monkeypatch.setattr(caption_prediction, "num_tasks", lambda *_: 1)
+    monkeypatch.setattr(worker_counts, "LOOK_EVERY_S", 0.002)
+    predict(arrived, "prediction.batch_size=1")
+    assert counts == sorted(counts)
+    assert counts[-1] == 5
+    assert set(counts) & {1, 2, 3, 4}
 
 
 def test_captions_do_not_depend_on_how_pictures_are_batched(arrived):

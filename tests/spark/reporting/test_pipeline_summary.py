@@ -29,7 +29,7 @@ def evaluation(model: str, split: str, predictor: str, exact: float | None, when
 
 def summary(num_raw: int, num_clean: int, num_rejected: int) -> PipelineSummary:
     num_rows = {"images_raw": num_raw, "images_clean": num_clean}
-    return PipelineSummary(num_rows, {"ingest": 7, "clean": num_rejected}, [], "lake")
+    return PipelineSummary(num_rows, {"ingest": 7, "clean": num_rejected}, [], "lake", {})
 
 
 @pytest.fixture(scope="module")

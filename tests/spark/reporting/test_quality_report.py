@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from lib.captions.scores import evaluate_captions
 from lib.lake.delta_tables import Lake
@@ -131,7 +132,28 @@ def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluate
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
-def test_without_evaluations_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+def test_pictures_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
+    write_tables(lake)
+    empty = {name: F.lit(None).cast(kind) for name, kind in (
+        ("reference", "string"), ("edit_distance", "int"), ("similarity", "double"), ("split", "string"),
+    )}
+    predictions = lake.read("caption_predictions")
+    kinds = dict(predictions.dtypes)
+    unscored = predictions.withColumns({name: column.cast(kinds[name]) for name, column in empty.items()})
+    confidences = F.when(F.col("image_id") == "p2", 0.125).otherwise(F.lit(0.75))
+    lake.replace("caption_predictions", unscored.withColumn("confidence", confidences).localCheckpoint())
+    html = write_report(lake, SETTINGS, "m1").read_text(encoding="utf-8")
+    sections = re.findall(r"<h2>([^<]*)</h2>\s*<p class=\"soft\">[^<]*</p>\s*<section(.*?)</section>", html, re.DOTALL)
+    names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections}
+    assert names["Least sure"] == ["p2"]
+    assert sorted(names["At random, without a reference"]) == ["p1", "p2", "p3", "p4"]
+    assert "None of them has a reference, so nothing is scored." in html
+    assert "C3H6/c1-2" in html
+    assert ">reference<" not in html
+    assert "Charts" not in html
+
+
+def test_without_captions_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         assert write_report(lake, SETTINGS, "m1") is None
     assert "there is no report to write" in caplog.text

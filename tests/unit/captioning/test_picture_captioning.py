@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,13 @@ def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
 
 def looks_at(captioner: PictureCaptioner, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
     """The shapes of what is read, reading by reading."""
-    looks, read = [], captioner.read
+    looks, read = [], captioner._each_read
 
-    def noted(seen: list[np.ndarray], num_beams: int) -> list[list[Guess]]:
+    def noted(seen: list[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[Guess]]]:
         looks.append([pixels.shape for pixels in seen])
         return read(seen, num_beams)
 
-    monkeypatch.setattr(captioner, "read", noted)
+    monkeypatch.setattr(captioner, "_each_read", noted)
     captioner.caption(pictures)
     return looks
 

@@ -1,11 +1,14 @@
 """Rolling back a model: files on the storage volume alone, as docs/runbook.md has them written by hand."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lib.errors import MissingInputError
+from lib.errors import MissingInputError, SettingsError
+from lib.lake import models
 from lib.lake.models import resolve_model
 from lib.sections.lake import StorageSettings
 from lib.training.training_runs import TrainingRun, finish_training
@@ -38,11 +41,33 @@ def test_a_withdrawn_model_does_not_become_current_again_when_training_finds_it(
     storage: StorageSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "bad"
+    assert resolve_model(storage, "current", "molecules").version == "bad"
     roll_back(storage)
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "good"
+    assert resolve_model(storage, "current", "molecules").version == "good"
     assert "model bad is not made current, since it was withdrawn (loses every ring)" in caplog.text
+
+
+def test_the_pretrained_model_can_be_made_current(storage: StorageSettings) -> None:
+    (Path(storage.root) / "checkpoints" / "current_model").write_text("pretrained\n")
+    assert resolve_model(storage, "current", "molecules") == resolve_model(storage, "pretrained", "molecules")
+
+
+def test_the_pretrained_models_version_names_its_files(
+    storage: StorageSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = resolve_model(storage, "pretrained", "molecules")
+    assert re.fullmatch("pretrained-[0-9a-f]{8}", before.version)
+    shutil.copytree(before.directory, tmp_path / "copy" / "molecules")
+    monkeypatch.setattr(models, "PRETRAINED", tmp_path / "copy")
+    same = resolve_model(storage, "pretrained", "molecules")
+    assert (same.version, same.directory) == (before.version, tmp_path / "copy" / "molecules")
+    for name in ("vocabulary.json", "weights.safetensors"):
+        with (same.directory / name).open("ab") as file:
+            file.write(b" ")
+        assert resolve_model(storage, "pretrained", "molecules").version != before.version
+    with pytest.raises(SettingsError, match="no model for dataset photos comes with the project"):
+        resolve_model(storage, "pretrained", "photos")
 
 
 def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettings) -> None:
@@ -50,14 +75,14 @@ def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettin
     (Path(storage.root) / "checkpoints" / "next").mkdir()
     (Path(storage.root) / "checkpoints" / "next" / "config.json").touch()
     finish(storage, "next")
-    assert resolve_model(storage, "current").name == "next"
+    assert resolve_model(storage, "current", "molecules").version == "next"
 
 
 def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage: StorageSettings) -> None:
     finish(storage, "bad")
     (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").touch()
     with pytest.raises(MissingInputError) as refused:
-        resolve_model(storage, "current")
+        resolve_model(storage, "current", "molecules")
     assert str(refused.value) == (
         "the current model bad was withdrawn (no reason given): write the name of another into "
         f"{storage.root}/checkpoints/current_model"
@@ -66,11 +91,11 @@ def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage:
 
 def test_a_withdrawn_model_still_captions_for_who_asks_for_it_by_name(storage: StorageSettings) -> None:
     roll_back(storage)
-    assert resolve_model(storage, "bad").name == "bad"
+    assert resolve_model(storage, "bad", "molecules").version == "bad"
 
 
 def test_a_roll_back_that_is_regretted_is_undone_by_removing_the_file(storage: StorageSettings) -> None:
     roll_back(storage)
     (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").unlink()
     finish(storage, "bad")
-    assert resolve_model(storage, "current").name == "bad"
+    assert resolve_model(storage, "current", "molecules").version == "bad"

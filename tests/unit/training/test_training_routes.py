@@ -15,7 +15,7 @@ from ray.util.spark import databricks_hook
 
 from jobs import train_captioner
 from lib.errors import RuntimeMissingError, SettingsError, TrainingFailedError
-from lib.lake import spark_session
+from lib.lake import models, spark_session
 from lib.sections.lake import StorageSettings
 from lib.settings import Settings, load_settings
 from lib.training import detached_training, distributed_training, model_registry, ray_cluster, training_runs
@@ -59,6 +59,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, run: TrainingRun) -> list[Any]:
     monkeypatch.setattr(ray_cluster, "ray_on_spark", block("Ray on Spark"))
     monkeypatch.setattr(ray_cluster, "ray_cluster", block("Ray"))
     monkeypatch.setattr(ray_cluster, "raydp_spark", block("RayDP", "RayDP's Spark"))
+    monkeypatch.setattr(models, "why_nothing_is_trained", lambda *_: None)
     monkeypatch.setattr(training_runs, "plan_training", lambda *_: run)
     monkeypatch.setattr(training_runs, "finish_training", lambda lake, _: done.append(("finish", lake.spark)))
     monkeypatch.setattr(model_registry, "record_training", lambda lake, *_: done.append(("record", lake.spark)))
@@ -233,7 +234,7 @@ def test_detached_training_copies_tables_starts_the_job_apart_and_brings_its_mod
     assert task == "train_captioner"
     assert command == [
         detached_training.RAY_PYTHON, "-m", "jobs.train_captioner", "--dataset", "molecules",
-        "--set", "storage.catalog=main", "--set", f"storage.root={copy}", "--set", "storage.catalog=null",
+        "--set", "storage.catalog=main", "--verbose", "--set", f"storage.root={copy}", "--set", "storage.catalog=null",
         "--set", "storage.schema_name=null", "--set", "cluster.address=auto",
         "--set", "tracking.experiment_id=null",
     ]

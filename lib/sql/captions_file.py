@@ -1,0 +1,43 @@
+"""The captions of a model as a CSV file, for whoever has neither Spark nor SQL."""
+
+import csv
+from pathlib import Path
+
+import pyspark.sql.functions as F
+
+from lib.lake.delta_tables import Lake
+from lib.sql.views import SQL, read_views
+from model.whole_writes import written_whole
+
+COLUMNS = ("image_id", "caption", "confidence", "is_valid", "flagged")
+READ_VIEWS = ("newest_captions", "review_thresholds", "captions_to_review")  # each after those it reads
+
+
+def write_captions_file(lake: Lake, model_version: str, sql: Path = SQL) -> Path | None:
+    """Write reports/<model_version>.csv: a row of COLUMNS for each picture that the model captioned; None without any.
+
+    `flagged` pictures are those that the view captions_to_review, of the folder `sql`, would show.
+    """
+    # A session of its own, in which the views' text reads the captions of this model alone.
+    lake = Lake(lake.spark.newSession(), lake.storage)
+    predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
+    if predictions.isEmpty():
+        return None
+    predictions.createOrReplaceTempView("caption_predictions")
+    queries = {view.name: view.query for view in read_views(sql)}
+    for name in READ_VIEWS:
+        lake.spark.sql(queries[name]).createOrReplaceTempView(name)
+    flagged = lake.spark.table("captions_to_review").select("image_id", F.lit(True).alias("flagged"))
+    rows = lake.spark.table("newest_captions").join(flagged, on="image_id", how="left").orderBy("image_id")
+    path = Path(lake.storage.root) / "reports" / f"{model_version}.csv"
+    with written_whole(path) as written, written.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in rows.select(*COLUMNS).toLocalIterator():
+            confidence = None if row.confidence is None else f"{row.confidence:.4f}"
+            writer.writerow((row.image_id, row.caption, confidence, _word(row.is_valid), _word(row.flagged)))
+    return path
+
+
+def _word(is_so: bool | None) -> str:
+    return "true" if is_so else "false"

@@ -1,0 +1,80 @@
+"""Captions from Python: `pytest tests/unit/captioning/test_captioner.py`."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lib.captioning.captioner import Captioner
+from lib.errors import SettingsError
+from lib.images.cleaning import encode_png
+from lib.molecules.drawing import draw_molecule
+from lib.settings import load_settings
+from model.checkpoint import PRETRAINED
+
+torch.set_num_threads(1)  # threads would wait for each other longer than they compute
+
+ROOT = Path(__file__).resolve().parents[3]
+ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
+CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
+QUICK = ("prediction.num_beams=2", "prediction.scales=[1.0]")
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Captioner:
+    return Captioner.pretrained("molecules", QUICK)
+
+
+def drawing(inchi: str) -> np.ndarray:
+    return draw_molecule(inchi, load_settings("molecules", "local").drawing, np.random.default_rng(1)).pixels
+
+
+def test_bytes_paths_and_arrays_are_captioned_in_the_order_given(captioner: Captioner, tmp_path: Path) -> None:
+    grey = drawing(ASPIRIN)
+    opaque = np.dstack([np.zeros((*grey.shape, 3), np.uint8), 255 - grey])  # black ink, and paper that is not there
+    (tmp_path / "caffeine.png").write_bytes(encode_png(drawing(CAFFEINE)))
+    captioned = captioner.caption([
+        encode_png(grey), tmp_path / "caffeine.png", grey, str(tmp_path / "caffeine.png"), np.dstack([grey] * 3),
+        opaque,
+    ])
+    assert [one.caption for one in captioned] == [ASPIRIN, CAFFEINE, ASPIRIN, CAFFEINE, ASPIRIN, ASPIRIN]
+    assert all(one.is_valid and one.confidence > 0.5 and one.reason is None for one in captioned)
+    assert all(one.caption not in dict(one.alternatives) for one in captioned)
+
+
+def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner: Captioner, tmp_path: Path) -> None:
+    bad = [b"no picture", tmp_path / "nowhere.png", np.full((90, 90), 255, np.uint8), np.zeros((9, 9)), None]
+    *unread, read = captioner.caption([*bad, drawing(ASPIRIN)])
+    assert read.caption == ASPIRIN
+    assert all(one[:4] == (None, None, None, []) for one in unread)
+    reasons = ["not_an_image: begins", "No such file", "blank_image", "array of float64", "NoneType is no"]
+    assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 5
+
+
+def test_no_picture_gives_no_caption(captioner: Captioner) -> None:
+    assert captioner.caption([]) == []
+
+
+def test_ones_own_checkpoint_is_named_by_its_directory() -> None:
+    captioner = Captioner(PRETRAINED / "molecules", overrides=QUICK)
+    assert captioner.caption([drawing(ASPIRIN)])[0].caption == ASPIRIN
+
+
+def test_a_dataset_without_a_model_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no model for dataset photos comes with the project"):
+        Captioner.pretrained("photos")
+
+
+def test_the_snippet_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "drawing.png").write_bytes(encode_png(drawing(ASPIRIN)))
+    (tmp_path / "scan.tif").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {})
+    read, unread = capsys.readouterr().out.splitlines()
+    assert read.startswith(f"{ASPIRIN} 0.9")
+    assert unread.startswith("None None None [] not_an_image")
