@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from lib.molecules.drawing import Pen, draw_clean, prepare_molecule
+from lib.molecules.rdkit_drawing import draw_with_rdkit, prepare_molecule
+from lib.sections.molecules import Pen
 
 Pixels = np.ndarray
 A4_AT_300_DPI = (3508, 2480)  # height and width in pixels
@@ -164,7 +165,7 @@ PICTURE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
 def _pen(bond_length: float, line_width: int, font: str = "BuiltinTelexRegular") -> Callable[[str], bytes]:
     """Draw again with another pen."""
     pen = Pen(bond_length, INK_OF_MARGIN, line_width, font)
-    return lambda inchi: png(draw_clean(prepare_molecule(inchi), pen).pixels)
+    return lambda inchi: png(draw_with_rdkit(inchi, pen).pixels)
 
 
 def _rdkit(width: int, height: int, **options: object) -> Callable[[str], bytes]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.models import pretrained_model
@@ -45,9 +46,8 @@ class Captioner:
         Pictures are cleaned as those that the model learned from. Raises CheckpointError, SettingsError, NotationError.
         """
         settings = load_settings(dataset, "local", overrides, conf)
-        its_cleaning = load_provenance(Path(checkpoint)).get("settings", {}).get("cleaning")
         self._captioner = PictureCaptioner(Path(checkpoint), settings.prediction)
-        self._cleaning = CleaningSettings(**its_cleaning) if its_cleaning else settings.cleaning
+        self._cleaning = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
 
     @classmethod
     def pretrained(

@@ -10,9 +10,9 @@ import pandas as pd
 
 from lib.captioning.captioner import caption_pictures
 from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captions.checkpoint_fit import learned_cleaning
 from lib.sections.captioning import PredictionSettings
-from lib.sections.images import CleaningSettings
-from model.checkpoint import load_captioner
+from model.checkpoint import load_provenance
 
 CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
 
@@ -30,7 +30,9 @@ class RegisteredCaptioner:
     def __init__(self, folder: Path) -> None:
         settings = PredictionSettings.model_validate_json((folder / PREDICTION).read_text())
         self.captioner = PictureCaptioner(folder / CHECKPOINT, settings)
-        self.cleaning = CleaningSettings(**load_captioner(folder / CHECKPOINT)[2]["settings"]["cleaning"])
+        cleaning = learned_cleaning(load_provenance(folder / CHECKPOINT))
+        assert cleaning is not None, folder  # every checkpoint that training registers says so
+        self.cleaning = cleaning
 
     def predict(self, pictures: pd.DataFrame) -> pd.DataFrame:
         """Rows (image: the bytes of a picture file) in; rows (caption, confidence, is_valid) out, one for one.

@@ -1,7 +1,9 @@
 """Whether a checkpoint was made for what the settings ask for: the notation, and how pictures are cleaned."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lib.errors import SettingsError
 from lib.sections.images import CleaningSettings
@@ -13,6 +15,19 @@ from model.vocabulary import Vocabulary
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
 # Not how a picture looks, but whether it is seen at all, and, of max_scale, how small ones look.
 NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
+
+
+# Steps that cleaning did not know when the first checkpoints were made, as they are left out.
+ADDED_STEPS = {
+    "is_normalised": False, "longest_line": 0.0, "words_apart_from": 0.0, "words_apart_from_if_worn": 0.0,
+    "rejects_shapes": False, "thin_from": 0.0, "thin_to": 1.0,
+}
+
+
+def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
+    """How the pictures were cleaned that a checkpoint learned from; None if its provenance does not say so."""
+    its_own = provenance.get("settings", {}).get("cleaning")
+    return CleaningSettings(**(ADDED_STEPS | its_own)) if its_own else None
 
 
 def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: str, way_out: str) -> None:

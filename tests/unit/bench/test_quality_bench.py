@@ -3,12 +3,16 @@
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from rdkit import Chem
 
-from bench.quality import Drawn, by_confidence, by_heavy_atoms, controls, measure, scores, unseen_drawings
+from bench.quality import by_confidence, by_heavy_atoms, controls, measure, scores, without_stereo
+from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
-from lib.molecules import drawing_batches
+from lib.errors import SettingsError
+from lib.molecules.sources import is_unseen
 from lib.settings import Settings, load_settings
 from tests.unit.tiny_captioner import smiles_checkpoint
 
@@ -20,14 +24,25 @@ def settings(tmp_path: Path, *overrides: str) -> Settings:
     return load_settings("molecules", "local", [*paths, "drawing.num_processes=1", *overrides])
 
 
-def test_only_molecules_that_are_kept_from_training_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "some.smi").write_text("CCCCO\nCCCCN\nCCCCS\nCCCCCN\nCCCCF\n")
-    monkeypatch.setattr(drawing_batches, "is_unseen", lambda inchi: "N" in inchi.split("/")[1])
-    drawn = list(unseen_drawings(settings(tmp_path, f"drawing.smiles_file={tmp_path}/some.smi")))
-    assert sorted(one.inchi.split("/")[1] for one in drawn) == ["C4H11N", "C5H13N"]
-    assert sorted(one.num_atoms for one in drawn) == [5, 6]
+def test_only_molecules_that_are_kept_from_training_are_read_each_once(tmp_path: Path) -> None:
+    smiles = ["C" * before + middle + "C" * after for before in range(1, 9) for middle in "NOS" for after in range(1, 9)]
+    (tmp_path / "some.smi").write_text("\n".join(smiles))
+    asked = settings(tmp_path, f"drawing.smiles_file={tmp_path}/some.smi", "drawing.noise=0")
+    for drawer in DRAWERS.values():
+        drawn = list(drawn_samples(asked, drawer))
+        kept = {inchi for text in smiles if is_unseen(inchi := Chem.MolToInchi(Chem.MolFromSmiles(text)))}
+        assert 0 < len(kept) < 20
+        assert sorted(one.inchi for one in drawn) == sorted(kept)
+
+
+def test_scans_are_those_that_labels_name(tmp_path: Path) -> None:
+    pixels = cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tobytes()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.png").write_bytes(pixels)
+    (tmp_path / "labels.csv").write_text(f'image_id,InChI\ntwo,"{ETHANOL}"\nthree,{METHANOL}\n')
+    assert scanned_samples(tmp_path) == [Sample("two", ETHANOL, pixels)]
+    with pytest.raises(SettingsError, match=r"has no labels\.csv"):
+        scanned_samples(tmp_path / "..")
 
 
 def test_scores_are_of_each_caption_with_its_own_reference() -> None:
@@ -42,10 +57,11 @@ def test_scores_are_of_each_caption_with_its_own_reference() -> None:
 
 
 def test_scores_are_told_apart_by_size_and_by_confidence() -> None:
-    drawings = [Drawn(str(place), ETHANOL, np.zeros((1, 1)), 3 if place < 10 else 40) for place in range(20)]
+    large = Chem.MolToInchi(Chem.MolFromSmiles("C" * 40))
+    drawings = [Sample(str(place), ETHANOL if place < 10 else large, b"") for place in range(20)]
     predicted = [
-        PredictedCaption(ETHANOL if place < 15 else METHANOL, 0.9 if place < 15 else 0.1, True, [])
-        for place in range(20)
+        PredictedCaption(one.inchi if place < 15 else METHANOL, 0.9 if place < 15 else 0.1, True, [])
+        for place, one in enumerate(drawings)
     ]
     sizes = by_heavy_atoms(predicted, drawings)
     assert {size: (row["count"], row["exact"]) for size, row in sizes.items()} == {
@@ -59,12 +75,22 @@ def test_scores_are_told_apart_by_size_and_by_confidence() -> None:
 def test_every_way_of_reading_is_measured(tmp_path: Path) -> None:
     few = ["prediction.num_beams=2", "prediction.turns_deg=[0]", "prediction.scales=[1.0]"]
     asked = settings(tmp_path, *few, "drawing.recombined_share=1")
-    drawings = list(islice(unseen_drawings(asked), 3))
-    found = measure(drawings, asked, smiles_checkpoint(tmp_path / "model"))
-    for name in ("greedy", "beam", "beam, read once", "beam, votes"):
-        assert found[name]["count"] == 3
-        assert {"exact", "mean_edit_distance", "similarity", "valid", "controls"} <= found[name].keys()
-    assert {"beam, the first, not cleaned", "beam, the first, turned by 180 degrees"} <= found.keys()
-    assert found["controls"].keys() == {"constant_caption", "shuffled_pictures"}
+    sets = {name: list(islice(drawn_samples(asked, DRAWERS[name]), 3)) for name in ("collection", "rdkit")}
+    sets["rdkit"].append(Sample("blank", ETHANOL, cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tobytes()))
+    found = measure(sets, asked, smiles_checkpoint(tmp_path / "model"))
+    ways = ["collection: greedy", "collection: beam, read once", "collection: beam, votes", "collection", "rdkit"]
+    assert list(found["sets"]) == ways
+    for name, row in found["sets"].items():
+        assert row["count"] == (4 if name == "rdkit" else 3)
+        assert row["num_rejected"] == (name == "rdkit")
+        assert {"exact", "exact_without_stereo", "mean_edit_distance", "valid", "by_confidence"} <= row.keys()
+        assert row["controls"].keys() == {"constant_caption", "shuffled_pictures"}
     assert (found["molecules"], found["model"]) == ("RDKit's own", "model")
     assert sum(row["count"] for row in found["by_heavy_atoms"].values()) == 3
+
+
+def test_layers_of_stereo_are_left_out_of_a_comparison() -> None:
+    flat = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
+    found = scores([flat], [f"{flat}/t2-/m0/s1"])
+    assert (found["exact"], found["exact_without_stereo"]) == (0, 1)
+    assert without_stereo(ETHANOL) == ETHANOL

@@ -9,11 +9,13 @@ import pytest
 
 from bench.picture_variations import PICTURE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleaningSettings, clean_image
+from lib.images.cleaning import clean_image
 from lib.images.strokes import stroke_width, typical_stroke_length
 from lib.images.thinning import middle_lines
-from lib.molecules.drawing import Pen, draw_clean, prepare_molecule
-from lib.molecules.drawing_noise import remove_stroke_pixels
+from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.sections.images import CleaningSettings
+from lib.sections.molecules import Pen
 from lib.settings import load_settings
 
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
@@ -30,7 +32,7 @@ def settings(**changes: object) -> CleaningSettings:
 
 
 def drawn(inchi: str, bond_length: float = 40, line_width: int = 1) -> np.ndarray:
-    return draw_clean(prepare_molecule(inchi), Pen(bond_length, 29, line_width, "BuiltinTelexRegular")).pixels
+    return draw_with_rdkit(inchi, Pen(bond_length, 29, line_width, "BuiltinTelexRegular")).pixels
 
 
 def cleaned(image: bytes, **changes: object) -> np.ndarray:
@@ -103,8 +105,11 @@ def test_the_length_of_strokes_does_not_depend_on_their_width(line_width: int) -
 
 
 def test_a_label_whose_bond_is_lost_stays_in_a_worn_drawing_alone() -> None:
-    molecule = prepare_molecule("InChI=1S/C6H14O/c1-2-3-4-5-6-7/h7H,2-6H2,1H3")
-    unworn = draw_clean(molecule, Pen(40, 29, 1, "BuiltinTelexRegular"), dropped_bonds=[5]).pixels
+    hexanol = "InChI=1S/C6H14O/c1-2-3-4-5-6-7/h7H,2-6H2,1H3"
+    whole, layout = draw_with_rdkit(hexanol, Pen(40, 29, 1, "BuiltinTelexRegular"))
+    ends = np.stack((layout.atom_x, layout.atom_y), axis=1)[[layout.bond_begin[5], layout.bond_end[5]]]
+    ends += (ends[::-1] - ends) * -0.25  # all of the bond goes
+    unworn = erase_line(whole, *ends)
     worn = remove_stroke_pixels(unworn, 0.15, np.random.default_rng(0))
     kept, is_kept = [], {"words_apart_from": 0}
     for pixels in (unworn, worn):
@@ -143,7 +148,7 @@ def test_rings_alone_are_drawings() -> None:
 
 
 def test_places_follow_a_drawing_with_wide_strokes() -> None:
-    drawing = draw_clean(prepare_molecule(CAFFEINE), Pen(60, 29, 4, "BuiltinTelexRegular"))
+    drawing = draw_with_rdkit(CAFFEINE, Pen(60, 29, 4, "BuiltinTelexRegular"))
     found = clean_image(png(drawing.pixels), settings())
     places = np.stack([drawing.layout.atom_x, drawing.layout.atom_y, np.ones(len(drawing.layout.atom_x))])
     x, y = found.transform @ places
