@@ -79,6 +79,7 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 
 bench-quality: $(READY)  ## how well the model in the box reads 2,000 molecules that it never saw
 	@$(RUN) -m bench.quality $(MOLECULES)
+	@$(RUN) -m bench.ordinary $(MOLECULES)
 
 bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed

@@ -10,10 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
+from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
 from lib.images.paper import darkest_channel, normalise, on_contrasting_paper
 from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
@@ -21,12 +21,8 @@ from lib.images.thinning import thin_strokes
 from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.sections.images import CleaningSettings
 
-Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
-
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
-WORN_FROM_SPECKS = 2  # specks; bonds may be missing from a picture that has so many
 THINNEST_PX = 1.9  # width of strokes that are not made thinner
-MANY_LETTERS = 6  # more than labels have
 SMALLEST_DRAWING = 1.2  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
@@ -48,24 +44,24 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     pixels = decode_image(image, settings)
     if settings.is_normalised:
         pixels = normalise(pixels)
-    pixels, num_specks = _without_lines_and_specks(pixels, settings)
+    pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:
         raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the picture")
     transform = np.eye(2, 3)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    pixels, length = _without_gaps_and_words(pixels, settings, num_specks >= WORN_FROM_SPECKS)
+    pixels, length, has_words = _without_gaps_and_words(pixels, settings)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    if settings.rejects_shapes:
+    if settings.rejects_shapes and (has_words or num_groups < 2):
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
         width = stroke_width(pixels)
         if width > max(THINNEST_PX, settings.thin_from * length):
             thinned = thin_strokes(pixels, width, length, settings.thin_to)
             factor = thinned.shape[0] / pixels.shape[0]
-            pixels, length, transform = thinned, factor * length, _then(transform, _enlarging(factor))
+            pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
     rotation_deg = 0
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90
@@ -76,10 +72,13 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     return CleanImage(pixels, rotation_deg, num_specks, ink_fraction, transform)
 
 
-def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, int]:
-    """Pixels without frames, rules and specks, and the number of specks. Wide strokes have large specks."""
-    if not settings.longest_line and not settings.speck_max_px:
-        return pixels, 0
+def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, int, int]:
+    """Pixels without frames, rules and specks, the number of specks, and of groups of ink that are left.
+
+    Wide strokes have large specks.
+    """
+    if not (settings.longest_line or settings.speck_max_px or settings.rejects_shapes):
+        return pixels, 0, 0
     grey = _grey(pixels)
     width = stroke_width(grey)
     groups = ink_groups(grey, max(1, round(width)))
@@ -89,35 +88,34 @@ def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tup
             pixels = np.where(lines, 255, pixels).astype(np.uint8)
             width = stroke_width(pixels)
             groups = ink_groups(pixels, max(1, round(width)))
-    return remove_specks(pixels, round(settings.speck_max_px * max(1.0, width)), groups)
+    pixels, num_specks = remove_specks(pixels, int(settings.speck_max_px * max(1.0, width)), groups)
+    return pixels, num_specks, int(np.count_nonzero(groups.num_ink)) - num_specks
 
 
-def _without_gaps_and_words(
-    pixels: Pixels, settings: CleaningSettings, is_worn: bool
-) -> tuple[Pixels, float | None]:
-    """Mended pixels without the words that stand apart, and the typical length of strokes in pixels if it is needed."""
+def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, float | None, bool]:
+    """Mended pixels without words that stand apart, the typical length of strokes in pixels, and if there were words.
+
+    The length is None if there are no strokes or no step needs it.
+    """
     unmended = pixels
     if settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
         pixels = mend_strokes(pixels, settings.mend_reach_px)
     needs_length = settings.words_apart_from or settings.rejects_shapes or settings.thin_from
     if not needs_length and settings.stroke_length_px is None:
-        return pixels, None
-    length = typical_stroke_length(pixels)
+        return pixels, None, False
+    length, has_words = typical_stroke_length(pixels), False
     if settings.words_apart_from and length:
-        # A lost bond leaves a label alone, which has few letters.
-        distances = {settings.words_apart_from: MANY_LETTERS if is_worn else 1}
-        if is_worn:
-            distances[settings.words_apart_from_if_worn] = 1
-        for apart_from, min_letters in distances.items():
-            words = words_apart(pixels, unmended, length, apart_from, min_letters)
-            if words is not None:
-                pixels = np.where(words, 255, pixels).astype(np.uint8)
-                length = typical_stroke_length(pixels) or length
-    return pixels, length
+        words = words_apart(
+            pixels, unmended, length, settings.words_apart_from, settings.words_apart_from_if_worn
+        )
+        if words is not None:
+            pixels = np.where(words, 255, pixels).astype(np.uint8)
+            length, has_words = typical_stroke_length(pixels), True
+    return pixels, length, has_words
 
 
 def _refuse_shapes(pixels: Pixels, length: float | None) -> None:
-    left, top, right, bottom = _ink_box(pixels)
+    left, top, right, bottom = ink_box(pixels)
     if length and max(right - left, bottom - top) < SMALLEST_DRAWING * length:
         raise CorruptImageError("no_drawing", f"all ink lies within {right - left} x {bottom - top} pixels")
     if is_lone_shape(ink_groups(pixels), stroke_width(pixels), length):
@@ -178,27 +176,6 @@ def _decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
     return decoded
 
 
-def is_sideways(pixels: Pixels) -> bool:
-    """Whether the ink is higher than wide: drawings are laid out to be wider than high."""
-    left, top, right, bottom = _ink_box(pixels)
-    return (bottom - top) > 1.05 * (right - left)
-
-
-def turn_clockwise(pixels: Pixels, transform: Transform) -> tuple[Pixels, Transform]:
-    """Turn by 90 degrees clockwise: (x, y) goes to (H - 1 - y, x)."""
-    turn = np.array([[0.0, -1.0, pixels.shape[0] - 1.0], [1.0, 0.0, 0.0]])
-    return np.ascontiguousarray(np.rot90(pixels, k=-1)), _then(transform, turn)
-
-
-def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[Pixels, Transform]:
-    """Cut the paper off, leaving up to `margin_px` pixels of it around the ink."""
-    left, top, right, bottom = _ink_box(pixels)
-    left, top = max(0, left - margin_px), max(0, top - margin_px)
-    right, bottom = min(pixels.shape[1], right + margin_px), min(pixels.shape[0], bottom + margin_px)
-    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
-    return pixels[top:bottom, left:right], _then(transform, shift)
-
-
 def fit_to_canvas(
     pixels: Pixels, transform: Transform, settings: CleaningSettings, length: float | None = None
 ) -> tuple[Pixels, Transform]:
@@ -226,7 +203,7 @@ def fit_to_canvas(
         [scale_x, 0.0, left + 0.5 * scale_x - 0.5],
         [0.0, scale_y, top + 0.5 * scale_y - 0.5],
     ])
-    return sheet, _then(transform, fit)
+    return sheet, then(transform, fit)
 
 
 def sharpen(pixels: Pixels, strength: float) -> Pixels:
@@ -257,23 +234,3 @@ def _grey(pixels: Pixels) -> Pixels:
 
 def _grey_of_bgr(pixels: Pixels) -> Pixels:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-
-
-def _enlarging(factor: float) -> Transform:
-    """Pixel centres, not corners, correspond: x' + 0.5 = factor (x + 0.5)."""
-    shift = 0.5 * factor - 0.5
-    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
-
-
-def _ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole picture if there is none."""
-    ink = _grey(pixels) < INK_BELOW
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not len(rows):
-        return 0, 0, pixels.shape[1], pixels.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _then(first: Transform, second: Transform) -> Transform:
-    """The transform that does `first`, then `second`."""
-    return second @ np.vstack([first, [0.0, 0.0, 1.0]])

@@ -20,7 +20,7 @@ from rdkit import Chem, rdBase
 
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
-from lib.images.cleaning import is_sideways
+from lib.images.geometry import is_sideways
 from lib.molecules.drawing import choose_drawer, draw_unworn
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_marks import mark_labels, mark_places

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from lib.errors import NotationError, RuntimeMissingError
-from lib.images.cleaning import is_sideways
+from lib.images.geometry import is_sideways
 from lib.molecules.drawing_noise import INK
 from lib.molecules.indigo_drawing import indigo, ink_with_indigo, lay_out_with_indigo
 from lib.molecules.layout import Layout

@@ -1,4 +1,4 @@
-"""The README's file table and commands agree with the tree and the Makefile.
+"""The table of docs/files.md and the commands of the README agree with the tree and the Makefile.
 
 The table is the fenced block that names jobs/run_pipeline.py; each of its lines is a path, two spaces or more, and
 the purpose of that file.
@@ -21,10 +21,11 @@ def readme() -> str:
 
 
 @pytest.fixture(scope="module")
-def table(readme: str) -> dict[str, str]:
+def table() -> dict[str, str]:
     """Purpose by path."""
-    blocks = [block for block in fenced_blocks(readme) if re.search(r"^jobs/run_pipeline\.py\s", block, re.MULTILINE)]
-    assert len(blocks) == 1, "README.md must have one fenced block with the files"
+    text = (ROOT / "docs" / "files.md").read_text()
+    blocks = [block for block in fenced_blocks(text) if re.search(r"^jobs/run_pipeline\.py\s", block, re.MULTILINE)]
+    assert len(blocks) == 1, "docs/files.md must have one fenced block with the files"
     return purposes(blocks[0])
 
 
@@ -70,6 +71,11 @@ def test_the_file_table_names_no_file_that_is_gone(table: dict[str, str], tracke
 
 def test_every_purpose_says_something(table: dict[str, str]) -> None:
     assert [path for path, purpose in table.items() if len(purpose.split()) < 3] == []
+
+
+def test_the_readme_leads_to_every_document(readme: str) -> None:
+    documents = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(name for name in documents if f"docs/{name}" not in readme) == []
 
 
 def test_the_readme_names_only_commands_that_there_are(readme: str, make_targets: set[str]) -> None:

@@ -80,12 +80,12 @@ def test_every_resource_that_can_send_a_message_is_explained(code: str, bundle: 
 
 def test_the_estimate_follows_from_the_measured_rates() -> None:
     text = (ROOT / "docs/runbook.md").read_text()
-    readme = (ROOT / "README.md").read_text()
+    results = (ROOT / "docs/results.md").read_text()
     rates = {
         "clean": (331, 2.5e6), "predict": (12, 2.5e6), "predict, read twice at most": (28, 2.5e6),
         "train, one epoch (90 % of the pictures)": (100, 2.25e6),
     }
     for step, (rate_on_two_cores, num_pictures) in rates.items():
-        assert f"{rate_on_two_cores} pictures/s" in readme
+        assert f"{rate_on_two_cores} pictures/s" in results
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {step} |"))
         assert f"= {num_pictures / (rate_on_two_cores / 2) / 3600:.1f} |" in row

@@ -131,7 +131,7 @@ def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(dra
     small = ("training.batch_size=2", "cluster.num_workers=4", "training.start_from=null")
     settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *small)
     build_vocabulary(drawn, settings.captions)
-    with pytest.raises(SettingsError, match=r"batch_size 2 and 4 train pictures .* 2 pictures, too few for 4 workers"):
+    with pytest.raises(SettingsError, match=r"batch_size 2 and 5 train pictures .* 1 pictures, too few for 4 workers"):
         plan_training(drawn, settings)
 
 

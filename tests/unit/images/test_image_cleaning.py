@@ -13,14 +13,13 @@ from PIL import Image
 from lib.errors import CorruptImageError
 from lib.images.cleaning import (
     clean_image,
-    crop_to_ink,
     decode_image,
     decode_png,
     encode_png,
     fit_to_canvas,
     sharpen,
-    turn_clockwise,
 )
+from lib.images.geometry import crop_to_ink, turn_clockwise
 from lib.images.strokes import INK_BELOW
 from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.sections.images import CleaningSettings

@@ -293,7 +293,7 @@ def test_strokes_are_as_long_as_the_drawing_is_large(scale: float, tmp_path: Pat
     asked = settings(tmp_path, "drawing.reduced_share=1", f"drawing.reduced_scale={scale}").drawing
     aspirin = inchi_of_smiles(SMILES[0])
     length = typical_stroke_length(draw_molecule(aspirin, asked, np.random.default_rng(0)).pixels)
-    assert length == pytest.approx(0.8 * 40 * scale, rel=0.15 if scale == 1 else 0.2)  # pale strokes are lost there
+    assert length == pytest.approx(0.8 * 40 * scale, rel=0.15 if scale == 1 else 0.3)  # pale strokes are lost there
     assert typical_stroke_length(np.full((50, 50), 255, np.uint8)) is None
 
 

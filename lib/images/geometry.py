@@ -1,0 +1,51 @@
+"""Pictures turned, cropped and enlarged, and where each pixel went. Pixels are uint8, 0 is ink, 255 is paper."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.images.strokes import INK_BELOW, Pixels
+
+Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
+
+
+def is_sideways(pixels: Pixels) -> bool:
+    """Whether the ink is higher than wide: drawings are laid out to be wider than high."""
+    left, top, right, bottom = ink_box(pixels)
+    return (bottom - top) > 1.05 * (right - left)
+
+
+def turn_clockwise(pixels: Pixels, transform: Transform) -> tuple[Pixels, Transform]:
+    """Turn by 90 degrees clockwise: (x, y) goes to (H - 1 - y, x)."""
+    turn = np.array([[0.0, -1.0, pixels.shape[0] - 1.0], [1.0, 0.0, 0.0]])
+    return np.ascontiguousarray(np.rot90(pixels, k=-1)), then(transform, turn)
+
+
+def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[Pixels, Transform]:
+    """Cut the paper off, leaving up to `margin_px` pixels of it around the ink."""
+    left, top, right, bottom = ink_box(pixels)
+    left, top = max(0, left - margin_px), max(0, top - margin_px)
+    right, bottom = min(pixels.shape[1], right + margin_px), min(pixels.shape[0], bottom + margin_px)
+    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
+    return pixels[top:bottom, left:right], then(transform, shift)
+
+
+def enlarging(factor: float) -> Transform:
+    """The transform of a picture `factor` times as large: x' + 0.5 = factor (x + 0.5), since centres correspond."""
+    shift = 0.5 * factor - 0.5
+    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
+
+
+def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole picture if there is none."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+    ink = grey < INK_BELOW
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not len(rows):
+        return 0, 0, pixels.shape[1], pixels.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def then(first: Transform, second: Transform) -> Transform:
+    """The transform that does `first`, then `second`."""
+    return second @ np.vstack([first, [0.0, 0.0, 1.0]])
