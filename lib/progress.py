@@ -41,7 +41,7 @@ class ProgressLine:
         if self._display is not None and self._task is not None:
             speed, left = self._figures()
             self._display.update(self._task, completed=int(self._done), note=self.note, rate=speed, left=left)
-        elif time.monotonic() - self._last_log >= LOG_EVERY_S:
+        elif time.monotonic() - self._last_log >= LOG_EVERY_S and self._done < self.total:
             self._last_log = time.monotonic()
             self.log()
 

@@ -43,6 +43,15 @@ def test_time_left_does_not_grow_while_nothing_is_done(caplog, monkeypatch):
     ]
 
 
+def test_what_is_done_is_said_once_while_its_tables_are_written(caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO), show_progress("ingest_images", 20) as line:
+        for now[0] in (11.0, 22.0, 33.0):
+            line.update(20)
+    assert caplog.messages == ["ingest_images 20/20 images, 1.8/s, done"]
+
+
 def test_progress_never_goes_back(caplog):
     with caplog.at_level(logging.INFO), show_progress("ingest_images", 10) as line:
         line.update(8)
