@@ -25,7 +25,8 @@ def settings(tmp_path: Path, *overrides: str) -> Settings:
 
 
 def test_only_molecules_that_are_kept_from_training_are_read_each_once(tmp_path: Path) -> None:
-    smiles = ["C" * before + middle + "C" * after for before in range(1, 9) for middle in "NOS" for after in range(1, 9)]
+    sides = range(1, 9)
+    smiles = ["C" * before + middle + "C" * after for before in sides for middle in "NOS" for after in sides]
     (tmp_path / "some.smi").write_text("\n".join(smiles))
     asked = settings(tmp_path, f"drawing.smiles_file={tmp_path}/some.smi", "drawing.noise=0")
     for drawer in DRAWERS.values():

@@ -407,7 +407,8 @@ def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     interrupted = load_training_state(published)
     assert interrupted is not None
 
-    finished = subprocess.run([*command, "--publish", published, "--verbose"], capture_output=True, text=True, timeout=300)
+    finishing = [*command, "--publish", published, "--verbose"]
+    finished = subprocess.run(finishing, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr[-2000:]
     steps = [int(text) for text in re.findall(r"step (\d+)", finished.stderr)]
     assert steps[0] == interrupted["state"]["step"] + 1
