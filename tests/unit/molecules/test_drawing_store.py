@@ -388,7 +388,7 @@ def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     made, published = tmp_path / "made", tmp_path / "published"
     command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(made)]
     changes = {
-        "landing.path": "unused", "storage.root": "unused", "drawing.smiles_file": tmp_path / "molecules.smi",
+        "landing.path": "unused", "storage.root": tmp_path, "drawing.smiles_file": tmp_path / "molecules.smi",
         "drawing.num_processes": 1, "cluster.num_workers": 2, "training.start_from": "null", "training.batch_size": 4,
         "training.num_epochs": 1, "training.learning_rate": 0.003,
         "training.log_interval_steps": 1, "training.checkpoint_interval_steps": 2,
