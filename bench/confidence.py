@@ -27,6 +27,7 @@ from model.checkpoint import PRETRAINED
 SEED = 20261128  # other molecules, or other hands and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 NUM_AT_ONCE = 64
+LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
 
 def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
@@ -140,9 +141,10 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
             evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
             problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))
     logs = torch.tensor([np.log(20.0), np.log(2.5)], dtype=torch.float64, requires_grad=True)
+    floors = torch.tensor([0.0, LEAST_UNAVOIDABLE], dtype=torch.float64)  # a drawing may fit without any mismatch
 
     def loss() -> Tensor:
-        cost, unavoidable = logs.exp()
+        cost, unavoidable = logs.exp() + floors
         losses = [
             -(evidence - cost * beyond / (least + unavoidable)).log_softmax(0)[place]
             for evidence, beyond, least, place in problems
@@ -150,8 +152,8 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
         return torch.stack(losses).mean()
 
     _minimise(loss, [logs])
-    cost, unavoidable = logs.exp().tolist()
-    print(f"choice: {float(loss()):.4f} nats a picture with the right caption among its candidates")
+    cost, unavoidable = (logs.exp() + floors).tolist()
+    print(f"choice: {loss().item():.4f} nats a picture with the right caption among its candidates")
     return round(cost, 2), round(unavoidable, 2)
 
 
@@ -176,7 +178,7 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
     return tuple(weights.round(3).tolist())
 
 
-def fit_votes(rows: list[dict[str, Any]]) -> tuple[float, ...]:
+def fit_strange(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     """The weights of a caption that votes alone chose, on pictures that no drawing fits."""
     features, is_right = [], []
     for truth, votes, _, readings in states(rows, are_alike=False):
@@ -209,7 +211,7 @@ def main() -> None:
     mismatch, unavoidable = fit_mismatch(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
-    print(f"VOTES_LOG_ODDS = {fit_votes(rows)}")
+    print(f"STRANGE_LOG_ODDS = {fit_strange(rows)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
 
 

@@ -10,19 +10,20 @@ from typing import NamedTuple
 
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 
-# Fitted to 400 drawings of molecules that neither training nor `make bench-quality` has; LOG.md has the measurements.
+# Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
 # Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
 # avoided: where not even the best drawing fits well, differences say little.
-MISMATCH, UNAVOIDABLE = 40.0, 2.5
+MISMATCH, UNAVOIDABLE = 10.57, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
-LOG_ODDS = (-3.26, 0.21, 1.41, 0.6, 0.69)
-# The same of a caption that is chosen by votes, because no drawer draws as the picture is drawn or none was asked:
-# constant, and times the log-odds of its mean probability over all readings and the logarithm of their number.
+LOG_ODDS = (0.247, 0.218, 0.421, 0.609, 0.341)
+# The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
+# and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
+STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the picture, and the mismatch.
-GREEDY_LOG_ODDS = (-3.0, 0.5, 2.0, -0.05)
+GREEDY_LOG_ODDS = (-2.829, 1.139, 1.476, 0.04)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
@@ -64,7 +65,7 @@ def choose(
     else:
         chosen = next(iter(votes))
         mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
-        constant, of_probability, of_readings = VOTES_LOG_ODDS
+        constant, of_probability, of_readings = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
         log_odds = constant + of_probability * _log_odds(mean) + of_readings * math.log(len(readings))
         confidence = 1 / (1 + math.exp(-log_odds))
     others: dict[str, float] = {}

@@ -37,11 +37,12 @@ def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
     assert choose(readings, no_repair, badly).caption == "A"
 
 
-def test_where_no_drawing_is_of_this_picture_votes_decide_as_without_drawings() -> None:
+def test_where_no_drawing_is_of_this_picture_votes_decide_and_are_trusted_less() -> None:
     readings = [reading(A=0.5, B=0.4)]
     strange = {"A": Agreement(0.5, 90.0), "B": Agreement(0.6, 10.0)}
-    assert choose(readings, no_repair, strange) == choose(readings, no_repair)
-    assert choose(readings, no_repair).caption == "A"
+    assert choose(readings, no_repair, strange).caption == "A"
+    assert choose(readings, no_repair, strange).confidence < 0.3
+    assert choose(readings, no_repair).confidence == pytest.approx(0.5)
 
 
 def test_what_was_not_drawn_yet_may_agree_as_well_as_the_best() -> None:
