@@ -40,7 +40,7 @@ def test_every_raw_picture_becomes_a_clean_one_or_a_rejected_one(lake, landing):
     cleaned = {row.image_id: row for row in lake.read("images_clean").collect()}
     assert set(cleaned) == {f"good{number}" for number in range(5)}
     row = cleaned["good3"]
-    assert decode_png(bytes(row.image)).shape == (row.height, row.width) == (32, 96)
+    assert decode_png(bytes(row.image)).shape == (row.height, row.width) == (64, 128)
     assert (row.rotation_deg, len(row.transform)) == (0, 6)
     x, y = np.reshape(row.transform, (2, 3)) @ [20, 20, 1]
     assert 0 <= x < 256
