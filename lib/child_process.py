@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from lib.errors import TrainingFailedError
-from lib.job_log import childs_stderr
+from lib.job_log import streams_of_child
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,9 @@ def run_child(task: str, command: Sequence[str], environment: Mapping[str, str] 
     `environment` replaces this process's own variables.
     Raises TrainingFailedError if its exit status is not 0.
     """
+    stdout, stderr = streams_of_child()
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=childs_stderr(), env=environment, preexec_fn=_end_with_parent
+        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment, preexec_fn=_end_with_parent
     )
     try:
         status = child.wait()

@@ -1,6 +1,7 @@
 """Where a job's output goes: what it did to the terminal; settings, versions and what libraries say to a file.
 
-Java and Ray write to the standard error that they inherit, so it is exchanged at the level of file descriptors.
+Java and Ray write to the standard output and error that they inherit, so both are exchanged at the level of file
+descriptors. What this process prints is an answer, and stays where it was.
 """
 
 import logging
@@ -14,7 +15,7 @@ from typing import TextIO
 
 ON_DATABRICKS = "DATABRICKS_RUNTIME_VERSION" in os.environ
 OURS = ("__main__", "jobs", "lib", "model")  # loggers that speak to people
-STDERR = 2  # the file descriptor
+STDOUT, STDERR = 1, 2  # file descriptors
 LAST_LINES = 20
 PACKAGES = ("captionlake", "pyspark", "delta-spark", "ray", "raydp", "torch", "numpy", "rdkit")
 
@@ -42,13 +43,13 @@ def start_logging() -> None:
 
 
 def send_rest_to_file(root: str, job: str) -> None:
-    """From here on show what our own loggers say; all that goes to standard error goes to a file of `root`/logs.
+    """From here on show what our own loggers say and what is printed; all else goes to a file of `root`/logs.
 
-    Nothing changes on Databricks, whose driver log is what people read, where standard error was exchanged before (in
-    a notebook or a test), and where no file can be written.
+    Nothing changes on Databricks, whose driver log is what people read, where standard output or error was exchanged
+    before (in a notebook or a test), and where no file can be written.
     """
     global _terminal, _path
-    if ON_DATABRICKS or _terminal is not None or not _is_own_stderr():
+    if ON_DATABRICKS or _terminal is not None or not _are_streams_its_own():
         return
     path = Path(root) / "logs" / f"{job}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
     try:
@@ -58,8 +59,11 @@ def send_rest_to_file(root: str, job: str) -> None:
         logging.getLogger(__name__).warning("no log file: %s", error)
         return
     sys.stderr.flush()
+    sys.stdout.flush()
     _terminal, _path = os.fdopen(os.dup(STDERR), "w", buffering=1, errors="replace"), path
-    os.dup2(file, STDERR)
+    sys.stdout = os.fdopen(os.dup(STDOUT), "w", buffering=1, errors="replace")
+    for descriptor in (STDOUT, STDERR):
+        os.dup2(file, descriptor)
     os.close(file)
     handler = logging.StreamHandler(_terminal)
     handler.setFormatter(BlockFormatter())
@@ -82,9 +86,9 @@ def terminal() -> TextIO:
     return _terminal or sys.stderr
 
 
-def childs_stderr() -> TextIO | None:
-    """Standard error for a child that is a job: the terminal; None if it is this process's own."""
-    return _terminal
+def streams_of_child() -> tuple[TextIO | None, TextIO | None]:
+    """Standard output and error for a child that is a job; None for what it inherits anyway."""
+    return (None, None) if _terminal is None else (sys.stdout, _terminal)
 
 
 def file_in_use() -> Path | None:
@@ -102,9 +106,10 @@ def show_last_lines() -> None:
     print(f"the last lines of {_path}:", *(f"  {line.rstrip()}" for line in last), sep="\n", file=_terminal)
 
 
-def _is_own_stderr() -> bool:
-    stderr = sys.__stderr__  # None where there is no console at all
-    return stderr is not None and sys.stderr is stderr and stderr.fileno() == STDERR
+def _are_streams_its_own() -> bool:
+    """Whether Python's standard streams are those that the process was started with."""
+    pairs = ((sys.stdout, sys.__stdout__, STDOUT), (sys.stderr, sys.__stderr__, STDERR))
+    return all(now is first and first is not None and first.fileno() == number for now, first, number in pairs)
 
 
 def _version(package: str) -> str:

@@ -26,7 +26,8 @@ def work():
     logging.getLogger("ray").warning("GcsClient has no Cluster ID")
     warnings.warn("parallelism is deprecated")
     subprocess.run([sys.executable, "-c", "import os; os.write(2, b'ERROR StatusConsoleListener')"])
-    run_child("train", [sys.executable, "-c", "import sys; print('a job of its own speaks', file=sys.stderr)"])
+    subprocess.run([sys.executable, "-c", "print('WARN SparkStringUtils')"])
+    run_child("train", [sys.executable, "-c", "print('its answer'); import sys; sys.exit(print('a job', file=sys.stderr))"])
     print("an answer")
     if sys.argv[1] == "refuses":
         raise MissingInputError("there is no broom")
@@ -34,7 +35,10 @@ def work():
         raise KeyError("broom")
 exit_with_one_sentence(work)
 """
-HIDDEN = ("GcsClient", "parallelism is deprecated", "StatusConsoleListener", "max_pixels: 16000000", "pyspark ")
+HIDDEN = (
+    "GcsClient", "parallelism is deprecated", "StatusConsoleListener", "SparkStringUtils", "max_pixels: 16000000",
+    "pyspark ",
+)
 
 
 def run(root: Path, end: str = "ends", *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,9 +57,9 @@ def test_the_terminal_shows_what_was_done_and_the_file_has_everything(tmp_path: 
     ended = run(tmp_path)
     path, log = log_of(tmp_path)
     assert ended.returncode == 0
-    assert ended.stdout == "an answer\n"
+    assert ended.stdout == "its answer\nan answer\n"
     assert ended.stderr.splitlines() == [
-        f"tidy: log in {path}", "", "[1/1] tidy", "  tidy: 3 rooms", "a job of its own speaks",
+        f"tidy: log in {path}", "", "[1/1] tidy", "  tidy: 3 rooms", "a job",
     ]
     assert [said for said in (*HIDDEN, "tidy: 3 rooms") if said not in log] == []
 
@@ -83,7 +87,8 @@ def test_all_is_shown_when_asked_for_and_on_databricks(
     flags: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:
     ended = run(tmp_path, "fails", *flags, **environment)
-    assert [said for said in (*HIDDEN, "Traceback", "lib.tidy: tidy: 3 rooms") if said not in ended.stderr] == []
+    shown = ended.stdout + ended.stderr
+    assert [said for said in (*HIDDEN, "Traceback", "lib.tidy: tidy: 3 rooms") if said not in shown] == []
     assert not (tmp_path / "logs").exists()
 
 
