@@ -27,7 +27,7 @@ def work():
     warnings.warn("parallelism is deprecated")
     subprocess.run([sys.executable, "-c", "import os; os.write(2, b'ERROR StatusConsoleListener')"])
     subprocess.run([sys.executable, "-c", "print('WARN SparkStringUtils')"])
-    run_child("train", [sys.executable, "-c", "print('its answer'); import sys; sys.exit(print('a job', file=sys.stderr))"])
+    run_child("train", [sys.executable, "-c", "import sys; print('its answer'); print('a job', file=sys.stderr)"])
     print("an answer")
     if sys.argv[1] == "refuses":
         raise MissingInputError("there is no broom")
