@@ -1,6 +1,7 @@
 """The summary that ends a pipeline run: what is counted, what is warned of, which scores are shown."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -37,9 +38,9 @@ def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lak
     lake = Lake(spark, StorageSettings(root=str(tmp_path_factory.mktemp("lake")), catalog=None, schema_name=None))
     insert(lake, "images_raw", *({"image_id": name} for name in "abc"))
     insert(lake, "images_clean", {"image_id": "a"}, {"image_id": "b"})
-    insert(lake, "images_rejected", {"image_id": "c", "stage": "clean", "source": "c.png"},
-           {"image_id": "d", "stage": "ingest", "source": "d.png"},
-           {"image_id": "e", "stage": "ingest", "source": "e.png"})
+    insert(lake, "images_rejected", {"image_id": "c", "stage": "clean", "reason": "blank_image", "source": "c.png"},
+           {"image_id": "d", "stage": "ingest", "reason": "blank_image", "source": "d.png"},
+           {"image_id": "e", "stage": "ingest", "reason": "blank_image", "source": "e.png"})
     insert(lake, "evaluations",
            evaluation("old", "test", "model", 0.25, NOON),
            evaluation("new", "test", "model", 0.5, EVENING),
@@ -65,8 +66,11 @@ def test_scores_are_those_of_the_model_in_use_with_its_controls(filled: Lake) ->
 def test_the_printed_summary_shows_rows_scores_controls_and_the_report(
     filled: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (Path(filled.storage.root) / "reports").mkdir()
+    (Path(filled.storage.root) / "reports" / "new.html").touch()
     print_summary(filled, "new")
     printed = capsys.readouterr().out
+    assert "Rejected: 3 blank_image. The table images_rejected" in printed
     cells = [[cell.strip() for cell in line.strip("│┃ ").split("│")] for line in printed.splitlines()]
     assert ["images_raw", "3"] in cells
     assert ["images_rejected at clean", "1"] in cells
