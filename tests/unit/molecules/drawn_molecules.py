@@ -14,7 +14,7 @@ SMILES = (
     # Charges
     "CC[N+](C)(C)CC(=O)[O-]", "O=[N+]([O-])c1ccc([N+](=O)[O-])cc1", "C[n+]1ccccc1", "[NH3+]CC(=O)[O-]",
     # Heavy hydrogen
-    "[2H]C([2H])([2H])O", "[2H]c1ccc(N)cc1", "[3H]CC(C)c1ccccc1", "[2H]N(C)C(=O)c1ccccc1",
+    "[2H]C([2H])([2H])O", "[2H]c1ccc(N)cc1", "[2H]C([2H])([2H])[C@H](N)C(=O)O", "[3H]C[C@@H](O)/C=C/c1ccc([2H])cc1",
     # Stereo centres, in rings and beside them
     "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O", "C[C@H](O)[C@@H](N)C(=O)O",
     "C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@@]43C)[C@@H]1CC[C@@H]2O",
