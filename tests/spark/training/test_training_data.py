@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from lib.captions.notations import notation_named
 from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
@@ -79,7 +80,8 @@ def test_a_landing_zone_drawn_by_indigo_becomes_marks_on_the_ink_of_what_trainin
     vocabulary = Vocabulary.from_tokens(TOKENS)
     captioner = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN).captioner
     rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
-    samples = [as_sample(row.asDict(), captioner) for row in rows]
+    notation = notation_named(captions(drawn).notation)
+    samples = [as_sample(row.asDict(), captioner, notation) for row in rows]
     near, named = [], set()
     for row, sample in zip(rows, samples, strict=True):
         marks = sample["marks"]
