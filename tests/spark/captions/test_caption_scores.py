@@ -11,7 +11,7 @@ from pyspark.testing import assertDataFrameEqual
 from lib.captions.scores import best_constant_caption, evaluate_captions, scores_by_predictor, with_scores
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS
+from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS, IMAGES_CLEAN
 
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 PREDICTED = "image_id string, caption string, is_valid boolean, confidence double"
@@ -152,6 +152,9 @@ def test_without_predictions_the_job_to_run_first_is_named(lake: Lake) -> None:
     with pytest.raises(MissingInputError, match="predict_captions"):
         evaluate_captions(lake, "m1")
     predict(lake, [("t1", "aaaa", None, None)])
+    evaluate_captions(lake, "other")  # without clean pictures there is nothing that the model could have captioned
+    clean = {name: None for name in IMAGES_CLEAN.schema.names} | {"image_id": "t1"}
+    lake.insert_new("images_clean", lake.spark.createDataFrame([clean], IMAGES_CLEAN.schema))
     with pytest.raises(MissingInputError, match=r"of model other in .*: run predict_captions first"):
         evaluate_captions(lake, "other")
 
