@@ -153,7 +153,7 @@ def test_without_predictions_the_job_to_run_first_is_named(lake: Lake) -> None:
         evaluate_captions(lake, "m1")
     predict(lake, [("t1", "aaaa", None, None)])
     evaluate_captions(lake, "other")  # without clean pictures there is nothing that the model could have captioned
-    clean = {name: None for name in IMAGES_CLEAN.schema.names} | {"image_id": "t1"}
+    clean = dict.fromkeys(IMAGES_CLEAN.schema.names) | {"image_id": "t1"}
     lake.insert_new("images_clean", lake.spark.createDataFrame([clean], IMAGES_CLEAN.schema))
     with pytest.raises(MissingInputError, match=r"of model other in .*: run predict_captions first"):
         evaluate_captions(lake, "other")
