@@ -114,8 +114,8 @@ reader: $(READY)  ## train the model in the box further on drawings alone; what 
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
 	  --set training.checkpoint_interval_steps=100 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
-	  --set training.average_decay=0.999 --set drawing.stereo_share=0.9 \
-	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 3}" --set "drawing.free_bond_length_px=[22, 60]" \
+	  --set training.average_decay=0.999 --set drawing.stereo_share=0.9 --set drawing.isotope_share=0.03 \
+	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4}" --set "drawing.free_bond_length_px=[22, 60]" \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)

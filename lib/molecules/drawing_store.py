@@ -32,6 +32,7 @@ from lib.molecules.sources import (
     parse_smiles,
     read_smiles_file,
     shipped_smiles,
+    with_heavy_hydrogen,
     with_random_stereo,
 )
 from lib.progress import show_progress
@@ -127,7 +128,7 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     Killed and called again, it goes on with the next shard. Raises SettingsError if the folder holds other drawings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    not_of_a_drawing = {"num_drawings", "num_processes", "smiles_file", "isotope_share"}
+    not_of_a_drawing = {"num_drawings", "num_processes", "smiles_file"}
     described = {"drawing": settings.model_dump(mode="json", exclude=not_of_a_drawing)}
     about = folder / "about.json"
     if about.is_file() and json.loads(about.read_text()) != described:
@@ -172,10 +173,14 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     """A molecule drawn, as a row of SCHEMA; None for one that is held out or cannot be drawn and written."""
     molecule = parse_smiles(smiles)
     drawer = choose_drawer(settings, rng)
-    if molecule is not None and rng.random() < settings.stereo_share and not is_unseen(Chem.MolToInchi(molecule)):
+    if molecule is None or is_unseen(Chem.MolToInchi(molecule)):
+        return None
+    if rng.random() < settings.stereo_share:
         # RDKit draws a double bond that names no hand as one that does: there only centres can be told apart.
         molecule = with_random_stereo(molecule, rng, centres_alone=drawer != "indigo")
-    inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms) if molecule else None
+    if rng.random() < settings.isotope_share:
+        molecule = with_heavy_hydrogen(molecule, rng)
+    inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms)
     if inchi is None or is_unseen(inchi):
         return None
     try:
