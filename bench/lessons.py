@@ -33,7 +33,7 @@ from lib.errors import SettingsError
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, validation_batches
 from lib.molecules.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
-from lib.molecules.drawing_training import vocabulary_of
+from lib.molecules.drawing_training import frequent_tokens
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.batches import Batch
@@ -97,7 +97,8 @@ def teach(name: str, folder: Path, settings: Settings, num_steps: int) -> dict[s
     torch.set_num_threads(settings.cluster.threads_per_worker)
     settings = settings.model_copy(update={"training": replace(settings.training, **changes)})
     store, training = DrawingStore(folder / notation), settings.training
-    vocabulary, device = vocabulary_of(store), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    vocabulary = Vocabulary.from_tokens(frequent_tokens(store))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(training.seed)
     captioner = new_captioner(settings.captioner, vocabulary).to(device)
     kept_back = validation_batches(store, vocabulary, settings, device)

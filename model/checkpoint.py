@@ -23,7 +23,7 @@ from model.vocabulary import Vocabulary, VocabularyError
 from model.whole_writes import find_whole, folder_written_whole
 
 FORMAT_VERSION = 1
-NEVER_SEEN = -5.0  # log-odds of a label that a network has not been taught yet
+NEVER_SEEN = -5.0  # log-odds of a label, logit of a token, that a network has not been taught yet
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
 
@@ -39,13 +39,34 @@ def captioner_to_train(
 ) -> Captioner:
     """Return the captioner of the training to resume, if it was begun, else that to start from, else an untrained one.
 
+    What the starting weights lack of tokens and labels is added, to be learned.
     Raises CheckpointError, EncoderWeightsError.
     """
     if has_checkpoint(resume_from):
         return load_captioner(resume_from)[0]
     if not start_from:
         return new_captioner(config, vocabulary)
-    return _with_cell_labels(load_captioner(start_from)[0], config.num_cell_labels)
+    captioner, known, _ = load_captioner(start_from)
+    if vocabulary.tokens[: len(known)] != known.tokens:
+        raise CheckpointError(f"the vocabulary of {start_from} is not the beginning of that to train with")
+    return _with_tokens(_with_cell_labels(captioner, config.num_cell_labels), len(vocabulary))
+
+
+def _with_tokens(captioner: Captioner, num_tokens: int) -> Captioner:
+    """Return the captioner with num_tokens tokens; those beyond its own begin as never seen."""
+    decoder = captioner.decoder
+    known = decoder.embedding.num_embeddings
+    if num_tokens <= known:
+        return captioner
+    embedding = nn.Embedding(num_tokens, decoder.embedding.embedding_dim)
+    output = nn.Linear(decoder.output.in_features, num_tokens)
+    with torch.no_grad():
+        embedding.weight[:known] = decoder.embedding.weight
+        output.weight.zero_()
+        output.bias.fill_(NEVER_SEEN)
+        output.weight[:known], output.bias[:known] = decoder.output.weight, decoder.output.bias
+    decoder.embedding, decoder.output = embedding, output
+    return captioner
 
 
 def _with_cell_labels(captioner: Captioner, num_labels: int) -> Captioner:

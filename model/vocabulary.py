@@ -49,6 +49,13 @@ class Vocabulary:
                 raise VocabularyError(f"token {special!r} is reserved and cannot come from a caption")
         return cls(SPECIAL_TOKENS + tuple(sorted(distinct)))
 
+    def extended(self, tokens: Iterable[str]) -> "Vocabulary":
+        """Return the vocabulary with these tokens too; the ids of those that it has stay.
+
+        Raises VocabularyError if one of them is a special token, which a caption must not contain.
+        """
+        return Vocabulary(self.tokens + tuple(sorted(set(tokens) - self._ids.keys())))
+
     @cached_property
     def _ids(self) -> dict[str, int]:
         # Without the specials: a caption that spells out "<end>" must not end itself.

@@ -17,7 +17,7 @@ from lib.errors import TrainingFailedError
 from lib.fingerprints import fingerprint
 from lib.molecules.drawing_feed import DrawingFeed, validation_batches
 from lib.molecules.drawing_store import DrawingStore, fill_store
-from lib.molecules.drawing_training import check_what_is_taught, vocabulary_of
+from lib.molecules.drawing_training import check_what_is_taught, frequent_tokens
 from lib.progress import polling, show_progress
 from lib.settings import Settings
 from lib.training.ray_cluster import check_cluster, ray_cluster
@@ -42,7 +42,7 @@ def search_captioners(settings: Settings) -> str:
     check_cluster(settings.cluster)
     folder = Path(settings.storage.root).absolute() / "search"
     fill_store(folder / "drawings", settings.drawing)
-    vocabulary = vocabulary_of(DrawingStore(folder / "drawings"))
+    vocabulary = Vocabulary.from_tokens(frequent_tokens(DrawingStore(folder / "drawings")))
     name = fingerprint(settings.search, settings.captioner, settings.training, settings.drawing, settings.wear)
     # What Ray says of it belongs in the log: the table alone is the answer.
     with ray_cluster(settings.cluster), _follow(folder / name, settings.search.num_trials), redirect_stdout(sys.stderr):

@@ -101,18 +101,18 @@ def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings)
 
 
 def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
-    """That of the weights to go on from, else every token of the store that is used often enough to be learned."""
+    """Every token of the store that is used often enough to be learned, after those of the weights to go on from."""
     if has_checkpoint(folder / "latest"):
         return load_captioner(folder / "latest")[1]
+    tokens = frequent_tokens(DrawingStore(folder / "drawings"))
     if start := starting_checkpoint(settings.training.start_from, settings.dataset):
-        return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning)
-    return vocabulary_of(DrawingStore(folder / "drawings"))
+        return checked_vocabulary(start, settings.captioner, NOTATION, settings.cleaning).extended(tokens)
+    return Vocabulary.from_tokens(tokens)
 
 
-def vocabulary_of(store: DrawingStore) -> Vocabulary:
+def frequent_tokens(store: DrawingStore) -> list[str]:
     """Every token of the store that is used often enough to be learned."""
-    counts = Counter(token_counts(store))
-    return Vocabulary.from_tokens(token for token, uses in counts.items() if uses >= MIN_TOKEN_USES)
+    return [token for token, uses in Counter(token_counts(store)).items() if uses >= MIN_TOKEN_USES]
 
 
 def _train_spawned(rank: int, *arguments: Any) -> None:

@@ -21,6 +21,7 @@ from model.checkpoint import (
 )
 from model.errors import CheckpointError, EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
+from model.vocabulary import Vocabulary
 from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 
@@ -100,6 +101,25 @@ def test_weights_without_labels_begin_as_never_having_seen_any(tmp_path: Path) -
     cells = grown(as_ink(stroke_batch(2).images), stroke_batch(2).inputs, is_explained=True).cells
     assert cells.shape[-1] == 3
     assert (cells.sigmoid() < 0.01).all()
+
+
+def test_a_token_that_starting_weights_do_not_know_is_added_behind_theirs(tmp_path: Path) -> None:
+    known = save(tmp_path / "model").eval()
+    vocabulary = VOCABULARY.extended(["[2H]", VOCABULARY.tokens[-1]])
+    assert vocabulary.tokens == (*VOCABULARY.tokens, "[2H]")
+    grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(), vocabulary).eval()
+    batch = stroke_batch(4)
+    before, after = (one(as_ink(batch.images), batch.inputs) for one in (known, grown))
+    torch.testing.assert_close(after[..., :-1], before)
+    assert (after[..., -1] < -4).all()
+    save_checkpoint(tmp_path / "grown", grown, vocabulary, details={}, provenance={})
+    assert load_captioner(tmp_path / "grown")[1] == vocabulary
+
+
+def test_tokens_in_another_order_than_those_of_the_starting_weights_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="is not the beginning of that to train with"):
+        captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(), Vocabulary.from_tokens(["A"]))
 
 
 class Malicious:
