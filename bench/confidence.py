@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from bench.quality_sets import DRAWERS, Sample, drawn_samples
-from lib.captioning.caption_choice import LEAST, MOST, MOST_MISMATCH, Guess, is_drawn_alike, shares
+from lib.captioning.caption_choice import (
+    Guess,
+    greedy_features,
+    is_drawn_alike,
+    shares,
+    vote_features,
+    weigh_agreements,
+)
 from lib.captioning.picture_captioning import PictureCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
@@ -106,13 +113,15 @@ def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     confidence = 1 / (1 + np.exp(-features @ weights))
     for bound in (0.9, 0.95, 0.98):
         sure = confidence >= bound
-        print(f"greedy, confidence from {bound}: {sure.mean():.3f} of pictures, {is_right[sure].mean():.4f} are right")
+        if sure.any():
+            print(f"greedy, confidence from {bound}: {sure.mean():.3f} of pictures, {is_right[sure].mean():.4f} right")
     return tuple(weights.round(3).tolist())
 
 
 def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
-    correlation, mismatch = row["agreements"][row["greedy"]["caption"]]
-    return (1.0, np.log(max(row["greedy"]["probability"], LEAST)), _log_odds(correlation), min(mismatch, MOST_MISMATCH))
+    guess = Guess(**row["greedy"])
+    assert guess.caption is not None
+    return greedy_features(guess, Agreement(*row["agreements"][guess.caption]))
 
 
 State = tuple[str, dict[str, float], dict[str, Agreement], list[list[Guess]]]
@@ -161,18 +170,8 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
     """The weights of a chosen caption's confidence."""
     features, is_right = [], []
     for truth, votes, agreements, readings in states(rows, are_alike=True):
-        least = min(one.mismatch for one in agreements.values())
-        evidence = {
-            caption: float(np.log(max(share, 1e-300)))
-            - mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
-            for caption, share in votes.items()
-        }
-        chosen = max(evidence, key=lambda one: evidence[one])
-        odds_against = sum(np.exp(other - evidence[chosen]) for other in evidence.values()) - 1
-        features.append((
-            1.0, _log_odds(1 / (1 + odds_against)), _log_odds(agreements[chosen].correlation),
-            np.log(max(votes[chosen], LEAST)), np.log(len(readings)),
-        ))
+        chosen, values = weigh_agreements(votes, agreements, len(readings), mismatch, unavoidable)
+        features.append(values)
         is_right.append(chosen == truth)
     weights = fit_logistic(np.array(features), np.array(is_right))
     return tuple(weights.round(3).tolist())
@@ -183,16 +182,10 @@ def fit_strange(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     features, is_right = [], []
     for truth, votes, _, readings in states(rows, are_alike=False):
         chosen = next(iter(votes))
-        mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
-        features.append((1.0, _log_odds(mean), np.log(len(readings))))
+        features.append(vote_features(chosen, readings))
         is_right.append(chosen == truth)
     print(f"no drawing fits: {len(features)} states, {np.mean(is_right):.3f} of the captions right")
     return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
-
-
-def _log_odds(probability: float) -> float:
-    held = min(max(probability, LEAST), MOST)
-    return float(np.log(held / (1 - held)))
 
 
 def main() -> None:

@@ -21,13 +21,10 @@ LOG_ODDS = (0.247, 0.218, 0.421, 0.609, 0.341)
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
-# its drawing's correlation with the picture, and the mismatch.
-GREEDY_LOG_ODDS = (-2.829, 1.139, 1.476, 0.04)
+# The same of a caption that was read greedily: constant, and times the logarithm of its probability and the log-odds of
+# its drawing's correlation with the picture.
+GREEDY_LOG_ODDS = (-1.12, 1.107, 1.009)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
-
-
-MOST_MISMATCH = 50.0  # beyond it a drawing is of something else
 
 
 class Guess(NamedTuple):
@@ -61,13 +58,12 @@ def choose(
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
     elif agreements and is_drawn_alike(agreements):
-        chosen, confidence = _by_agreement(votes, agreements, len(readings))
+        chosen, features = weigh_agreements(votes, agreements, len(readings))
+        confidence = _probability(LOG_ODDS, features)
     else:
         chosen = next(iter(votes))
-        mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
-        constant, of_probability, of_readings = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
-        log_odds = constant + of_probability * _log_odds(mean) + of_readings * math.log(len(readings))
-        confidence = 1 / (1 + math.exp(-log_odds))
+        weights = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
+        confidence = _probability(weights, vote_features(chosen, readings))
     others: dict[str, float] = {}
     for guess in sorted((guess for one in readings for guess in one), key=lambda guess: guess.score, reverse=True):
         if (guess.caption or guess.text) != chosen:
@@ -78,12 +74,19 @@ def choose(
 def confirm(guess: Guess, agreement: Agreement) -> PredictedCaption:
     """A valid caption that was read greedily, and how likely it is right given how well its drawing agrees."""
     assert guess.caption is not None
-    constant, of_probability, of_correlation, of_mismatch = GREEDY_LOG_ODDS
-    log_odds = (
-        constant + of_probability * math.log(max(guess.probability, LEAST))
-        + of_correlation * _log_odds(agreement.correlation) + of_mismatch * min(agreement.mismatch, MOST_MISMATCH)
-    )
-    return PredictedCaption(guess.caption, 1 / (1 + math.exp(-log_odds)), True, [])
+    confidence = _probability(GREEDY_LOG_ODDS, greedy_features(guess, agreement))
+    return PredictedCaption(guess.caption, confidence, True, [])
+
+
+def greedy_features(guess: Guess, agreement: Agreement) -> tuple[float, ...]:
+    """What GREEDY_LOG_ODDS are multiplied with."""
+    return 1.0, math.log(max(guess.probability, LEAST)), _log_odds(agreement.correlation)
+
+
+def vote_features(chosen: str, readings: Sequence[Sequence[Guess]]) -> tuple[float, ...]:
+    """What VOTES_LOG_ODDS and STRANGE_LOG_ODDS are multiplied with."""
+    mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
+    return 1.0, _log_odds(mean), math.log(len(readings))
 
 
 def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
@@ -95,26 +98,23 @@ def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 
-def _by_agreement(
-    votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int
-) -> tuple[str, float]:
-    """The likeliest caption by votes and by how its drawing covers the picture; the probability that it is right."""
+def weigh_agreements(
+    votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int,
+    mismatch: float = MISMATCH, unavoidable: float = UNAVOIDABLE,
+) -> tuple[str, tuple[float, ...]]:
+    """The likeliest caption by votes and by how its drawing covers the picture; what LOG_ODDS are multiplied with."""
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(share, sys.float_info.min)) for caption, share in votes.items()}
     for caption in evidence:
         if caption in agreements:
-            evidence[caption] -= MISMATCH * (agreements[caption].mismatch - least) / (least + UNAVOIDABLE)
+            evidence[caption] -= mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
     chosen = max(evidence, key=evidence.__getitem__)
     odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
-    constant, of_probability, of_correlation, of_share, of_readings = LOG_ODDS
-    log_odds = (
-        constant
-        + of_probability * _log_odds(1 / (1 + odds_against))
-        + of_correlation * _log_odds(agreements[chosen].correlation if chosen in agreements else _best(agreements))
-        + of_share * math.log(max(votes[chosen], LEAST))
-        + of_readings * math.log(num_readings)
+    correlation = agreements[chosen].correlation if chosen in agreements else _best(agreements)
+    return chosen, (
+        1.0, _log_odds(1 / (1 + odds_against)), _log_odds(correlation), math.log(max(votes[chosen], LEAST)),
+        math.log(num_readings),
     )
-    return chosen, 1 / (1 + math.exp(-log_odds))
 
 
 def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
@@ -124,6 +124,10 @@ def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
 
 def _best(agreements: Mapping[str, Agreement]) -> float:
     return max(agreement.correlation for agreement in agreements.values())
+
+
+def _probability(weights: Sequence[float], features: Sequence[float]) -> float:
+    return 1 / (1 + math.exp(-sum(weight * feature for weight, feature in zip(weights, features, strict=True))))
 
 
 def _log_odds(probability: float) -> float:
