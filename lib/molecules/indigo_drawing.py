@@ -31,6 +31,7 @@ class Indigo(NamedTuple):
     session: Any
     inchi: Any
     renderer: Any
+    error: type[Exception]
 
 
 @cache
@@ -38,6 +39,7 @@ def indigo() -> Indigo:
     """Indigo, loaded once per process. Raises RuntimeMissingError if the package epam.indigo cannot be used here."""
     try:
         from indigo import Indigo as Session
+        from indigo import IndigoException
         from indigo.inchi import IndigoInchi
         from indigo.renderer import IndigoRenderer
 
@@ -52,7 +54,7 @@ def indigo() -> Indigo:
     for option, value in OPTIONS.items():
         session.setOption(option, value)
     session.setOption("render-background-color", 1.0, 1.0, 1.0)
-    return Indigo(session, reader, renderer)
+    return Indigo(session, reader, renderer, IndigoException)
 
 
 def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_below: int) -> Drawing:
@@ -92,7 +94,7 @@ def _lay_out(inchi: str) -> Any:
         if molecule.countAtoms() > MAX_ATOMS:
             raise NotationError(f"{inchi[:80]!r} has {molecule.countAtoms()} atoms, more than {MAX_ATOMS}")
         molecule.layout()
-    except _indigo_error() as error:
+    except parts.error as error:
         raise NotationError(f"{inchi[:80]!r} is no InChI of a molecule that Indigo can draw: {error}") from None
     return molecule
 
@@ -112,14 +114,8 @@ def _render(molecule: Any, file_format: str) -> bytes:
     parts.session.setOption("render-output-format", file_format)
     try:
         return bytes(parts.renderer.renderToBuffer(molecule))
-    except _indigo_error() as error:
+    except parts.error as error:
         raise NotationError(f"a molecule cannot be drawn by Indigo: {error}") from None
-
-
-def _indigo_error() -> type[Exception]:
-    from indigo import IndigoException
-
-    return IndigoException  # type: ignore[no-any-return]
 
 
 def _mean_bond_length(layout: Layout) -> float:

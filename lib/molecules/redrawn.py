@@ -10,7 +10,7 @@ from lib.images.geometry import is_sideways
 from lib.molecules.drawing_noise import INK
 from lib.molecules.indigo_drawing import indigo, ink_with_indigo, lay_out_with_indigo
 from lib.molecules.layout import Layout
-from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.rdkit_drawing import draw_with_rdkit, lay_out_with_rdkit
 from lib.sections.molecules import Pen
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def layout_as_drawn(inchi: str) -> Layout:
 
     Raises NotationError if the InChI is not one of a molecule that can be drawn.
     """
-    return lay_out_with_indigo(inchi) if _has_indigo() else draw_with_rdkit(inchi, PEN).layout
+    return lay_out_with_indigo(inchi) if _has_indigo() else lay_out_with_rdkit(inchi)
 
 
 @cache

@@ -14,6 +14,8 @@ def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
 Drawer = Literal["indigo", "rdkit", "coordgen", "free"]
 Share = Annotated[float, Field(ge=0, le=1)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
+BondLength = Annotated[float, Field(ge=8, le=200)]  # pixels
+BondLengthRange = Annotated[tuple[BondLength, BondLength], AfterValidator(_in_order)]
 
 
 class Pen(NamedTuple):
@@ -43,11 +45,11 @@ class DrawingSettings(BaseModel):
     max_heavy_atoms: int = Field(ge=2, le=200)
 
     drawers: dict[Drawer, float] = Field(min_length=1)
-    bond_length_px: float = Field(ge=8, le=200)
+    bond_length_px: BondLength
     margin_px: int = Field(ge=4)
     reduced_share: Share
     reduced_scale: float = Field(gt=0.2, le=1)
-    free_bond_length_px: tuple[Annotated[float, Field(ge=12, le=200)], float]
+    free_bond_length_px: BondLengthRange
     line_width_px: int = Field(ge=1)
     font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
 

@@ -139,13 +139,13 @@ WITHOUT_INDIGO = """
 from contextlib import closing
 from lib.captions.notation_process import NotationProcess
 from lib.molecules.notations import NOTATIONS
-from lib.molecules.redrawn import layout_as_drawn, PEN
-from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.redrawn import layout_as_drawn
+from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 with closing(NotationProcess("smiles_drawn")) as asked:
     print([asked.draw(ethanol, drawer) is not None for group in NOTATIONS["smiles_drawn"].drawers for drawer in group])
     print(asked.write(ethanol, None, 0).tokens)
-print((layout_as_drawn(ethanol).atom_x == draw_with_rdkit(ethanol, PEN).layout.atom_x).all())
+print((layout_as_drawn(ethanol).atom_x == lay_out_with_rdkit(ethanol).atom_x).all())
 """
 
 

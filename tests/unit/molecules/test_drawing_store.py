@@ -47,7 +47,8 @@ def settings(tmp_path: Path, *overrides: str) -> Settings:
     (tmp_path / "molecules.smi").write_text("\n".join(SMILES))
     paths = [f"{key}={tmp_path}" for key in ("landing.path", "storage.root")]
     return load_settings("molecules", "local", [
-        *paths, f"drawing.smiles_file={tmp_path}/molecules.smi", "drawing.num_processes=1", *overrides,
+        *paths, f"drawing.smiles_file={tmp_path}/molecules.smi", "drawing.num_processes=1", "drawing.isotope_share=0",
+        *overrides,
     ])
 
 
@@ -81,6 +82,13 @@ def test_what_names_no_hand_is_given_one_in_the_share_asked_for_where_the_drawer
         fill_store(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}").drawing)
         tokens = set(token_counts(DrawingStore(folder)))
         assert tokens - {"O", "(", ")", "=", "C"} == expected
+
+
+def test_molecules_get_heavy_hydrogen_in_the_share_asked_for(tmp_path: Path) -> None:
+    fill_store(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_share=1").drawing)
+    store = DrawingStore(tmp_path / "drawings")
+    written = ["".join(store.writing(index, 0)[0]) for index in range(len(store))]
+    assert all("[2H]" in text or "[3H]" in text for text in written)
 
 
 def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(

@@ -295,6 +295,7 @@ def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
         {"noise": 6}, {"num_drawings": 0}, {"dropped_bond_share": 1.1}, {"margin_px": 0}, {"colour": "blue"},
         {"font": "absent.ttf"}, {"drawers": {}}, {"drawers": {"pencil": 1}}, {"drawers": {"indigo": 0, "rdkit": 0}},
         {"drawers": {"indigo": 2, "rdkit": -1}}, {"reduced_missing_pixel_share": (0.3, 0.2)},
+        {"free_bond_length_px": (60, 20)}, {"free_bond_length_px": (20, 5000)},
         {"missing_pixel_share": (0.3, 0.2)}, {"min_heavy_atoms": 30, "max_heavy_atoms": 20},
     ):
         with pytest.raises(ValidationError):

@@ -1,0 +1,146 @@
+"""Drawings in free styles: what they show is the molecule, whatever they look like."""
+
+import cv2
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from lib.molecules.atom_labels import Group, atom_label, free_side, group_label
+from lib.molecules.drawing_marks import mark_labels, mark_places
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
+from lib.molecules.layout import Drawing, Layout
+from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, write_smiles
+from tests.unit.molecules.drawn_molecules import inchis
+
+BONDS_PX = (24.0, 48.0)
+ANISOLE, ACETANILIDE, ETHANOL = (inchi_of_smiles(text) for text in ("COc1ccccc1", "CC(=O)Nc1ccccc1", "CCO"))
+
+
+def style(seed: int, **changes: object) -> FreeStyle:
+    return free_style(BONDS_PX, np.random.default_rng(seed))._replace(**changes)
+
+
+def draw(inchi: str, asked: FreeStyle) -> Drawing:
+    return draw_freely(inchi, asked, np.random.default_rng(0))
+
+
+def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
+    """The molecule that the layout's places, bonds and wedges alone say, of the InChI's atoms."""
+    molecule = Chem.RWMol()
+    known = drawn_molecule(inchi, layout)
+    for index in range(len(layout.atom_x)):
+        atom = Chem.Atom(1)
+        if index < known.GetNumAtoms():
+            like = known.GetAtomWithIdx(index)
+            atom = Chem.Atom(like.GetAtomicNum())
+            atom.SetFormalCharge(like.GetFormalCharge())
+            atom.SetIsotope(like.GetIsotope())
+        molecule.AddAtom(atom)
+    orders = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+    directions = {1: Chem.BondDir.BEGINWEDGE, 2: Chem.BondDir.BEGINDASH}
+    for begin, end, order, wedge in zip(*(column.tolist() for column in layout[2:]), strict=True):
+        molecule.AddBond(begin, end, orders[int(order)])
+        if wedge:
+            molecule.GetBondBetweenAtoms(begin, end).SetBondDir(directions[wedge])
+    places = Chem.Conformer(molecule.GetNumAtoms())
+    for index, (x, y) in enumerate(zip(layout.atom_x.tolist(), layout.atom_y.tolist(), strict=True)):
+        places.SetAtomPosition(index, (x, -y, 0.0))
+    molecule.AddConformer(places)
+    Chem.SanitizeMol(molecule)
+    Chem.AssignChiralTypesFromBondDirs(molecule)
+    Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
+    return molecule
+
+
+def hands(inchi: str) -> set[str]:
+    return {layer for layer in inchi.split("/")[1:] if layer.startswith(("t", "m", "s"))}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_wedges_say_the_hands_of_the_molecule_however_it_is_turned(layout: str, is_mirrored: bool) -> None:
+    with_centres = [inchi for inchi in inchis() if "/m" in inchi]
+    assert len(with_centres) >= 10
+    for seed, inchi in enumerate(with_centres):
+        asked = style(seed, layout=layout, is_mirrored=is_mirrored, abbreviated_share=0.0, turn_deg=37.0 * seed)
+        found = Chem.MolToInchi(shown_by(inchi, draw(inchi, asked).layout))
+        assert hands(found) == hands(inchi)
+
+
+def test_marks_lie_on_the_ink_and_captions_mean_the_molecule() -> None:
+    near = []
+    for seed, inchi in enumerate(inchis()):
+        asked = style(seed, has_circles=False)  # a circle lies inside the bonds that it stands for
+        pixels, layout = draw(inchi, asked)
+        distances = cv2.distanceTransform((pixels > 0).astype(np.uint8), cv2.DIST_L2, 5) / asked.bond_length_px
+        places = mark_places(layout)
+        assert len(mark_labels(inchi, layout)) == len(places)
+        near += [distances[round(float(y)), round(float(x))] for x, y in places]
+        for turn_deg in (0, 180):
+            assert inchi_of_smiles("".join(write_smiles(inchi, layout, True, turn_deg).tokens)) == inchi
+    assert np.mean(np.array(near) < 0.16) > 0.98
+
+
+def test_bonds_are_as_long_and_strokes_as_wide_as_the_style_says() -> None:
+    for bond_length_px, stroke_px in ((24.0, 1.0), (40.0, 3.0), (90.0, 7.0)):
+        asked = style(1, bond_length_px=bond_length_px, stroke_px=stroke_px, turn_deg=0.0, beside="", ink_below=128)
+        asked = asked._replace(writes_methyl=False)
+        pixels, layout = draw(inchi_of_smiles("CCCCCC"), asked)
+        ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
+        lengths = np.linalg.norm(ends[layout.bond_begin] - ends[layout.bond_end], axis=1)
+        assert np.median(lengths) == pytest.approx(bond_length_px, rel=0.02)
+        assert (pixels == 0).sum() / lengths.sum() == pytest.approx(stroke_px, abs=1)
+
+
+def test_an_amide_is_drawn_and_written_as_one_where_the_style_says_so() -> None:
+    for has_amides, text in ((True, "C(=O)N"), (False, "C(O)=N")):
+        asked = style(0, layout="rdkit", has_amides=has_amides, is_mirrored=False, turn_deg=0.0, abbreviated_share=0.0)
+        smiles = "".join(write_smiles(ACETANILIDE, draw(ACETANILIDE, asked).layout, True).tokens)
+        written = Chem.MolFromSmiles(smiles)
+        assert written.HasSubstructMatch(Chem.MolFromSmiles(text)), (has_amides, smiles)
+        assert not written.HasSubstructMatch(Chem.MolFromSmiles("C(O)=N" if has_amides else "C(=O)N"))
+        assert inchi_of_smiles(smiles) == ACETANILIDE
+
+
+def test_the_atoms_of_an_abbreviation_lie_at_its_label_and_have_no_bond_between_them() -> None:
+    whole = draw(ANISOLE, style(0, abbreviated_share=0.0)).layout
+    layout = draw(ANISOLE, style(0, abbreviated_share=1.0)).layout
+    assert (len(whole.bond_begin), len(layout.bond_begin)) == (8, 7)
+    oxygen = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetSymbol() == "O")
+    methyl = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetDegree() == 1)
+    at_oxygen = (layout.atom_x == layout.atom_x[oxygen]) & (layout.atom_y == layout.atom_y[oxygen])
+    assert np.flatnonzero(at_oxygen).tolist() == sorted((oxygen, methyl))
+    assert methyl not in {*layout.bond_begin.tolist(), *layout.bond_end.tolist()}
+
+
+def test_words_longer_than_the_drawing_are_cut_off() -> None:
+    asked = style(0, beside="a line of text that is far longer than any drawing of ethanol " * 3, letter_height=0.5)
+    pixels, layout = draw(ETHANOL, asked)
+    without, _ = draw(ETHANOL, asked._replace(beside=""))
+    assert np.count_nonzero(pixels == 0) > 1.5 * np.count_nonzero(without == 0)
+    assert 0 <= layout.atom_y.min() <= layout.atom_y.max() < pixels.shape[0]
+
+
+@pytest.mark.parametrize(("directions", "can_stack", "side"), [
+    ([], True, "right"), ([(-1, 0)], True, "right"), ([(1, 0)], True, "left"), ([(-1, 0.2), (1, 0.2)], True, "above"),
+    ([(-0.8, -0.6), (0.8, -0.6)], True, "below"), ([(-0.8, -0.6), (0.8, -0.6)], False, "right"),
+])
+def test_hydrogens_stand_where_there_is_no_bond(directions: list, can_stack: bool, side: str) -> None:
+    assert free_side(np.array(directions, float).reshape(-1, 2), can_stack) == side
+
+
+def test_labels_read_from_their_bond_on() -> None:
+    def text(label) -> str:  # type: ignore[no-untyped-def]
+        return "".join(run.text for run in label.runs)
+
+    assert text(atom_label("N", 2, 0, 0, "right")) == "NH2"
+    assert text(atom_label("N", 2, 0, 0, "left")) == "H2N"
+    assert text(atom_label("N", 3, 1, 0, "left")) == "H3N+"
+    assert text(atom_label("O", 0, -1, 18, "right")) == "18O-"
+    stacked = atom_label("N", 1, 0, 0, "below")
+    assert (text(stacked), [run.text for run in stacked.stacked], stacked.is_above) == ("N", ["H"], False)
+    group = Group((0, 1), "CO2Me", "MeO2C")
+    right, left = group_label(group, "right"), group_label(group, "left")
+    assert (right.runs[right.anchor].text, left.runs[left.anchor].text) == ("C", "C")
+    assert [run.level for run in right.runs] == [0, 0, -1, 0]
