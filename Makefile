@@ -43,10 +43,10 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 # Each folder gets a lake of its own, or OUTPUT names it: pictures of two folders may be called alike.
-caption: $(READY)  ## caption your own drawings of molecules with the model that comes with the project: IMAGES=folder
+caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos, with a model that comes with the project: IMAGES=folder
 	@if [ -z "$$IMAGES" ]; then echo "Name a folder of pictures: make caption IMAGES=/data/pictures" >&2; exit 2; fi; \
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
-	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
+	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
 	  --set prediction.model_version=pretrained
 
 sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to lake/contact_sheet.png

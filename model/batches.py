@@ -41,9 +41,10 @@ class Marks:
 class Batch:
     """Pictures with their captions, ready for a device."""
 
-    images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper, or float with ink = 1
+    images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper; or float with ink = 1, or of an encoder's features
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
+    image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one
     weight: float = 1.0  # of its mean loss in that of the step, where several workers share one; see weight_of
 
     @property
@@ -57,21 +58,35 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return this batch on the device; bytes stay bytes, a quarter of what would have to move."""
         marks = self.marks.to(device) if self.marks else None
-        return replace(self, images=self.images.to(device), tokens=self.tokens.to(device), marks=marks)
+        indices = None if self.image_indices is None else self.image_indices.to(device)
+        return replace(
+            self, images=self.images.to(device), tokens=self.tokens.to(device), marks=marks, image_indices=indices
+        )
 
 
 def as_ink(images: Tensor) -> Tensor:
-    """Return float images with ink = 1 and paper = 0; bytes have ink = 0 and paper = 255; any shape."""
-    return 1 - images.float() / PAPER if images.dtype == torch.uint8 else images
+    """Return float images with ink = 1 and paper = 0; bytes have ink = 0 and paper = 255; any shape.
+
+    What is float already, an encoder's features too, stays as it is, in full precision.
+    """
+    return 1 - images.float() / PAPER if images.dtype == torch.uint8 else images.float()
 
 
 def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
-    Samples may have "marks" (see pad_marks); the batch has none if no sample has. Raises PictureShapeError.
+    Instead of "pixels" all may have "features", float (F, h, w). Samples may have "other_token_ids", further captions
+    of the same image, or "marks" (see pad_marks); the batch has none if no sample has. Raises PictureShapeError.
     """
-    images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
-    tokens = pad_captions([sample["token_ids"] for sample in samples])
+    if "features" in samples[0]:
+        images = torch.from_numpy(np.stack([sample["features"] for sample in samples]))  # (B, F, h, w)
+    else:
+        images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
+    captions = [[sample["token_ids"], *sample.get("other_token_ids", ())] for sample in samples]
+    tokens = pad_captions([caption for of_image in captions for caption in of_image])
+    if len(tokens) > len(samples):
+        indices = [index for index, of_image in enumerate(captions) for _ in of_image]
+        return Batch(images, tokens, image_indices=torch.tensor(indices))
     marks = [sample.get("marks") for sample in samples]
     return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if any(marks) else None)
 

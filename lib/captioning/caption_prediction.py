@@ -14,6 +14,7 @@ from lib.captioning.picture_captioning import PictureCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
+from lib.images.features import encoder_version, unpack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.models import model_in_use
 from lib.lake.pending_rows import PendingRows, num_tasks
@@ -22,7 +23,7 @@ from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
-from model.checkpoint import load_captioner
+from model.checkpoint import load_captioner, load_config
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def predict_new_images(
     done = predictions.join(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
-    pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
+    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image")
+    pending = PendingRows(_with_features(lake, rows, directory), done, "cleaned_at")
     total = sum(count for _, count in pending.commits())
     if total:
         load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
@@ -67,11 +69,24 @@ def predict_new_images(
     logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
 
 
+def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
+    """The rows with features of the model's frozen encoder, null where there are none yet."""
+    version = encoder_version(load_config(directory))
+    if version is None or not lake.has("image_features"):
+        return rows.withColumn("features", F.lit(None).cast("binary"))
+    features = lake.read("image_features").where(F.col("encoder_version") == version).select(
+        "image_id", "cleaning_version", "features"
+    )
+    joined = rows.join(features, on=["image_id", "cleaning_version"], how="left")
+    return joined.withColumn("image", F.when(F.col("features").isNull(), F.col("image")))
+
+
 def _predict(
     batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings, counter: WorkerCounter
 ) -> DataFrame:
     predict = partial(predict_batches, directory=str(directory), settings=settings, counter=counter)
-    images = batch.select("image_id", "image", "cleaning_version").repartition(num_tasks(batch.sparkSession, num_rows))
+    columns = ("image_id", "image", "features", "cleaning_version")
+    images = batch.select(*columns).repartition(num_tasks(batch.sparkSession, num_rows))
     # Computed once, though a MERGE reads its source twice.
     return images.mapInPandas(predict, PREDICTED_SCHEMA).localCheckpoint()
 
@@ -106,11 +121,14 @@ def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) 
 def predict_batches(
     batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings, counter: WorkerCounter
 ) -> Iterator[pd.DataFrame]:
-    """Rows (image_id, image, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
+    """Rows (image_id, image, features, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
     torch.set_num_threads(settings.threads_per_worker)
     captioner = _captioner(directory, settings)
     for rows in _gathered(batches, settings.num_images_in_buffer):
-        pictures = [decode_png(image) for image in rows["image"]]
+        pictures = [
+            captioner.encoded(decode_png(image)) if features is None else unpack_features(features)
+            for image, features in zip(rows["image"], rows["features"], strict=True)
+        ]
         # A part at a time, so that the count of pictures that are done grows as steadily as the work.
         for places in of_like_size(pictures, BATCHES_AT_A_TIME * settings.batch_size):
             predicted = captioner.caption([pictures[place] for place in places], counter.add)

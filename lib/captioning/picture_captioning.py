@@ -41,6 +41,8 @@ class PictureCaptioner:
     ) -> list[PredictedCaption]:
         """Caption cleaned pictures (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
+        Instead of pictures all may be float16 features (F, h, w) of the network's frozen encoder.
+
         A picture is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
         by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote.
         `count_done` is called with the number of pictures that will not be read again, as they are done.
@@ -83,8 +85,20 @@ class PictureCaptioner:
 
     @torch.inference_mode()
     def _encode(self, pictures: Sequence[np.ndarray]) -> Grid:
-        images = stack_pictures(pictures, self.network.config.num_channels)
+        if pictures[0].dtype == np.float16:  # features
+            images = torch.from_numpy(np.stack(pictures))
+        else:
+            images = stack_pictures(pictures, self.network.config.num_channels)
         return self.network.encode(as_ink(images.to(next(self.network.parameters()).device)))
+
+    @torch.inference_mode()
+    def encoded(self, pixels: np.ndarray) -> np.ndarray:
+        """A cleaned picture as features (F, h, w) if the network's encoder is frozen, as it is if not."""
+        if not self.network.config.is_encoder_frozen:
+            return pixels
+        images = as_ink(stack_pictures([pixels], self.network.config.num_channels))
+        features: np.ndarray = self.network.encoder.extract(images)[0].half().numpy()
+        return features
 
     def _guess(self, candidate: Candidate) -> Guess:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))

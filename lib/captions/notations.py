@@ -20,6 +20,7 @@ FOUND_IN = {
     "smiles_drawn": "lib.molecules.notations",
     "smiles_drawn_kekule": "lib.molecules.notations",
     "words": "lib.captions.words",
+    "plain_words": "lib.captions.words",
 }
 
 

@@ -179,7 +179,7 @@ def _decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
 def fit_to_canvas(
     pixels: Pixels, transform: Transform, settings: CleaningSettings, length: float | None = None
 ) -> tuple[Pixels, Transform]:
-    """Scale to fit the canvas, by at most `max_scale`, and centre on paper; the aspect ratio stays.
+    """Scale to fit the canvas, by at most `max_scale`, and centre on paper, or stretch to all of it.
 
     With `stroke_length_px` the strokes of every drawing, `length` pixels long, come out equally long.
     The sides become multiples of `canvas_step_px`: pictures of few sizes can be batched with their like.
@@ -189,8 +189,10 @@ def fit_to_canvas(
     if settings.stroke_length_px and length:
         scale = min(scale, settings.stroke_length_px / length)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    if not settings.keeps_aspect:
+        new_width, new_height = settings.canvas_width_px, settings.canvas_height_px
     if (new_width, new_height) != (width, height):
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        how = cv2.INTER_AREA if new_width < width and new_height < height else cv2.INTER_LINEAR
         pixels = cv2.resize(pixels, (new_width, new_height), interpolation=how)
     step = settings.canvas_step_px
     sheet_height, sheet_width = -(-new_height // step) * step, -(-new_width // step) * step

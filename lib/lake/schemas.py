@@ -135,6 +135,20 @@ IMAGES_CLEAN = Table(
     ]),
 )
 
+IMAGE_FEATURES = Table(
+    "image_features",
+    ("image_id",),
+    "What a frozen encoder sees in each cleaned image: computed once, read by training and captioning.",
+    T.StructType([
+        IMAGE_ID,
+        _column("encoder_version", _TEXT, "Encoder and weights: captioner.encoder, captioner.encoder_weights."),
+        _column("cleaning_version", _TEXT, "Cleaning that made the image that it saw."),
+        _column("shape", T.ArrayType(_INT), "Features, height and width of the grid."),
+        _column("features", _BYTES, "The grid in half precision, as a .npy file."),
+        _column("extracted_at", _TIME, "When it was computed (UTC); one value per commit."),
+    ]),
+)
+
 VOCABULARY = Table(
     "vocabulary",
     ("notation", "token"),
@@ -224,6 +238,6 @@ TABLES = {
     table.name: table
     for table in (
         LANDING_FILES, IMAGES_RAW, IMAGES_REJECTED, CAPTIONS, IMAGE_LAYOUTS, IMAGES_CLEAN,
-        VOCABULARY, TRAINING_METRICS, CAPTION_PREDICTIONS, EVALUATIONS,
+        IMAGE_FEATURES, VOCABULARY, TRAINING_METRICS, CAPTION_PREDICTIONS, EVALUATIONS,
     )
 }

@@ -27,6 +27,7 @@ class CleaningSettings(BaseModel):
     canvas_width_px: int = Field(gt=0)
     canvas_step_px: int = Field(gt=0)
     stroke_length_px: float | None = Field(gt=0)
+    keeps_aspect: bool
     max_scale: float = Field(gt=0)
     sharpen: float = Field(ge=0)
     min_ink_fraction: float = Field(ge=0, lt=1)

@@ -13,6 +13,7 @@ import torch
 
 from lib.captions.notations import Notation, notation_named
 from lib.errors import TrainingFailedError
+from lib.images.features import encoder_version
 from lib.lake.delta_tables import Lake
 from lib.lake.models import starting_checkpoint
 from lib.progress import show_progress
@@ -116,7 +117,9 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
     most = None if is_train else settings.training.num_validation_images
     num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
     num_partitions = max(2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION)
-    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most)
+    return training_rows(
+        lake, settings.captions, run.data.vocabulary, split, num_partitions, most, encoder_version(settings.captioner)
+    )
 
 
 def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:

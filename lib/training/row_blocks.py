@@ -21,7 +21,7 @@ class RowBlocks:
 
     blocks: list[ray.ObjectRef]  # of Arrow tables
     ends: np.ndarray  # number of rows up to the end of each block
-    num_tokens: np.ndarray  # of each row's caption
+    num_tokens: np.ndarray  # of each row's caption, or of its captions with an <end> between
 
     def fetch(self, places: np.ndarray) -> None:
         """Begin to bring the blocks of these rows to this machine, without waiting for them."""
@@ -73,4 +73,8 @@ def shares_of_epoch(
 
 @ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types
 def _caption_lengths(block: pa.Table) -> np.ndarray:
-    return pc.list_value_length(block["token_ids"]).to_numpy()
+    lengths = pc.list_value_length(block["token_ids"]).to_numpy()
+    if "other_token_ids" in block.column_names:
+        others = block["other_token_ids"].to_pylist()
+        lengths = lengths + [sum(len(ids) + 1 for ids in captions) for captions in others]
+    return lengths

@@ -6,7 +6,7 @@ from functools import reduce
 import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row, Window
 
 from lib.captions.notations import notation_named
 from lib.captions.writings import writing_of
@@ -29,16 +29,22 @@ class TrainingData:
     vocabulary: Vocabulary
 
 
-def describe_training_data(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> TrainingData:
-    """Count and name the train and validation pictures, reading no image bytes.
+def describe_training_data(
+    lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, encoder_version: str | None = None
+) -> TrainingData:
+    """Count the train and validation images that have a caption to learn from, and name them; reads no image bytes.
 
     Raises MissingInputError if there is nothing to train on, or nothing to validate with though there should be.
     """
-    pairs = _pairs(lake, settings, vocabulary, with_images=False)
+    pairs = _pairs(lake, settings, vocabulary)
+    if encoder_version is not None:
+        pairs = _with_features(lake, pairs, encoder_version)
     is_learnable = F.col("is_learnable")
     row = pairs.agg(
-        F.count_if(is_learnable & (F.col("split") == "train")).alias("num_train"),
-        F.count_if(is_learnable & (F.col("split") == "validation")).alias("num_validation"),
+        F.count_distinct(F.when(is_learnable & (F.col("split") == "train"), F.col("image_id"))).alias("num_train"),
+        F.count_distinct(
+            F.when(is_learnable & (F.col("split") == "validation"), F.col("image_id"))
+        ).alias("num_validation"),
         F.count_if(F.col("token_ids").isNull()).alias("num_unwritable"),
         F.count_if(F.size("token_ids") > settings.max_tokens).alias("num_too_long"),
         F.count_if(~is_learnable & F.col("unknown_token").isNotNull()).alias("num_unknown"),
@@ -77,27 +83,49 @@ def _left_out(counts: Row, settings: CaptionSettings) -> str:
 
 def training_rows(
     lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, split: str, num_partitions: int,
-    most: int | None = None,
+    most: int | None = None, encoder_version: str | None = None,
 ) -> DataFrame:
-    """Rows of a split, or the first `most` of them, in an order that says nothing about them, always the same.
+    """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
 
-    image_id, image (PNG bytes), token_ids, marks_of_tokens, caption, and the layout in the cleaned
-    picture or nulls.
+    image_id, image (PNG bytes), token_ids, other_token_ids (of further captions), marks_of_tokens, caption, and the
+    layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand instead of `image`.
     """
-    rows = _pairs(lake, settings, vocabulary, with_images=True).where(F.col("is_learnable") & (F.col("split") == split))
-    place = (F.xxhash64("image_id", "caption"), "image_id", "caption_index")
+    pairs = _pairs(lake, settings, vocabulary).where(F.col("is_learnable") & (F.col("split") == split))
+    first = F.row_number().over(Window.partitionBy("image_id").orderBy("caption_index"))
+    others = Window.partitionBy("image_id").orderBy("caption_index").rowsBetween(1, Window.unboundedFollowing)
+    rows = pairs.withColumns({
+        "rank": first, "other_token_ids": F.collect_list("token_ids").over(others),
+    }).where("rank = 1")
+    place = (F.xxhash64("image_id", "caption"), "image_id")
     if most is not None:
         rows = rows.orderBy(*place).limit(most)
+    if encoder_version is None:
+        name = "image"
+        images = lake.read("images_clean").select("image_id", "cleaning_version", name)
+        rows = rows.join(images, on=["image_id", "cleaning_version"], how="inner")
+    else:
+        name = "features"
+        rows = _with_features(lake, rows, encoder_version)
     return rows.repartitionByRange(num_partitions, *place).sortWithinPartitions(*place).select(
-        "image_id", "image", "token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS
+        "image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS
     )
 
 
-def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, with_images: bool) -> DataFrame:
-    """Every caption beside its cleaned picture, with whether it can be learned."""
-    columns = ["image_id", "cleaning_version", "rotation_deg", "transform"] + (["image"] if with_images else [])
+def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFrame:
+    """The rows whose image has features of this encoder, with them."""
+    encoded = lake.require("image_features", written_by="extract_features")
+    features = encoded.where(F.col("encoder_version") == encoder_version).select(
+        "image_id", "cleaning_version", "features"
+    )
+    return rows.join(features, on=["image_id", "cleaning_version"], how="inner")
+
+
+def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:
+    """Every caption of a cleaned image, with whether it can be learned."""
     captions = lake.require("captions", written_by="ingest_images").where(F.col("split") != "test")
-    pictures = lake.require("images_clean", written_by="clean_images").select(*columns)
+    pictures = lake.require("images_clean", written_by="clean_images").select(
+        "image_id", "cleaning_version", "rotation_deg", "transform"
+    )
     layouts = lake.read("image_layouts").where(_is_sound()).select("image_id", *LAYOUT_COLUMNS)
     pairs = captions.join(pictures, on="image_id", how="inner").join(layouts, on="image_id", how="left")
     pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})

@@ -15,6 +15,7 @@ from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
+from lib.images.features import encoder_version
 from lib.lake.delta_tables import Lake
 from lib.lake.models import checkpoints_folder, make_current, starting_checkpoint, withdrawal_of
 from lib.lake.schemas import TRAINING_METRICS
@@ -64,7 +65,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
         start, settings.captioner, settings.captions.notation, settings.cleaning
     )
-    data = describe_training_data(lake, settings.captions, vocabulary)
+    data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
         logger.warning("train_captioner: left out: %s", data.left_out)
     _check_steps(data.num_train, settings)

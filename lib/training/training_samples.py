@@ -8,13 +8,20 @@ import numpy as np
 from lib.captions.notations import Notation
 from lib.errors import NotationError
 from lib.images.cleaning import decode_png
+from lib.images.features import unpack_features
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from model.config import CaptionerConfig
 
 
 def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notation) -> dict[str, Any]:
     """A row of training_rows as model.batches.collate takes it."""
-    sample = {"pixels": decode_png(row["image"]), "token_ids": row["token_ids"]}
+    sample: dict[str, Any] = {"token_ids": row["token_ids"]}
+    if row.get("features") is not None:
+        sample["features"] = unpack_features(row["features"])
+    else:
+        sample["pixels"] = decode_png(row["image"])
+    if others := row.get("other_token_ids"):
+        return sample | {"other_token_ids": others}
     if not captioner.num_cell_labels or notation.mark is None:
         return sample
     if all(row[name] is not None for name in LAYOUT_COLUMNS):

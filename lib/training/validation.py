@@ -59,7 +59,7 @@ def _batches(
 def _edit_distances(
     captioner: Captioner, batch: Batch, vocabulary: Vocabulary, notation: Notation, max_tokens: int
 ) -> list[int]:
-    """How far the likeliest captions of a batch are from its own, in characters.
+    """How far the likeliest caption of each image of a batch is from the nearest of its own, in characters.
 
     Padded as in training, not picture by picture as in captioning: three times as fast, and as good for a comparison.
     """
@@ -67,8 +67,10 @@ def _edit_distances(
     captioner.eval()
     written = greedy(captioner, as_ink(batch.images.to(device)), max_tokens)
     captioner.train(was_training)
-    known = [ids[: ids.index(END)] for ids in batch.targets.tolist()]
-    return [
-        Levenshtein.distance(*(notation.join(vocabulary.decode(ids)) for ids in (one.token_ids, reference)))
-        for one, reference in zip(written, known, strict=True)
-    ]
+    indices = range(len(written)) if batch.image_indices is None else batch.image_indices.tolist()
+    distances: dict[int, int] = {}
+    for index, ids in zip(indices, batch.targets.tolist(), strict=True):
+        pair = (notation.join(vocabulary.decode(one)) for one in (written[index].token_ids, ids[: ids.index(END)]))
+        distance = Levenshtein.distance(*pair)
+        distances[index] = min(distance, distances.get(index, distance))
+    return [distances[index] for index in range(len(written))]

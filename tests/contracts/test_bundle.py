@@ -32,8 +32,9 @@ def test_databricks_reads_the_tasks_and_what_each_waits_for(job: Job) -> None:
     assert graph == {
         "ingest_images": [],
         "clean_images": ["ingest_images"],
+        "extract_features": ["clean_images"],
         "build_vocabulary": ["ingest_images"],
-        "train_captioner": ["clean_images", "build_vocabulary"],
+        "train_captioner": ["extract_features", "build_vocabulary"],
         "predict_captions": ["train_captioner"],
         "evaluate_captions": ["predict_captions"],
         "create_views": ["evaluate_captions"],

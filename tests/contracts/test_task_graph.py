@@ -27,8 +27,8 @@ def write_job(conf: Path, text: str) -> Path:
 
 def test_the_pipeline_runs_in_the_order_of_the_bundle() -> None:
     assert [task.task_key for task in read_task_graph(CONF)] == [
-        "ingest_images", "clean_images", "build_vocabulary", "train_captioner", "predict_captions", "evaluate_captions",
-        "create_views",
+        "ingest_images", "clean_images", "build_vocabulary", "extract_features", "train_captioner", "predict_captions",
+        "evaluate_captions", "create_views",
     ]
 
 
@@ -111,7 +111,7 @@ def test_what_only_databricks_can_fill_in_is_left_out_here() -> None:
 
 def test_every_parameter_of_the_bundle_is_filled_in_by_databricks_only() -> None:
     given = ["--dataset", "molecules", "--environment", "local"]
-    assert [local_arguments(task, given) for task in read_task_graph(CONF)] == [given] * 7
+    assert [local_arguments(task, given) for task in read_task_graph(CONF)] == [given] * 8
 
 
 @pytest.mark.parametrize("parameters", [("--dataset",), ("molecules", "--dataset")])

@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -18,7 +19,9 @@ from deltalake import DeltaTable, QueryBuilder
 
 from lib.lake.delta_tables import Lake
 from lib.sections.lake import StorageSettings
+from lib.settings import CONF
 from lib.sql.views import SQL, create_views, open_schema, read_views
+from lib.task_graph import read_task_graph
 from model.batches import step_sizes
 from tests.ray.views_in_python import expected_views
 
@@ -148,7 +151,26 @@ def test_the_report_shows_the_model_and_needs_no_network(finished):
 def test_the_summary_counts_what_the_tables_hold(finished):
     log = (finished.root / "pipeline.log").read_text()
     assert "61 raw = 60 clean + 1 rejected" in log
-    assert "[6/7] evaluate_captions" in log
+
+
+def banners(log: str) -> list[str]:
+    return [line.strip() for line in log.splitlines() if re.match(r"\[\d+/\d+\] ", line)]
+
+
+def test_every_task_of_the_bundle_is_announced_and_run_in_its_order(finished):
+    tasks = [task.task_key for task in read_task_graph(CONF)]
+    log = (finished.root / "pipeline.log").read_text()
+    assert banners(log) == [f"[{number}/{len(tasks)}] {task}" for number, task in enumerate(tasks, start=1)]
+
+
+def test_from_and_only_run_what_they_name(finished):
+    for flags, expected in (
+        (("--from", "evaluate_captions"), ["[1/2] evaluate_captions", "[2/2] create_views"]),
+        (("--only", "build_vocabulary"), ["[1/1] build_vocabulary"]),
+    ):
+        ended = subprocess.run([*finished.command("run_pipeline"), *flags], capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+        assert banners(ended.stdout + ended.stderr) == expected
 
 
 def test_a_second_run_commits_nothing_and_trains_nothing(finished):

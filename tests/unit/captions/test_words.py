@@ -10,15 +10,21 @@ from lib.errors import NotationError
 WORDS = notation_named("words")
 
 
-def test_words_are_lower_case_and_signs_stand_alone():
-    assert WORDS.write("A child's dog, running!", None, 0).tokens == ["a", "child's", "dog", ",", "running", "!"]
+def test_words_are_lower_case_without_signs():
+    assert WORDS.write("A child\u2019s T-shirt, size 4!", None, 0).tokens == ["a", "child's", "t-shirt", "size", "4"]
     assert WORDS.join(["a", "dog", "runs"]) == "a dog runs"
-    with pytest.raises(NotationError, match="has no word"):
-        WORDS.write("   ", None, 0)
+    for caption in ("   ", "?!"):
+        with pytest.raises(NotationError, match="has no word"):
+            WORDS.write(caption, None, 0)
+
+
+def test_plain_words_have_letters_alone_and_at_least_two():
+    plain = notation_named("plain_words")
+    assert plain.write("A child's T-shirt , size 4 by 4th .", None, 0).tokens == ["childs", "tshirt", "size", "by"]
 
 
 def test_an_unknown_notation_names_the_setting_and_those_there_are():
-    with pytest.raises(NotationError, match=r"captions\.notation is 'smoke'; there are: inchi, smiles, .*, words"):
+    with pytest.raises(NotationError, match=r"captions\.notation is 'smoke'; there are: inchi, .*smiles, .*, words"):
         notation_named("smoke")
 
 

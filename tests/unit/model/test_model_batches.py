@@ -15,6 +15,7 @@ from model.batches import (
     step_sizes,
     weight_of,
 )
+from tests.unit.tiny_captioner import tiny_captioner
 
 
 def test_captions_stand_between_start_and_end_and_are_padded() -> None:
@@ -138,3 +139,30 @@ def test_the_plan_is_the_seeds_and_not_in_the_order_of_length() -> None:
 def test_rows_of_a_batch_lie_near_each_other() -> None:
     for batch in plan_batches(lengths(1000), 4, 3, (0, 0)):
         assert max(batch) - min(batch) < 12
+
+
+@torch.no_grad()
+def test_an_image_with_several_captions_is_encoded_once_and_read_as_if_it_came_with_each() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (32, 32), np.uint8) for _ in range(2)]
+    captions = [[[7, 8], [5], [6, 6, 6]], [[9]]]
+    batch = collate(
+        [{"pixels": pixels, "token_ids": of_image[0], "other_token_ids": of_image[1:]}
+         for pixels, of_image in zip(pictures, captions, strict=True)], 1,
+    )
+    apart = collate(
+        [{"pixels": pixels, "token_ids": ids}
+         for pixels, of_image in zip(pictures, captions, strict=True) for ids in of_image], 1,
+    )
+    assert len(batch.images) == 2
+    assert torch.equal(batch.tokens, apart.tokens)
+    captioner = tiny_captioner().eval()
+    once = captioner(as_ink(batch.images), batch.inputs, image_indices=batch.image_indices)
+    torch.testing.assert_close(once, captioner(as_ink(apart.images), apart.inputs))
+
+
+def test_features_stand_for_the_image() -> None:
+    features = np.ones((4, 2, 3), np.float16)
+    batch = collate([{"features": features, "token_ids": [5]}, {"features": features, "token_ids": [5]}], 3)
+    assert batch.images.shape == (2, 4, 2, 3)
+    assert as_ink(batch.images).dtype == torch.float32

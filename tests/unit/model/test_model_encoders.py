@@ -7,10 +7,12 @@ import safetensors.torch
 import torch
 import torchvision
 
-from model.encoders import Encoder, load_encoder_weights
+from model.checkpoint import load_captioner, new_captioner, save_checkpoint
+from model.config import CaptionerConfig
+from model.encoders import Encoder, frozen_encoder, load_encoder_weights
 from model.errors import EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, train_epoch
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 
 def inknet(seed: int = 0) -> Encoder:
@@ -140,3 +142,48 @@ def test_a_backbone_that_is_not_frozen_learns() -> None:
     train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
     after = captioner.encoder.backbone.state_dict()
     assert [name for name, tensor in before.items() if torch.equal(tensor, after[name])] == []
+
+
+def photo_config(**changes: object) -> CaptionerConfig:
+    return tiny_config(**{
+        "encoder": "efficientnet_lite2", "encoder_weights": "imagenet", "is_encoder_frozen": True, "num_channels": 3,
+        "num_cell_labels": 0, **changes,
+    })
+
+
+@torch.no_grad()
+def test_packaged_weights_fill_the_whole_backbone() -> None:
+    config = photo_config()
+    published, random = frozen_encoder(config), Encoder("efficientnet_lite2", 3, 32, is_frozen=True).eval()
+    features = published.extract(torch.rand(2, 3, 64, 96))
+    assert features.shape == (2, 1280, 2, 3)
+    same = [
+        name for name, tensor in published.backbone.state_dict().items()
+        if tensor.is_floating_point() and torch.equal(tensor, random.backbone.state_dict()[name])
+    ]
+    assert same == []
+
+
+@torch.no_grad()
+def test_a_frozen_encoder_takes_what_it_extracted() -> None:
+    encoder = frozen_encoder(photo_config())
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(encoder(encoder.extract(images)), encoder(images))
+
+
+def test_a_checkpoint_keeps_no_weights_that_a_package_has(tmp_path: Path) -> None:
+    captioner = new_captioner(photo_config(), VOCABULARY).eval()
+    save_checkpoint(tmp_path / "model", captioner, VOCABULARY, details={}, provenance={})
+    stored = safetensors.torch.load_file(tmp_path / "model" / "weights.safetensors")
+    assert stored
+    assert not [name for name in stored if name.startswith("encoder.backbone")]
+    loaded = load_captioner(tmp_path / "model")[0]
+    images, tokens = torch.rand(1, 3, 64, 64), torch.tensor([[1, 5, 6]])
+    torch.testing.assert_close(loaded(images, tokens), captioner(images, tokens))
+
+
+def test_weights_of_an_encoder_that_learns_are_kept(tmp_path: Path) -> None:
+    captioner = new_captioner(photo_config(is_encoder_frozen=False), VOCABULARY)
+    save_checkpoint(tmp_path / "model", captioner, VOCABULARY, details={}, provenance={})
+    stored = safetensors.torch.load_file(tmp_path / "model" / "weights.safetensors")
+    assert [name for name in stored if name.startswith("encoder.backbone")]

@@ -1,0 +1,125 @@
+"""images_clean to image_features: a frozen encoder runs once over each image; training and captioning read the rest."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyspark.sql.functions as F
+import torch
+from pyspark.sql import DataFrame
+
+from lib.errors import SettingsError
+from lib.images.cleaning import decode_png
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.schemas import IMAGE_FEATURES
+from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.progress import show_progress
+from model.batches import as_ink, stack_pictures
+from model.config import CaptionerConfig
+from model.encoders import frozen_encoder
+from model.errors import EncoderWeightsError
+
+logger = logging.getLogger(__name__)
+
+IMAGES_AT_A_TIME = 16  # of one size, a batch of the encoder
+FEATURES_SCHEMA = "image_id string, cleaning_version string, shape array<int>, features binary"
+
+
+def encoder_version(config: CaptionerConfig) -> str | None:
+    """Names the encoder and its weights; None where features are not computed once: the encoder learns too."""
+    if not config.is_encoder_frozen or config.encoder_weights == "random":
+        return None
+    weights = Path(config.encoder_weights)
+    name = hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else config.encoder_weights
+    return f"{config.encoder}-{name}"
+
+
+def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
+    """Encode the images of images_clean that this encoder has not encoded as they are now.
+
+    Raises SettingsError if the encoder's weights cannot be had.
+    """
+    version = encoder_version(config)
+    if version is None:
+        logger.info("extract_features: not needed: captioner.is_encoder_frozen is false")
+        return
+    lake.create("image_features")
+    clean = lake.require("images_clean", written_by="clean_images")
+    encoded = lake.read("image_features").where(F.col("encoder_version") == version)
+    done = encoded.join(
+        clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
+    )
+    pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
+    total = sum(count for _, count in pending.commits())
+    if not total:
+        logger.info("extract_features: nothing new")
+        return
+    try:
+        frozen_encoder(config)  # weights that are not there are said here, not by every worker
+    except EncoderWeightsError as error:
+        raise SettingsError(str(error)) from None
+    num_done = 0
+    with show_progress("extract_features", total) as line:
+        for batch, num_rows in pending.batches():
+            with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                _commit_batch(lake, batch, num_rows, config, version, counter)
+            num_done += num_rows
+
+
+def _commit_batch(
+    lake: Lake, batch: DataFrame, num_rows: int, config: CaptionerConfig, version: str, counter: WorkerCounter
+) -> None:
+    encode = partial(encode_batches, config=config, counter=counter)
+    images = batch.select("image_id", "cleaning_version", "image").repartition(num_tasks(lake.spark, num_rows))
+    rows = images.mapInPandas(encode, FEATURES_SCHEMA).withColumns({
+        "encoder_version": F.lit(version), "extracted_at": F.lit(commit_time()),
+    })
+    lake.upsert("image_features", rows.select(*IMAGE_FEATURES.schema.names).localCheckpoint())
+
+
+def encode_batches(
+    batches: Iterator[pd.DataFrame], config: CaptionerConfig, counter: WorkerCounter
+) -> Iterator[pd.DataFrame]:
+    """Rows (image_id, cleaning_version, image) in, rows of FEATURES_SCHEMA out, one for one."""
+    torch.set_num_threads(1)  # Spark runs one worker per core
+    for batch in batches:
+        images = [decode_png(image) for image in batch["image"]]
+        features = [
+            one for start in range(0, len(images), IMAGES_AT_A_TIME)
+            for one in extract(images[start : start + IMAGES_AT_A_TIME], config)
+        ]
+        counter.add(len(features))
+        yield pd.DataFrame({
+            "image_id": batch["image_id"], "cleaning_version": batch["cleaning_version"],
+            "shape": [list(one.shape) for one in features], "features": [pack_features(one) for one in features],
+        })
+
+
+@torch.inference_mode()
+def extract(images: list[np.ndarray], config: CaptionerConfig) -> np.ndarray:
+    """Features (B, F, h, w) float16 of images (H, W, 3) of one size."""
+    encoder = _encoder(config)
+    features: np.ndarray = encoder.extract(as_ink(stack_pictures(images, config.num_channels))).half().numpy()
+    return features
+
+
+_encoder = lru_cache(maxsize=1)(frozen_encoder)  # once per Python worker process, which outlives a task
+
+
+def pack_features(features: np.ndarray) -> bytes:
+    """Features (F, h, w) as the bytes of a .npy file, which name their shape and type."""
+    file = io.BytesIO()
+    np.save(file, features.astype(np.float16), allow_pickle=False)
+    return file.getvalue()
+
+
+def unpack_features(packed: bytes) -> np.ndarray:
+    """Features (F, h, w) float16 of `pack_features`."""
+    features: np.ndarray = np.load(io.BytesIO(packed), allow_pickle=False)
+    return features

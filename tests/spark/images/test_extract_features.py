@@ -1,0 +1,121 @@
+"""From images_clean to image_features, and from there to training and captions, for images with several captions."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from jobs import build_vocabulary, clean_images, extract_features, ingest_images, predict_captions
+from lib.captions.vocabulary_tables import read_vocabulary
+from lib.errors import MissingInputError
+from lib.images.cleaning import decode_png
+from lib.images.features import encoder_version, unpack_features
+from lib.lake.delta_tables import Lake
+from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.settings import Settings, load_settings
+from lib.training.training_data import describe_training_data, training_rows
+from lib.training.training_samples import as_sample
+from model.batches import collate
+from model.checkpoint import new_captioner, save_checkpoint
+from tests.spark.landing.test_ingest_images import num_commits
+
+CAPTIONS = {
+    "red": ["A red field.", "Everything is red", "red"],
+    "green": ["A green field"],
+    "blue": ["A blue field", "the sea"],
+}
+SMALL = ["captioner.grid_width=16", "captioner.width=16", "captioner.embedding_width=8",
+         "captioner.num_attention_heads=2", "captions.test_share=0", "captions.validation_share=0",
+         "captions.min_token_uses=1", "cleaning.canvas_height_px=64", "cleaning.canvas_width_px=64",
+         "cleaning.canvas_step_px=64"]
+
+
+def settings(lake: Lake, *overrides: str) -> Settings:
+    return load_settings("photos", "local", [f"storage.root={lake.storage.root}", *SMALL, *overrides])
+
+
+@pytest.fixture
+def arrived(lake: Lake, landing: Path) -> Lake:
+    for place, name in enumerate(CAPTIONS):
+        pixels = np.random.default_rng(place).integers(0, 90, (40, 60, 3), np.uint8)
+        pixels[..., 2 - place] += 160
+        cv2.imwrite(str(landing / f"{name}.jpg"), pixels)
+    with open(landing / "captions.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "caption"])
+        writer.writerows((f"{name}.jpg", caption) for name, of_image in CAPTIONS.items() for caption in of_image)
+    ingest_images.run(lake.spark, settings(lake, f"landing.path={landing}"))
+    clean_images.run(lake.spark, settings(lake))
+    build_vocabulary.run(lake.spark, settings(lake))
+    return lake
+
+
+def put_model(lake: Lake) -> None:
+    torch.manual_seed(0)
+    vocabulary = read_vocabulary(lake, settings(lake).captions)
+    captioner = new_captioner(settings(lake).captioner, vocabulary)
+    details = {"notation": "words", "max_tokens": 6}
+    save_checkpoint(checkpoints_folder(lake.storage) / "m", captioner, vocabulary, details=details, provenance={})
+    (checkpoints_folder(lake.storage) / CURRENT_MODEL).write_text("m\n")
+
+
+def captions(lake: Lake) -> dict[str, tuple[str, float]]:
+    rows = lake.read("caption_predictions").collect()
+    return {row.image_id: (row.caption, round(row.confidence, 4)) for row in rows}
+
+
+def test_each_image_is_encoded_once_and_again_when_it_is_cleaned_otherwise(arrived: Lake) -> None:
+    extract_features.run(arrived.spark, settings(arrived))
+    rows = {row.image_id: row for row in arrived.read("image_features").collect()}
+    assert set(rows) == set(CAPTIONS)
+    assert unpack_features(rows["red"].features).shape == tuple(rows["red"].shape) == (1280, 2, 2)
+    assert rows["red"].encoder_version == "efficientnet_lite2-imagenet"
+    before = num_commits(arrived)
+    extract_features.run(arrived.spark, settings(arrived))
+    assert num_commits(arrived) == before
+    clean_images.run(arrived.spark, settings(arrived, "cleaning.sharpen=0.5"))
+    extract_features.run(arrived.spark, settings(arrived, "cleaning.sharpen=0.5"))
+    again = {row.image_id: row for row in arrived.read("image_features").collect()}
+    assert all(again[name].cleaning_version != rows[name].cleaning_version for name in CAPTIONS)
+
+
+def test_an_encoder_that_learns_has_no_features(arrived: Lake) -> None:
+    extract_features.run(arrived.spark, settings(arrived, "captioner.is_encoder_frozen=false"))
+    assert not arrived.has("image_features")
+
+
+def test_training_reads_an_image_once_with_all_its_captions(arrived: Lake) -> None:
+    asked = settings(arrived)
+    vocabulary = read_vocabulary(arrived, asked.captions)
+    version = encoder_version(asked.captioner)
+    with pytest.raises(MissingInputError, match="extract_features"):
+        describe_training_data(arrived, asked.captions, vocabulary, version)
+    extract_features.run(arrived.spark, asked)
+    assert describe_training_data(arrived, asked.captions, vocabulary, version).num_train == 3
+    rows = training_rows(arrived, asked.captions, vocabulary, "train", 1, encoder_version=version).collect()
+    batch = collate([as_sample(row.asDict(), asked.captioner, None) for row in rows], 3)
+    assert batch.images.shape == (3, 1280, 2, 2)
+    found: dict[str, set[str]] = {row.image_id: set() for row in rows}
+    for index, ids in zip(batch.image_indices.tolist(), batch.tokens.tolist(), strict=True):
+        found[rows[index].image_id].add(" ".join(vocabulary.decode([one for one in ids if one > 3])))
+    assert found["red"] == {"a red field", "everything is red", "red"}
+    assert found["blue"] == {"a blue field", "the sea"}
+
+
+def test_captions_from_features_are_those_from_the_images(arrived: Lake) -> None:
+    put_model(arrived)
+    predict_captions.run(arrived.spark, settings(arrived))
+    from_images = captions(arrived)
+    assert set(from_images) == set(CAPTIONS)
+    extract_features.run(arrived.spark, settings(arrived))
+    clean = arrived.read("images_clean").collect()
+    assert decode_png(bytes(clean[0].image)).shape == (64, 64, 3)  # stretched to the canvas
+    arrived.spark.sql(f"delete from delta.`{arrived.storage.root}/caption_predictions`")
+    predict_captions.run(arrived.spark, settings(arrived))
+    from_features = captions(arrived)
+    assert {name: one[0] for name, one in from_features.items()} == {name: one[0] for name, one in from_images.items()}
+    for name, (_, confidence) in from_features.items():
+        assert confidence == pytest.approx(from_images[name][1], rel=0.02)
