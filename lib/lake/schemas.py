@@ -200,6 +200,20 @@ _QUANTILES = [
     for percent in (5, 25, 50, 75, 95)
 ]
 
+_OF_SENTENCES = "over all captions at once; null where captions are not scored as sentences"
+_SENTENCE_SCORES = [
+    _column("num_sentences", _LONG, "Pictures scored as sentences, whose references have words; null where none are."),
+    _column("num_empty_sentences", _LONG, "Of these, pictures whose caption has no word; null as above."),
+    *(
+        _column(f"bleu_{n}", _DOUBLE, f"BLEU with sequences of up to {n} words, 0..1, {_OF_SENTENCES}.")
+        for n in (1, 2, 3, 4)
+    ),
+    _column("meteor", _DOUBLE, f"METEOR 1.5 for English, 0..1, {_OF_SENTENCES}."),
+    _column("rouge_l", _DOUBLE, f"ROUGE-L, mean of the pictures, 0..1, {_OF_SENTENCES}."),
+    _column("cider", _DOUBLE, f"CIDEr, mean of the pictures, 0..10, with document frequencies of the references of "
+            f"this split, {_OF_SENTENCES}."),
+]
+
 EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
@@ -217,6 +231,7 @@ EVALUATIONS = Table(
         *_QUANTILES,
         _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
         _column("evaluated_at", _TIME, "When it was computed (UTC)."),
+        *_SENTENCE_SCORES,
     ]),
 )
 
