@@ -75,7 +75,6 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
     captions = lake.read("captions")
-    lake.create("evaluations")  # a table that an older version made gets the columns that it lacks
     if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model), as_sentences):
         logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
         return

@@ -67,6 +67,20 @@ class SentenceScorer:
         return counts | dict(zip(METRICS, map(float, (*bleus, meteor, rouge_l, cider)), strict=True))
 
 
+def cider_by_image(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """CIDEr of each picture that can be scored, with the document frequencies of all of them.
+
+    Raises RuntimeMissingError as SentenceScorer.score does.
+    """
+    tokenized = tokenize(predictions, references)
+    if not tokenized.predictions:
+        return {}
+    from pycocoevalcap.cider.cider import Cider
+
+    _, ciders = Cider().compute_score(tokenized.references, tokenized.predictions)
+    return dict(zip(tokenized.predictions, map(float, ciders), strict=True))
+
+
 def tokenize(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> TokenizedSet:
     """The pictures that can be scored, in words. Raises RuntimeMissingError as SentenceScorer.score does."""
     known = {image_id: list(references[image_id]) for image_id in predictions if references.get(image_id)}

@@ -182,7 +182,8 @@ CAPTION_PREDICTIONS = Table(
         IMAGE_ID,
         MODEL_VERSION,
         _column("caption", _TEXT, "The predicted caption."),
-        _column("confidence", _DOUBLE, "Probability that the caption is exactly right, as the model sees it, 0..1."),
+        _column("confidence", _DOUBLE, "Probability that the caption is exactly right, as the model sees it, 0..1; "
+                "of a sentence, the geometric mean probability of its words."),
         _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
         _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
         _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.captions.sentence_scores import METRICS, SentenceScorer, sentence_scores, tokenize
+from lib.captions.sentence_scores import METRICS, SentenceScorer, cider_by_image, sentence_scores, tokenize
 from lib.errors import RuntimeMissingError
 from lib.lake.java import java_home
 
@@ -48,6 +48,16 @@ def test_ciders_document_frequencies_are_those_of_the_references_scored(scorer: 
     assert scorer.score(right, references)["cider"] == pytest.approx(10.0)
     assert scorer.score({"a": right["b"], "b": right["a"]}, references)["cider"] == 0.0
     assert scorer.score({"a": right["a"]}, references)["cider"] == 0.0  # every word is in all references
+
+
+def test_cider_of_each_picture_has_the_mean_of_the_set(scorer: SentenceScorer):
+    predictions = {"a": "red dogs run fast", "b": "a cat", "c": "", "unknown": "a cat"}
+    references = {"a": ["red dogs run fast"], "b": ["blue cats sit still", "a cat"], "c": ["a cow"], "dots": ["..."]}
+    ciders = cider_by_image(predictions, references)
+    assert (ciders["a"], ciders["c"]) == (pytest.approx(10.0), 0.0)
+    assert list(ciders) == ["a", "b", "c"]
+    assert sum(ciders.values()) / 3 == pytest.approx(scorer.score(predictions, references)["cider"])
+    assert cider_by_image({"dots": "a dog"}, references) == {}
 
 
 def test_all_references_of_a_picture_count(scorer: SentenceScorer):
