@@ -53,4 +53,7 @@ def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
     assert "<h2>Sentences</h2>" in html
     assert "the bars rise to the right." in html
     print_summary(lake, "m1")
-    assert "CIDEr" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    (header,) = (line.replace("┃", " ").split() for line in printed if "CIDEr" in line)
+    assert header == ["split", "captions", "by", "images", "BLEU-1", "BLEU-4", "METEOR", "CIDEr"]
+    assert sum(line.startswith("│ test") for line in printed) == 3
