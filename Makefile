@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 	fi; \
 	$$found -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -W ignore -m lib.lake.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)

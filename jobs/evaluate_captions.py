@@ -19,7 +19,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
 
     lake = Lake(spark, settings.storage)
     model_version = model_in_use(lake, settings.prediction.model_version, settings.dataset).version
-    evaluate_captions(lake, model_version)
+    evaluate_captions(lake, model_version, as_sentences=settings.evaluation.metrics == "sentences")
     write_report(lake, settings.report, model_version)
 
 

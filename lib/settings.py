@@ -18,7 +18,7 @@ from lib.sections.images import CleaningSettings
 from lib.sections.lake import MaintenanceSettings, SparkSettings, StorageSettings
 from lib.sections.landing import LandingSettings
 from lib.sections.molecules import DrawingSettings, WearSettings
-from lib.sections.reporting import ReportSettings
+from lib.sections.reporting import EvaluationSettings, ReportSettings
 from lib.sections.training import ClusterSettings, SearchSettings, TrackingSettings
 from model.config import CaptionerConfig, TrainingConfig
 
@@ -45,6 +45,7 @@ class Settings(BaseModel):
     search: SearchSettings
     prediction: PredictionSettings
     tracking: TrackingSettings
+    evaluation: EvaluationSettings
     report: ReportSettings
     maintenance: MaintenanceSettings
 

@@ -40,7 +40,7 @@ class PredictedCaption(NamedTuple):
     """A caption, and the other candidates, best first, with log-probability / tokens ** length_penalty as scores."""
 
     caption: str
-    confidence: float  # probability that the caption is right
+    confidence: float  # probability that the caption is right; of a sentence, that a word of it is
     is_valid: bool
     alternatives: list[tuple[str, float]]
 

@@ -102,7 +102,13 @@ class PictureCaptioner:
 
     def _guess(self, candidate: Candidate) -> Guess:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
-        return Guess(text, self.asked.read(text), candidate.score, candidate.probability)
+        return Guess(text, self.asked.read(text), candidate.score, self._probability(candidate))
+
+    def _probability(self, candidate: Candidate) -> float:
+        """Of the whole caption; of a sentence, that stays right with another word, the geometric mean of its tokens."""
+        if self.notation.needs_every_token:
+            return candidate.probability
+        return candidate.probability ** (1 / (len(candidate.token_ids) + candidate.is_finished))
 
     def prepared(self, pixels: np.ndarray) -> RedrawnPicture | None:
         """A cleaned picture ready to have captions drawn on it; None if that is not asked for, or there is no ink."""

@@ -1,10 +1,13 @@
-"""How far captions are from their references, and how far captions made without looking are: native Spark alone."""
+"""How far captions are from their references, and how far captions made without looking are: edits in native Spark."""
 
 import logging
+from functools import reduce
 
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
 
+from lib.captions.sentence_evaluation import score_sentences
+from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.schemas import EVALUATIONS
@@ -52,10 +55,11 @@ def _similarity(edit_distance: Column, caption: Column, reference: Column) -> Co
     return F.when(edit_distance.isNotNull() & (longest == 0), 1.0).otherwise(1 - edit_distance / longest)
 
 
-def evaluate_captions(lake: Lake, model_version: str) -> None:
+def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False) -> None:
     """Score a model's captions on each split beside controls that need no picture.
 
-    Raises MissingInputError if that model has captioned nothing.
+    `as_sentences` adds BLEU, METEOR, ROUGE-L and CIDEr to edit distances.
+    Raises MissingInputError if that model has captioned nothing, and RuntimeMissingError if sentences cannot be scored.
     """
     predictions = lake.require("caption_predictions", written_by="predict_captions")
     of_model = F.col("model_version") == F.lit(model_version)
@@ -71,7 +75,7 @@ def evaluate_captions(lake: Lake, model_version: str) -> None:
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
     captions = lake.read("captions")
-    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model)):
+    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model), as_sentences):
         logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
         return
     control_caption = best_constant_caption(captions)
@@ -80,7 +84,12 @@ def evaluate_captions(lake: Lake, model_version: str) -> None:
         "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
         "evaluated_at": F.lit(commit_time()),
     })
-    rows = summaries.select(*EVALUATIONS.schema.names).orderBy("split", "predictor").collect()
+    sentences = score_sentences(captions_by_predictor(scored, control_caption), captions) if as_sentences else {}
+    names = [name for name in EVALUATIONS.schema.names if name in summaries.columns]
+    rows = [
+        Row(**dict.fromkeys(EVALUATIONS.schema.names) | row.asDict() | sentences.get((row.split, row.predictor), {}))
+        for row in summaries.select(*names).orderBy("split", "predictor").collect()
+    ]
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
     lake.upsert("evaluations", lake.spark.createDataFrame(rows, EVALUATIONS.schema))
     for row in rows:
@@ -99,18 +108,26 @@ def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption:
 
     is_valid and confidence are null for the controls: their captions are the model's own and a person's.
     """
-    constant = scored.select(
-        "image_id", F.lit(CONSTANT_CAPTION).alias("predictor"), F.lit(control_caption).cast("string").alias("caption")
-    )
-    shuffled = scored.select(
-        "image_id", F.lit(SHUFFLED_PICTURES).alias("predictor"), _caption_of_another().alias("caption")
-    )
-    controls = with_scores(constant.unionByName(shuffled), captions)
+    of_controls = captions_by_predictor(scored, control_caption).where(F.col("predictor") != MODEL)
+    controls = with_scores(of_controls.drop("split"), captions)
     columns = ["image_id", "split", "predictor", "edit_distance", "similarity", "is_valid", "confidence"]
     return scored.withColumn("predictor", F.lit(MODEL)).select(*columns).unionByName(
         controls.withColumns({"is_valid": F.lit(None).cast("boolean"), "confidence": F.lit(None).cast("double")})
         .select(*columns)
     )
+
+
+def captions_by_predictor(scored: DataFrame, control_caption: str | None) -> DataFrame:
+    """One row per picture and predictor: image_id, split, predictor, caption; null where a control has no caption."""
+    captions = {
+        MODEL: F.col("caption"),
+        CONSTANT_CAPTION: F.lit(control_caption).cast("string"),
+        SHUFFLED_PICTURES: _caption_of_another(),
+    }
+    return reduce(DataFrame.unionByName, (
+        scored.select("image_id", "split", F.lit(predictor).alias("predictor"), caption.alias("caption"))
+        for predictor, caption in captions.items()
+    ))
 
 
 def best_constant_caption(captions: DataFrame) -> str | None:
@@ -132,9 +149,10 @@ def best_constant_caption(captions: DataFrame) -> str | None:
     return best.caption if best else None
 
 
-def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame) -> bool:
+def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame, as_sentences: bool) -> bool:
     """Whether each split was evaluated after its last prediction and reference, and on as many as have a score now."""
-    known = evaluations.where(F.col("predictor") == MODEL).select("split", "num_images", "evaluated_at")
+    has_scores = F.col("num_sentences").isNotNull() | F.lit(not as_sentences)
+    known = evaluations.where((F.col("predictor") == MODEL) & has_scores).select("split", "num_images", "evaluated_at")
     now = scored.groupBy("split").agg(F.count("*").alias("num_scored"), F.max("predicted_at").alias("predicted_at"))
     newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
     is_current = (F.col("num_images") == F.col("num_scored")) & (
@@ -181,3 +199,10 @@ def _log(evaluation: Row) -> None:
         evaluation.model_version, evaluation.split, evaluation.predictor, evaluation.num_images,
         *("none" if score is None else f"{score:.3f}" for score in scores),
     )
+    if evaluation.num_sentences:
+        logger.info(
+            "evaluate_captions: model %s, split %s, %s: %d sentences, %d of them empty: "
+            "BLEU-1 to BLEU-4 %.3f %.3f %.3f %.3f, METEOR %.3f, ROUGE-L %.3f, CIDEr %.3f",
+            evaluation.model_version, evaluation.split, evaluation.predictor, evaluation.num_sentences,
+            evaluation.num_empty_sentences, *(evaluation[name] for name in METRICS),
+        )

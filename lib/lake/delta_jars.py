@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lib.lake.spark_session import DELTA_PACKAGE, JARS, ensure_java
+from lib.lake.java import ensure_java
+from lib.lake.spark_session import DELTA_PACKAGE, JARS
 
 
 def fetch_jars() -> None:

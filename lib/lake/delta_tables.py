@@ -41,10 +41,15 @@ class Lake:
             builder.location(self._address(table)).execute()
 
     def read(self, name: str) -> DataFrame:
-        """The table's rows; none if it has not been written yet."""
+        """The table's rows; none if it has not been written yet. Columns that an older version left out are null."""
+        table = TABLES[name]
         if not self.has(name):
-            return self.spark.createDataFrame([], TABLES[name].schema)
-        return self._open(TABLES[name]).toDF()
+            return self.spark.createDataFrame([], table.schema)
+        rows = self._open(table).toDF()
+        missing = {
+            field.name: F.lit(None).cast(field.dataType) for field in table.schema if field.name not in rows.columns
+        }
+        return rows.withColumns(missing) if missing else rows
 
     def require(self, name: str, written_by: str) -> DataFrame:
         """The table's rows. Raises MissingInputError naming the job to run first."""

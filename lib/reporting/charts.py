@@ -81,6 +81,19 @@ def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
     return _svg(draw)
 
 
+def sentence_confidence_chart(deciles: Sequence[tuple[float, float]]) -> str:
+    """Bars of the mean CIDEr by tenth; `deciles` are (mean confidence, mean CIDEr), least confident first."""
+    confidence, cider = zip(*deciles, strict=True)
+    places = range(len(deciles))
+
+    def draw(axes: Axes) -> None:
+        axes.bar(places, cider, color=COLOURS["model"], alpha=0.75, width=0.7)
+        axes.set(xlabel="mean confidence of each tenth", ylabel="mean CIDEr", ylim=(0, None))
+        axes.set_xticks(places, [f"{value:.2f}" for value in confidence], fontsize=9)
+
+    return _svg(draw)
+
+
 def _legend_above(axes: Axes) -> None:
     axes.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9.5, columnspacing=1.2,

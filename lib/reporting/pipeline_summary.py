@@ -15,6 +15,11 @@ COUNTED_TABLES = ("images_raw", "images_clean", "captions", "vocabulary", "capti
 STAGES = ("ingest", "clean")
 PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
 
+# Column of evaluations to heading and decimals; with either, the table fits a terminal of 80 columns.
+EDIT_SCORES = {"exact_match": ("exact", 3), "mean_edit_distance": ("mean edit distance", 1),
+               "mean_similarity": ("mean similarity", 3)}
+SENTENCE_SCORES = {"bleu_1": ("BLEU-1", 3), "bleu_4": ("BLEU-4", 3), "meteor": ("METEOR", 3), "cider": ("CIDEr", 3)}
+
 
 class PipelineSummary(NamedTuple):
     """`evaluations` are the rows of the model in use; none before its first evaluation."""
@@ -90,12 +95,13 @@ def _scores_table(summary: PipelineSummary) -> Table:
     table = Table(title=f"Scores of model {summary.evaluations[0].model_version}", title_justify="left")
     for heading in ("split", "captions by"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("images", "exact", "mean edit distance", "mean similarity"):
+    scores = SENTENCE_SCORES if any(row.cider is not None for row in summary.evaluations) else EDIT_SCORES
+    for heading in ("images", *(heading for heading, _ in scores.values())):
         table.add_column(heading, justify="right")
     for row in summary.evaluations:
         table.add_row(
             row.split, PREDICTORS[row.predictor], f"{row.num_images:,}",
-            _score(row.exact_match, 3), _score(row.mean_edit_distance, 1), _score(row.mean_similarity, 3),
+            *(_score(row[column], num_decimals) for column, (_, num_decimals) in scores.items()),
             end_section=row.predictor == list(PREDICTORS)[-1],
         )
     return table

@@ -9,32 +9,32 @@ import jinja2
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Row, Window
 
-from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES, scores_by_predictor, with_known_reference
+from lib.captions.scores import CONSTANT_CAPTION, MODEL, scores_by_predictor, with_known_reference
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import REJECTION_REASONS, TABLES
-from lib.reporting.charts import COLOURS, LABELS, confidence_chart, histogram_chart, loss_chart
+from lib.reporting.charts import (
+    COLOURS,
+    LABELS,
+    confidence_chart,
+    histogram_chart,
+    loss_chart,
+    sentence_confidence_chart,
+)
 from lib.reporting.gallery import ShownPicture, choose_pictures
+from lib.reporting.headline import FIGURES, PREDICTORS, headline, is_of_sentences, verdict
+from lib.reporting.sentence_confidence import cider_deciles
 from lib.sections.reporting import ReportSettings
 from model.whole_writes import written_whole
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("quality_report.html.jinja")
-PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES)
 SPLITS = ("test", "validation", "train")  # the first that was evaluated is the one the headline is about
 NUM_BINS = 40
-CLEARLY_ABOVE = 0.05  # mean similarity above the better control from which the model is called better than chance
-FEW_PICTURES = 100
 SAMPLE = "A fair sample, drawn by a hash of the picture's name; it may repeat pictures from above."
-FIGURES = (  # label, what it means, how to format it, column of evaluations
-    ("Mean similarity", "1 is equal, 0 has nothing in common", "score", "mean_similarity"),
-    ("Exactly right", "equal to the reference", "percent", "exact_match"),
-    ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
-    ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
-    ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
-)
 FORMATS = {
-    "score": "{:.2f}", "distance": "{:.1f}", "rounded": "{:.0f}", "count": "{:,}", "percent": "{:.1%}",
+    "score": "{:.2f}", "metric": "{:.3f}", "distance": "{:.1f}", "rounded": "{:.0f}", "count": "{:,}",
+    "percent": "{:.1%}",
 }
 
 Evaluations = dict[str, dict[str, Row]]  # split, predictor
@@ -80,26 +80,31 @@ def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations
     """What the template shows of a model that was evaluated."""
     split = next(iter(evaluations))
     model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
-    scores = scores_by_predictor(with_known_reference(predictions), lake.read("captions"), constant)
+    captions = lake.read("captions")
+    scores = scores_by_predictor(with_known_reference(predictions), captions, constant)
+    is_sentences = is_of_sentences(evaluations[split])
+    ciders = cider_deciles(predictions, captions, split) if is_sentences else None
     return {
         "split": split,
         "model": model,
         "control_caption": constant,
         "verdict": verdict(evaluations[split]),
-        "headline": _headline(evaluations[split]),
-        "charts": _charts(lake, scores.where(F.col("split") == split), model.model_version),
+        "is_sentences": is_sentences,
+        "headline": headline(evaluations[split]),
+        "charts": _charts(lake, scores.where(F.col("split") == split), ciders, model.model_version),
     }
 
 
 def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
     """What the template shows of a model of whose pictures none has a reference."""
     mean = predictions.agg(F.avg(F.col("is_valid").cast("double")), F.avg("confidence")).collect()[0]
-    headline = [
+    cards = [
         (label, meaning, kind, dict.fromkeys(PREDICTORS) | {MODEL: value})
         for (label, meaning, kind, _), value in zip(FIGURES[-2:], mean, strict=True)
     ]
     return {
-        "split": None, "model": None, "control_caption": None, "verdict": None, "headline": headline, "charts": [],
+        "split": None, "model": None, "control_caption": None, "verdict": None, "is_sentences": False,
+        "headline": cards, "charts": [],
     }
 
 
@@ -135,38 +140,9 @@ def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
     }
 
 
-def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
-    """In a word and in a sentence, whether the model does better than captions made without looking."""
-    model, constant, shuffled = (evaluations[predictor] for predictor in PREDICTORS)
-    controls = [row.mean_similarity for row in (constant, shuffled) if row.mean_similarity is not None]
-    figures = f"The model's mean similarity on {model.split} is {model.mean_similarity:.2f}"
-    if constant.mean_similarity is not None:
-        figures += f"; a constant caption gets {constant.mean_similarity:.2f}"
-    if shuffled.mean_similarity is not None:
-        figures += f"; the model's own captions on the wrong pictures get {shuffled.mean_similarity:.2f}"
-    if not controls:
-        return "unknown", f"{figures}; there is no control to compare it with."
-    margin = model.mean_similarity - max(controls)
-    if margin <= 0:
-        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the pictures."
-    elif margin < CLEARLY_ABOVE:
-        word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
-    else:
-        word, meaning = "better", f"That is {margin:.2f} above chance: the model reads the pictures."
-    if model.num_images < FEW_PICTURES:
-        meaning += f" Only {model.num_images} pictures were scored; others may come out differently."
-    return word, f"{figures}. {meaning}"
-
-
-def _headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str, float | None]]]:
-    """Cards: (label, what it means, how to format it, value by predictor)."""
-    return [
-        (label, meaning, kind, {predictor: evaluations[predictor][column] for predictor in PREDICTORS})
-        for label, meaning, kind, column in FIGURES
-    ]
-
-
-def _charts(lake: Lake, scores: DataFrame, model_version: str) -> list[tuple[str, str, str]]:
+def _charts(
+    lake: Lake, scores: DataFrame, ciders: list[tuple[float, float]] | None, model_version: str
+) -> list[tuple[str, str, str]]:
     """(title, what it shows, SVG data URI) of each chart there are figures for."""
     charts = []
     if similarities := _histogram(scores, "similarity", 1 / NUM_BINS):
@@ -175,7 +151,11 @@ def _charts(lake: Lake, scores: DataFrame, model_version: str) -> list[tuple[str
     if distances := _histogram(scores, "edit_distance", _bin_width(scores)):
         charts.append(("Edit distance", "Share of the pictures by edit distance; further left is better.",
                        histogram_chart(*distances, "edit distance (characters)")))
-    if tenths := deciles(scores):
+    if ciders:
+        charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence, the "
+                       "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
+                       "the right.", sentence_confidence_chart(ciders)))
+    elif tenths := deciles(scores):
         charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence. Where "
                        "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
                        "each ends at its mark.", confidence_chart(tenths)))

@@ -1,6 +1,16 @@
-"""The section on the report."""
+"""The sections on scores and on the report."""
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluationSettings(BaseModel):
+    """What captions are judged by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: Literal["edit", "sentences"]
 
 
 class ReportSettings(BaseModel):

@@ -61,8 +61,11 @@ def evaluation(
     evaluated_at: datetime, model_version: str, predictor: str, num_images: int, *figures: float | None
 ) -> tuple[object, ...]:
     """A row of evaluations for the split test; `figures` from exact_match to mean_confidence."""
-    no_percentiles, no_control_caption = [None] * 10, None
-    return (model_version, "test", predictor, num_images, *figures, *no_percentiles, no_control_caption, evaluated_at)
+    no_percentiles, no_control_caption, no_sentences = [None] * 10, None, [None] * 9
+    return (
+        model_version, "test", predictor, num_images, *figures, *no_percentiles, no_control_caption, evaluated_at,
+        *no_sentences,
+    )
 
 
 def write(lake: Lake, name: str, rows: list[tuple[object, ...]]) -> None:

@@ -24,6 +24,7 @@ from lib.lake.schemas import (
     TRAINING_METRICS,
 )
 from lib.reporting.gallery import marked, thumbnail
+from lib.reporting.headline import headline
 from lib.reporting.quality_report import deciles, verdict, write_report
 from lib.sections.lake import StorageSettings
 from lib.sections.reporting import ReportSettings
@@ -179,6 +180,20 @@ def test_verdict_compares_the_model_with_the_better_control(
     seen = verdict({"model": row(model), "constant_caption": row(constant), "shuffled_pictures": row(shuffled)})
     assert seen[0] == word
     assert says in seen[1]
+
+
+def test_sentences_are_judged_by_cider() -> None:
+    def row(cider: float | None) -> Row:
+        values = {"split": "test", "num_images": 500, "mean_similarity": 0.1, "cider": cider}
+        return Row(**dict.fromkeys(EVALUATIONS.schema.names) | values)
+
+    rows = {"model": row(0.5), "constant_caption": row(0.125), "shuffled_pictures": row(None)}
+    word, sentence = verdict(rows)
+    assert word == "better"
+    assert sentence.startswith("The model's CIDEr on test is 0.50; a constant caption gets 0.12. That is 0.38 above")
+    cards = {label: values for label, _, _, values in headline(rows)}
+    assert cards["CIDEr"] == {"model": 0.5, "constant_caption": 0.125, "shuffled_pictures": None}
+    assert "Exactly right" not in cards
 
 
 def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:

@@ -14,8 +14,11 @@ from lib.captioning.picture_captioning import PictureCaptioner
 from lib.errors import NotationError
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.captioning import PredictionSettings
+from model.captioner import Captioner
+from model.checkpoint import save_checkpoint
 from model.decoding import Candidate
-from tests.unit.tiny_captioner import SMILES, smiles_checkpoint
+from model.vocabulary import Vocabulary
+from tests.unit.tiny_captioner import SMILES, smiles_checkpoint, tiny_config
 
 PROPANOL, PROPYLAMINE = "InChI=1S/C3H8O/c1-2-3-4/h4H,2-3H2,1H3", "InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3"
 ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/h2H2,1H3"
@@ -66,6 +69,18 @@ def test_without_a_valid_candidate_the_best_is_repaired_and_said_to_be_invalid(c
     chosen = chosen_of(checkpoint, ("C1CO", "C(", "="))
     assert (chosen.caption, chosen.is_valid) == (ETHANOL, False)
     assert chosen.confidence == pytest.approx(0.5)
+
+
+def test_a_sentence_is_as_likely_as_its_words_are_on_average(tmp_path: Path) -> None:
+    words = Vocabulary.from_tokens(["a", "dog"])
+    details = {"notation": "words", "max_tokens": 8}
+    save_checkpoint(tmp_path / "m", Captioner(tiny_config(), len(words)), words, details=details, provenance={})
+    captioner = PictureCaptioner(tmp_path / "m", settings())
+    token_ids = tuple(words.encode(["a", "dog"]))
+    # Two words and the end, or three words that were cut off before it.
+    for ids, is_finished in ((token_ids, True), ((*token_ids, token_ids[0]), False)):
+        guess = captioner._guess(Candidate(ids, math.log(0.125), 0.125, is_finished))
+        assert choose([[guess]], captioner.asked.repair).confidence == pytest.approx(0.5)
 
 
 def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
