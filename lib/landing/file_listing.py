@@ -60,5 +60,5 @@ def _is_link_back(folder: str, real_root: str) -> bool:
     if not os.path.islink(folder):
         return False
     target = os.path.realpath(folder)
-    is_below = os.path.commonpath([target, real_root]) == real_root
-    return is_below and not is_hidden(os.path.relpath(target, real_root))
+    shared = os.path.commonpath([target, real_root])
+    return shared == target or (shared == real_root and not is_hidden(os.path.relpath(target, real_root)))

@@ -63,7 +63,9 @@ def test_a_linked_folder_is_entered_once_and_a_loop_ends(tmp_path):
     (landing / "0_alias").symlink_to(landing / "a")
     (landing / "linked").symlink_to(tmp_path / "elsewhere")
     (landing / "linked_again").symlink_to(tmp_path / "elsewhere" / "deep")
-    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "elsewhere")
+    write(tmp_path, "not_landed.png")
+    (landing / "0_parent").symlink_to(tmp_path)
     zone = list_landing_zone(settings(landing))
     assert pictures(zone, landing) == ["a/p.png", "linked/deep/q.png"]
     assert contents(arrivals_in(landing)) == {"p": b"content", "q": b"content"}
