@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from lib.landing.bounded_tar import tar_members
 from lib.landing.file_listing import is_hidden
+from lib.landing.zip_directory import zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
     GZIP_MAGIC,
@@ -35,12 +36,11 @@ from lib.landing.zone import (
 from lib.sections.landing import LandingSettings
 
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
-DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, NotImplementedError, RecursionError, ValueError, OverflowError)
+DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no picture: `num_bytes` counts members passed over
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
-IS_UTF8 = 0x800  # flag of a zip member's name
 
 Outcome = tuple[Arrival, bytes | None, str | None, str | None]
 
@@ -142,21 +142,20 @@ def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
 
 
 def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    with open_landed(file.path) as stream, zipfile.ZipFile(stream) as archive:
-        for member in archive.infolist():
-            if member.is_dir():
+    with open_landed(file.path) as stream:
+        for entry in zip_entries(stream):
+            if entry.name.endswith(b"/"):
                 continue
-            raw = member.orig_filename.encode("utf-8" if member.flag_bits & IS_UTF8 else "cp437").partition(b"\0")[0]
-            arrival = _member(file, raw, "zip", member.header_offset, member.file_size, settings)
+            arrival = _member(file, entry.name, "zip", entry.offset, entry.num_bytes, settings)
             if arrival is None:
                 continue
             arrival = arrival._replace(
-                num_packed_bytes=member.compress_size, compression=member.compress_type, checksum=member.CRC
+                num_packed_bytes=entry.num_packed_bytes, compression=entry.compression, checksum=entry.checksum
             )
-            if not arrival.reason and member.flag_bits & 0x1:
+            if not arrival.reason and entry.is_encrypted:
                 arrival = arrival._replace(reason="unreadable_member", detail="the member is encrypted")
-            elif not arrival.reason and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                detail = f"compression method {member.compress_type} is not read"
+            elif not arrival.reason and entry.compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                detail = f"compression method {entry.compression} is not read"
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
             yield arrival
 

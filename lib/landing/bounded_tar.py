@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import IO
 
 MAX_HEADER_BYTES = 262_144  # of a long name or a pax header
+LARGEST = 2**62  # bytes
 LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 )
@@ -30,7 +31,7 @@ def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader, encoding="utf-8") as archive:
         offset = -1
         while (member := archive.next()) is not None:
-            if member.size < 0 or archive.offset <= offset:  # type: ignore[attr-defined]
+            if not 0 <= member.size < LARGEST or archive.offset <= offset:  # type: ignore[attr-defined]
                 raise tarfile.ReadError(f"a member of {member.size} bytes")
             offset = archive.offset  # type: ignore[attr-defined]
             yield member

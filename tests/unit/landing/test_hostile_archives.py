@@ -3,14 +3,18 @@
 
 import gzip
 import io
+import random
+import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
-from lib.landing.archives import list_arrivals
+from lib.lake.schemas import REJECTION_REASONS
+from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
 from lib.landing.bounded_tar import MAX_HEADER_BYTES
 from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import arrivals_in, contents, settings, write_tar, write_zip
@@ -93,9 +97,63 @@ def test_a_replacement_character_never_enters_an_id(tmp_path):
     assert "\ufffd" not in row.source
 
 
-def test_an_archive_whose_names_are_not_the_utf8_that_it_claims_is_a_row(tmp_path):
-    write_zip_with_raw_names(tmp_path / "a.zip", {b"\xd6\xd0.png": b"x"}, is_called_utf8=True)
-    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("a.zip", "unreadable_archive")]
+def test_a_name_that_is_not_the_utf8_that_it_claims_to_be_costs_its_member_alone(tmp_path):
+    write_zip_with_raw_names(tmp_path / "a.zip", {b"\xd6\xd0.png": b"x", b"good.png": b"y"}, is_called_utf8=True)
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("%D6%D0", "unreadable_name"), ("good", None)]
+
+
+def test_a_utf8_name_in_the_extra_field_of_a_zip_counts_for_the_name_it_was_made_for(tmp_path):
+    for checksum, image_id in ((zlib.crc32(b"p.png"), CHINESE), (1, "p")):
+        name = struct.pack("<BL", 1, checksum) + f"{CHINESE}.png".encode()
+        member = zipfile.ZipInfo("p.png")
+        member.extra = struct.pack("<HH", 0x7075, len(name)) + name
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr(member, b"x")
+        assert contents(arrivals_in(tmp_path)) == {image_id: b"x"}
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 65_535])
+def test_a_zip64_and_a_zip_with_a_comment_are_read(tmp_path, monkeypatch, comment):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 50)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.comment = comment
+        for i in range(5):
+            with archive.open(f"{i}.png", "w", force_zip64=True) as member:
+                member.write(bytes([i]) * 90)
+    (tmp_path / "a.zip").write_bytes(b"before" + (tmp_path / "a.zip").read_bytes())
+    assert b"PK\x06\x06" in (tmp_path / "a.zip").read_bytes()
+    assert contents(arrivals_in(tmp_path)) == {str(i): bytes([i]) * 90 for i in range(5)}
+
+
+def test_a_zip_damaged_in_its_directory_keeps_what_comes_before(tmp_path):
+    write_zip(tmp_path / "a.zip", {f"{i}.png": b"x" for i in range(4)})
+    content = (tmp_path / "a.zip").read_bytes()
+    third = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) + 1)
+    (tmp_path / "a.zip").write_bytes(content[:third] + b"xx" + content[third + 2 :])
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [
+        ("0", None), ("1", None), ("a.zip", "unreadable_archive")
+    ]
+
+
+@pytest.mark.parametrize("num_bytes", [2**63, 2**64 - 1])
+def test_sizes_that_no_file_has_are_damage(tmp_path, num_bytes):
+    member = tarfile.TarInfo("p.png")
+    member.size = num_bytes
+    (tmp_path / "a.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    write_zip(tmp_path / "a.zip", {"p.png": b"x"})
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    extra = struct.pack("<HHQ", 1, 8, num_bytes)
+    content[entry + 24 : entry + 28] = b"\xff" * 4
+    content[entry + 30 : entry + 32] = struct.pack("<H", len(extra))
+    content[entry + 46 + 5 : entry + 46 + 5] = extra
+    end = content.index(b"PK\x05\x06")
+    content[end + 12 : end + 16] = struct.pack("<L", end - entry)
+    (tmp_path / "a.zip").write_bytes(content)
+    assert {a.image_id: a.reason for a in arrivals_in(tmp_path)} == {
+        "a.tar": "unreadable_archive", "a.zip": "unreadable_archive"
+    }
 
 
 def tar_header(kind: bytes, num_bytes: int, name: str = "long") -> bytes:
@@ -145,3 +203,25 @@ def test_a_name_as_long_as_names_may_be_is_read(tmp_path):
 def test_headers_made_to_exhaust_or_to_turn_back_a_reader_are_damage(tmp_path, headers):
     (tmp_path / "a.tar").write_bytes(headers + bytes(1024))
     assert [a.reason for a in arrivals_in(tmp_path)][-1] == "unreadable_archive"
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_archives_with_bytes_changed_or_cut_give_pictures_or_rows_that_say_why(tmp_path, name):
+    members = {f"folder/{i}.png": bytes([i]) * 70 for i in range(4)}
+    if name == "a.zip":
+        write_zip(tmp_path / name, members)
+    else:
+        write_tar(tmp_path / name, "w:gz" if name.endswith("gz") else "w", members)
+    whole = (tmp_path / name).read_bytes()
+    lots = random.Random(0)
+    for turn in range(300):
+        content = bytearray(whole)
+        for _ in range(lots.choice((0, 1, 1, 8))):
+            content[lots.randrange(min(len(content), 3000))] = lots.choice((0, 1, 0x80, 0xFF, lots.randrange(256)))
+        (tmp_path / name).write_bytes(content[: lots.randrange(len(content)) if turn % 3 == 0 else None])
+        arrivals = arrivals_in(tmp_path)
+        for arrival, image, reason, _ in read_arrivals(arrivals):
+            assert (image is None) != (reason is None)
+            assert reason in (None, HIDDEN_MEMBERS, *REJECTION_REASONS)
+            assert max(arrival.num_bytes, arrival.num_packed_bytes, arrival.offset) < 2**63
+            "".join(map(str, arrival)).encode()
