@@ -21,8 +21,10 @@ from lib.landing.zip_directory import zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
     GZIP_MAGIC,
+    MEMBER_MARK,
     UNREAD_ARCHIVES,
     UNREAD_PICTURES,
+    ZIP_SUFFIXES,
     Arrival,
     LandedFile,
     escaped,
@@ -37,7 +39,6 @@ from lib.sections.landing import LandingSettings
 
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
 DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
-MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no picture: `num_bytes` counts members passed over
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
@@ -135,7 +136,7 @@ def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
     with open_as_it_is(file.path) as stream:
         head = stream.read(tarfile.BLOCKSIZE)
     is_tar = head.startswith(GZIP_MAGIC) or head[257:262] == b"ustar"
-    if not is_tar and (head.startswith(ZIP_MAGICS) or file.path.lower().endswith(".zip")):
+    if not is_tar and (head.startswith(ZIP_MAGICS) or file.path.lower().endswith(ZIP_SUFFIXES)):
         yield from _zip_members(file, settings)
     else:
         yield from _tar_members(file, "tar.gz" if head.startswith(GZIP_MAGIC) else "tar", settings)

@@ -19,7 +19,9 @@ from lib.fingerprints import fingerprint
 from lib.landing.file_listing import is_hidden, list_files
 from lib.sections.landing import LandingSettings
 
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+ZIP_SUFFIXES = (".zip",)
+ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
+MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 UNREAD_PICTURES = (
     ".ai", ".avif", ".djv", ".djvu", ".emf", ".eps", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".ps", ".psd", ".svg",
     ".svgz", ".wmf",
