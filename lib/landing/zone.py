@@ -22,6 +22,7 @@ from lib.sections.landing import LandingSettings
 ZIP_SUFFIXES = (".zip",)
 ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
+NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
 UNREAD_PICTURES = (
     ".ai", ".avif", ".djv", ".djvu", ".emf", ".eps", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".ps", ".psd", ".svg",
     ".svgz", ".wmf",
@@ -83,6 +84,8 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
         files = list(list_files(filesystem, root))
     except (ImportError, ValueError, OSError) as error:
         what = str(error).partition("\n")[0]
+        needs = NEEDS.get(settings.path.partition("://")[0])
+        what += f"; it needs {needs}" if needs else ""
         raise LandingZoneError(f"landing.path {settings.path} cannot be opened: {what}") from None
     zone = LandingZone()
     for path, info in files:

@@ -125,9 +125,15 @@ def test_an_archive_inside_an_archive_is_a_row(tmp_path):
     assert {a.image_id: a.reason for a in arrivals_in(tmp_path)} == {"p": None, "inner.zip": "unsupported_format"}
 
 
-@pytest.mark.parametrize("url", ["hdfs://nowhere:9000/landing", "abfss://container@account/landing", "nothing://x"])
-def test_a_storage_whose_package_is_missing_or_that_cannot_be_reached_is_one_sentence(url):
-    with pytest.raises(LandingZoneError, match=rf"landing\.path {url} cannot be opened: .+") as caught:
+@pytest.mark.parametrize(
+    ("url", "needs"),
+    [
+        ("hdfs://nowhere:9000/landing", "; it needs Hadoop's library libhdfs and Java"),
+        ("abfss://container@account/landing", "; it needs the package adlfs"), ("nothing://x", ""),
+    ],
+)
+def test_a_storage_whose_package_is_missing_or_that_cannot_be_reached_is_one_sentence(url, needs):
+    with pytest.raises(LandingZoneError, match=rf"landing\.path {url} cannot be opened: .+{needs}$") as caught:
         list_landing_zone(settings(url))
     assert "\n" not in str(caught.value)
 
