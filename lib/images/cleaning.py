@@ -3,18 +3,15 @@
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB; 0 is ink, 255 is paper.
 """
 
-import io
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
+from lib.images.decoding import decode_image, decoded
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
-from lib.images.paper import darkest_channel, normalise, on_contrasting_paper
+from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
 from lib.images.thinning import thin_strokes
@@ -41,7 +38,13 @@ class CleanImage:
 
 def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     """Decode a picture and clean it. Raises CorruptImageError with a reason of lib.lake.schemas.REJECTION_REASONS."""
-    pixels = decode_image(image, settings)
+    try:
+        return _cleaned(decode_image(image, settings), settings)
+    except cv2.error as error:  # such as sides that OpenCV has no memory or no numbers for
+        raise CorruptImageError("corrupt_image", f"OpenCV cannot clean it: {error.err}") from None
+
+
+def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     if settings.is_normalised:
         pixels = normalise(pixels)
     pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
@@ -122,60 +125,6 @@ def _refuse_shapes(pixels: Pixels, length: float | None) -> None:
         raise CorruptImageError("no_drawing", "a line, a circle, a frame or a blob alone")
 
 
-def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
-    """Decode PNG, JPEG or TIFF; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
-
-    The header is read first, so that a picture too large for memory is refused before it is unpacked.
-    """
-    if not image:
-        raise CorruptImageError("empty_file", "the file has no bytes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that we check ourselves on the next lines
-            Image.MAX_IMAGE_PIXELS = None
-            with Image.open(io.BytesIO(image)) as header:
-                width, height, file_format = header.width, header.height, header.format
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError) as error:
-        raise CorruptImageError("not_an_image", f"begins with {image[:8]!r} ({type(error).__name__})") from None
-    if width * height > settings.max_pixels:
-        detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read"
-        raise CorruptImageError("too_many_pixels", detail)
-    try:
-        with Image.open(io.BytesIO(image)) as picture:
-            picture.load()  # strict about truncation, where OpenCV fills the rest with black
-    except Exception as error:  # a damaged file may fail anywhere inside a codec
-        raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
-    return _as_pixels(image, settings, file_format)
-
-
-def _as_pixels(image: bytes, settings: CleaningSettings, file_format: str | None) -> Pixels:
-    buffer = np.frombuffer(image, np.uint8)
-    decoded = _decoded(buffer, cv2.IMREAD_UNCHANGED, file_format)
-    if decoded.ndim == 3 and decoded.shape[2] == 4:
-        most = np.iinfo(decoded.dtype).max
-        alpha = decoded[..., 3:].astype(np.float32) / most
-        if settings.is_normalised:
-            decoded = on_contrasting_paper((decoded[..., :3] / (most / 255)).astype(np.uint8), alpha)
-        else:
-            decoded = (decoded[..., :3] * alpha + most * (1 - alpha)).astype(decoded.dtype)
-    else:  # read again so that a JPEG's orientation is obeyed, which UNCHANGED ignores
-        decoded = _decoded(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, file_format)
-    if decoded.dtype != np.uint8:
-        decoded = cv2.normalize(decoded, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
-    is_grey = decoded.ndim == 2 or decoded.shape[2] == 1
-    if settings.color == "grey":
-        to_grey = darkest_channel if settings.is_normalised else _grey_of_bgr
-        return decoded.reshape(decoded.shape[:2]) if is_grey else to_grey(decoded)
-    return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)
-
-
-def _decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
-    decoded = cv2.imdecode(buffer, flags)
-    if decoded is None:
-        raise CorruptImageError("corrupt_image", f"{file_format}: OpenCV cannot decode it")
-    return decoded
-
-
 def fit_to_canvas(
     pixels: Pixels, transform: Transform, settings: CleaningSettings, length: float | None = None
 ) -> tuple[Pixels, Transform]:
@@ -226,13 +175,9 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def decode_png(png: bytes) -> Pixels:
     """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB."""
-    pixels = _decoded(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED, "PNG")
+    pixels = decoded(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED, "PNG")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 
 def _grey(pixels: Pixels) -> Pixels:
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-
-
-def _grey_of_bgr(pixels: Pixels) -> Pixels:
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)

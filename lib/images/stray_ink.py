@@ -41,9 +41,12 @@ class Groups(NamedTuple):
 
 
 def ink_groups(pixels: Pixels, reach_px: int = 1) -> Groups:
-    """Find groups; ink within 2 `reach_px` pixels touches."""
+    """Find groups; ink within 2 `reach_px` pixels touches.
+
+    The reach is at most the shorter side of the picture: a sheet of ink has wide strokes, and dilating takes long.
+    """
     ink = pixels < INK_BELOW
-    side = 2 * reach_px + 1
+    side = 2 * min(reach_px, *pixels.shape) + 1
     near = cv2.dilate(ink.astype(np.uint8), np.ones((side, side), np.uint8))
     num_labels, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
     num_ink = np.bincount(labels[ink], minlength=num_labels)

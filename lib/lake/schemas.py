@@ -24,7 +24,7 @@ def _column(name: str, data_type: T.DataType, comment: str) -> T.StructField:
 _TEXT, _INT, _LONG, _DOUBLE, _FLOAT = T.StringType(), T.IntegerType(), T.LongType(), T.DoubleType(), T.FloatType()
 _TIME, _BYTES, _BOOLEAN = T.TimestampType(), T.BinaryType(), T.BooleanType()
 
-IMAGE_ID = _column("image_id", _TEXT, "Name of the picture: its file name without folders and suffix.")
+IMAGE_ID = _column("image_id", _TEXT, "The picture: its file name, or its path (landing.image_id), without suffix.")
 MODEL_VERSION = _column("model_version", _TEXT, "Model, named by the settings, data and weights that made it.")
 
 LANDING_FILES = Table(
@@ -34,7 +34,8 @@ LANDING_FILES = Table(
     T.StructType([
         _column("path", _TEXT, "Where the file lies."),
         _column("num_bytes", _LONG, "Its size when it was read, in bytes."),
-        _column("modified_at", _TEXT, "Its time stamp or entity tag when it was read, as the storage gave it."),
+        _column("modified_at", _TEXT, "Its time stamp or entity tag when it was read, as the storage gave it, "
+                "and a name of the settings it was read by."),
         _column("ingested_at", _TIME, "When it was read (UTC)."),
     ]),
 )
@@ -59,11 +60,16 @@ REJECTION_REASONS = {
     "unsafe_path": "an archive member's path climbs out of the archive",
     "unreadable_archive": "the archive is damaged or is no archive: the members before the damage are kept",
     "unreadable_member": "the member's bytes do not match its checksum, or it is encrypted",
-    "duplicate_image_id": "another picture already has this image_id: the first by source is kept",
+    "unreadable_file": "a link to nothing, no file, or one that may not be opened",
+    "unreadable_name": "a name that is not UTF-8, and for archive members not landing.member_name_encoding either",
+    "unsupported_format": "pictures or archives of a format that is not read: convert them",
+    "duplicate_image_id": "another picture has this image_id: of equal ones one is kept, of different ones the one "
+    "taken in earlier, if any (landing.image_id)",
     "empty_file": "no bytes",
     "not_an_image": "the bytes are of no known picture format",
     "corrupt_image": "the picture is truncated or damaged",
-    "too_many_pixels": "width times height is above cleaning.max_pixels",
+    "too_many_pixels": "width times height is above cleaning.max_pixels, or a side is longer than 1,048,576",
+    "many_pages": "several pages or moving pictures in one file: save each as a file of its own",
     "blank_image": "no ink, or nothing but ink",
     "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",

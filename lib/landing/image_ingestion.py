@@ -7,46 +7,45 @@ from functools import partial
 
 import pandas as pd
 import pyspark.sql.functions as F
-import pyspark.sql.types as T
 from pyspark.sql import DataFrame, Window
 
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
+from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_order
+from lib.landing.image_ids import check_ids, mark_duplicates
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing.zone import PACKED_TAR, Arrival, LandedFile, LandingZone, list_arrivals, read_arrivals
+from lib.landing.zone import Arrival, LandedFile, LandingZone
 from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
-ARRIVAL_SCHEMA = T.StructType([
-    T.StructField("image_id", T.StringType()),
-    T.StructField("source", T.StringType()),
-    T.StructField("path", T.StringType()),
-    T.StructField("kind", T.StringType()),
-    T.StructField("offset", T.LongType()),
-    T.StructField("num_bytes", T.LongType()),
-    T.StructField("num_packed_bytes", T.LongType()),
-    T.StructField("compression", T.IntegerType()),
-    T.StructField("checksum", T.LongType()),
-    T.StructField("reason", T.StringType()),
-    T.StructField("detail", T.StringType()),
-])
 OUTCOME_SCHEMA = (
     "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
 )
-MAY_PASS_LATER = ("too_many_bytes", "decompression_bomb", "unreadable_member", "duplicate_image_id")
+MAY_PASS_LATER = (
+    "too_many_bytes", "decompression_bomb", "unreadable_member", "unreadable_file", "unreadable_name",
+    "unsupported_format", "duplicate_image_id",
+)
 MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
+MAX_ROWS_PER_ARROW_BATCH = 128  # so that progress moves
 
 
 def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
     """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
-    listed = _list_files(lake, zone.pictures + archives, settings).localCheckpoint()
-    arrivals = _new_arrivals(lake, listed).localCheckpoint()
+    listed = _list_files(lake, zone.pictures + archives, zone.rejected, settings).localCheckpoint()
+    hidden = listed.where(F.col("reason") == HIDDEN_MEMBERS).agg(F.sum("num_bytes")).first()
+    listed = listed.where(~F.col("reason").eqNullSafe(HIDDEN_MEMBERS))
+    known = lake.read("images_raw").select("image_id", "source")
+    check_ids(listed, known)
+    not_taken_in = listed.join(known.select("source"), on="source", how="left_anti")
+    marked = mark_duplicates(lake, not_taken_in, known, settings).localCheckpoint()
+    arrivals = _unsettled(lake, marked).localCheckpoint()
     num_arrivals = arrivals.count()
     if num_arrivals:
         num_commits = -(-num_arrivals // settings.images_per_commit)
@@ -59,28 +58,30 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
                     _commit_batch(lake, batch, num_rows, counter)
-    unfinished = _paths_to_open_again(lake, listed, arrivals)
+    unfinished = _paths_to_open_again(lake, listed, marked)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
-        "ingest_images: %d new pictures; %d archives opened of %d; %d other files passed over",
+        "ingest_images: %d new pictures; %d archives opened of %d; %d other and %d hidden files passed over",
         num_arrivals, len(archives), len(zone.archives), zone.num_other,
+        zone.num_hidden + (hidden[0] or 0 if hidden else 0),
     )
 
 
-def _list_files(lake: Lake, files: list[LandedFile], settings: LandingSettings) -> DataFrame:
-    """The arrivals in these files, as ARRIVAL_SCHEMA."""
+def _list_files(
+    lake: Lake, files: list[LandedFile], rejected: list[Arrival], settings: LandingSettings
+) -> DataFrame:
+    """The arrivals in these files and those rejected already, as ARRIVAL_SCHEMA."""
     num_partitions = max(1, min(len(files), 4 * lake.spark.sparkContext.defaultParallelism))
     rows = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(num_partitions, "path")
-    return rows.mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
+    listed = rows.mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
+    return listed.unionByName(lake.spark.createDataFrame(rejected, ARRIVAL_SCHEMA))
 
 
-def _new_arrivals(lake: Lake, listed: DataFrame) -> DataFrame:
-    """Arrivals whose source is in no table yet, duplicates marked, numbered by `position` in order of their place."""
-    known = lake.read("images_raw").select("image_id", "source")
-    marked = _mark_duplicates(listed.join(known.select("source"), on="source", how="left_anti"), known)
-    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("source", "reason")
+def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
+    """Arrivals that were not refused before for the same reason, numbered by `position` in order of their place."""
+    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source", "reason")
     # Refused before and still for the same reason, or for one that a new listing cannot see.
-    is_settled = (marked["source"] == refused["source"]) & (
+    is_settled = (marked["source"] == refused["source"]) & (marked["image_id"] == refused["image_id"]) & (
         marked["reason"].eqNullSafe(refused["reason"]) | ~refused["reason"].isin(*MAY_PASS_LATER)
     )
     return marked.join(refused, on=is_settled, how="left_anti").withColumn(
@@ -88,46 +89,31 @@ def _new_arrivals(lake: Lake, listed: DataFrame) -> DataFrame:
     )
 
 
-def _mark_duplicates(arrivals: DataFrame, known: DataFrame) -> DataFrame:
-    """Give every readable arrival but the first of its image_id the reason duplicate_image_id."""
-    order = Window.partitionBy("image_id", F.col("reason").isNull()).orderBy("source", "offset")
-    known = known.withColumnRenamed("source", "known_source")
-    taken = F.coalesce("known_source", F.when(F.row_number().over(order) > 1, F.first("source").over(order)))
-    is_duplicate = F.col("reason").isNull() & taken.isNotNull()
-    taken_by = F.concat(F.lit("the image_id is taken by "), taken)
-    return (
-        arrivals.join(known, on="image_id", how="left")
-        .withColumns({
-            "detail": F.when(is_duplicate, taken_by).otherwise(F.col("detail")),
-            "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
-        })
-        .select(*ARRIVAL_SCHEMA.names)
-    )
-
-
-def _paths_to_open_again(lake: Lake, listed: DataFrame, arrivals: DataFrame) -> set[str]:
-    """Archives that may give more next time: damaged ones, and those whose picture gave way to one that failed."""
+def _paths_to_open_again(lake: Lake, listed: DataFrame, marked: DataFrame) -> set[str]:
+    """Archives that may give more next time: damaged ones, and those with pictures whose image_id nobody has."""
     held = lake.read("images_raw").select("image_id")
-    gave_way = arrivals.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
+    without_id = marked.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
     damaged = listed.where(F.col("reason") == "unreadable_archive")
-    return {row.path for row in gave_way.select("path").union(damaged.select("path")).distinct().collect()}
+    return {row.path for row in without_id.select("path").union(damaged.select("path")).distinct().collect()}
 
 
 def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
     """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
     now = F.lit(commit_time())
-    # A packed tar is read from its beginning, so by one task; everything else from wherever a task's share begins.
-    share = F.when(F.col("path").rlike(PACKED_TAR), 0).otherwise(F.col("offset"))
     outcomes = (
-        arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", share)
-        .sortWithinPartitions("path", "offset")
-        .mapInPandas(partial(_read_batches, counter=counter), OUTCOME_SCHEMA)
+        in_reading_order(arrivals, num_tasks(lake.spark, num_rows))
+        .mapInPandas(partial(read_batches, counter=counter), OUTCOME_SCHEMA)
         .localCheckpoint()
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
-    was_refused = not lake.read("images_rejected").where(F.col("stage") == "ingest").isEmpty()
-    if has_refused or was_refused:
-        rows = outcomes.orderBy(F.col("reason").isNull()).dropDuplicates(["image_id", "source"]).withColumns({
+    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source")
+    if has_refused or not refused.isEmpty():
+        places = ["image_id", "source"]
+        # What was refused under another image_id, as landing.image_id was then, goes.
+        renamed = refused.join(outcomes, on="source", how="left_semi").join(outcomes, on=places, how="left_anti")
+        rows = outcomes.orderBy(F.col("reason").isNull()).dropDuplicates(places).unionByName(
+            renamed, allowMissingColumns=True
+        ).withColumns({
             "stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now,
         })
         lake.upsert("images_rejected", rows.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
@@ -147,23 +133,19 @@ def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> I
         yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
 
 
-def _read_batches(arrivals: Iterator[pd.DataFrame], counter: WorkerCounter) -> Iterator[pd.DataFrame]:
+def read_batches(batches: Iterator[pd.DataFrame], counter: WorkerCounter) -> Iterator[pd.DataFrame]:
+    """Rows of ARRIVAL_SCHEMA in, rows of OUTCOME_SCHEMA out, one for one; each archive is opened once."""
     columns = ["image_id", "source", "num_bytes", "sha256", "image", "reason", "detail"]
-    for batch in arrivals:
-        listed = [Arrival(*row) for row in batch[ARRIVAL_SCHEMA.names].itertuples(index=False)]
-        refused = [arrival for arrival in listed if isinstance(arrival.reason, str)]
-        yield pd.DataFrame(
-            [(a.image_id, a.source, a.num_bytes, None, None, a.reason, a.detail) for a in refused], columns=columns
-        )
-        rows, num_bytes = [], 0
-        for arrival, content, reason, detail in read_arrivals(a for a in listed if not isinstance(a.reason, str)):
-            digest = hashlib.sha256(content).hexdigest() if content is not None else None
-            size = len(content) if content is not None else arrival.num_bytes
-            rows.append((arrival.image_id, arrival.source, size, digest, content, reason, detail))
-            num_bytes += size
-            if num_bytes > MAX_BYTES_PER_ARROW_BATCH:
-                counter.add(len(rows))
-                yield pd.DataFrame(rows, columns=columns)
-                rows, num_bytes = [], 0
-        counter.add(len(refused) + len(rows))
-        yield pd.DataFrame(rows, columns=columns)
+    rows: list[tuple[object, ...]] = []
+    num_bytes = 0
+    for arrival, content, reason, detail in read_arrivals(arrivals_of(batches)):
+        digest = hashlib.sha256(content).hexdigest() if content is not None else None
+        size = len(content) if content is not None else arrival.num_bytes
+        rows.append((arrival.image_id, arrival.source, size, digest, content, reason, detail))
+        num_bytes += len(content or b"")
+        if num_bytes > MAX_BYTES_PER_ARROW_BATCH or len(rows) == MAX_ROWS_PER_ARROW_BATCH:
+            counter.add(len(rows))
+            yield pd.DataFrame(rows, columns=columns)
+            rows, num_bytes = [], 0
+    counter.add(len(rows))
+    yield pd.DataFrame(rows, columns=columns)

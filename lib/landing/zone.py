@@ -1,37 +1,41 @@
-"""What has arrived: pictures in folders and archives, read member by member through fsspec, never whole.
+"""What has arrived: the files of the landing zone by kind, listed through fsspec.
 
-Knows nothing of Spark. An `Arrival` says where one picture lies; reading it is a second step, so that a big archive
-is split by members and read by many tasks at once.
+Knows nothing of Spark. What cannot be read is listed too, each with its reason.
 """
 
 import fnmatch
+import functools
 import gzip
-import io
 import posixpath
 import re
-import struct
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, field
 from typing import IO, Any, Literal, NamedTuple
 
 import fsspec
 
 from lib.errors import LandingZoneError
+from lib.fingerprints import fingerprint
+from lib.landing.file_listing import is_hidden, list_files
 from lib.sections.landing import LandingSettings
 
 ZIP_SUFFIXES = (".zip",)
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
-PACKED_TAR = r"(?i)\.(tar\.gz|tgz)$"  # names of files that can be read from their beginning alone
+ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
-ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
+NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
+UNREAD_PICTURES = (
+    ".ai", ".avif", ".djv", ".djvu", ".emf", ".eps", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".ps", ".psd", ".svg",
+    ".svgz", ".wmf",
+)
+UNREAD_ARCHIVES = (".7z", ".rar", ".tar.bz2", ".tar.xz", ".tar.zst", ".tbz2", ".txz")
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class LandedFile(NamedTuple):
-    """A file of the landing zone. `modified_at` is the storage's time stamp or entity tag, as text."""
+    """A file of the landing zone. `modified_at` is the storage's time stamp or entity tag, as text.
+
+    After it stands a name of the settings that say what is read from a file, so a file counts as changed when they do.
+    """
 
     path: str
     num_bytes: int
@@ -48,7 +52,7 @@ class Arrival(NamedTuple):
     image_id: str
     source: str
     path: str
-    kind: Literal["file", "zip", "tar"]
+    kind: Literal["file", "zip", "tar", "tar.gz"]
     offset: int
     num_bytes: int
     num_packed_bytes: int
@@ -58,206 +62,154 @@ class Arrival(NamedTuple):
     detail: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class LandingZone:
-    """The files of a landing zone, by kind."""
+    """The files of a landing zone, by kind; `rejected` are those that should be read and cannot be."""
 
-    pictures: list[LandedFile]
-    archives: list[LandedFile]
-    captions: list[LandedFile]
-    layouts: list[LandedFile]
-    num_other: int
+    pictures: list[LandedFile] = field(default_factory=list)
+    archives: list[LandedFile] = field(default_factory=list)
+    captions: list[LandedFile] = field(default_factory=list)
+    layouts: list[LandedFile] = field(default_factory=list)
+    rejected: list[Arrival] = field(default_factory=list)
+    num_other: int = 0
+    num_hidden: int = 0
 
 
 def list_landing_zone(settings: LandingSettings) -> LandingZone:
     """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is a picture."""
     try:
         filesystem, root = fsspec.core.url_to_fs(settings.path)
-    except (ImportError, ValueError) as error:
-        raise LandingZoneError(f"landing.path {settings.path} cannot be opened: {error}") from None
-    if not filesystem.exists(root):
-        raise LandingZoneError(f"landing.path {settings.path} does not exist")
-    zone = LandingZone([], [], [], [], 0)
-    num_other = 0
-    for path, info in sorted(filesystem.find(root, detail=True).items()):
-        if info["size"] is None:
-            raise LandingZoneError(f"landing.path {settings.path} does not say how large its files are")
-        landed = LandedFile(str(filesystem.unstrip_protocol(path)), int(info["size"]), _modified_at(info))
+        if not filesystem.exists(root):
+            raise LandingZoneError(f"landing.path {settings.path} does not exist")
+        files = list(list_files(filesystem, root))
+    except (ImportError, ValueError, OSError) as error:
+        what = str(error).partition("\n")[0]
+        needs = NEEDS.get(settings.path.partition("://")[0])
+        what += f"; it needs {needs}" if needs else ""
+        raise LandingZoneError(f"landing.path {settings.path} cannot be opened: {what}") from None
+    zone = LandingZone()
+    for path, info in files:
+        url = str(filesystem.unstrip_protocol(path))
+        relative = relative_path(url, settings)
+        if is_hidden(relative):
+            zone.num_hidden += 1
+            continue
         name = posixpath.basename(path).lower()
-        if name.startswith("."):
-            num_other += 1
-        elif name.endswith(settings.image_suffixes):
-            zone.pictures.append(landed)
-        elif name.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
-            zone.archives.append(landed)
-        elif fnmatch.fnmatch(name, settings.captions_files.lower()):
-            zone.captions.append(landed)
-        elif fnmatch.fnmatch(name, settings.layouts_files.lower()):
-            zone.layouts.append(landed)
+        group = _group_of(zone, name, settings)
+        fault = _fault_of(url, info, name, settings)
+        if fault and (group is not None or isinstance(info, OSError) or fault[0] == "unsupported_format"):
+            zone.rejected.append(rejected_file(relative, url, *fault, settings))
+        elif group is None:
+            zone.num_other += 1
         else:
-            num_other += 1
-    if not zone.pictures and not zone.archives:
+            assert not isinstance(info, OSError)
+            if info["size"] is None:
+                raise LandingZoneError(f"landing.path {settings.path} does not say how large its files are")
+            group.append(LandedFile(url, int(info["size"]), _modified_at(info, settings)))
+    if not zone.pictures and not zone.archives and not zone.rejected:
         raise LandingZoneError(
             f"landing.path {settings.path} holds no picture ({', '.join(settings.image_suffixes)}) and no archive "
-            f"({', '.join(ZIP_SUFFIXES + TAR_SUFFIXES)})"
+            f"({', '.join(ARCHIVE_SUFFIXES)})"
         )
-    return LandingZone(zone.pictures, zone.archives, zone.captions, zone.layouts, num_other)
+    return zone
 
 
-def image_id_of(path: str, image_suffixes: tuple[str, ...]) -> str:
-    """The picture's name: its file name without folders and picture suffix. `a/b/0001.png` gives `0001`."""
-    name = posixpath.basename(path.replace("\\", "/"))
-    for suffix in sorted(image_suffixes, key=len, reverse=True):
+def image_id_of(path: str, settings: LandingSettings) -> str:
+    """The id of the picture at `path`, which is relative to the landing zone's root or to its archive's.
+
+    `a/b/0001.png` gives `0001` if landing.image_id is `name`, else `a/b/0001`. The Unicode form is NFC.
+    """
+    folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
+    parts = [part for part in folders if part not in ("", ".")]
+    name = "/".join(parts[-1:] if settings.image_id == "name" else parts)
+    for suffix in sorted(settings.image_suffixes, key=len, reverse=True):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
 
 
-def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    """The pictures in a landed file: itself, or the members of the archive it is.
-
-    A damaged archive gives the members before the damage and one more row with reason unreadable_archive; an archive
-    that cannot be reached (OSError) stops the job, for the next run may reach it.
-    """
-    lowered = file.path.lower()
-    if not lowered.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
-        yield _checked(Arrival(
-            image_id_of(file.path, settings.image_suffixes), file.path, file.path, "file", 0, file.num_bytes,
-            file.num_bytes, 0, 0, None, None,
-        ), settings)
-        return
-    members = _zip_members(file, settings) if lowered.endswith(ZIP_SUFFIXES) else _tar_members(file, settings)
-    try:
-        for arrival in members:
-            yield _checked(arrival, settings)
-    except (*DAMAGE, tarfile.TarError, NotImplementedError) as error:
-        name = posixpath.basename(file.path)
-        yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", str(error))
+def relative_path(path: str, settings: LandingSettings) -> str:
+    """The path of a landed file relative to the landing zone's root."""
+    root = _root_url(settings.path)
+    return posixpath.basename(path) if path == root else path.removeprefix(root.rstrip("/") + "/")
 
 
-def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[tuple[Arrival, bytes | None, str | None, str | None]]:
-    """The bytes of each arrival as (arrival, bytes, reason, detail); either bytes or reason is None.
-
-    Neighbours of one archive share one open file, so arrivals are best sorted by path and offset.
-    """
-    open_path: str | None = None
-    file: IO[bytes] | None = None
-    try:
-        for arrival in arrivals:
-            try:
-                if arrival.path != open_path:
-                    if file is not None:
-                        file.close()
-                    open_path, file = None, None
-                    file = open_landed(arrival.path)
-                    open_path = arrival.path
-                assert file is not None
-                yield arrival, _read_member(file, arrival), None, None
-            except DAMAGE as error:
-                reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
-                yield arrival, None, reason, f"{type(error).__name__}: {error}"
-    finally:
-        if file is not None:
-            file.close()
+@functools.lru_cache
+def _root_url(landing_path: str) -> str:
+    filesystem, root = fsspec.core.url_to_fs(landing_path)
+    return str(filesystem.unstrip_protocol(root))
 
 
 def open_landed(path: str) -> IO[bytes]:
-    """A landed file's bytes, unpacked if it is a packed tar."""
+    """A landed file's bytes, unpacked if they are gzip, whatever the file is called."""
+    file = open_as_it_is(path)
+    magic = file.read(len(GZIP_MAGIC))
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file) if magic == GZIP_MAGIC else file  # type: ignore[return-value]
+
+
+def open_as_it_is(path: str) -> IO[bytes]:
+    """A landed file's bytes as they lie there."""
     # Not fsspec.open, which takes a file name with '::' in it for a chain of file systems.
-    file = fsspec.filesystem(path.partition("://")[0]).open(path, "rb")
-    return gzip.GzipFile(fileobj=file) if re.search(PACKED_TAR, path) else file  # type: ignore[return-value]
+    return fsspec.filesystem(path.partition("://")[0]).open(path, "rb")  # type: ignore[no-any-return]
 
 
-def _read_member(file: IO[bytes], arrival: Arrival) -> bytes:
-    if arrival.kind != "zip":
-        file.seek(arrival.offset)
-        content = file.read(arrival.num_bytes)
-        if len(content) != arrival.num_bytes:
-            raise EOFError(f"{len(content)} bytes where {arrival.num_bytes} were listed")
-        return content
-    file.seek(arrival.offset)
-    signature, name_length, extra_length = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
-    if signature != b"PK\x03\x04":
-        raise zipfile.BadZipFile("no member where the archive's directory says there is one")
-    file.seek(name_length + extra_length, io.SEEK_CUR)
-    packed = file.read(arrival.num_packed_bytes)
-    # At most one byte more than listed is unpacked, so a member that lies about its size cannot fill the memory.
-    content = packed if arrival.compression == zipfile.ZIP_STORED else _inflate(packed, arrival.num_bytes + 1)
-    if len(content) != arrival.num_bytes or zlib.crc32(content) != arrival.checksum:
-        raise zipfile.BadZipFile("the member's bytes do not match its listed size and checksum")
-    return content
+def unsupported_format(name: str, unread: tuple[str, ...]) -> tuple[str, str] | None:
+    """Reason and detail if a file of this name, in lower case, holds pictures in a format that is not read."""
+    for suffix in unread:
+        if name.endswith(suffix):
+            wanted = "PNG" if suffix in UNREAD_PICTURES else "a .zip or .tar.gz that lies in the landing zone itself"
+            return "unsupported_format", f"{suffix} is not read: convert it to {wanted}"
+    return None
 
 
-def _inflate(packed: bytes, max_bytes: int) -> bytes:
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, max_bytes)
+def unreadable_name(name: str) -> bool:
+    """Whether a name holds bytes that are no UTF-8, or the sign U+FFFD that others put in their place."""
+    return any(sign == "\ufffd" or "\ud800" <= sign <= "\udfff" for sign in name)
 
 
-def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    with open_landed(file.path) as stream, zipfile.ZipFile(stream) as archive:
-        for member in archive.infolist():
-            if member.is_dir() or not _is_picture(member.filename, settings):
-                continue
-            reason = detail = None
-            if member.flag_bits & 0x1:
-                reason, detail = "unreadable_member", "the member is encrypted"
-            elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                reason, detail = "unreadable_member", f"compression method {member.compress_type} is not read"
-            yield _member(
-                file, member.filename, "zip", member.header_offset, member.file_size, settings,
-                packed=member.compress_size, compression=member.compress_type, checksum=member.CRC,
-                reason=reason, detail=detail,
-            )
+def escaped(name: str) -> str:
+    """The name with each byte that makes it unreadable written as `%D6`."""
+    return re.sub("[\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) - 0xDC00:02X}", name.replace("\ufffd", "%EF%BF%BD"))
 
 
-def _tar_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    with open_landed(file.path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-        while (member := archive.next()) is not None:
-            if not member.isdir() and _is_picture(member.name, settings):
-                yield _member(
-                    file, member.name, "tar", member.offset_data, member.size, settings,
-                    reason=None if member.isreg() else "unreadable_member",
-                    detail=None if member.isreg() else "the member is a link or device, not a file",
-                )
-            # tarfile keeps every member it has seen; an archive of millions would not fit.
-            archive.members.clear()  # type: ignore[attr-defined]
-        # tarfile takes a broken header for the end, which is a block of zeros.
-        stream.seek(archive.offset)  # type: ignore[attr-defined]
-        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]
+def rejected_file(relative: str, url: str, reason: str, detail: str, settings: LandingSettings) -> Arrival:
+    """The row for a file of the landing zone that is not read."""
+    image_id = image_id_of(escaped(relative), settings)
+    return Arrival(image_id, escaped(url), escaped(url), "file", 0, 0, 0, 0, 0, reason, escaped(detail))
 
 
-def _member(
-    file: LandedFile, name: str, kind: Literal["zip", "tar"], offset: int, num_bytes: int, settings: LandingSettings, *,
-    packed: int = 0, compression: int = 0, checksum: int = 0, reason: str | None = None, detail: str | None = None,
-) -> Arrival:
-    parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
-        reason, detail = "unsafe_path", f"the member is called {name!r}"
-    return Arrival(
-        image_id_of(name, settings.image_suffixes), f"{file.path}{MEMBER_MARK}{name}", file.path, kind, offset,
-        num_bytes, packed, compression, checksum, reason, detail,
+def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[LandedFile] | None:
+    """The list of `zone` to which a file of this name, in lower case, belongs."""
+    if name.endswith(settings.image_suffixes):
+        return zone.pictures
+    if name.endswith(ARCHIVE_SUFFIXES):
+        return zone.archives
+    if fnmatch.fnmatch(name, settings.captions_files.lower()):
+        return zone.captions
+    return zone.layouts if fnmatch.fnmatch(name, settings.layouts_files.lower()) else None
+
+
+def _fault_of(
+    url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings
+) -> tuple[str, str] | None:
+    """Reason and detail if the file cannot be read."""
+    if not name.endswith(settings.image_suffixes) and (
+        unsupported := unsupported_format(name, UNREAD_PICTURES + UNREAD_ARCHIVES)
+    ):
+        return unsupported
+    if isinstance(info, OSError):
+        return "unreadable_file", str(info)
+    if unreadable_name(url):
+        return "unreadable_name", "the name or a folder's is not UTF-8: rename it"
+    return None
+
+
+def _modified_at(info: dict[str, Any], settings: LandingSettings) -> str:
+    read_as = fingerprint(
+        settings.image_id, settings.image_suffixes, settings.member_name_encoding, settings.max_image_bytes
     )
-
-
-def _checked(arrival: Arrival, settings: LandingSettings) -> Arrival:
-    """The arrival with a reason if it is larger than may be read."""
-    if arrival.reason or max(arrival.num_bytes, arrival.num_packed_bytes) <= settings.max_image_bytes:
-        return arrival
-    is_bomb = arrival.kind == "zip" and arrival.num_packed_bytes <= settings.max_image_bytes
-    return arrival._replace(
-        reason="decompression_bomb" if is_bomb else "too_many_bytes",
-        detail=f"{arrival.num_bytes:,} bytes; at most {settings.max_image_bytes:,} are read",
-    )
-
-
-def _is_picture(name: str, settings: LandingSettings) -> bool:
-    base = posixpath.basename(name.replace("\\", "/"))
-    is_hidden = base.startswith(".") or name.startswith("__MACOSX/")
-    return not is_hidden and base.lower().endswith(settings.image_suffixes)
-
-
-def _modified_at(info: dict[str, Any]) -> str:
     for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"):
         if info.get(key) is not None:
-            return str(info[key])
-    return ""
+            return f"{info[key]} {read_as}"
+    return read_as

@@ -107,11 +107,9 @@ def thumbnail(image: bytes) -> str | None:
 
 
 def _as_eight_bit(picture: Image.Image) -> Image.Image:
-    """Grey (L) or RGB; deep grey is stretched to its range, transparent pixels become paper."""
-    if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, dtype=np.float64)
-        low, high = values.min(), values.max()
-        return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
+    """Grey (L) or RGB; grey of 16 bits is scaled by its white, 65,535; transparent pixels become paper."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).astype(np.uint8))
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(paper, picture.convert("RGBA"))

@@ -1,7 +1,8 @@
 """The section on what arrives."""
 
+import codecs
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +14,15 @@ def _without_credentials(path: str) -> str:
     return path
 
 
+def _known_encoding(name: str | None) -> str | None:
+    if name:
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise ValueError(f"there is no encoding {name}") from None
+    return name
+
+
 class LandingSettings(BaseModel):
     """Where pictures arrive and how the files beside them are laid out."""
 
@@ -20,6 +30,8 @@ class LandingSettings(BaseModel):
 
     path: Annotated[str, AfterValidator(_without_credentials)]
     image_suffixes: tuple[str, ...]
+    image_id: Literal["name", "path", "path_with_archive"]
+    member_name_encoding: Annotated[str | None, AfterValidator(_known_encoding)]
     captions_files: str
     image_id_column: str
     caption_column: str

@@ -215,6 +215,15 @@ def test_thumbnail_is_a_small_picture_that_browsers_show(
     assert (shown.size, shown.mode) == ((560, 140), shown_mode)
 
 
+def test_grey_of_16_bits_keeps_its_white() -> None:
+    pixels = np.full((20, 30), 100 * 257, np.uint16)
+    pixels[:10] = 140 * 257
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(file.getvalue()).split(",")[1])))
+    assert set(np.asarray(shown).ravel().tolist()) == {100, 140}
+
+
 def test_photographs_become_jpeg_transparency_becomes_paper_and_damage_becomes_none() -> None:
     file = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

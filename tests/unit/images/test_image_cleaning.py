@@ -11,14 +11,8 @@ import yaml
 from PIL import Image
 
 from lib.errors import CorruptImageError
-from lib.images.cleaning import (
-    clean_image,
-    decode_image,
-    decode_png,
-    encode_png,
-    fit_to_canvas,
-    sharpen,
-)
+from lib.images.cleaning import clean_image, decode_png, encode_png, fit_to_canvas, sharpen
+from lib.images.decoding import decode_image
 from lib.images.geometry import crop_to_ink, turn_clockwise
 from lib.images.strokes import INK_BELOW
 from lib.images.wear_removal import mend_strokes, remove_specks

@@ -1,6 +1,5 @@
 """What arrives, and what of it can be read: `pytest tests/unit/landing/test_landing_zone.py`."""
 
-import io
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,44 +8,9 @@ import fsspec
 import pytest
 
 from lib.errors import LandingZoneError
-from lib.landing.zone import Arrival, image_id_of, list_arrivals, list_landing_zone, read_arrivals
-from lib.sections.landing import LandingSettings
-
-MEMBERS = {f"train/{i}/0/pic{i}.png": bytes([i]) * (100 + i) for i in range(5)}
-
-
-def settings(path: Path | str, **changes: object) -> LandingSettings:
-    values: dict[str, object] = {
-        "path": str(path), "image_suffixes": (".png", ".jpg"), "captions_files": "*.csv", "image_id_column": "image_id",
-        "caption_column": "caption", "max_captions_per_image": 1, "layouts_files": "*_layouts.parquet",
-        "max_image_bytes": 1000, "images_per_commit": 10,
-    }
-    return LandingSettings.model_validate(values | changes)
-
-
-def write_zip(path: Path, members: dict[str, bytes] = MEMBERS, compression: int = zipfile.ZIP_DEFLATED) -> None:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-
-
-def write_tar(path: Path, mode: str, members: dict[str, bytes] = MEMBERS) -> None:
-    with tarfile.open(path, mode) as archive:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def arrivals_in(path: Path, **changes: object) -> list[Arrival]:
-    landing = settings(path, **changes)
-    zone = list_landing_zone(landing)
-    return [arrival for file in zone.pictures + zone.archives for arrival in list_arrivals(file, landing)]
-
-
-def contents(arrivals: list[Arrival]) -> dict[str, bytes | None]:
-    return {arrival.image_id: content for arrival, content, _, _ in read_arrivals(arrivals)}
-
+from lib.landing.archives import list_arrivals, read_arrivals
+from lib.landing.zone import image_id_of, list_landing_zone
+from tests.unit.landing.landed_files import MEMBERS, arrivals_in, contents, settings, write_tar, write_zip
 
 EXPECTED = {f"pic{i}": MEMBERS[f"train/{i}/0/pic{i}.png"] for i in range(5)}
 
@@ -75,7 +39,7 @@ def test_loose_pictures_in_nested_folders_are_found_and_other_files_are_not(tmp_
         (tmp_path / name).write_bytes(b"content")
     zone = list_landing_zone(settings(tmp_path))
     assert [Path(file.path).name for file in zone.pictures] == ["one.png", "two.JPG"]
-    assert (len(zone.captions), len(zone.layouts), zone.num_other) == (1, 1, 2)
+    assert (len(zone.captions), len(zone.layouts), zone.num_other, zone.num_hidden) == (1, 1, 1, 1)
     assert contents(arrivals_in(tmp_path)) == {"one": b"content", "two": b"content"}
 
 
@@ -212,8 +176,32 @@ def test_a_landing_zone_without_pictures_stops_with_the_setting_to_change(tmp_pa
         list_landing_zone(settings(tmp_path / "nowhere"))
 
 
-def test_an_image_id_is_the_file_name_without_folders_and_picture_suffix():
-    suffixes = (".png", ".tif", ".tiff")
-    assert image_id_of("train/0/0/0/000011a64c74.png", suffixes) == "000011a64c74"
-    assert image_id_of("a\\b\\scan.v2.TIFF", suffixes) == "scan.v2"
-    assert image_id_of("plain", suffixes) == "plain"
+@pytest.mark.parametrize(
+    ("path", "by_name", "by_path"),
+    [
+        ("train/0/0/0/000011a64c74.png", "000011a64c74", "train/0/0/0/000011a64c74"),
+        ("a\\b\\scan.v2.JPG", "scan.v2", "a/b/scan.v2"),
+        ("./a//plain", "plain", "a/plain"),
+        ("mu\u0308nchen/o\u0308l.png", "\u00f6l", "m\u00fcnchen/\u00f6l"),
+        ("", "", ""),
+    ],
+)
+def test_an_image_id_is_the_file_name_or_the_path_without_picture_suffix(tmp_path, path, by_name, by_path):
+    assert image_id_of(path, settings(tmp_path)) == by_name
+    assert image_id_of(path, settings(tmp_path, image_id="path")) == by_path
+
+
+def test_pictures_that_differ_in_their_folder_alone_have_ids_of_their_own_if_ids_are_paths(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "0001.png").write_bytes(b"loose")
+    write_zip(tmp_path / "b.zip", {"train/0001.png": b"x", "valid/0001.png": b"y"})
+    assert {a.image_id for a in arrivals_in(tmp_path)} == {"0001"}
+    assert {a.image_id for a in arrivals_in(tmp_path, image_id="path")} == {"test/0001", "train/0001", "valid/0001"}
+
+
+def test_an_id_that_is_a_path_may_begin_with_the_archives(tmp_path):
+    (tmp_path / "day").mkdir()
+    write_zip(tmp_path / "train.zip", {"0001.png": b"x"})
+    write_tar(tmp_path / "day" / "test.tar.gz", "w:gz", {"0001.png": b"y"})
+    ids = {a.image_id for a in arrivals_in(tmp_path, image_id="path_with_archive")}
+    assert ids == {"train/0001", "day/test/0001"}

@@ -1,0 +1,236 @@
+"""Pictures in landed files, read member by member, never a whole archive.
+
+Knows nothing of Spark. An `Arrival` says where one picture lies; reading it is a second step, so that a big archive
+is split by members and read by many tasks at once.
+"""
+
+import gzip
+import io
+import posixpath
+import re
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Literal
+
+from lib.landing.bounded_tar import tar_members
+from lib.landing.file_listing import is_hidden
+from lib.landing.zip_directory import zip_entries
+from lib.landing.zone import (
+    ARCHIVE_SUFFIXES,
+    GZIP_MAGIC,
+    MEMBER_MARK,
+    UNREAD_ARCHIVES,
+    UNREAD_PICTURES,
+    ZIP_SUFFIXES,
+    Arrival,
+    LandedFile,
+    escaped,
+    image_id_of,
+    open_as_it_is,
+    open_landed,
+    relative_path,
+    unreadable_name,
+    unsupported_format,
+)
+from lib.sections.landing import LandingSettings
+
+DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
+DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
+HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no picture: `num_bytes` counts members passed over
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
+
+Outcome = tuple[Arrival, bytes | None, str | None, str | None]
+
+
+def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
+    """The pictures in a landed file: itself, or the members of the archive it is.
+
+    A damaged archive gives the members before the damage and one more row with reason unreadable_archive; an archive
+    that cannot be reached (OSError) stops the job, for the next run may reach it. Where members are hidden, one row
+    with reason HIDDEN_MEMBERS counts them.
+    """
+    name = posixpath.basename(file.path)
+    if not name.lower().endswith(ARCHIVE_SUFFIXES):
+        yield _checked(Arrival(
+            image_id_of(relative_path(file.path, settings), settings), file.path, file.path, "file", 0, file.num_bytes,
+            file.num_bytes, 0, 0, None, None,
+        ), settings)
+        return
+    num_hidden = 0
+    try:
+        for arrival in _members(file, settings):
+            if arrival.reason == HIDDEN_MEMBERS:
+                num_hidden += 1
+            else:
+                yield _checked(arrival, settings)
+    except DAMAGE_WHEN_LISTED as error:
+        yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", str(error))
+    if num_hidden:
+        yield Arrival(name, file.path, file.path, "file", 0, num_hidden, 0, 0, 0, HIDDEN_MEMBERS, None)
+
+
+def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
+    """The bytes of each arrival as (arrival, bytes, reason, detail); either bytes or reason is None.
+
+    One that has a reason already keeps it and is not read. Neighbours of one archive share one open file, so arrivals
+    are best sorted by path and offset.
+    """
+    open_path: str | None = None
+    file: IO[bytes] | None = None
+    try:
+        for arrival in arrivals:
+            if arrival.reason:
+                yield arrival, None, arrival.reason, arrival.detail
+                continue
+            try:
+                if arrival.path != open_path:
+                    if file is not None:
+                        file.close()
+                    open_path, file = None, None
+                    file = open_as_it_is(arrival.path) if arrival.kind == "file" else open_landed(arrival.path)
+                    open_path = arrival.path
+                assert file is not None
+                yield arrival, _read_member(file, arrival), None, None
+            except DAMAGE as error:
+                reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
+                yield arrival, None, reason, f"{type(error).__name__}: {error}"
+            except (FileNotFoundError, PermissionError) as error:
+                if arrival.kind != "file":
+                    raise
+                yield arrival, None, "unreadable_file", str(error)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _read_member(file: IO[bytes], arrival: Arrival) -> bytes:
+    if arrival.kind != "zip":
+        file.seek(arrival.offset)
+        content = file.read(arrival.num_bytes)
+        if len(content) != arrival.num_bytes:
+            raise EOFError(f"{len(content)} bytes where {arrival.num_bytes} were listed")
+        return content
+    file.seek(arrival.offset)
+    signature, name_length, extra_length = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no member where the archive's directory says there is one")
+    file.seek(name_length + extra_length, io.SEEK_CUR)
+    packed = file.read(arrival.num_packed_bytes)
+    # At most one byte more than listed is unpacked, so a member that lies about its size cannot fill the memory.
+    content = packed if arrival.compression == zipfile.ZIP_STORED else _inflate(packed, arrival.num_bytes + 1)
+    if len(content) != arrival.num_bytes or zlib.crc32(content) != arrival.checksum:
+        raise zipfile.BadZipFile("the member's bytes do not match its listed size and checksum")
+    return content
+
+
+def _inflate(packed: bytes, max_bytes: int) -> bytes:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, max_bytes)
+
+
+def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
+    """The members of an archive whose kind its first bytes say, or its name where they say nothing."""
+    with open_as_it_is(file.path) as stream:
+        head = stream.read(tarfile.BLOCKSIZE)
+    is_tar = head.startswith(GZIP_MAGIC) or head[257:262] == b"ustar"
+    if not is_tar and (head.startswith(ZIP_MAGICS) or file.path.lower().endswith(ZIP_SUFFIXES)):
+        yield from _zip_members(file, settings)
+    else:
+        yield from _tar_members(file, "tar.gz" if head.startswith(GZIP_MAGIC) else "tar", settings)
+
+
+def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
+    with open_landed(file.path) as stream:
+        for entry in zip_entries(stream):
+            if entry.name.endswith(b"/"):
+                continue
+            arrival = _member(file, entry.name, "zip", entry.offset, entry.num_bytes, settings)
+            if arrival is None:
+                continue
+            arrival = arrival._replace(
+                num_packed_bytes=entry.num_packed_bytes, compression=entry.compression, checksum=entry.checksum
+            )
+            if not arrival.reason and entry.is_encrypted:
+                arrival = arrival._replace(reason="unreadable_member", detail="the member is encrypted")
+            elif not arrival.reason and entry.compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                detail = f"compression method {entry.compression} is not read"
+                arrival = arrival._replace(reason="unreadable_member", detail=detail)
+            yield arrival
+
+
+def _tar_members(
+    file: LandedFile, kind: Literal["tar", "tar.gz"], settings: LandingSettings
+) -> Iterator[Arrival]:
+    with open_landed(file.path) as stream:
+        for member in tar_members(stream):
+            raw = member.name.encode("utf-8", "surrogateescape")
+            arrival = None if member.isdir() else _member(file, raw, kind, member.offset_data, member.size, settings)
+            if arrival and not arrival.reason and (not member.isreg() or member.issparse()):
+                detail = "the member is sparse" if member.isreg() else "the member is a link or device, not a file"
+                arrival = arrival._replace(reason="unreadable_member", detail=detail)
+            if arrival:
+                yield arrival
+
+
+def _member(
+    file: LandedFile, raw_name: bytes, kind: Literal["zip", "tar", "tar.gz"], offset: int, num_bytes: int,
+    settings: LandingSettings,
+) -> Arrival | None:
+    """The member of this name; None if it is no picture."""
+    source = escaped(raw_name.decode("utf-8", "surrogateescape"))
+    name = _decoded(raw_name, settings)
+    base = posixpath.basename((name or source).replace("\\", "/")).lower()
+    unsupported = None if base.endswith(settings.image_suffixes) else unsupported_format(
+        base, UNREAD_PICTURES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES
+    )
+    reason = detail = None
+    parts = (name or source).replace("\\", "/").split("/")
+    if is_hidden(name or source):
+        reason = HIDDEN_MEMBERS
+    elif unsupported:
+        reason, detail = unsupported
+    elif not base.endswith(settings.image_suffixes):
+        return None
+    elif parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", source):
+        reason, detail = "unsafe_path", f"the member is called {source!r}"
+    elif name is None:
+        reason = "unreadable_name"
+        detail = "the name is not UTF-8: set landing.member_name_encoding to what it is in, such as gbk or cp437"
+    image_id = image_id_of(_path_of_member(file.path, name or source, settings), settings)
+    return Arrival(
+        image_id, f"{file.path}{MEMBER_MARK}{source}", file.path, kind, offset, num_bytes, 0, 0, 0, reason, detail
+    )
+
+
+def _decoded(raw_name: bytes, settings: LandingSettings) -> str | None:
+    """A member's name, read as UTF-8 or else as landing.member_name_encoding; None if it is neither."""
+    for encoding in filter(None, ("utf-8", settings.member_name_encoding)):
+        try:
+            name = raw_name.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return None if unreadable_name(name) else name
+    return None
+
+
+def _path_of_member(archive: str, name: str, settings: LandingSettings) -> str:
+    """The member's path in its archive, with the archive's own path before it if landing.image_id asks for it."""
+    if settings.image_id != "path_with_archive":
+        return name
+    path = relative_path(archive, settings)
+    suffix = max((end for end in ARCHIVE_SUFFIXES if path.lower().endswith(end)), key=len)
+    return f"{path[: -len(suffix)]}/{name}"
+
+
+def _checked(arrival: Arrival, settings: LandingSettings) -> Arrival:
+    """The arrival with a reason if it is larger than may be read."""
+    if arrival.reason or max(arrival.num_bytes, arrival.num_packed_bytes) <= settings.max_image_bytes:
+        return arrival
+    is_bomb = arrival.kind == "zip" and arrival.num_packed_bytes <= settings.max_image_bytes
+    return arrival._replace(
+        reason="decompression_bomb" if is_bomb else "too_many_bytes",
+        detail=f"{arrival.num_bytes:,} bytes; at most {settings.max_image_bytes:,} are read",
+    )

@@ -1,0 +1,44 @@
+"""Reads tar headers of bounded size: one that claims hundreds of megabytes is damage, not a name."""
+
+import tarfile
+from collections.abc import Iterator
+from typing import IO
+
+MAX_HEADER_BYTES = 262_144  # of a long name or a pax header
+LARGEST = 2**62  # bytes
+LONG_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)
+
+
+class BoundedHeader(tarfile.TarInfo):
+    """A header that refuses to be read where it is too large for memory. Raises tarfile.ReadError."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # tarfile calls this on each header before it reads what follows, and documents it as the one to override.
+        if self.type in LONG_HEADERS and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("sparse members are not read: make the archive without --sparse")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> None:
+        member.sparse = []  # type: ignore[assignment]  # marks it; its map, of any length, is left unread
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar in their order. Raises tarfile.TarError, RecursionError or ValueError if it is damaged."""
+    with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader, encoding="utf-8") as archive:
+        offset = -1
+        while (member := archive.next()) is not None:
+            if not 0 <= member.size < LARGEST or archive.offset <= offset:  # type: ignore[attr-defined]
+                raise tarfile.ReadError(f"a member of {member.size} bytes")
+            offset = archive.offset  # type: ignore[attr-defined]
+            yield member
+            # tarfile keeps every member and global header it has seen; an archive of millions would not fit.
+            archive.members.clear()  # type: ignore[attr-defined]
+            archive.pax_headers.clear()  # type: ignore[attr-defined]
+        # tarfile takes a broken header for the end, which is a block of zeros.
+        stream.seek(archive.offset)  # type: ignore[attr-defined]
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]

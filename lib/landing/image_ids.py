@@ -1,0 +1,106 @@
+"""Which of several pictures with one image_id is taken in: one whose bytes no other disputes, or none."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pandas as pd
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame, Window
+
+from lib.errors import LandingZoneError
+from lib.lake.delta_tables import Lake
+from lib.lake.pending_rows import num_tasks
+from lib.landing.archives import read_arrivals
+from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_order
+from lib.sections.landing import LandingSettings
+
+PLACE = ["image_id", "source", "offset"]
+DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
+WHAT_TO_CHANGE = {
+    "name": "if they are different pictures, set landing.image_id=path, or path_with_archive if their archives differ",
+    "path": "if they are different pictures, set landing.image_id=path_with_archive or rename one",
+    "path_with_archive": "if they are different pictures, rename one",
+}
+
+
+def check_ids(listed: DataFrame, known: DataFrame) -> None:
+    """Raises LandingZoneError if landing.image_id changed since pictures were taken in: their ids do not change."""
+    known = known.withColumnRenamed("image_id", "known_id")
+    num_folders = F.size(F.split("image_id", "/")), F.size(F.split("known_id", "/"))
+    renamed = listed.join(known, on="source").where(num_folders[0] != num_folders[1]).first()
+    if renamed:
+        raise LandingZoneError(
+            f"{renamed.source} was taken in as {renamed.known_id} and landing.image_id now calls it "
+            f"{renamed.image_id}: set landing.image_id to what it was, or storage.root to a new folder"
+        )
+
+
+def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings: LandingSettings) -> DataFrame:
+    """Give readable arrivals whose image_id another picture has the reason duplicate_image_id.
+
+    A picture in images_raw keeps its id. Of new pictures with one id and the same bytes the first by source is taken
+    in; if their bytes differ none is, for captions could not tell them apart. Of members of one archive with the same
+    path the first is meant. Pictures that cannot be read have no say.
+    """
+    advice = WHAT_TO_CHANGE[settings.image_id]
+    known = known.withColumnRenamed("source", "known_source")
+    is_duplicate = F.col("reason").isNull() & F.col("known_source").isNotNull()
+    detail = F.concat(F.lit("the image_id is taken by "), F.col("known_source"), F.lit(f"; {advice}"))
+    marked = arrivals.join(known, on="image_id", how="left").withColumns({
+        "detail": F.when(is_duplicate, detail).otherwise(F.col("detail")),
+        "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
+    }).select(*ARRIVAL_SCHEMA.names)
+    same_id = Window.partitionBy("image_id", F.col("reason").isNull())
+    marked = marked.withColumn(
+        "is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1)
+    ).localCheckpoint()
+    rivals = marked.where("is_rival").drop("is_rival")
+    num_rivals = rivals.count()
+    if not num_rivals:
+        return marked.drop("is_rival")
+    digests = in_reading_order(rivals, num_tasks(lake.spark, num_rivals)).mapInPandas(_digest_batches, DIGEST_SCHEMA)
+    verdicts = _verdicts(digests.localCheckpoint(), advice)
+    return (
+        marked.join(verdicts, on=PLACE, how="left")
+        .withColumns({
+            "reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("detail", "verdict_detail"),
+        })
+        .select(*ARRIVAL_SCHEMA.names)
+    )
+
+
+def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
+    """Columns PLACE, verdict (a reason, or null for the picture that is taken in) and verdict_detail."""
+    is_read = F.col("sha256").isNotNull()
+    of_source = Window.partitionBy("image_id", "source", is_read).orderBy("offset")
+    of_id = Window.partitionBy("image_id", "is_meant")
+    digests = digests.withColumn("is_meant", is_read & (F.row_number().over(of_source) == 1))
+    digests = digests.withColumns({
+        "is_disputed": F.col("is_meant") & (F.min("sha256").over(of_id) != F.max("sha256").over(of_id)),
+        "first_source": F.min("source").over(of_id), "last_source": F.max("source").over(of_id),
+    })
+    another = F.when(F.col("source") == F.col("first_source"), F.col("last_source")).otherwise(F.col("first_source"))
+    disputed = F.concat(F.lit("another picture has this image_id, "), another, F.lit(f"; {advice}"))
+    taken = F.concat(F.lit("the image_id is taken by "), F.col("first_source"), F.lit("; the bytes are the same"))
+    return digests.select(
+        *PLACE,
+        F.when(~is_read, F.col("read_reason"))
+        .when(~F.col("is_meant") | F.col("is_disputed") | (F.col("source") != F.col("first_source")),
+              "duplicate_image_id").alias("verdict"),
+        F.when(~is_read, F.col("read_detail"))
+        .when(~F.col("is_meant"), "a member before it has the same path")
+        .when(F.col("is_disputed"), disputed)
+        .when(F.col("source") != F.col("first_source"), taken).alias("verdict_detail"),
+    )
+
+
+def _digest_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    columns = [*PLACE, "sha256", "read_reason", "read_detail"]
+    rows: list[tuple[object, ...]] = []
+    for arrival, content, reason, detail in read_arrivals(arrivals_of(batches)):
+        digest = hashlib.sha256(content).hexdigest() if content is not None else None
+        rows.append((arrival.image_id, arrival.source, arrival.offset, digest, reason, detail))
+        if len(rows) == 10_000:
+            yield pd.DataFrame(rows, columns=columns)
+            rows = []
+    yield pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,104 @@
+"""Reads the directory of a zip entry by entry, names as bytes, so neither its length nor one bad name matters.
+
+Layouts are those of APPNOTE.TXT: 4.3.12 (entry), 4.3.14 and 4.3.15 (zip64), 4.3.16 (end), 4.5.3 and 4.6.9 (extras).
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+END = struct.Struct("<4s4H2LH")  # signature, 2 disks, 2 counts, size and offset of the directory, length of the comment
+ZIP64_PLACE = struct.Struct("<4sLQL")  # signature, disk, offset of the next, number of disks
+ZIP64_END = struct.Struct("<4sQ2H2L4Q")  # signature, size, 2 versions, 2 disks, 2 counts, directory's size and offset
+ENTRY = struct.Struct("<4s6H3L5H2L")  # 17 fields, from the signature to the offset of the local header
+MAX_COMMENT_BYTES = 65_535
+LARGEST = 2**62  # bytes
+ZIP64_EXTRA, UNICODE_PATH_EXTRA = 0x0001, 0x7075
+
+
+class ZipEntry(NamedTuple):
+    """A member as the directory has it; `offset` is where its local header begins in the file."""
+
+    name: bytes
+    is_encrypted: bool
+    compression: int
+    checksum: int
+    num_packed_bytes: int
+    num_bytes: int
+    offset: int
+
+
+def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
+    """The members of a zip. Raises zipfile.BadZipFile or struct.error where the directory is damaged."""
+    start, end, num_before = _directory(file)
+    place = start
+    while place < end:
+        file.seek(place)
+        fields = ENTRY.unpack(file.read(ENTRY.size))
+        signature, flags, compression = fields[0], fields[3], fields[4]
+        checksum, packed, unpacked, name_length, extra_length, comment_length = fields[7:13]
+        if signature != b"PK\x01\x02":
+            raise zipfile.BadZipFile(f"no entry of the directory at byte {place}")
+        name, extra = file.read(name_length), file.read(extra_length)
+        place += ENTRY.size + name_length + extra_length + comment_length
+        extras = _extra_fields(extra)
+        # Sizes that do not fit stand in the extra field, in this order, those alone that do not fit.
+        wide = io.BytesIO(extras.get(ZIP64_EXTRA, b""))
+        unpacked, packed, offset = (
+            struct.unpack("<Q", wide.read(8))[0] if size == 0xFFFFFFFF else size
+            for size in (unpacked, packed, fields[-1])
+        )
+        if max(unpacked, packed, offset) > LARGEST:
+            raise zipfile.BadZipFile(f"the entry at byte {place} has sizes that no file has")
+        yield ZipEntry(
+            _name_of(name, extras), bool(flags & 1), compression, checksum, packed, unpacked, offset + num_before
+        )
+
+
+def _directory(file: IO[bytes]) -> tuple[int, int, int]:
+    """Where the directory begins and ends, and how many bytes were put before the archive."""
+    size = file.seek(0, io.SEEK_END)
+    tail_start = max(0, size - MAX_COMMENT_BYTES - END.size)
+    file.seek(tail_start)
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0:
+        raise zipfile.BadZipFile("File is not a zip file: it has no directory")
+    *_, num_bytes, offset, _ = END.unpack(tail[at : at + END.size])
+    end = tail_start + at
+    file.seek(max(0, end - ZIP64_PLACE.size))
+    signature, *_ = ZIP64_PLACE.unpack(file.read(ZIP64_PLACE.size))
+    if signature == b"PK\x06\x07":
+        end -= ZIP64_PLACE.size + ZIP64_END.size
+        file.seek(end)
+        *_, num_bytes, offset = _zip64_end(file.read(ZIP64_END.size))
+    num_before = end - num_bytes - offset
+    if num_before < 0:
+        raise zipfile.BadZipFile("the directory is cut")
+    return offset + num_before, end, num_before
+
+
+def _zip64_end(packed: bytes) -> tuple[int, ...]:
+    signature, *numbers = ZIP64_END.unpack(packed)
+    if signature != b"PK\x06\x06":
+        raise zipfile.BadZipFile("the directory of a zip64 is not where it should be")
+    return tuple(numbers)
+
+
+def _extra_fields(extra: bytes) -> dict[int, bytes]:
+    fields = {}
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        fields[kind] = extra[4 : 4 + length]
+        extra = extra[4 + length :]
+    return fields
+
+
+def _name_of(name: bytes, extras: dict[int, bytes]) -> bytes:
+    """The name, or its UTF-8 form if an extra field gives one for it."""
+    path = extras.get(UNICODE_PATH_EXTRA, b"")
+    is_of_name = len(path) > 5 and struct.unpack("<L", path[1:5])[0] == zlib.crc32(name)
+    return (path[5:] if is_of_name else name).partition(b"\0")[0]

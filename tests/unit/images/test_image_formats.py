@@ -1,0 +1,129 @@
+"""Formats, depths, pages and sizes of pictures: `pytest tests/unit/images/test_image_formats.py`."""
+
+import io
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib.errors import CorruptImageError
+from lib.images.cleaning import clean_image
+from lib.images.decoding import decode_image
+from lib.settings import load_settings
+
+DRAWING = load_settings("molecules", "local").cleaning
+PHOTO = load_settings("photos", "local").cleaning
+RGB = np.zeros((40, 60, 3), np.uint8)
+RGB[:20], RGB[20:, :30], RGB[20:, 30:] = (200, 40, 10), (30, 180, 90), (90, 90, 90)
+
+
+def saved(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def reason_of(image: bytes) -> tuple[str, str]:
+    with pytest.raises(CorruptImageError) as caught:
+        clean_image(image, PHOTO)
+    return caught.value.reason, caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("file_format", "tolerance"), [("BMP", 0), ("GIF", 2), ("WEBP", 12), ("TIFF", 0), ("JPEG", 12)]
+)
+def test_pictures_of_every_format_that_is_named_are_read(file_format, tolerance):
+    pixels = decode_image(saved(Image.fromarray(RGB), file_format), PHOTO)
+    assert pixels.shape == RGB.shape
+    centres = [(10, 30), (30, 15), (30, 45)]
+    assert max(np.abs(pixels[place].astype(int) - RGB[place]).max() for place in centres) <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3)])
+def test_sixteen_bits_are_scaled_by_their_white_and_not_by_the_lightest_pixel(suffix, shape):
+    grey = np.full(shape, 100 * 257, np.uint16)
+    grey[:20] = 140 * 257
+    image = cv2.imencode(suffix, grey)[1].tobytes()
+    pixels = decode_image(image, PHOTO)
+    assert set(np.unique(pixels)) == {100, 140}
+
+
+def test_transparent_sixteen_bit_pictures_are_read_likewise():
+    pixels = np.full((40, 60, 4), 65_535, np.uint16)
+    pixels[..., :3] = 100 * 257
+    pixels[:20, :, 3] = 0
+    shown = decode_image(cv2.imencode(".png", pixels)[1].tobytes(), PHOTO)
+    assert (shown[0, 0].tolist(), shown[30, 0].tolist()) == ([255] * 3, [100] * 3)
+
+
+def test_pixels_that_are_real_numbers_are_refused_for_their_white_is_not_known():
+    image = cv2.imencode(".tiff", np.linspace(0, 1, 2400, dtype=np.float32).reshape(40, 60))[1].tobytes()
+    assert reason_of(image) == ("unsupported_format", "TIFF with pixels of float32: save it with 8 or 16 bits")
+
+
+@pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_a_file_of_several_pictures_is_refused_and_not_its_first_taken(file_format):
+    pages = [Image.fromarray(np.roll(RGB, shift)) for shift in (0, 9, 21)]
+    image = saved(pages[0], file_format, save_all=True, append_images=pages[1:])
+    assert reason_of(image) == ("many_pages", f"{file_format} of several pictures: save each as a file of its own")
+
+
+def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
+    page, small = Image.fromarray(RGB), Image.fromarray(RGB).resize((15, 10))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    with_copy = saved(page, "TIFF", save_all=True, append_images=[small])
+    with Image.open(io.BytesIO(with_copy)) as tiff:
+        assert tiff.n_frames == 2
+    assert decode_image(with_copy, PHOTO).shape == RGB.shape
+    with_preview = saved(page, "MPO", save_all=True, append_images=[small])
+    assert decode_image(with_preview, PHOTO).shape == RGB.shape
+
+
+@pytest.mark.parametrize(("width", "height"), [(1_100_000, 1), (1, 1_100_000)])
+@pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
+def test_a_picture_with_a_side_of_a_million_pixels_is_refused(settings, width, height):
+    image = saved(Image.new("L", (width, height), 255), "TIFF")
+    with pytest.raises(CorruptImageError, match=rf"too_many_pixels: {width} x {height} pixels"):
+        clean_image(image, settings)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1_048_576, 1), (1, 1_048_576), (20_000, 150)])
+@pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
+def test_a_picture_almost_as_long_is_cleaned_or_refused(settings, width, height):
+    pixels = np.full((height, width), 255, np.uint8)
+    pixels[height // 2 :, width // 2 :] = 0
+    with suppress(CorruptImageError):
+        clean_image(saved(Image.fromarray(pixels), "TIFF"), settings)
+
+
+PROGRAM = """
+import sys
+from lib.errors import CorruptImageError
+from lib.images.decoding import decode_image
+from lib.settings import load_settings
+try:
+    decode_image(sys.stdin.buffer.read(), load_settings("photos", "local").cleaning)
+except CorruptImageError as error:
+    print(error.reason)
+"""
+
+
+def test_postscript_called_png_runs_no_program(tmp_path):
+    script = tmp_path / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/was_run\n")
+    script.chmod(0o755)
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\nshowpage\n%%EOF\n"
+    with Image.open(io.BytesIO(eps)) as picture:  # Pillow by itself would open it
+        assert picture.format == "EPS"
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=eps, capture_output=True, check=True,
+        cwd=Path(__file__).resolve().parents[3], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert answer.stdout.decode().strip() == "not_an_image"
+    assert not (tmp_path / "was_run").exists()
