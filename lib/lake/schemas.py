@@ -24,7 +24,7 @@ def _column(name: str, data_type: T.DataType, comment: str) -> T.StructField:
 _TEXT, _INT, _LONG, _DOUBLE, _FLOAT = T.StringType(), T.IntegerType(), T.LongType(), T.DoubleType(), T.FloatType()
 _TIME, _BYTES, _BOOLEAN = T.TimestampType(), T.BinaryType(), T.BooleanType()
 
-IMAGE_ID = _column("image_id", _TEXT, "Name of the picture: its file name without folders and suffix.")
+IMAGE_ID = _column("image_id", _TEXT, "Name of the picture: its file name, or its path (landing.image_id), without suffix.")
 MODEL_VERSION = _column("model_version", _TEXT, "Model, named by the settings, data and weights that made it.")
 
 LANDING_FILES = Table(

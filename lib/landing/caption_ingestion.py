@@ -127,7 +127,7 @@ def _read_csv(path: str, landing: LandingSettings) -> Iterator[pd.DataFrame]:
         rows: list[tuple[str, str | None, str, int, str | None]] = []
         for position, fields in enumerate((fields for fields in lines if fields), start=1):
             if len(fields) == len(header):
-                image_id = image_id_of(fields[id_place].strip(), landing.image_suffixes)
+                image_id = image_id_of(fields[id_place].strip(), landing)
                 caption: str | None = fields[caption_place].strip() or None
                 reason = None if image_id and caption else "empty_caption"
             else:

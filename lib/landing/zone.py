@@ -11,6 +11,7 @@ import posixpath
 import re
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
 PACKED_TAR = r"(?i)\.(tar\.gz|tgz)$"  # names of files that can be read from their beginning alone
+ARCHIVE_SUFFIX = r"(?i)\.(zip|tar|tar\.gz|tgz)$"
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
 
@@ -104,13 +106,24 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
     return LandingZone(zone.pictures, zone.archives, zone.captions, zone.layouts, num_other)
 
 
-def image_id_of(path: str, image_suffixes: tuple[str, ...]) -> str:
-    """The picture's name: its file name without folders and picture suffix. `a/b/0001.png` gives `0001`."""
-    name = posixpath.basename(path.replace("\\", "/"))
-    for suffix in sorted(image_suffixes, key=len, reverse=True):
+def image_id_of(path: str, settings: LandingSettings) -> str:
+    """The id of the picture at `path`, which is relative to the landing zone's root or to its archive's.
+
+    `a/b/0001.png` gives `0001` if landing.image_id is `name`, else `a/b/0001`. The Unicode form is NFC.
+    """
+    folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
+    parts = [part for part in folders if part not in ("", ".")]
+    name = "/".join(parts[-1:] if settings.image_id == "name" else parts)
+    for suffix in sorted(settings.image_suffixes, key=len, reverse=True):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def relative_path(path: str, settings: LandingSettings) -> str:
+    """The path of a landed file relative to the landing zone's root."""
+    filesystem, root = fsspec.core.url_to_fs(settings.path)
+    return path.removeprefix(str(filesystem.unstrip_protocol(root)).rstrip("/") + "/")
 
 
 def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
@@ -122,7 +135,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
     lowered = file.path.lower()
     if not lowered.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
         yield _checked(Arrival(
-            image_id_of(file.path, settings.image_suffixes), file.path, file.path, "file", 0, file.num_bytes,
+            image_id_of(relative_path(file.path, settings), settings), file.path, file.path, "file", 0, file.num_bytes,
             file.num_bytes, 0, 0, None, None,
         ), settings)
         return
@@ -226,6 +239,13 @@ def _tar_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
             raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]
 
 
+def _path_of_member(archive: str, name: str, settings: LandingSettings) -> str:
+    """The member's path in its archive, with the archive's own path before it if landing.image_id asks for it."""
+    if settings.image_id != "path_with_archive":
+        return name
+    return re.sub(ARCHIVE_SUFFIX, "", relative_path(archive, settings)) + "/" + name
+
+
 def _member(
     file: LandedFile, name: str, kind: Literal["zip", "tar"], offset: int, num_bytes: int, settings: LandingSettings, *,
     packed: int = 0, compression: int = 0, checksum: int = 0, reason: str | None = None, detail: str | None = None,
@@ -233,9 +253,10 @@ def _member(
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
         reason, detail = "unsafe_path", f"the member is called {name!r}"
+    image_id = image_id_of(_path_of_member(file.path, name, settings), settings)
     return Arrival(
-        image_id_of(name, settings.image_suffixes), f"{file.path}{MEMBER_MARK}{name}", file.path, kind, offset,
-        num_bytes, packed, compression, checksum, reason, detail,
+        image_id, f"{file.path}{MEMBER_MARK}{name}", file.path, kind, offset, num_bytes, packed, compression, checksum, reason,
+        detail,
     )
 
 

@@ -1,7 +1,7 @@
 """The section on what arrives."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -20,6 +20,7 @@ class LandingSettings(BaseModel):
 
     path: Annotated[str, AfterValidator(_without_credentials)]
     image_suffixes: tuple[str, ...]
+    image_id: Literal["name", "path", "path_with_archive"]
     captions_files: str
     image_id_column: str
     caption_column: str

@@ -17,8 +17,8 @@ MEMBERS = {f"train/{i}/0/pic{i}.png": bytes([i]) * (100 + i) for i in range(5)}
 
 def settings(path: Path | str, **changes: object) -> LandingSettings:
     values: dict[str, object] = {
-        "path": str(path), "image_suffixes": (".png", ".jpg"), "captions_files": "*.csv", "image_id_column": "image_id",
-        "caption_column": "caption", "max_captions_per_image": 1, "layouts_files": "*_layouts.parquet",
+        "path": str(path), "image_suffixes": (".png", ".jpg"), "image_id": "name",
+        "captions_files": "*.csv", "image_id_column": "image_id", "caption_column": "caption", "max_captions_per_image": 1, "layouts_files": "*_layouts.parquet",
         "max_image_bytes": 1000, "images_per_commit": 10,
     }
     return LandingSettings.model_validate(values | changes)
@@ -212,8 +212,32 @@ def test_a_landing_zone_without_pictures_stops_with_the_setting_to_change(tmp_pa
         list_landing_zone(settings(tmp_path / "nowhere"))
 
 
-def test_an_image_id_is_the_file_name_without_folders_and_picture_suffix():
-    suffixes = (".png", ".tif", ".tiff")
-    assert image_id_of("train/0/0/0/000011a64c74.png", suffixes) == "000011a64c74"
-    assert image_id_of("a\\b\\scan.v2.TIFF", suffixes) == "scan.v2"
-    assert image_id_of("plain", suffixes) == "plain"
+@pytest.mark.parametrize(
+    ("path", "by_name", "by_path"),
+    [
+        ("train/0/0/0/000011a64c74.png", "000011a64c74", "train/0/0/0/000011a64c74"),
+        ("a\\b\\scan.v2.JPG", "scan.v2", "a/b/scan.v2"),
+        ("./a//plain", "plain", "a/plain"),
+        ("mu\u0308nchen/o\u0308l.png", "\u00f6l", "m\u00fcnchen/\u00f6l"),
+        ("", "", ""),
+    ],
+)
+def test_an_image_id_is_the_file_name_or_the_path_without_picture_suffix(tmp_path, path, by_name, by_path):
+    assert image_id_of(path, settings(tmp_path)) == by_name
+    assert image_id_of(path, settings(tmp_path, image_id="path")) == by_path
+
+
+def test_pictures_that_differ_in_their_folder_alone_have_ids_of_their_own_if_ids_are_paths(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "0001.png").write_bytes(b"loose")
+    write_zip(tmp_path / "b.zip", {"train/0001.png": b"x", "valid/0001.png": b"y"})
+    assert {a.image_id for a in arrivals_in(tmp_path)} == {"0001"}
+    assert {a.image_id for a in arrivals_in(tmp_path, image_id="path")} == {"test/0001", "train/0001", "valid/0001"}
+
+
+def test_an_id_that_is_a_path_may_begin_with_the_archives(tmp_path):
+    (tmp_path / "day").mkdir()
+    write_zip(tmp_path / "train.zip", {"0001.png": b"x"})
+    write_tar(tmp_path / "day" / "test.tar.gz", "w:gz", {"0001.png": b"y"})
+    ids = {a.image_id for a in arrivals_in(tmp_path, image_id="path_with_archive")}
+    assert ids == {"train/0001", "day/test/0001"}
