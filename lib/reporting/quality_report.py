@@ -80,7 +80,8 @@ def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations
     """What the template shows of a model that was evaluated."""
     split = next(iter(evaluations))
     model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
-    scores = scores_by_predictor(with_known_reference(predictions), lake.read("captions"), constant)
+    captions = lake.read("captions")
+    scores = scores_by_predictor(with_known_reference(predictions, captions), captions, constant)
     return {
         "split": split,
         "model": model,
