@@ -31,7 +31,7 @@ def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
 
 NOTATIONS = {
     "words": Notation(
-        "words", needs_isolation=frozenset(), needs_every_token=False, drawers=(),
+        "words", ("",), needs_isolation=frozenset(), needs_every_token=False, drawers=(),
         write=_write_words, join=" ".join, read=_read_words, repair=_as_it_is, draw=_refuse_to_draw, mark=None,
     ),
 }

@@ -21,6 +21,7 @@ from typing import IO, Any, Literal, NamedTuple
 import fsspec
 
 from lib.errors import LandingZoneError
+from lib.landing.caption_file_names import may_hold_captions
 from lib.sections.landing import LandingSettings
 
 ZIP_SUFFIXES = (".zip",)
@@ -92,7 +93,7 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
             zone.pictures.append(landed)
         elif name.endswith(ZIP_SUFFIXES + TAR_SUFFIXES):
             zone.archives.append(landed)
-        elif fnmatch.fnmatch(name, settings.captions_files.lower()):
+        elif may_hold_captions(name, settings):
             zone.captions.append(landed)
         elif fnmatch.fnmatch(name, settings.layouts_files.lower()):
             zone.layouts.append(landed)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _without_credentials(path: str) -> str:
@@ -11,6 +11,20 @@ def _without_credentials(path: str) -> str:
     if re.search(r"://[^/@]*:[^/@]*@|[?&][^=&]*(key|token|secret|signature|sig)[^=&]*=", path, re.IGNORECASE):
         raise ValueError("the URL holds a password or key, which every job would log: see Secrets in docs/runbook.md")
     return path
+
+
+def _as_patterns(patterns: object) -> object:
+    """One pattern may be written without brackets."""
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def _text_encoding(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            "x".encode(name)
+        except LookupError:
+            raise ValueError(f"there is no text encoding {name!r}") from None
+    return name
 
 
 class LandingSettings(BaseModel):
@@ -21,7 +35,9 @@ class LandingSettings(BaseModel):
     path: Annotated[str, AfterValidator(_without_credentials)]
     image_suffixes: tuple[str, ...]
     image_id: Literal["name", "path", "path_with_archive"]
-    captions_files: str
+    captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
+    captions_notation: str | None
+    captions_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
     image_id_column: str
     caption_column: str
     max_captions_per_image: int = Field(gt=0)
