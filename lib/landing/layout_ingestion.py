@@ -82,7 +82,7 @@ def _read_layouts(batches: Iterator[pd.DataFrame], landing: LandingSettings) -> 
                         image_ids = [image_id_of(image_id, landing) for image_id in rows["image_id"]]
                         yield rows.assign(image_id=image_ids, source=path, fault=None)[ROW_COLUMNS]
             except DAMAGE as error:
-                yield pd.DataFrame([{"source": path, "fault": str(error)}], columns=ROW_COLUMNS)
+                yield pd.DataFrame([dict.fromkeys(FILE_COLUMNS) | {"source": path, "fault": str(error)}], dtype=object)
 
 
 def _check_columns(file: LandedFile) -> None:
