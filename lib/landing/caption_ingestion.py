@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial, reduce
-from itertools import islice
+from itertools import islice, starmap
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -156,8 +156,8 @@ def _convert(
         read = process.read if "read" in notation.needs_isolation else notation.read
         for rows in batches:
             converted = []
-            for row in rows.itertuples(index=False):
-                caption = read(row.caption)
+            for row in starmap(CaptionRow, rows.itertuples(index=False, name=None)):
+                caption = read(row.caption or "")
                 if caption and caption.startswith(prefixes):
                     converted.append(row._replace(caption=caption, reason=None, detail=None))
                 else:

@@ -192,7 +192,7 @@ def test_a_caption_file_beside_the_pictures_of_a_zip_is_read(lake, landing):
     ingest(lake, landing)
     (landing / "all.zip").write_bytes((landing / "all.zip").read_bytes()[:-30])
     ingest(lake, landing)
-    assert captions_in(lake) == {"p": ETHANE}  # neither a member that does not fit nor a damaged zip takes anything back
+    assert captions_in(lake) == {"p": ETHANE}  # no damaged zip or member takes anything back
     write_zip(landing / "all.zip", {"p.png": picture(1), "q.png": picture(2)})
     ingest(lake, landing)
     assert captions_in(lake) == {}
