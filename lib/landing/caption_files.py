@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ MAX_LINE_CHARS = 1_000_000
 MAX_DETAIL_CHARS = 500
 UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put U+FFFD for what they cannot read
 # What a damaged or encrypted file raises when it is read.
-DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, RuntimeError, NotImplementedError)
+DAMAGE = (
+    zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error, RuntimeError, UnicodeError
+)
 
 
 class CaptionFile(NamedTuple):

@@ -61,7 +61,8 @@ def find_captions(
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
     for path, member, num_bytes in list_zipped_tables(lake, [file for file in zone.archives if file.path in new_zips]):
         if not member:
-            del new_zips[path]  # damaged: what it held before stays
+            logger.warning("ingest_images: %s is damaged or has a bad name: captions in it are not looked for", path)
+            del new_zips[path]  # what it held before stays
             continue
         landed = new_zips[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
         tables.append(_Table(path, member, landed))

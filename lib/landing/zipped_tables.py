@@ -20,18 +20,19 @@ def list_zipped_tables(lake: Lake, zips: list[LandedFile]) -> list[tuple[str, st
     if not zips:
         return []
     files = lake.spark.createDataFrame(zips, FILE_SCHEMA).repartition(len(zips))
-    rows = files.mapInPandas(_list_members, MEMBER_SCHEMA).orderBy("path", "member").collect()
+    rows = files.mapInPandas(list_members, MEMBER_SCHEMA).orderBy("path", "member").collect()
     return [(row.path, row.member, row.num_bytes) for row in rows]
 
 
-def _list_members(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def list_members(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Rows with the path of a zip in, rows of MEMBER_SCHEMA out."""
     for batch in batches:
         for path in batch["path"]:
             try:
                 with open_landed(path) as stream, zipfile.ZipFile(stream) as archive:
                     tables = [member for member in archive.infolist() if _is_table(member.filename)]
                     rows = [(path, member.filename, member.file_size) for member in tables]
-            except DAMAGE:  # said by the pictures' row in images_rejected
+            except DAMAGE:
                 rows = [(path, "", 0)]
             yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
 

@@ -6,12 +6,14 @@ import io
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing import caption_files
 from lib.landing.caption_file_names import is_captions_file, may_hold_captions
 from lib.landing.caption_files import CaptionRow, examine, read_rows
+from lib.landing.zipped_tables import list_members
 from tests.unit.landing.test_landing_zone import settings
 
 HEADER = "image_id,caption\n"
@@ -110,6 +112,21 @@ def test_packed_files_and_members_of_zips_are_read(tmp_path: Path) -> None:
         rows = rows_in(tmp_path / "a.zip", member)
         assert texts(rows) == [("a", "x")]
         assert rows[0].source == f"file://{tmp_path}/a.zip!{member}"
+
+
+def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(tmp_path: Path) -> None:
+    for name in ("good", "bad_name", "cut"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for member in ("\u00e9/labels.csv", "__MACOSX/labels.csv", ".git/labels.csv", "p.png", "README.txt"):
+                archive.writestr(member, HEADER)
+    whole = (tmp_path / "bad_name.zip").read_bytes()
+    (tmp_path / "bad_name.zip").write_bytes(whole.replace("\u00e9".encode(), b"\xe9\xe9"))
+    (tmp_path / "cut.zip").write_bytes(whole[:-30])
+    paths = pd.DataFrame({"path": [f"file://{tmp_path}/{name}.zip" for name in ("bad_name", "cut", "good")]})
+    found = pd.concat(list_members(iter([paths])))
+    assert list(zip(found["path"].str.rpartition("/")[2], found["member"], strict=True)) == [
+        ("bad_name.zip", ""), ("cut.zip", ""), ("good.zip", "\u00e9/labels.csv"), ("good.zip", "README.txt"),
+    ]
 
 
 def test_a_line_without_end_takes_no_more_memory_than_a_line_may(
