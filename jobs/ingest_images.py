@@ -12,19 +12,23 @@ if TYPE_CHECKING:
 
 def run(spark: "SparkSession", settings: Settings) -> None:
     """Take in what has arrived since the last run."""
+    from lib.errors import LandingZoneError
     from lib.lake.delta_tables import Lake
-    from lib.landing.caption_ingestion import check_caption_files, ingest_captions
+    from lib.landing.caption_ingestion import ingest_captions
+    from lib.landing.caption_search import find_captions
     from lib.landing.image_ingestion import ingest_pictures
     from lib.landing.layout_ingestion import ingest_layouts
     from lib.landing.zone import list_landing_zone
 
     lake = Lake(spark, settings.storage)
     zone = list_landing_zone(settings.landing)
-    check_caption_files(zone.captions, settings.landing)
+    found = find_captions(lake, zone, settings.landing, settings.captions)
     lake.create("images_rejected")  # there to be counted, also when nothing is ever refused
     ingest_pictures(lake, zone, settings.landing)
-    ingest_captions(lake, zone, settings.landing, settings.captions)
-    ingest_layouts(lake, zone)
+    ingest_captions(lake, found, settings.landing, settings.captions)
+    ingest_layouts(lake, zone, settings.landing)
+    if found.fault:
+        raise LandingZoneError(f"no captions were taken in: {found.fault}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 CaptionlakeError
 ├── SettingsError            settings that are unknown, missing, of a wrong type or out of range
-├── LandingZoneError         nothing has arrived, or a captions file lacks the named column
+├── LandingZoneError         nothing has arrived, or no captions file has the named columns
 ├── SchemaMismatchError      rows that are not what the table holds
 ├── RuntimeMissingError      no Java 17, no Delta jars, no Horovod, no Ray cluster to join: what should be there
 ├── MissingInputError        a table or checkpoint that an earlier job should have written

@@ -98,14 +98,19 @@ def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> D
 
 
 def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
-    """Score the predictions whose references arrived or changed after them; the number of rows that this changes."""
+    """Score the predictions whose references came, changed or went after them; the number of rows that this changes."""
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
-    newest = captions.groupBy("image_id").agg(F.max("ingested_at").alias("referenced_at"))
-    late = predictions.join(newest, on="image_id", how="inner").where(
-        F.col("reference").isNull() | (F.col("referenced_at") > F.col("predicted_at"))
+    now = captions.groupBy("image_id").agg(
+        F.max("ingested_at").alias("referenced_at"), F.collect_set("caption").alias("references")
     )
+    still_stands = F.coalesce(F.array_contains("references", F.col("reference")), F.lit(False))
+    has_gone = F.col("reference").isNotNull() & ~still_stands
+    has_come = F.col("reference").isNull() & F.col("references").isNotNull()
+    has_changed = F.col("referenced_at") > F.col("predicted_at")
+    late = predictions.join(now, on="image_id", how="left").where(has_gone | has_come | has_changed)
     known = late.select("image_id", F.col("reference").alias("known_reference"))
-    rescored = with_scores(late.drop("referenced_at", "reference", "edit_distance", "similarity", "split"), captions)
+    scored_by = ("referenced_at", "references", "reference", "edit_distance", "similarity", "split")
+    rescored = with_scores(late.drop(*scored_by), captions)
     changed = (
         rescored.join(known, on="image_id", how="inner")
         .where(~F.col("reference").eqNullSafe(F.col("known_reference")))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lib.captions.notations import Columns, Writing, notation_named
-from lib.errors import NotationError, RuntimeMissingError
+from lib.errors import RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
@@ -59,13 +59,10 @@ class NotationProcess:
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            answer = _line_of(process, ANSWER_TIMEOUT_S)
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
+            return json.loads(_line_of(process, ANSWER_TIMEOUT_S))
+        except (BrokenPipeError, ValueError):
             self.close()
-            return None  # the caption took the process down, or took too long
-        return json.loads(answer)
+            return None  # the caption took the process down, took too long, or is answered by something else
 
     def _start(self) -> "subprocess.Popen[str]":
         with tempfile.TemporaryFile("w+") as faults:  # not a pipe, which would have to be emptied
@@ -123,9 +120,10 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
                 answer = _packed(notation.draw(text, *more))
             else:
                 answer = getattr(notation, kind)(text)
-        except NotationError:
-            answer = None
-        print(json.dumps(answer), flush=True)
+            said = json.dumps(answer)
+        except Exception:  # whatever a library stumbles over costs this caption alone
+            said = json.dumps(None)
+        print(said, flush=True)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Notation:
     """How captions of one kind are written as tokens."""
 
     name: str
+    caption_prefixes: tuple[str, ...]  # every caption begins with one of these: a check that costs nothing
     needs_isolation: frozenset[str]  # functions below that can end their process: asked through NotationProcess
     needs_every_token: bool  # a caption with a token that the vocabulary lacks means something else
     drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, in groups as RedrawnPicture tries them
@@ -55,9 +56,9 @@ class Notation:
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
 
 
-def notation_named(name: str) -> Notation:
+def notation_named(name: str, setting: str = "captions.notation") -> Notation:
     """The notation of that name. Raises NotationError naming the setting and those there are."""
     if name not in FOUND_IN:
-        raise NotationError(f"captions.notation is {name!r}; there are: {', '.join(sorted(FOUND_IN))}")
+        raise NotationError(f"{setting} is {name!r}; there are: {', '.join(sorted(FOUND_IN))}")
     notation: Notation = import_module(FOUND_IN[name]).NOTATIONS[name]
     return notation

@@ -70,12 +70,13 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
         )
-    scored = with_known_reference(predictions.where(of_model))
-    if scored.isEmpty():
+    captions = lake.read("captions")
+    scored = with_known_reference(predictions.where(of_model), captions)
+    known = lake.read("evaluations").where(of_model)
+    if known.isEmpty() and scored.isEmpty():
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
-    captions = lake.read("captions")
-    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model), as_sentences):
+    if _is_up_to_date(scored, captions, known, as_sentences):
         logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
         return
     control_caption = best_constant_caption(captions)
@@ -91,14 +92,20 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         for row in summaries.select(*names).orderBy("split", "predictor").collect()
     ]
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
-    lake.upsert("evaluations", lake.spark.createDataFrame(rows, EVALUATIONS.schema))
+    # A split whose references are all gone has no scores any more.
+    splits = {row.split for row in rows}
+    gone = [row.asDict() | {"num_images": None} for row in known.collect() if row.split not in splits]
+    changes = lake.spark.createDataFrame([*(row.asDict() for row in rows), *gone], EVALUATIONS.schema)
+    lake.upsert("evaluations", changes, delete_when="new.num_images is null")
     for row in rows:
         _log(row)
 
 
-def with_known_reference(predictions: DataFrame) -> DataFrame:
-    """The predictions that have a score."""
-    return predictions.where(F.col("edit_distance").isNotNull() & F.col("split").isNotNull()).select(
+def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFrame:
+    """The predictions that have a score by a reference that still stands."""
+    references = captions.select("image_id", F.col("caption").alias("reference"))
+    standing = predictions.join(references, on=["image_id", "reference"], how="left_semi")
+    return standing.where(F.col("edit_distance").isNotNull() & F.col("split").isNotNull()).select(
         "image_id", "split", "caption", "is_valid", "confidence", "edit_distance", "similarity", "predicted_at"
     )
 
@@ -150,15 +157,20 @@ def best_constant_caption(captions: DataFrame) -> str | None:
 
 
 def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame, as_sentences: bool) -> bool:
-    """Whether each split was evaluated after its last prediction and reference, and on as many as have a score now."""
+    """Whether each split was evaluated after its last prediction and reference, on the scores there are now."""
     has_scores = F.col("num_sentences").isNotNull() | F.lit(not as_sentences)
-    known = evaluations.where((F.col("predictor") == MODEL) & has_scores).select("split", "num_images", "evaluated_at")
-    now = scored.groupBy("split").agg(F.count("*").alias("num_scored"), F.max("predicted_at").alias("predicted_at"))
-    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
-    is_current = (F.col("num_images") == F.col("num_scored")) & (
-        F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at")
+    known = evaluations.where((F.col("predictor") == MODEL) & has_scores).select(
+        "split", "num_images", "mean_edit_distance", "evaluated_at"
     )
-    compared = now.join(newest, on="split", how="left").join(known, on="split", how="left")
+    now = scored.groupBy("split").agg(
+        F.count("*").alias("num_scored"), F.avg("edit_distance").alias("mean"),
+        F.max("predicted_at").alias("predicted_at"),
+    )
+    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
+    # A reference that goes leaves no time behind, but another number of scores or other distances.
+    is_same = (F.col("num_images") == F.col("num_scored")) & (F.abs(F.col("mean_edit_distance") - F.col("mean")) < 1e-9)
+    is_current = is_same & (F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at"))
+    compared = now.join(known, on="split", how="full").join(newest, on="split", how="left")
     return compared.where(~F.coalesce(is_current, F.lit(False))).isEmpty()
 
 

@@ -73,6 +73,11 @@ REJECTION_REASONS = {
     "blank_image": "no ink, or nothing but ink",
     "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
+    "unpaired_quote": "a row of a captions file whose quotation marks do not pair: a row is one line",
+    "unreadable_row": "a row of a captions file that is no text in its encoding (landing.captions_encoding), or longer "
+    "than 1,000,000 characters",
+    "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
+    "(landing.captions_notation)",
     "empty_caption": "a row of a captions file without image_id or without caption",
     "too_many_captions": "more captions for one picture than landing.max_captions_per_image",
 }
@@ -119,6 +124,7 @@ IMAGE_LAYOUTS = Table(
             _column(name, T.ArrayType({"float": _FLOAT, "int": _INT}[kind]), comment)
             for name, (kind, comment) in LAYOUT_COLUMNS.items()
         ),
+        _column("source", _TEXT, "The file it came from."),
         _column("ingested_at", _TIME, "When it was taken in (UTC)."),
     ]),
 )

@@ -1,28 +1,34 @@
 """Reference captions: CSV files to the captions table, with the split each picture belongs to."""
 
-import csv
-import io
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import closing
+from functools import partial, reduce
+from itertools import islice, starmap
 
 import pandas as pd
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Window
 
-from lib.errors import LandingZoneError
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import notation_named
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
-from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
-from lib.landing.zone import LandedFile, LandingZone, image_id_of, open_landed
+from lib.landing.caption_files import CaptionFile, CaptionRow, read_rows, source_of
+from lib.landing.caption_search import FoundCaptions
+from lib.landing.ledger import forget_files, remember_files
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
 ROWS_PER_CHUNK = 100_000
-ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string"
-ROW_COLUMNS = ["image_id", "caption", "source", "position", "reason"]
+FILE_SCHEMA = (
+    "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int"
+)
+ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string"
+ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source
 NUM_BUCKETS = 1_000_000  # a picture falls into one by the hash of its id
 
 
@@ -36,122 +42,154 @@ def split_of(image_id: Column, settings: CaptionSettings) -> Column:
     )
 
 
-def ingest_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings) -> None:
-    """Read caption files that are new or changed.
+def ingest_captions(lake: Lake, found: FoundCaptions, landing: LandingSettings, settings: CaptionSettings) -> None:
+    """Read the caption files that were found.
 
-    A new file adds captions to those a picture has; a changed file replaces its own and leaves other files' alone.
+    A new file adds captions to those a picture has. A changed file replaces all that it said before, rejected rows
+    too, and leaves other files' alone. A file that is deleted leaves its captions, as pictures stay.
     """
-    files = unread_files(lake, zone.captions)
-    if not files:
-        return
-    now = commit_time()
-    rows = _read_rows(lake, files, landing).localCheckpoint()
-    _reject(lake, rows.where(F.col("reason").isNotNull()), now)
+    sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
+    if sources:
+        _replace(lake, found.files, sources, landing, settings)
+    remember_files(lake, found.read)
+    forget_files(lake, found.dropped)
+
+
+def _replace(
+    lake: Lake, files: list[CaptionFile], sources: list[str], landing: LandingSettings, settings: CaptionSettings
+) -> None:
+    """Write what the files say to the tables, in place of what `sources` said before."""
+    now = F.lit(commit_time())
+    rows = _read_rows(lake, files, landing, settings).localCheckpoint()
+    accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
-    wanted = _numbered(rows.where(F.col("reason").isNull()), known, files).localCheckpoint()
+    of_sources = known.where(F.col("source").isin(sources))
+    touched = accepted.select("image_id").union(of_sources.select("image_id")).distinct().localCheckpoint()
+    known = known.join(touched, on="image_id", how="left_semi").localCheckpoint()
+    known_rejected = _rejected_rows(lake, touched, sources).localCheckpoint()
+    waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
+    wanted = _numbered(accepted, known, waiting, sources).localCheckpoint()
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
-    _reject(lake, wanted.where(is_beyond).withColumn("reason", F.lit("too_many_captions")), now)
-    changes = _changes(wanted.where(~is_beyond), known, files).withColumns({
-        "split": split_of(F.col("image_id"), settings), "ingested_at": F.lit(now),
+    beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
+    rejected = rows.where(F.col("reason").isNotNull()).unionByName(beyond.select(*rows.columns))
+    num_rejected = _replace_rejected(lake, rejected, known_rejected, now)
+    changes = _changes(wanted.where(~is_beyond), known).withColumns({
+        "split": split_of(F.col("image_id"), settings), "ingested_at": now,
     }).localCheckpoint()
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
-    remember_files(lake, files)
     pictures = lake.read("images_raw").select("image_id")
     without_picture = lake.read("captions").join(pictures, on="image_id", how="left_anti")
     logger.info(
         "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no picture yet",
         num_changes, len(files), without_picture.count(),
     )
+    if num_rejected:
+        logger.warning(
+            "ingest_images: rows of these files rejected, as images_rejected says: %s",
+            ", ".join(f"{count} {reason}" for reason, count in num_rejected.items()),
+        )
 
 
-def _reject(lake: Lake, rows: DataFrame, now: datetime) -> None:
-    """Write caption rows that cannot be used to images_rejected, each under its own place in its file."""
-    if rows.isEmpty():
-        return
-    lake.insert_new("images_rejected", rows.select(
-        "image_id", F.lit("captions").alias("stage"), "reason", F.col("caption").alias("detail"),
+def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFrame:
+    """Rejected rows of these sources, and of other files those that had no room beside captions of touched pictures."""
+    place = F.regexp_extract("source", ROW_PLACE, 2).cast("long")
+    rows = lake.read("images_rejected").where(F.col("stage") == "captions").select(
+        "image_id", F.regexp_extract("source", ROW_PLACE, 1).alias("source"), place.alias("position"), "reason",
+        "detail",
+    )
+    is_own = F.col("source").isin(sources)
+    had_no_room = rows.where(~is_own & (F.col("reason") == "too_many_captions"))
+    return rows.where(is_own).unionByName(had_no_room.join(touched, on="image_id", how="left_semi"))
+
+
+def _replace_rejected(lake: Lake, rows: DataFrame, known: DataFrame, now: Column) -> dict[str, int]:
+    """Put rejected caption rows into images_rejected in place of those it had; their numbers by reason."""
+    rows = rows.select(*known.columns)
+    gone = known.join(rows, on=["image_id", "source", "position"], how="left_anti")
+    new = rows.join(known, on=known.columns, how="left_anti")
+    changes = new.unionByName(gone.withColumn("reason", F.lit(None).cast("string"))).select(
+        "image_id", F.lit("captions").alias("stage"), "reason", "detail",
         F.concat("source", F.lit(" row "), F.col("position").cast("string")).alias("source"),
-        F.lit(None).cast("string").alias("cleaning_version"), F.lit(now).alias("rejected_at"),
-    ).select(*IMAGES_REJECTED.schema.names))
+        F.lit(None).cast("string").alias("cleaning_version"), now.alias("rejected_at"),
+    ).select(*IMAGES_REJECTED.schema.names).localCheckpoint()
+    if not changes.isEmpty():
+        lake.upsert("images_rejected", changes, delete_when="new.reason is null")
+    return {row["reason"]: row["count"] for row in rows.groupBy("reason").count().orderBy("reason").collect()}
 
 
-def _read_rows(lake: Lake, files: list[LandedFile], landing: LandingSettings) -> DataFrame:
-    """All rows of the files as ROW_SCHEMA."""
+def _read_rows(
+    lake: Lake, files: list[CaptionFile], landing: LandingSettings, settings: CaptionSettings
+) -> DataFrame:
+    """All rows of the files as ROW_SCHEMA, converted to the captions of captions.notation where settings say how."""
+    prefixes = notation_named(settings.notation).caption_prefixes
 
     def read(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
-            for path in batch["path"]:
-                yield from _read_csv(path, landing)
+            for file in batch.itertuples(index=False):
+                yield from _chunks(read_rows(CaptionFile(*file), landing, prefixes))
 
-    return lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(len(files)).mapInPandas(read, ROW_SCHEMA)
+    listed = lake.spark.createDataFrame(files, FILE_SCHEMA)
+    rows = listed.repartition(max(1, len(files))).mapInPandas(read, ROW_SCHEMA)
+    if not landing.captions_notation:
+        return rows
+    rows = rows.localCheckpoint()  # read once, though counted first
+    is_other = F.col("reason").eqNullSafe("other_notation")
+    others = rows.where(is_other)
+    convert = partial(_convert, notation_name=landing.captions_notation, prefixes=prefixes)
+    converted = others.repartition(num_tasks(lake.spark, others.count())).mapInPandas(convert, ROW_SCHEMA)
+    return rows.where(~is_other).unionByName(converted)
 
 
-def _numbered(rows: DataFrame, known: DataFrame, files: list[LandedFile]) -> DataFrame:
-    """Each text once per picture with its caption_index: first what other files said, then the rows in their order."""
-    others = known.where(~F.col("source").isin([file.path for file in files])).select(
-        "image_id", "caption", "source", F.col("caption_index").cast("long").alias("position"), F.lit(0).alias("rank")
-    ).join(rows.select("image_id"), on="image_id", how="left_semi")
-    texts = others.unionByName(rows.drop("reason").withColumn("rank", F.lit(1)))
+def _chunks(rows: Iterator[CaptionRow]) -> Iterator[pd.DataFrame]:
+    while chunk := list(islice(rows, ROWS_PER_CHUNK)):
+        yield pd.DataFrame(chunk, columns=CaptionRow._fields)
+
+
+def _convert(
+    batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tuple[str, ...]
+) -> Iterator[pd.DataFrame]:
+    """Rows with captions in another notation; those that it reads get the caption they stand for and no reason."""
+    notation = notation_named(notation_name)
+    with closing(NotationProcess(notation_name)) as process:
+        read = process.read if "read" in notation.needs_isolation else notation.read
+        for rows in batches:
+            converted = []
+            for row in starmap(CaptionRow, rows.itertuples(index=False, name=None)):
+                caption = read(row.caption or "")
+                if caption and caption.startswith(prefixes):
+                    converted.append(row._replace(caption=caption, reason=None, detail=None))
+                else:
+                    converted.append(row._replace(detail=f"{row.caption!r} is no {notation_name}"))
+            yield pd.DataFrame(converted, columns=rows.columns)
+
+
+def _numbered(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list[str]) -> DataFrame:
+    """Each text once per picture with its caption_index.
+
+    First what other files said, then the rows in their order, then what other files said and there was no room for.
+    """
+    others = known.where(~F.col("source").isin(sources)).withColumn("position", F.col("caption_index").cast("long"))
+    columns = ["image_id", "caption", "source", "position"]
+    texts = _ranked([others.select(*columns), rows.select(*columns), waiting.select(*columns)])
     order = ("rank", "source", "position")
     is_first = F.row_number().over(Window.partitionBy("image_id", "caption").orderBy(*order)) == 1
     index = F.row_number().over(Window.partitionBy("image_id").orderBy(*order)) - 1
     return texts.withColumn("is_first", is_first).where("is_first").drop("is_first").withColumn("caption_index", index)
 
 
-def _changes(wanted: DataFrame, known: DataFrame, files: list[LandedFile]) -> DataFrame:
-    """Rows (image_id, caption_index, caption, source) that differ from the table; caption is null where one must go."""
+def _ranked(parts: list[DataFrame]) -> DataFrame:
+    ranked = [part.withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]
+    return reduce(DataFrame.unionByName, ranked)
+
+
+def _changes(wanted: DataFrame, known: DataFrame) -> DataFrame:
+    """Rows (image_id, caption_index, caption, source) that differ from `known`; caption is null where one must go."""
     wanted = wanted.select("image_id", "caption_index", "caption", "source")
     key = ["image_id", "caption_index"]
     same = wanted.join(known.select(*wanted.columns), on=wanted.columns, how="left_semi")
-    of_files = known.where(F.col("source").isin([file.path for file in files])).select(*key, "source")
-    affected = known.select(*key, "source").join(wanted.select("image_id"), on="image_id", how="left_semi")
-    gone = of_files.union(affected).distinct().join(wanted, on=key, how="left_anti")
+    gone = known.select(*key, "source").join(wanted, on=key, how="left_anti")
     return wanted.join(same, on=key, how="left_anti").unionByName(
         gone.select(*key, F.lit(None).cast("string").alias("caption"), "source")
     )
-
-
-def _read_csv(path: str, landing: LandingSettings) -> Iterator[pd.DataFrame]:
-    """Chunks of a captions file as ROW_SCHEMA; `position` counts its rows from 1, the header left out.
-
-    A row with more or fewer fields than the header is refused: captions may be full of commas, and one that is not
-    quoted would pass for a shorter one.
-    """
-    csv.field_size_limit(2**31 - 1)
-    with open_landed(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
-        lines = csv.reader(text, skipinitialspace=True)
-        header = [name.strip() for name in next(lines)]
-        id_place, caption_place = header.index(landing.image_id_column), header.index(landing.caption_column)
-        rows: list[tuple[str, str | None, str, int, str | None]] = []
-        for position, fields in enumerate((fields for fields in lines if fields), start=1):
-            if len(fields) == len(header):
-                image_id = image_id_of(fields[id_place].strip(), landing)
-                caption: str | None = fields[caption_place].strip() or None
-                reason = None if image_id and caption else "empty_caption"
-            else:
-                image_id, caption, reason = fields[0].strip(), ",".join(fields), "uneven_row"
-            rows.append((image_id or f"row {position}", caption, path, position, reason))
-            if len(rows) == ROWS_PER_CHUNK:
-                yield pd.DataFrame(rows, columns=ROW_COLUMNS)
-                rows = []
-        yield pd.DataFrame(rows, columns=ROW_COLUMNS)
-
-
-def check_caption_files(files: list[LandedFile], landing: LandingSettings) -> None:
-    """Raises LandingZoneError naming the setting if a file lacks a column, before anything is read."""
-    for file in files:
-        _check_columns(file, landing)
-
-
-def _check_columns(file: LandedFile, landing: LandingSettings) -> None:
-    wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
-    with open_landed(file.path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
-        header = [name.strip() for name in next(csv.reader(text, skipinitialspace=True), [])]
-    for setting, column in wanted.items():
-        if column not in header:
-            raise LandingZoneError(
-                f"{file.path} has no column {column!r} (it has: {', '.join(header)}): set {setting}, or "
-                "landing.captions_files if this file holds no captions"
-            )

@@ -17,8 +17,20 @@ def unread_files(lake: Lake, files: list[LandedFile]) -> list[LandedFile]:
     return [file for file in files if tuple(file) not in known]
 
 
+def known_paths(lake: Lake) -> list[str]:
+    """The paths that the ledger holds."""
+    return [row.path for row in lake.read("landing_files").select("path").collect()]
+
+
 def remember_files(lake: Lake, files: list[LandedFile]) -> None:
     """Note that the files have been read to their end."""
     if files:
         rows = lake.spark.createDataFrame(files, FILE_SCHEMA)
         lake.upsert("landing_files", rows.withColumn("ingested_at", F.lit(commit_time())))
+
+
+def forget_files(lake: Lake, paths: list[str]) -> None:
+    """Take files out of the ledger: they are no longer read, and would be read anew."""
+    if paths:
+        rows = lake.read("landing_files").where(F.col("path").isin(paths)).withColumn("modified_at", F.lit(None))
+        lake.upsert("landing_files", rows, delete_when="new.modified_at is null")

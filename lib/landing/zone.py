@@ -16,6 +16,7 @@ import fsspec
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
+from lib.landing.caption_file_names import may_hold_captions
 from lib.landing.file_listing import is_hidden, list_files
 from lib.sections.landing import LandingSettings
 
@@ -185,7 +186,7 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
         return zone.pictures
     if name.endswith(ARCHIVE_SUFFIXES):
         return zone.archives
-    if fnmatch.fnmatch(name, settings.captions_files.lower()):
+    if may_hold_captions(name, settings):
         return zone.captions
     return zone.layouts if fnmatch.fnmatch(name, settings.layouts_files.lower()) else None
 

@@ -20,6 +20,8 @@ from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
 READING = frozenset({"read", "repair", "draw"})  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
+CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
+
 # Layer marks such as /c, element symbols, whole numbers, and every other character on its own.
 _INCHI_TOKEN = re.compile(r"/[a-z]|[A-Z][a-z]?|\d+|.", re.DOTALL)
 
@@ -85,14 +87,14 @@ def _mark(caption: str, layout: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 def _inchi() -> Notation:
     return Notation(
-        "inchi", needs_isolation=READING, needs_every_token=True, drawers=DRAWERS,
+        "inchi", CAPTION_PREFIXES, needs_isolation=READING, needs_every_token=True, drawers=DRAWERS,
         write=_write_inchi, join=_join_inchi, read=_read_inchi, repair=_as_it_is, draw=draw_unworn_ink, mark=_mark,
     )
 
 
 def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
     return Notation(
-        name, needs_isolation=READING | {"write"}, needs_every_token=True, drawers=DRAWERS,
+        name, CAPTION_PREFIXES, needs_isolation=READING | {"write"}, needs_every_token=True, drawers=DRAWERS,
         write=partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing), join="".join,
         read=inchi_of_smiles, repair=nearest_readable, draw=draw_unworn_ink, mark=_mark,
     )

@@ -81,7 +81,7 @@ def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations
     split = next(iter(evaluations))
     model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
     captions = lake.read("captions")
-    scores = scores_by_predictor(with_known_reference(predictions), captions, constant)
+    scores = scores_by_predictor(with_known_reference(predictions, captions), captions, constant)
     is_sentences = is_of_sentences(evaluations[split])
     ciders = cider_deciles(predictions, captions, split) if is_sentences else None
     return {

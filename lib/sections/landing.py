@@ -1,10 +1,9 @@
 """The section on what arrives."""
 
-import codecs
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _without_credentials(path: str) -> str:
@@ -14,12 +13,17 @@ def _without_credentials(path: str) -> str:
     return path
 
 
-def _known_encoding(name: str | None) -> str | None:
-    if name:
+def _as_patterns(patterns: object) -> object:
+    """One pattern may be written without brackets."""
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def _text_encoding(name: str | None) -> str | None:
+    if name is not None:
         try:
-            codecs.lookup(name)
+            "x".encode(name)
         except LookupError:
-            raise ValueError(f"there is no encoding {name}") from None
+            raise ValueError(f"there is no text encoding {name!r}") from None
     return name
 
 
@@ -31,8 +35,10 @@ class LandingSettings(BaseModel):
     path: Annotated[str, AfterValidator(_without_credentials)]
     image_suffixes: tuple[str, ...]
     image_id: Literal["name", "path", "path_with_archive"]
-    member_name_encoding: Annotated[str | None, AfterValidator(_known_encoding)]
-    captions_files: str
+    member_name_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
+    captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
+    captions_notation: str | None
+    captions_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
     image_id_column: str
     caption_column: str
     max_captions_per_image: int = Field(gt=0)

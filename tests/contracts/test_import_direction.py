@@ -16,7 +16,7 @@ MAY_IMPORT_JOBS = {"jobs/run_pipeline.py"}
 ROOMS: dict[str, set[str]] = {
     "lake": set(),
     "sql": {"lake"},
-    "landing": {"lake"},
+    "landing": {"captions", "lake"},
     "images": {"lake"},
     "captions": {"lake"},
     "captioning": {"captions", "images", "lake"},

@@ -134,7 +134,7 @@ def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, land
     arrive(lake, landing, num_pictures=2, num_captions=1)
     put_model(lake, "first")
     predict(lake)
-    write_captions(landing / "late.csv", {"1": LABEL.format(1, 2)})
+    write_captions(landing / "late_labels.csv", {"1": LABEL.format(1, 2)})
     ingest(lake, landing)
     predict(lake)
     row = lake.read("caption_predictions").where("image_id = '1'").first()
@@ -152,6 +152,21 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     predict(lake)
     references = {row.image_id: row.reference for row in lake.read("caption_predictions").collect()}
     assert references == {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"}
+    before = num_commits(lake)
+    predict(lake)
+    assert num_commits(lake) == before
+
+
+def test_a_reference_that_goes_leaves_no_score_behind(lake, landing):
+    arrive(lake, landing, num_pictures=2, num_captions=2)
+    put_model(lake, "first")
+    predict(lake)
+    write_captions(landing / "labels.csv", {"1": LABEL.format(1, 2)})
+    ingest(lake, landing)
+    predict(lake)
+    rows = {row.image_id: row for row in lake.read("caption_predictions").collect()}
+    assert (rows["0"].reference, rows["0"].edit_distance, rows["0"].similarity, rows["0"].split) == (None,) * 4
+    assert rows["1"].reference == LABEL.format(1, 2)
     before = num_commits(lake)
     predict(lake)
     assert num_commits(lake) == before

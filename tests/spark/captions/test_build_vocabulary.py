@@ -20,7 +20,7 @@ def build(lake: Lake, *overrides: str) -> None:
 
 def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
     (landing / "a.png").write_bytes(picture(1))
-    write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "no InChI"})
+    write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "InChI=1/no standard"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
     tokens = [("<pad>", 0), ("<start>", 0), ("<end>", 0), ("<unknown>", 0), ("-", 1), ("/c", 1), ("1", 1), ("2", 2),
@@ -52,7 +52,7 @@ def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
     before = num_commits(lake)
     build(lake)
     assert num_commits(lake) == before
-    write_captions(landing / "more.csv", {"b": "InChI=1S/ClH"})
+    write_captions(landing / "more_labels.csv", {"b": "InChI=1S/ClH"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
@@ -61,7 +61,7 @@ def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
 def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake, landing):
     (landing / "a.png").write_bytes(picture(1))
     write_captions(landing / "labels.csv", {"a": "a dog runs"})
-    ingest(lake, landing, *ALL_TRAIN)
+    ingest(lake, landing, *ALL_TRAIN, "captions.notation=words")
     with pytest.raises(MissingInputError, match=r"captions\.notation"):
         build(lake)
 

@@ -136,6 +136,26 @@ def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(
     )
 
 
+def test_references_that_went_are_in_no_score_of_model_or_controls(lake: Lake) -> None:
+    lake.insert_new("captions", captions_of(lake.spark, [
+        ("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test"), ("v1", 0, "cccc", "validation"),
+    ]))
+    predict(lake, [("t1", "aaaa", None, None), ("t2", "bbba", None, None), ("v1", "cccc", None, None)])
+    evaluate_captions(lake, "m1")
+    lake.replace("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
+    evaluate_captions(lake, "m1")
+    rows = lake.read("evaluations").where("predictor != 'shuffled_pictures'").collect()
+    assert {(row.split, row.predictor, row.num_images) for row in rows} == {
+        ("test", "model", 1), ("test", "constant_caption", 0),
+    }
+    lake.replace("captions", captions_of(lake.spark, []))
+    evaluate_captions(lake, "m1")
+    assert lake.read("evaluations").isEmpty()
+    after = num_commits(lake)
+    evaluate_captions(lake, "m1")
+    assert num_commits(lake) == after
+
+
 def test_each_model_is_evaluated_by_its_own_captions(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
     predict(lake, [("t1", "aaab", None, None)], "old")

@@ -1,10 +1,8 @@
-"""From a landing zone to images_raw, captions and image_layouts: `pytest tests/spark/landing/test_ingest_images.py`."""
+"""From a landing zone to images_raw: `pytest tests/spark/landing/test_ingest_images.py`."""
 
 import hashlib
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
@@ -133,92 +131,8 @@ def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, land
     assert "0" not in rejected(lake)
 
 
-def test_a_caption_with_bare_commas_is_refused_and_not_cut(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    (landing / "labels.csv").write_text('image_id,InChI\na,"InChI=1S/CH4/h1,2H"\nb,InChI=1S/CH4/h1,2H\n')
-    ingest(lake, landing)
-    assert [(row.image_id, row.caption) for row in lake.read("captions").collect()] == [("a", "InChI=1S/CH4/h1,2H")]
-    row = lake.read("images_rejected").first()
-    assert (row.image_id, row.stage, row.reason) == ("b", "captions", "uneven_row")
-    assert row.source == f"file://{landing}/labels.csv row 2"
-
-
-def test_captions_of_a_later_file_are_added_to_those_a_picture_has(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    (landing / "a.csv").write_text("image_id,InChI\np,one\np,two\n")
-    ingest(lake, landing, "landing.max_captions_per_image=3")
-    (landing / "b.csv").write_text("image_id,InChI\np,two\np,three\np,four\n")
-    ingest(lake, landing, "landing.max_captions_per_image=3")
-    rows = lake.read("captions").orderBy("caption_index").collect()
-    assert [(row.caption_index, row.caption, row.source[-5:]) for row in rows] == [
-        (0, "one", "a.csv"), (1, "two", "a.csv"), (2, "three", "b.csv")
-    ]
-    assert [row.detail for row in lake.read("images_rejected").collect()] == ["four"]
-    (landing / "a.csv").write_text("image_id,InChI\np,ONE\n")
-    ingest(lake, landing, "landing.max_captions_per_image=3")
-    captions = {row.caption_index: row.caption for row in lake.read("captions").collect()}
-    assert captions == {0: "three", 1: "ONE"}
-
-
-def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    (landing / "captions.csv").write_text(
-        "image_id,InChI\np.png,first\np.png,second\nq,other\n,no id\np.png,\np.png,third\nq,other\n"
-    )
-    ingest(lake, landing, "landing.max_captions_per_image=2")
-    columns = ["image_id", "caption_index", "caption"]
-    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other")]
-    schema = "image_id string, caption_index int, caption string"
-    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
-    assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
-        "empty_caption", "empty_caption", "too_many_captions"
-    ]
-
-    (landing / "captions.csv").write_text("image_id,InChI\np.png,first corrected\np.png,second\nq,other\n")
-    ingest(lake, landing, "landing.max_captions_per_image=2")
-    expected[0] = ("p", 0, "first corrected")
-    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
-
-
-def test_the_split_follows_from_the_image_id_alone(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    write_captions(landing / "one.csv", {f"id{i}": "text" for i in range(500)})
-    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
-    splits = {row.image_id: row.split for row in lake.read("captions").collect()}
-    write_captions(landing / "two.csv", {f"id{i}": "text" for i in range(400, 1000)})
-    ingest(lake, landing, "captions.test_share=0.2", "captions.validation_share=0.1")
-    later = {row.image_id: row.split for row in lake.read("captions").collect()}
-    assert {image_id: later[image_id] for image_id in splits} == splits
-    shares = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
-    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
-
-
-def test_a_captions_file_without_the_named_column_stops_the_job_before_anything_is_written(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    (landing / "labels.csv").write_text("name,text\np,hello\n")
-    sentence = r"no column 'image_id' \(it has: name, text\): set landing.image_id_column"
-    with pytest.raises(LandingZoneError, match=sentence):
-        ingest(lake, landing)
-    assert not lake.has("images_raw")
 
 
 def test_an_empty_landing_zone_stops_the_job_with_the_setting_to_change(lake, landing):
     with pytest.raises(LandingZoneError, match=r"landing\.path"):
         ingest(lake, landing)
-
-
-def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
-    ingest(lake, landing)
-    assert not lake.has("image_layouts")
-    floats, ints = pa.list_(pa.float32()), pa.list_(pa.int32())
-    table = pa.table(
-        {"image_id": ["p"], "atom_x": [[1.5, 2.0]], "atom_y": [[3.0, 4.0]], "bond_begin": [[0]], "bond_end": [[1]],
-         "bond_order": [[2.0]], "bond_wedge": [[0]]},
-        schema=pa.schema([("image_id", pa.string()), ("atom_x", floats), ("atom_y", floats), ("bond_begin", ints),
-                          ("bond_end", ints), ("bond_order", floats), ("bond_wedge", ints)]),
-    )
-    pq.write_table(table, landing / "train_layouts.parquet")
-    ingest(lake, landing)
-    row = lake.read("image_layouts").first()
-    assert (row.image_id, row.atom_x, row.bond_order) == ("p", [1.5, 2.0], [2.0])

@@ -104,7 +104,7 @@ def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:
     )
     drawn.upsert("image_layouts", drawn.read("image_layouts").selectExpr(
         "image_id", "transform(atom_x, x -> x + 1) as atom_x", "atom_y", "bond_begin", "bond_end", "bond_order",
-        "bond_wedge", "ingested_at",
+        "bond_wedge", "source", "ingested_at",
     ))
     moved = describe_training_data(drawn, captions(drawn), data.vocabulary)
     assert moved.fingerprint != data.fingerprint

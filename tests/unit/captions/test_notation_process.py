@@ -64,6 +64,36 @@ def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
     assert len(started) == 3
 
 
+STUMBLING = """
+import sys, lib.molecules.notations as n
+from lib.captions.notation_process import answer_lines
+inner = n.NOTATIONS["inchi"].read
+def read(caption):
+    if caption == "stumbles":
+        raise KeyError(caption)
+    if caption == "no JSON":
+        return {1, 2}
+    if caption == "chatters":
+        print("a library's warning")
+    return inner(caption)
+object.__setattr__(n.NOTATIONS["inchi"], "read", read)
+answer_lines("inchi", sys.stdin)
+"""
+
+
+def test_whatever_a_library_stumbles_over_or_says_costs_one_caption(monkeypatch):
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        notation_process.subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", STUMBLING], **options)
+    )
+    with closing(NotationProcess("inchi")) as asked:
+        assert asked.read(METHANE) == METHANE
+        process = asked._process
+        assert [asked.read(text) for text in ("stumbles", "no JSON", METHANE)] == [None, None, METHANE]
+        assert asked._process is process  # it lives on
+        assert [asked.read(text) for text in ("chatters", METHANE)] == [None, METHANE]
+
+
 def test_a_caption_that_is_not_answered_in_time_is_invalid_and_the_next_is_asked_anew(monkeypatch):
     with closing(NotationProcess("inchi")) as asked:
         assert asked.read(METHANE) == METHANE

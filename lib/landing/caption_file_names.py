@@ -1,0 +1,25 @@
+"""Which landed files are caption files, by their names alone."""
+
+import fnmatch
+
+from lib.sections.landing import LandingSettings
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TEXT_SUFFIXES = (".txt", ".txt.gz")  # of caption files too if they are named, else of anything
+
+
+def may_hold_captions(name: str, settings: LandingSettings) -> bool:
+    """Whether a file of this name is a caption file or another table, which is left alone but reported."""
+    return name.lower().endswith(TABLE_SUFFIXES) or _is_named(name, settings)
+
+
+def is_captions_file(name: str, settings: LandingSettings) -> bool:
+    """Whether a file of this name, without folders, is a caption file: named by landing.captions_files, and a table."""
+    return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and _is_named(name, settings)
+
+
+def _is_named(name: str, settings: LandingSettings) -> bool:
+    is_layouts_file = fnmatch.fnmatch(name.lower(), settings.layouts_files.lower())
+    return not is_layouts_file and any(
+        fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in settings.captions_files
+    )

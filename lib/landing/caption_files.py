@@ -1,0 +1,199 @@
+"""A caption file as a table of text: its encoding, separator and columns, and its rows, each of them one line.
+
+Knows nothing of Spark, and nothing of what captions mean but how they begin.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import IO, NamedTuple
+
+from lib.errors import LandingZoneError
+from lib.landing.zone import MEMBER_MARK, image_id_of, open_landed
+from lib.sections.landing import LandingSettings
+
+SEPARATORS = ",;\t|"
+MARKS = {  # at the beginning of a text, longer ones first
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}
+LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
+BYTES_AT_A_TIME = 2**20
+MAX_LINE_CHARS = 1_000_000
+MAX_DETAIL_CHARS = 500
+UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put U+FFFD for what they cannot read
+# What a damaged or encrypted file raises when it is read.
+DAMAGE = (
+    zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error, RuntimeError, UnicodeError
+)
+
+
+class CaptionFile(NamedTuple):
+    """A caption file that can be read, or a member of a zip (else `member` is ''). Indices count columns from 0."""
+
+    path: str
+    member: str
+    encoding: str
+    separator: str
+    num_columns: int
+    id_index: int
+    caption_index: int
+
+
+class CaptionRow(NamedTuple):
+    """A row of a caption file. `position` counts rows from 1, the header and empty lines left out.
+
+    `reason` is one of lib.lake.schemas.REJECTION_REASONS, with `detail` for people, or both are None.
+    """
+
+    image_id: str
+    caption: str | None
+    source: str
+    position: int
+    reason: str | None
+    detail: str | None
+
+
+def source_of(path: str, member: str) -> str:
+    """Where captions come from, as in `captions.source`."""
+    return f"{path}{MEMBER_MARK}{member}" if member else path
+
+
+def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | None:
+    """How to read a caption file; None if nothing is in it. Reads it to its end, so that what follows can be relied on.
+
+    Raises LandingZoneError with one sentence if it is damaged, or its columns do not fit the settings.
+    """
+    source = source_of(path, member)
+    try:
+        encoding = landing.captions_encoding or _encoding_of(path, member)
+        with _open_text(path, member, encoding) as text:
+            header = next((line for line in _lines(text) if line.strip()), None)
+            if header is None:
+                return None
+            for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
+                pass  # damage may lie at the end
+    except DAMAGE as error:
+        raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
+    if UNREADABLE.search(header):
+        raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
+    columns = {separator: [name.strip() for name in _fields(header, separator) or []] for separator in SEPARATORS}
+    wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
+    separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
+    names = columns[separator]
+    missing = {setting: column for setting, column in wanted.items() if column not in names}
+    if missing:
+        raise LandingZoneError(
+            f"{source} has {' and '.join(f'no column {column!r}' for column in missing.values())} "
+            f"(it has: {', '.join(names)[:MAX_DETAIL_CHARS]}): set {' and '.join(missing)}, or landing.captions_files "
+            "if this file holds no captions"
+        )
+    for column in wanted.values():
+        if names.count(column) > 1:
+            raise LandingZoneError(f"{source} has {names.count(column)} columns {column!r}: rename all but one")
+    return CaptionFile(
+        path, member, encoding, separator, len(names), names.index(landing.image_id_column),
+        names.index(landing.caption_column),
+    )
+
+
+def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tuple[str, ...]) -> Iterator[CaptionRow]:
+    """The rows of a file, those that cannot be used with a reason.
+
+    A row with more or fewer fields than the header is rejected: captions may be full of commas, and one that is not
+    quoted would pass for a shorter one. So is a row whose quotation marks do not pair, at the price of rows that are
+    several lines: else a quotation mark that is never closed would take all that follows into one caption.
+    """
+    source = source_of(file.path, file.member)
+    with _open_text(file.path, file.member, file.encoding) as text:
+        rows = (line for line in _lines(text) if line.strip())
+        next(rows)
+        for position, line in enumerate(rows, start=1):
+            fields = _fields(line, file.separator)
+            known = fields or line.split(file.separator)
+            has_id = len(known) > file.id_index and not UNREADABLE.search(known[file.id_index])
+            image_id = image_id_of(known[file.id_index].strip(), landing) if has_id else ""
+            caption, reason, detail = None, None, line.strip()[:MAX_DETAIL_CHARS]
+            if UNREADABLE.search(line) or len(line) > MAX_LINE_CHARS:
+                reason = "unreadable_row"
+            elif fields is None:
+                reason = "unpaired_quote"
+            elif len(fields) != file.num_columns:
+                reason = "uneven_row"
+            elif not image_id or not (caption := fields[file.caption_index].strip()):
+                reason = "empty_caption"
+            elif not caption.startswith(caption_prefixes):
+                reason = "other_notation"
+                detail = (f"{caption[:MAX_DETAIL_CHARS]!r} does not begin with {' or '.join(caption_prefixes)}: "
+                          "landing.captions_notation names what captions are converted from, such as smiles")
+            yield CaptionRow(
+                image_id or f"row {position}", caption, source, position, reason, detail if reason else None
+            )
+
+
+@contextmanager
+def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
+    """A file or a member of a zip, unpacked if it is gzip."""
+    with ExitStack() as opened:
+        stream = opened.enter_context(open_landed(path))
+        if member:
+            archive = opened.enter_context(zipfile.ZipFile(stream))
+            stream = opened.enter_context(archive.open(member))
+        is_packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        yield gzip.GzipFile(fileobj=stream) if is_packed else stream  # type: ignore[misc]
+
+
+@contextmanager
+def _open_text(path: str, member: str, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """The text of a file, U+FFFD for what cannot be read; line ends of every kind are line feeds."""
+    with _open_bytes(path, member) as stream, io.TextIOWrapper(stream, encoding, errors="replace") as text:
+        yield text
+
+
+def _encoding_of(path: str, member: str) -> str:
+    """The encoding by its mark, else UTF-8 unless more of what is not ASCII is wrong in it than right."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    num_right = num_wrong = 0
+    with _open_bytes(path, member) as stream:
+        beginning = stream.read(4)
+        for mark, encoding in MARKS.items():
+            if beginning.startswith(mark):
+                return encoding
+        for content in chain([beginning], iter(lambda: stream.read(BYTES_AT_A_TIME), b"")):
+            text = decoder.decode(content)
+            if not text.isascii():
+                wrong = len(re.findall("[\udc80-\udcff]", text))
+                num_wrong += wrong
+                num_right += len(re.findall("[^\0-\x7f]", text)) - wrong
+    return LAST_RESORT if num_wrong > num_right else "utf-8"
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """The lines without their ends; of one that is too long the beginning, a character longer than a line may be."""
+    while line := text.readline(MAX_LINE_CHARS + 1):
+        end = line
+        while not end.endswith("\n") and (end := text.readline(MAX_LINE_CHARS)):
+            pass
+        yield line.removesuffix("\n")
+
+
+def _fields(line: str, separator: str) -> list[str] | None:
+    """The fields of a row, None if its quotation marks do not pair."""
+    if '"' not in line:
+        return line.split(separator)
+    if line.count('"') % 2:
+        return None
+    csv.field_size_limit(MAX_LINE_CHARS + 1)
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return None

@@ -1,0 +1,138 @@
+"""Which caption files have arrived, loose or in zips: those to be read, and those whose captions no longer count."""
+
+import logging
+import posixpath
+from typing import NamedTuple
+
+from lib.captions.notations import notation_named
+from lib.errors import LandingZoneError
+from lib.fingerprints import fingerprint
+from lib.lake.delta_tables import Lake
+from lib.landing.caption_file_names import is_captions_file, may_hold_captions
+from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
+from lib.landing.ledger import known_paths, unread_files
+from lib.landing.zipped_tables import list_zipped_tables
+from lib.landing.zone import MEMBER_MARK, ZIP_SUFFIXES, LandedFile, LandingZone
+from lib.sections.captions import CaptionSettings
+from lib.sections.landing import LandingSettings
+
+logger = logging.getLogger(__name__)
+
+NUM_NAMES_SHOWN = 10
+
+
+class FoundCaptions(NamedTuple):
+    """Caption files that are new, changed, or to be read by other settings than before.
+
+    `read` is for the ledger, once their captions are in the table. `dropped` are sources that are no caption files any
+    more: not named by the settings now, or no longer in their zip. `fault` is a sentence if there are caption files and
+    none fits.
+    """
+
+    files: list[CaptionFile]
+    read: list[LandedFile]
+    dropped: list[str]
+    fault: str | None
+
+
+class _Table(NamedTuple):
+    """A table as it arrived: a file, or a member of a zip. `landed.path` is its source."""
+
+    path: str
+    member: str
+    landed: LandedFile
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.member or self.path)
+
+
+def find_captions(
+    lake: Lake, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings
+) -> FoundCaptions:
+    """Look for caption files. One that does not fit, and one that is left alone, is said in the log and stops nothing.
+
+    Raises NotationError if captions.notation or landing.captions_notation is none.
+    """
+    read_by = _name_of_reading(landing, settings)
+    zips = {file.path: _marked(file, file.path + MEMBER_MARK, read_by)
+            for file in zone.archives if file.path.lower().endswith(ZIP_SUFFIXES)}
+    new_zips = {search.path.removesuffix(MEMBER_MARK): search for search in unread_files(lake, list(zips.values()))}
+    tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
+    for path, member, num_bytes in list_zipped_tables(lake, [file for file in zone.archives if file.path in new_zips]):
+        if not member:
+            logger.warning("ingest_images: %s is damaged or has a bad name: captions in it are not looked for", path)
+            del new_zips[path]  # what it held before stays
+            continue
+        landed = new_zips[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
+        tables.append(_Table(path, member, landed))
+    named = [table for table in tables if is_captions_file(table.name, landing)]
+    others = [table.landed.path for table in tables if table not in named and may_hold_captions(table.name, landing)]
+    _say_what_is_left_alone(others)
+    if not named and len(zips) < len(zone.archives):
+        logger.info("ingest_images: caption files inside tars are not looked for: put them beside")
+    files, read, faults = _examined(named, set(unread_files(lake, [table.landed for table in named])), landing)
+    read += [search for path, search in new_zips.items() if path not in faults]
+
+    known = set(known_paths(lake))
+    of_new_zips = tuple(search.path for search in new_zips.values())
+    gone = {path for path in known if path.startswith(of_new_zips) and path not in of_new_zips}
+    dropped = known & set(others) | gone - {table.landed.path for table in named}
+    of_zips = tuple(search.path for search in zips.values())
+    still_count = known & {table.landed.path for table in named} or {
+        path for path in known - dropped if path.startswith(of_zips) and path not in of_zips
+    }
+    fault = None if files or still_count else next(iter(faults.values()), None)
+    return FoundCaptions(files, read, sorted(dropped), fault)
+
+
+def _name_of_reading(landing: LandingSettings, settings: CaptionSettings) -> str:
+    """The name of all settings that say what is read from a caption file: it is read again when they change."""
+    prefixes = notation_named(settings.notation).caption_prefixes
+    if landing.captions_notation:
+        notation_named(landing.captions_notation, "landing.captions_notation")
+    return fingerprint(
+        landing.image_id, landing.image_suffixes, landing.image_id_column, landing.caption_column,
+        landing.max_captions_per_image, landing.captions_files, landing.captions_notation, landing.captions_encoding,
+        prefixes,
+    )
+
+
+def _marked(file: LandedFile, path: str, read_by: str) -> LandedFile:
+    return file._replace(path=path, modified_at=f"{file.modified_at} {read_by}")
+
+
+def _examined(
+    named: list[_Table], unread: set[LandedFile], landing: LandingSettings
+) -> tuple[list[CaptionFile], list[LandedFile], dict[str, str]]:
+    """Files to read, their rows for the ledger, and a sentence by path for those that do not fit."""
+    files, read, faults = [], [], {}
+    for table in named:
+        if table.landed not in unread:
+            continue
+        try:
+            file = examine(table.path, table.member, landing)
+        except LandingZoneError as error:
+            logger.warning("ingest_images: left out: %s", error)
+            faults[table.path] = str(error)
+            continue
+        if file is None:
+            logger.warning("ingest_images: left out: %s is empty", table.landed.path)
+            continue
+        if file.encoding == LAST_RESORT and not landing.captions_encoding:
+            logger.warning(
+                "ingest_images: %s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
+                "landing.captions_encoding", table.landed.path, LAST_RESORT,
+            )
+        files.append(file)
+        read.append(table.landed)
+    return files, read, faults
+
+
+def _say_what_is_left_alone(others: list[str]) -> None:
+    if others:
+        names = ", ".join(others[:NUM_NAMES_SHOWN]) + (", ..." if len(others) > NUM_NAMES_SHOWN else "")
+        logger.info(
+            "ingest_images: %d tables left alone, since landing.captions_files does not name them: %s",
+            len(others), names,
+        )

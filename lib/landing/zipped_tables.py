@@ -1,0 +1,42 @@
+"""Tables inside zips: caption files may lie beside the pictures. Those inside tars are not looked for."""
+
+import posixpath
+import zipfile
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lib.lake.delta_tables import Lake
+from lib.landing.caption_file_names import TABLE_SUFFIXES, TEXT_SUFFIXES
+from lib.landing.caption_files import DAMAGE
+from lib.landing.ledger import FILE_SCHEMA
+from lib.landing.zone import LandedFile, open_landed
+
+MEMBER_SCHEMA = "path string, member string, num_bytes long"
+
+
+def list_zipped_tables(lake: Lake, zips: list[LandedFile]) -> list[tuple[str, str, int]]:
+    """(path of the zip, name of the member, its size in bytes) of every table; a damaged zip has one named ''."""
+    if not zips:
+        return []
+    files = lake.spark.createDataFrame(zips, FILE_SCHEMA).repartition(len(zips))
+    rows = files.mapInPandas(list_members, MEMBER_SCHEMA).orderBy("path", "member").collect()
+    return [(row.path, row.member, row.num_bytes) for row in rows]
+
+
+def list_members(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Rows with the path of a zip in, rows of MEMBER_SCHEMA out."""
+    for batch in batches:
+        for path in batch["path"]:
+            try:
+                with open_landed(path) as stream, zipfile.ZipFile(stream) as archive:
+                    tables = [member for member in archive.infolist() if _is_table(member.filename)]
+                    rows = [(path, member.filename, member.file_size) for member in tables]
+            except DAMAGE:
+                rows = [(path, "", 0)]
+            yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
+
+
+def _is_table(member: str) -> bool:
+    is_hidden = any(part.startswith((".", "__MACOSX")) for part in member.split("/"))
+    return not is_hidden and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)

@@ -1,0 +1,205 @@
+"""From caption files to captions: `pytest tests/spark/landing/test_ingest_captions.py`."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.testing import assertDataFrameEqual
+
+from lib.errors import LandingZoneError, NotationError
+from lib.lake.delta_tables import Lake
+from tests.spark.landing.test_ingest_images import ingest, num_commits, rejected
+from tests.spark.landing_files import picture, write_captions, write_zip
+
+METHANE, ETHANE = "InChI=1S/CH4/h1H4", "InChI=1S/C2H6/c1-2/h1-2H3"
+HEADER = "image_id,InChI\n"
+
+
+def ingest_words(lake: Lake, landing: Path, *overrides: str) -> None:
+    ingest(lake, landing, "captions.notation=words", *overrides)
+
+
+def captions_in(lake: Lake) -> dict[str, str]:
+    return {row.image_id: row.caption for row in lake.read("captions").collect()}
+
+
+@pytest.fixture
+def arrived(landing: Path) -> Path:
+    """A landing zone with one picture, p."""
+    (landing / "p.png").write_bytes(picture(1))
+    return landing
+
+
+def test_a_caption_with_bare_commas_is_refused_and_not_cut(lake, arrived):
+    (arrived / "labels.csv").write_text('image_id,InChI\na,"InChI=1S/CH4/h1,2H"\nb,InChI=1S/CH4/h1,2H\n')
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"a": "InChI=1S/CH4/h1,2H"}
+    row = lake.read("images_rejected").first()
+    assert (row.image_id, row.stage, row.reason) == ("b", "captions", "uneven_row")
+    assert row.source == f"file://{arrived}/labels.csv row 2"
+
+
+def test_captions_of_a_later_file_are_added_to_those_a_picture_has(lake, arrived):
+    (arrived / "a_labels.csv").write_text("image_id,InChI\np,one\np,two\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=3")
+    (arrived / "b_labels.csv").write_text("image_id,InChI\np,two\np,three\np,four\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=3")
+    rows = lake.read("captions").orderBy("caption_index").collect()
+    assert [(row.caption_index, row.caption, row.source[-12:]) for row in rows] == [
+        (0, "one", "a_labels.csv"), (1, "two", "a_labels.csv"), (2, "three", "b_labels.csv")
+    ]
+    assert [row.detail for row in lake.read("images_rejected").collect()] == ["four"]
+
+    (arrived / "a_labels.csv").write_text("image_id,InChI\np,ONE\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=3")
+    captions = {row.caption_index: row.caption for row in lake.read("captions").collect()}
+    assert captions == {0: "three", 1: "ONE", 2: "four"}  # there is room for it now
+    assert rejected(lake) == {}
+
+
+def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, arrived):
+    (arrived / "captions.csv").write_text(
+        "image_id,InChI\np.png,first\np.png,second\nq,other\n,no id\np.png,\np.png,third\nq,other\n"
+    )
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    columns = ["image_id", "caption_index", "caption"]
+    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other")]
+    schema = "image_id string, caption_index int, caption string"
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+    assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
+        "empty_caption", "empty_caption", "too_many_captions"
+    ]
+
+    (arrived / "captions.csv").write_text("image_id,InChI\np.png,first corrected\np.png,second\nq,other\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    expected[0] = ("p", 0, "first corrected")
+    assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
+    assert rejected(lake) == {}  # what the file said before is gone
+
+
+def test_a_corrected_file_leaves_nothing_behind_and_closes_the_gap_before_other_files_captions(lake, arrived):
+    (arrived / "a_labels.csv").write_text('image_id,InChI\np,wrong\nq,"open\nr,one,two\n')
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    (arrived / "b_labels.csv").write_text("image_id,InChI\np,right\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    assert rejected(lake) == {"q": "unpaired_quote", "r": "uneven_row"}
+    (arrived / "a_labels.csv").write_text("image_id,InChI\ns,new,\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    rows = lake.read("captions").collect()
+    assert [(row.image_id, row.caption_index, row.caption) for row in rows] == [("p", 0, "right")]
+    assert rejected(lake) == {"s": "uneven_row"}
+    (arrived / "a_labels.csv").unlink()
+    (arrived / "b_labels.csv").unlink()
+    ingest_words(lake, arrived, "landing.max_captions_per_image=2")
+    assert captions_in(lake) == {"p": "right"}  # captions stay, as pictures do
+
+
+def test_the_split_follows_from_the_image_id_alone(lake, arrived):
+    shares = ("captions.test_share=0.2", "captions.validation_share=0.1")
+    write_captions(arrived / "labels_1.csv", {f"id{i}": "text" for i in range(500)})
+    ingest_words(lake, arrived, *shares)
+    splits = {row.image_id: row.split for row in lake.read("captions").collect()}
+    write_captions(arrived / "labels_2.csv", {f"id{i}": "text" for i in range(400, 1000)})
+    ingest_words(lake, arrived, *shares)
+    later = {row.image_id: row.split for row in lake.read("captions").collect()}
+    assert {image_id: later[image_id] for image_id in splits} == splits
+    seen = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
+    assert seen == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
+
+
+def test_kaggles_folder_is_read_as_it_unzips(lake, arrived, caplog):
+    write_captions(arrived / "train_labels.csv", {"p": METHANE})
+    write_captions(arrived / "sample_submission.csv", {"t1": "InChI=1S/H2O/h1H2", "t2": "InChI=1S/H2O/h1H2"})
+    (arrived / "extra_approved_InChIs.csv").write_text(f"InChI\n{ETHANE}\n")
+    (arrived / "notes.csv").write_text("whatever\n")
+    with caplog.at_level("INFO"):
+        ingest(lake, arrived)
+    assert captions_in(lake) == {"p": METHANE}
+    assert "3 tables left alone, since landing.captions_files does not name them: " in caplog.text
+    assert f"{arrived}/sample_submission.csv" in caplog.text
+    # Named once and no more: what was taken from it goes, and comes back when it is named again.
+    named = "landing.captions_files=[train_labels.csv, sample_*]"
+    ingest(lake, arrived, named)
+    assert captions_in(lake).keys() == {"p", "t1", "t2"}
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"p": METHANE}
+    before = num_commits(lake)
+    ingest(lake, arrived)
+    assert num_commits(lake) == before
+    ingest(lake, arrived, named)
+    assert captions_in(lake).keys() == {"p", "t1", "t2"}
+
+
+def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived, caplog):
+    write_captions(arrived / "labels.csv", {"p": METHANE})
+    (arrived / "my_captions.csv").write_text("name,text\np,hello\n")
+    (arrived / "captions.csv").write_bytes(b"")
+    (arrived / "labels.csv.gz").write_bytes(b"\x1f\x8bcut")
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"p": METHANE}
+    assert f"{arrived}/captions.csv is empty" in caplog.text
+    assert f"{arrived}/labels.csv.gz cannot be read to its end" in caplog.text
+    assert "no column 'image_id' and no column 'InChI' (it has: name, text)" in caplog.text
+    # A file that is not whole yet takes nothing back; it is read when it is.
+    (arrived / "labels.csv").write_bytes(b"")
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"p": METHANE}
+    write_captions(arrived / "labels.csv", {"p": ETHANE})
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"p": ETHANE}
+
+
+def test_without_a_caption_file_that_fits_the_pictures_are_taken_in_and_the_job_names_the_setting(lake, arrived):
+    (arrived / "labels.csv").write_text("name,text\np,hello\n")
+    sentence = (r"^no captions were taken in: .*labels.csv has no column 'image_id' and no column 'InChI' \(it has: "
+                r"name, text\): set landing.image_id_column and landing.caption_column, or landing.captions_files if")
+    for _ in range(2):
+        with pytest.raises(LandingZoneError, match=sentence):
+            ingest(lake, arrived)
+    assert lake.read("images_raw").count() == 1
+    ingest_words(lake, arrived, "landing.image_id_column=name", "landing.caption_column=text")
+    assert captions_in(lake) == {"p": "hello"}
+
+
+def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, caplog):
+    (arrived / "labels.csv").write_text(f"{HEADER}p,{METHANE}\nq,CC\nr,no molecule\ns,[CH3\n")
+    ingest(lake, arrived)
+    assert captions_in(lake) == {"p": METHANE}
+    assert rejected(lake) == dict.fromkeys("qrs", "other_notation")
+    assert "3 other_notation" in caplog.text
+    detail = lake.read("images_rejected").where("image_id = 'q'").first().detail
+    assert detail.startswith("'CC' does not begin with InChI=1S/ or InChI=1/: landing.captions_notation names")
+    ingest(lake, arrived, "landing.captions_notation=smiles")
+    assert captions_in(lake) == {"p": METHANE, "q": ETHANE}
+    assert rejected(lake) == dict.fromkeys("rs", "other_notation")
+    with pytest.raises(NotationError, match=r"landing\.captions_notation is 'smile'; there are: inchi, smiles"):
+        ingest(lake, arrived, "landing.captions_notation=smile")
+
+
+def test_a_caption_file_beside_the_pictures_of_a_zip_is_read(lake, landing):
+    members = {"p.png": picture(1), "in/labels.csv": f"{HEADER}p,{METHANE}\nq,x\n".encode(), "notes.csv": b"n"}
+    write_zip(landing / "all.zip", members | {"__MACOSX/in/._labels.csv": b"\0\1", ".old/labels.csv": b"a"})
+    ingest(lake, landing)
+    row = lake.read("captions").first()
+    assert (row.image_id, row.caption, row.source) == ("p", METHANE, f"file://{landing}/all.zip!in/labels.csv")
+    assert rejected(lake) == {"q": "other_notation"}
+    before = num_commits(lake)
+    ingest(lake, landing)
+    assert num_commits(lake) == before
+    write_zip(landing / "all.zip", members | {"in/labels.csv": f"{HEADER}p,{ETHANE}\n".encode()})
+    ingest(lake, landing)
+    assert (captions_in(lake), rejected(lake)) == ({"p": ETHANE}, {})
+    write_zip(landing / "all.zip", {"p.png": picture(1), "in/labels.csv": b"name\nx\n"})
+    ingest(lake, landing)
+    (landing / "all.zip").write_bytes((landing / "all.zip").read_bytes()[:-30])
+    ingest(lake, landing)
+    assert captions_in(lake) == {"p": ETHANE}  # no damaged zip or member takes anything back
+    write_zip(landing / "all.zip", {"p.png": picture(1), "q.png": picture(2)})
+    ingest(lake, landing)
+    assert captions_in(lake) == {}
+
+
+def test_a_file_in_latin1_is_read_and_said_to_be(lake, arrived, caplog):
+    (arrived / "labels.csv").write_bytes("image_id;InChI\np;caf\u00e9\n".encode("latin-1"))
+    ingest_words(lake, arrived)
+    assert captions_in(lake) == {"p": "caf\u00e9"}
+    assert f"{arrived}/labels.csv is no UTF-8 and is read as cp1252" in caplog.text

@@ -1,0 +1,188 @@
+"""Caption files as they come: quotation marks, encodings, separators, damage, other tables."""
+
+import csv
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lib.errors import LandingZoneError
+from lib.landing import caption_files
+from lib.landing.caption_file_names import is_captions_file, may_hold_captions
+from lib.landing.caption_files import CaptionRow, examine, read_rows
+from lib.landing.zipped_tables import list_members
+from tests.unit.landing.landed_files import settings
+
+HEADER = "image_id,caption\n"
+
+
+def rows_of(path: Path, content: str | bytes, prefixes: tuple[str, ...] = ("",), **changes: object) -> list[CaptionRow]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return rows_in(path, "", prefixes, **changes)
+
+
+def rows_in(path: Path, member: str, prefixes: tuple[str, ...] = ("",), **changes: object) -> list[CaptionRow]:
+    landing = settings(path.parent, **changes)
+    file = examine(f"file://{path}", member, landing)
+    assert file is not None
+    return list(read_rows(file, landing, prefixes))
+
+
+def texts(rows: list[CaptionRow]) -> list[tuple[str, str | None]]:
+    """Image id, and caption or reason."""
+    return [(row.image_id, row.reason or row.caption) for row in rows]
+
+
+def test_a_quote_that_never_closes_costs_its_own_row(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.csv", HEADER + 'a,x\nb,"y\nc,z\nd,"w"\n')
+    assert texts(rows) == [("a", "x"), ("b", "unpaired_quote"), ("c", "z"), ("d", "w")]
+    assert [row.position for row in rows] == [1, 2, 3, 4]
+    assert rows[1].detail == 'b,"y'
+
+
+def test_a_caption_of_two_lines_is_two_rejected_rows_and_no_half_of_it_is_taken(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.csv", HEADER + 'a,"a dog\nruns, fast"\nb,z\n')
+    assert texts(rows) == [("a", "unpaired_quote"), ("runs", "unpaired_quote"), ("b", "z")]
+
+
+def test_quoted_fields_hold_commas_and_doubled_quotes(tmp_path: Path) -> None:
+    captions = ['InChI=1S/CH4/h1,2H', 'a "big" dog, it seems', '""', "semi;colon", "tab\tstop", 'a 5" pipe']
+    written = io.StringIO()
+    csv.writer(written).writerows([("image_id", "caption"), *((str(n), text) for n, text in enumerate(captions))])
+    rows = rows_of(tmp_path / "labels.csv", written.getvalue())
+    assert texts(rows) == [(str(n), text) for n, text in enumerate(captions)]
+    bare = rows_of(tmp_path / "labels.csv", HEADER + 'a,a "big" dog\nb, "spaced, out" \nc,"x" y\nd,5" pipe\n')
+    assert texts(bare) == [
+        ("a", 'a "big" dog'), ("b", "unpaired_quote"), ("c", "unpaired_quote"), ("d", "unpaired_quote")
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_encodings_separators_and_line_ends_are_found_out(
+    tmp_path: Path, encoding: str, separator: str, end: str
+) -> None:
+    lines = [("image_id", "other, column", "caption"), ("a", "1", "caf\u00e9 au lait"), ("b", "2", "h\u00f4tel")]
+    text = end.join(separator.join(f'"{field}"' for field in line) for line in lines)
+    rows = rows_of(tmp_path / "labels.csv", text.encode(encoding))
+    assert texts(rows) == [("a", "caf\u00e9 au lait"), ("b", "h\u00f4tel")]
+
+
+def test_bytes_that_are_wrong_in_a_utf8_file_cost_their_row_and_never_enter_a_table(tmp_path: Path) -> None:
+    content = f"{HEADER}a,caf\u00e9\nb,h\u00f4tel\n".encode() + b"c,na\xefve\nd\xe9,x\nd,plain\ne,nul\0\n"
+    rows = rows_of(tmp_path / "labels.csv", content)
+    assert texts(rows) == [
+        ("a", "caf\u00e9"), ("b", "h\u00f4tel"), ("c", "unreadable_row"), ("row 4", "unreadable_row"), ("d", "plain"),
+        ("e", "unreadable_row"),
+    ]
+    assert not any("\ufffd" in f"{row.image_id}{row.caption}" for row in rows)
+
+
+def test_a_setting_names_an_encoding_that_cannot_be_found_out(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.csv", f"{HEADER}a,\u8336\u58f6\n".encode("gbk"), captions_encoding="gbk")
+    assert texts(rows) == [("a", "\u8336\u58f6")]
+    with pytest.raises(ValueError, match="no text encoding 'klingon'"):
+        settings(tmp_path, captions_encoding="klingon")
+
+
+def test_an_encoding_is_found_out_wherever_its_first_sign_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_files, "BYTES_AT_A_TIME", 7)
+    content = HEADER + "".join(f"{number},plain\n" for number in range(50)) + "z,caf\u00e9\n"
+    for encoding in ("utf-8", "cp1252"):
+        assert texts(rows_of(tmp_path / "labels.csv", content.encode(encoding)))[-1] == ("z", "caf\u00e9")
+
+
+def test_ids_are_normalised_as_those_of_pictures_are(tmp_path: Path) -> None:
+    assert texts(rows_of(tmp_path / "labels.csv", HEADER + "x/mu\u0308nchen.PNG,x\n")) == [("m\u00fcnchen", "x")]
+
+
+def test_packed_files_and_members_of_zips_are_read(tmp_path: Path) -> None:
+    content = (HEADER + "a,x\n").encode()
+    assert texts(rows_of(tmp_path / "labels.csv.gz", gzip.compress(content))) == [("a", "x")]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/labels.csv", content)
+        archive.writestr("labels.csv.gz", gzip.compress(content))
+    for member in ("in/labels.csv", "labels.csv.gz"):
+        rows = rows_in(tmp_path / "a.zip", member)
+        assert texts(rows) == [("a", "x")]
+        assert rows[0].source == f"file://{tmp_path}/a.zip!{member}"
+
+
+def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(tmp_path: Path) -> None:
+    for name in ("good", "bad_name", "cut"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for member in ("\u00e9/labels.csv", "__MACOSX/labels.csv", ".git/labels.csv", "p.png", "README.txt"):
+                archive.writestr(member, HEADER)
+    whole = (tmp_path / "bad_name.zip").read_bytes()
+    (tmp_path / "bad_name.zip").write_bytes(whole.replace("\u00e9".encode(), b"\xe9\xe9"))
+    (tmp_path / "cut.zip").write_bytes(whole[:-30])
+    paths = pd.DataFrame({"path": [f"file://{tmp_path}/{name}.zip" for name in ("bad_name", "cut", "good")]})
+    found = pd.concat(list_members(iter([paths])))
+    assert list(zip(found["path"].str.rpartition("/")[2], found["member"], strict=True)) == [
+        ("bad_name.zip", ""), ("cut.zip", ""), ("good.zip", "\u00e9/labels.csv"), ("good.zip", "README.txt"),
+    ]
+
+
+def test_a_line_without_end_takes_no_more_memory_than_a_line_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_files, "MAX_LINE_CHARS", 100)
+    rows = rows_of(tmp_path / "labels.csv", HEADER + "a," + 98 * "x" + "\nb," + 5000 * "y" + "\nc,z\nd," + 500 * "w")
+    assert texts(rows) == [("a", 98 * "x"), ("b", "unreadable_row"), ("c", "z"), ("d", "unreadable_row")]
+
+
+def test_rows_that_do_not_fit_the_header_or_lack_something_are_rejected(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.csv", "caption,image_id\n\nx,a\n \nx,y,b\nonly\n,c\nx,\n")
+    assert [(row.image_id, row.reason, row.position) for row in rows] == [
+        ("a", None, 1), ("y", "uneven_row", 2), ("row 3", "uneven_row", 3), ("c", "empty_caption", 4),
+        ("row 5", "empty_caption", 5),
+    ]
+
+
+def test_captions_of_another_notation_are_rejected_with_the_setting_that_converts_them(tmp_path: Path) -> None:
+    prefixes = ("InChI=1S/", "InChI=1/")
+    content = HEADER + "a,InChI=1S/CH4/h1H4\nb,InChI=1/CH4/h1H4\nc,CCO\n"
+    rows = rows_of(tmp_path / "labels.csv", content, prefixes)
+    assert texts(rows) == [("a", "InChI=1S/CH4/h1H4"), ("b", "InChI=1/CH4/h1H4"), ("c", "other_notation")]
+    assert "'CCO' does not begin with InChI=1S/ or InChI=1/: landing.captions_notation names" in (rows[2].detail or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"InChI\nx\n", r"no column 'image_id' and no column 'caption' \(it has: InChI\): set landing.image_id"),
+        (b"image_id;Caption\nx;y\n", r"no column 'caption' \(it has: image_id, Caption\): set landing.caption"),
+        (b"image_id,caption,caption\na,b,c\n", "2 columns 'caption': rename all but one"),
+        ((HEADER + "a,x\n").encode("utf-16-le"), "is no text in utf-8: set landing.captions_encoding"),
+        (gzip.compress(HEADER.encode() + bytes(range(256)) * 9)[:-30], "cannot be read to its end"),
+        (b"PK\x03\x04\xff\xfe\x00", r"no text|no column"),
+    ],
+    ids=["columns", "column", "twice", "encoding", "cut", "binary"],
+)
+def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(LandingZoneError, match=sentence):
+        examine(f"file://{tmp_path}/labels.csv", "", settings(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_nothing_is_in_an_empty_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    assert examine(f"file://{tmp_path}/labels.csv", "", settings(tmp_path)) is None
+
+
+def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
+    landing = settings(tmp_path, captions_files=("*captions*", "*labels*"), layouts_files="*_layouts.parquet")
+    named = ["train_labels.csv", "Captions.TSV", "captions.txt", "my_captions_v2.csv.gz", "labels.csv"]
+    others = ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "labels_layouts.parquet",
+              "captions.json", "README.txt"]
+    assert [name for name in named + others if is_captions_file(name, landing)] == named
+    reported = [name for name in others if may_hold_captions(name, landing)]
+    assert reported == ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "captions.json"]
+    assert is_captions_file("x.csv", settings(tmp_path, captions_files="*.csv"))
