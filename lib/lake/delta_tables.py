@@ -1,13 +1,17 @@
-"""The lake: every read and write of a table, by name, with its schema and key of lib/lake/schemas.py."""
+"""The lake: every read and write of a table, by name, with its schema and key of lib/lake/schemas.py.
+
+Every write is tried again where another run's write came between. Raises ConcurrentWriteError if that does not help.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark.sql.functions as F
-from delta.tables import DeltaTable
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.errors import MissingInputError, SchemaMismatchError
+from lib.lake.commits import committed
 from lib.lake.schemas import TABLES, Table
 from lib.sections.lake import StorageSettings
 
@@ -30,8 +34,10 @@ class Lake:
 
         One that an older version of the project made gets the columns that it lacks, null in the rows it has.
         """
-        table = TABLES[name]
-        if self.has(name):
+        committed(name, lambda: self._create(TABLES[name]))
+
+    def _create(self, table: Table) -> None:
+        if self.has(table.name):
             self._add_new_columns(table)
             return
         builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
@@ -59,8 +65,8 @@ class Lake:
         """
         table = TABLES[name]
         self.create(name)
-        merge = self._open(table).alias("old").merge(_conform(rows, table).alias("new"), _same_key(table))
-        merge.whenNotMatchedInsertAll().execute()
+        source = _conform(rows, table)
+        committed(name, lambda: self._merge(table, source).whenNotMatchedInsertAll().execute())
 
     def upsert(self, name: str, rows: DataFrame, delete_when: str | None = None) -> None:
         """Insert rows or replace those of the same key, in one commit.
@@ -72,24 +78,27 @@ class Lake:
         columns = {column: f"new.{column}" for column in table.schema.names}
         keep = f"not ({delete_when})" if delete_when else None
         source = rows if delete_when else _conform(rows, table)
-        merge = self._open(table).alias("old").merge(source.alias("new"), _same_key(table))
-        if delete_when:
-            merge = merge.whenMatchedDelete(condition=delete_when)
-        merge.whenMatchedUpdate(set=columns).whenNotMatchedInsert(condition=keep, values=columns).execute()
+
+        def commit() -> None:
+            merge = self._merge(table, source)
+            if delete_when:
+                merge = merge.whenMatchedDelete(condition=delete_when)
+            merge.whenMatchedUpdate(set=columns).whenNotMatchedInsert(condition=keep, values=columns).execute()
+
+        committed(name, commit)
 
     def replace(self, name: str, rows: DataFrame) -> None:
         """Replace the whole table by these rows, in one commit."""
         table = TABLES[name]
         self.create(name)
         writer = _conform(rows, table).write.format("delta").mode("overwrite")
-        if self.storage.catalog:
-            writer.saveAsTable(self._address(table))
-        else:
-            writer.save(self._address(table))
+        save = writer.saveAsTable if self.storage.catalog else writer.save
+        committed(name, lambda: save(self._address(table)))
 
     def compact(self, name: str) -> tuple[int, int]:
         """Join the table's small files, in a commit that changes no row; the numbers of files before and after it."""
-        metrics = self._open(TABLES[name]).optimize().executeCompaction().select("metrics.*").first()
+        joined = committed(name, lambda: self._open(TABLES[name]).optimize().executeCompaction())
+        metrics = joined.select("metrics.*").first()
         assert metrics is not None  # OPTIMIZE answers with one row per table
         return metrics.numFilesRemoved, metrics.numFilesAdded
 
@@ -112,6 +121,9 @@ class Lake:
         if self.storage.catalog:
             return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
         return f"{absolute_root(self.storage)}/{table.name}"
+
+    def _merge(self, table: Table, source: DataFrame) -> DeltaMergeBuilder:
+        return self._open(table).alias("old").merge(source.alias("new"), _same_key(table))
 
     def _open(self, table: Table) -> DeltaTable:
         if self.storage.catalog:

@@ -1,6 +1,8 @@
 """From images_clean to caption_predictions, by an untrained model."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,3 +172,31 @@ def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(a
     with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
         predict(arrived, "captions.notation=smiles")
     assert arrived.read("caption_predictions").isEmpty()
+
+
+MEANWHILE = """
+import logging, sys
+from pathlib import Path
+from jobs import run_pipeline
+
+class Training(logging.Handler):
+    def emit(self, record):
+        if record.getMessage().startswith("predict_captions: 5 pictures"):
+            Path(sys.argv[1], "checkpoints/current_model").write_text("second")
+
+logging.getLogger("lib.captioning.caption_prediction").addHandler(Training())
+run_pipeline.main(["--from", "predict_captions", "--set", f"storage.root={sys.argv[1]}",
+                   "--set", "captions.notation=inchi", "--set", "spark.driver_memory=1g"])
+"""
+
+
+def test_a_model_that_becomes_current_while_the_pipeline_runs_is_left_to_the_next_run(arrived):
+    put_model(arrived, "second", seed=1)
+    put_model(arrived, "first")
+    command = [sys.executable, "-c", MEANWHILE, arrived.storage.root]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert {row.model_version for row in arrived.read("evaluations").collect()} == {"first"}
+    root = Path(arrived.storage.root)
+    assert (root / "checkpoints/current_model").read_text() == "second"
+    assert {path.name for path in (root / "reports").iterdir()} == {"first.html", "first.csv"}
