@@ -119,7 +119,7 @@ class Lake:
 
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
-            return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
+            return ".".join(map(quoted_name, (self.storage.catalog, self.storage.schema_name or "", table.name)))
         return f"{absolute_root(self.storage)}/{table.name}"
 
     def _merge(self, table: Table, source: DataFrame) -> DeltaMergeBuilder:
@@ -135,6 +135,12 @@ def absolute_root(storage: StorageSettings) -> str:
     """The root with its folder in full: relative, it is a table's name to Delta and lies in the warehouse to Spark."""
     is_url = storage.root.startswith("file:")
     return storage.root.rstrip("/") if is_url else str(Path(storage.root).absolute())
+
+
+def quoted_name(name: str) -> str:
+    """A name of a catalog, schema or table as SQL takes it, whatever characters it has."""
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"
 
 
 def commit_time() -> datetime:

@@ -135,7 +135,7 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
     """
     if start_from == IN_THE_PROJECT:
         return pretrained_model(dataset, "training.start_from").directory
-    return Path(start_from).absolute() if start_from else None
+    return Path(start_from).expanduser().absolute() if start_from else None
 
 
 def _pointer(storage: StorageSettings) -> Path:
