@@ -22,8 +22,10 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     zone = list_landing_zone(settings.landing)
     check_caption_files(zone.captions, settings.landing)
     lake.create("images_rejected")  # there to be counted, also when nothing is ever refused
-    ingest_pictures(lake, zone, settings.landing)
-    ingest_captions(lake, zone, settings.landing, settings.captions)
+    with lake.staging():
+        ingest_pictures(lake, zone, settings.landing)
+    with lake.staging():
+        ingest_captions(lake, zone, settings.landing, settings.captions)
     ingest_layouts(lake, zone)
 
 

@@ -6,7 +6,9 @@ import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
 
 from lib.errors import MissingInputError
+from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import EVALUATIONS
 
 logger = logging.getLogger(__name__)
@@ -71,14 +73,19 @@ def evaluate_captions(lake: Lake, model_version: str) -> None:
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
     captions = lake.read("captions")
-    if _is_up_to_date(scored, captions, lake.read("evaluations").where(of_model)):
-        logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
+    # Before they are scored: what changes in between makes the next run evaluate again.
+    inputs_fingerprint = fingerprint(*(
+        fingerprint_of_rows(rows.drop("predicted_at", "ingested_at")) for rows in (scored, captions)
+    ))
+    if not lake.read("evaluations").where(of_model & (F.col("inputs_fingerprint") == inputs_fingerprint)).isEmpty():
+        logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
         return
     control_caption = best_constant_caption(captions)
     summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns({
         "model_version": F.lit(model_version),
         "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
         "evaluated_at": F.lit(commit_time()),
+        "inputs_fingerprint": F.lit(inputs_fingerprint),
     })
     rows = summaries.select(*EVALUATIONS.schema.names).orderBy("split", "predictor").collect()
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
@@ -130,18 +137,6 @@ def best_constant_caption(captions: DataFrame) -> str | None:
         .first()
     )
     return best.caption if best else None
-
-
-def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame) -> bool:
-    """Whether each split was evaluated after its last prediction and reference, and on as many as have a score now."""
-    known = evaluations.where(F.col("predictor") == MODEL).select("split", "num_images", "evaluated_at")
-    now = scored.groupBy("split").agg(F.count("*").alias("num_scored"), F.max("predicted_at").alias("predicted_at"))
-    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
-    is_current = (F.col("num_images") == F.col("num_scored")) & (
-        F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at")
-    )
-    compared = now.join(newest, on="split", how="left").join(known, on="split", how="left")
-    return compared.where(~F.coalesce(is_current, F.lit(False))).isEmpty()
 
 
 def _caption_of_another() -> Column:

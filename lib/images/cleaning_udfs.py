@@ -54,7 +54,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     num_done = 0
     with show_progress("clean_images", total) as line:
         for batch, num_rows in pending.batches():
-            with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
                 _commit_batch(lake, batch, num_rows, settings, version, counter)
             num_done += num_rows
 
@@ -71,7 +71,7 @@ def _commit_batch(
         .withColumns({
             "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
         })
-        .localCheckpoint()  # computed once, and cut off from tables that the next lines change
+        .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
     was_refused = not lake.read("images_rejected").where(F.col("stage") == "clean").isEmpty()

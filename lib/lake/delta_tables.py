@@ -3,6 +3,8 @@
 Every write is tried again where another run's write came between. Raises ConcurrentWriteError if that does not help.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lib.errors import MissingInputError, SchemaMismatchError
 from lib.lake.commits import committed
 from lib.lake.schemas import TABLES, Table
+from lib.lake.staged_rows import remove_stale, staged, staging_folder
 from lib.sections.lake import StorageSettings
 
 
@@ -22,6 +25,24 @@ class Lake:
     def __init__(self, spark: SparkSession, storage: StorageSettings) -> None:
         self.spark = spark
         self.storage = storage
+        self._staging: list[str] = []  # folders of the blocks that are open, the innermost last
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        """While the block runs, `stage` may be called; the rows that it keeps are gone with the block."""
+        with staging_folder(absolute_root(self.storage)) as folder:
+            self._staging.append(folder)
+            try:
+                yield
+            finally:
+                self._staging.pop()
+
+    def stage(self, rows: DataFrame) -> DataFrame:
+        """The rows, computed once, cut off from the tables they came from, and safe from the loss of an executor.
+
+        They last as long as the innermost block of `staging`.
+        """
+        return staged(rows, self._staging[-1])
 
     def has(self, name: str) -> bool:
         """Whether the table exists."""
@@ -105,6 +126,10 @@ class Lake:
     def vacuum(self, name: str, retain_hours: int) -> None:
         """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
         self._open(TABLES[name]).vacuum(retain_hours)
+
+    def remove_stale_rows(self, retain_hours: int) -> int:
+        """Remove staged rows that killed runs have left; the number of runs."""
+        return remove_stale(absolute_root(self.storage), retain_hours)
 
     def _add_new_columns(self, table: Table) -> None:
         known = self._open(table).toDF().columns

@@ -146,6 +146,7 @@ VOCABULARY = Table(
         _column("num_uses", _LONG, "How often it stands in the train captions."),
         _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
         _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
+        _column("captions_fingerprint", _TEXT, "Hash of the train captions that it was built from."),
     ]),
 )
 
@@ -171,7 +172,7 @@ TRAINING_METRICS = Table(
 
 ALTERNATIVE = T.StructType([
     _column("caption", _TEXT, "Another caption the model considered."),
-    _column("score", _DOUBLE, "Log probability in nats, divided by tokens to the power of prediction.length_penalty."),
+    _column("score", _DOUBLE, "Log probability in nats."),
 ])
 
 CAPTION_PREDICTIONS = Table(
@@ -217,6 +218,7 @@ EVALUATIONS = Table(
         *_QUANTILES,
         _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
         _column("evaluated_at", _TIME, "When it was computed (UTC)."),
+        _column("inputs_fingerprint", _TEXT, "Hash of the predictions and captions that it was computed from."),
     ]),
 )
 

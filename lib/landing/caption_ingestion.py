@@ -45,15 +45,15 @@ def ingest_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, set
     if not files:
         return
     now = commit_time()
-    rows = _read_rows(lake, files, landing).localCheckpoint()
+    rows = lake.stage(_read_rows(lake, files, landing))
     _reject(lake, rows.where(F.col("reason").isNotNull()), now)
     known = lake.read("captions")
-    wanted = _numbered(rows.where(F.col("reason").isNull()), known, files).localCheckpoint()
+    wanted = lake.stage(_numbered(rows.where(F.col("reason").isNull()), known, files))
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
     _reject(lake, wanted.where(is_beyond).withColumn("reason", F.lit("too_many_captions")), now)
     changes = _changes(wanted.where(~is_beyond), known, files).withColumns({
         "split": split_of(F.col("image_id"), settings), "ingested_at": F.lit(now),
-    }).localCheckpoint()
+    }).transform(lake.stage)
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")

@@ -45,8 +45,8 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
     """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
-    listed = _list_files(lake, zone.pictures + archives, settings).localCheckpoint()
-    arrivals = _new_arrivals(lake, listed).localCheckpoint()
+    listed = lake.stage(_list_files(lake, zone.pictures + archives, settings))
+    arrivals = lake.stage(_new_arrivals(lake, listed))
     num_arrivals = arrivals.count()
     if num_arrivals:
         num_commits = -(-num_arrivals // settings.images_per_commit)
@@ -57,7 +57,7 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 ))
                 num_before = commit * settings.images_per_commit
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
-                with counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
+                with lake.staging(), counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
                     _commit_batch(lake, batch, num_rows, counter)
     unfinished = _paths_to_open_again(lake, listed, arrivals)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
@@ -122,7 +122,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         arrivals.repartitionByRange(num_tasks(lake.spark, num_rows), "path", share)
         .sortWithinPartitions("path", "offset")
         .mapInPandas(partial(_read_batches, counter=counter), OUTCOME_SCHEMA)
-        .localCheckpoint()
+        .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
     was_refused = not lake.read("images_rejected").where(F.col("stage") == "ingest").isEmpty()

@@ -40,8 +40,8 @@ class StorageSettings(BaseModel):
     def _check_names(self) -> Self:
         if bool(self.catalog) != bool(self.schema_name):
             raise ValueError(
-                f"catalog is {self.catalog!r} and schema_name {self.schema_name!r}: name both, or neither for tables in "
-                "storage.root"
+                f"catalog is {self.catalog!r} and schema_name {self.schema_name!r}: name both, or neither for "
+                "tables in storage.root"
             )
         return self
 

@@ -62,7 +62,8 @@ def evaluation(
 ) -> tuple[object, ...]:
     """A row of evaluations for the split test; `figures` from exact_match to mean_confidence."""
     no_percentiles, no_control_caption = [None] * 10, None
-    return (model_version, "test", predictor, num_images, *figures, *no_percentiles, no_control_caption, evaluated_at)
+    scores = (model_version, "test", predictor, num_images, *figures, *no_percentiles)
+    return (*scores, no_control_caption, evaluated_at, "f1")
 
 
 def write(lake: Lake, name: str, rows: list[tuple[object, ...]]) -> None:

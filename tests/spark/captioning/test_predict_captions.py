@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lib.errors import MissingInputError, SettingsError
 from lib.lake import worker_counts
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.lake.schemas import CAPTIONS
 from lib.progress import ProgressLine
 from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
@@ -157,6 +159,20 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     before = num_commits(lake)
     predict(lake)
     assert num_commits(lake) == before
+
+
+def test_references_that_were_dated_before_the_prediction_count_and_those_that_go_count_no_more(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    long_ago = datetime(2024, 1, 1, tzinfo=UTC)
+    corrected = [("0", 0, "InChI=1S/CH4/h1H4", "labels.csv", "train", long_ago)]
+    arrived.upsert("captions", arrived.spark.createDataFrame(corrected, CAPTIONS.schema))
+    arrived.upsert("captions", arrived.read("captions").where("image_id = '1'"), delete_when="true")
+    predict(arrived)
+    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
+    assert rows["0"].reference == "InChI=1S/CH4/h1H4"
+    assert (rows["1"].reference, rows["1"].edit_distance, rows["1"].split) == (None, None, None)
+    assert rows["2"].reference == LABEL.format(2, 3)
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(arrived):

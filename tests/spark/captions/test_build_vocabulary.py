@@ -1,5 +1,6 @@
 """From captions to the vocabulary: `pytest tests/spark/captions/test_build_vocabulary.py`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pyspark.testing import assertDataFrameEqual
 from jobs import build_vocabulary
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
+from lib.lake.schemas import CAPTIONS
 from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import picture, settings_for, write_captions
 
@@ -54,6 +56,17 @@ def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
     assert num_commits(lake) == before
     write_captions(landing / "more.csv", {"b": "InChI=1S/ClH"})
     ingest(lake, landing, *ALL_TRAIN)
+    build(lake)
+    assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
+
+
+def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_are_counted(lake, landing):
+    (landing / "a.png").write_bytes(picture(1))
+    write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
+    ingest(lake, landing, *ALL_TRAIN)
+    build(lake)
+    slow = ("b", 0, "InChI=1S/ClH", "more.csv", "train", datetime(2024, 1, 1, tzinfo=UTC))
+    lake.insert_new("captions", lake.spark.createDataFrame([slow], CAPTIONS.schema))
     build(lake)
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
 
