@@ -9,8 +9,8 @@ from lib.errors import RuntimeMissingError
 logger = logging.getLogger(__name__)
 
 SHORT = "/tmp"
-# A socket's path has at most 107 bytes, of which ray_cluster's folder, Ray's session and socket take up to 77.
-LONGEST_BYTES = 30
+# A socket's path has at most 107 bytes, of which ray_cluster's folder, Ray's session and socket take up to 79.
+LONGEST_BYTES = 28
 
 
 def use_short_temporary_folder() -> None:

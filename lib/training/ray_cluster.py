@@ -96,12 +96,12 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     if settings.address is not None:
         environment["worker_process_setup_hook"] = f"{worker_network.__name__}.name_own_interface"
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
-    # Ray's own folder could be read by everybody on this machine.
+    # Ray lets everybody on this machine read its folder, but nobody passes the one around it.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         if settings.address is None:
             # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
             num_slots = settings.num_spark_cores + settings.num_workers + 2
-            ray.init(address="local", num_cpus=num_slots, include_dashboard=False, _temp_dir=folder, **quiet)
+            ray.init(address="local", num_cpus=num_slots, include_dashboard=False, _temp_dir=f"{folder}/r", **quiet)
             logger.info("started Ray on this machine with %d slots", num_slots)
         else:
             _join(settings.address, quiet)
