@@ -68,10 +68,13 @@ class Lake:
             builder.location(self._address(table)).execute()
 
     def read(self, name: str) -> DataFrame:
-        """The table's rows; none if it has not been written yet."""
+        """The table's rows; none if it has not been written yet. Columns that an older version lacks are null."""
         if not self.has(name):
             return self.spark.createDataFrame([], TABLES[name].schema)
-        return self._open(TABLES[name]).toDF()
+        rows = self._open(TABLES[name]).toDF()
+        lacking = {field.name: field.dataType for field in TABLES[name].schema if field.name not in rows.columns}
+        nulls = {column: F.lit(None).cast(kind) for column, kind in lacking.items()}
+        return rows.withColumns(nulls) if nulls else rows
 
     def require(self, name: str, written_by: str) -> DataFrame:
         """The table's rows. Raises MissingInputError naming the job to run first."""
