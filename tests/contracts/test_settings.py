@@ -61,7 +61,8 @@ def test_a_value_out_of_range_is_refused() -> None:
 
 
 @pytest.mark.parametrize("url", [
-    "s3://name:hunter2@bucket/arrived", "https://store/arrived?sig=hunter2", "https://store/arrived?a=1&access_key=hunter2",
+    "s3://name:hunter2@bucket/arrived", "https://hunter2@store/arrived", "https://store/arrived?sig=hunter2",
+    "https://store/arrived?a=1&access_key=hunter2",
 ])
 def test_a_landing_zone_whose_url_holds_a_secret_is_refused_without_repeating_it(url: str) -> None:
     message = refusal(f"landing.path={url}")
