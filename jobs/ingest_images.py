@@ -24,9 +24,12 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     zone = list_landing_zone(settings.landing)
     found = find_captions(lake, zone, settings.landing, settings.captions)
     lake.create("images_rejected")  # there to be counted, also when nothing is ever refused
-    ingest_pictures(lake, zone, settings.landing)
-    ingest_captions(lake, found, settings.landing, settings.captions)
-    ingest_layouts(lake, zone, settings.landing)
+    with lake.staging():
+        ingest_pictures(lake, zone, settings.landing)
+    with lake.staging():
+        ingest_captions(lake, found, settings.landing, settings.captions)
+    with lake.staging():
+        ingest_layouts(lake, zone, settings.landing)
     if found.fault:
         raise LandingZoneError(f"no captions were taken in: {found.fault}")
 

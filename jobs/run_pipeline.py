@@ -12,13 +12,14 @@ from lib.job_entry import argument_parser, exit_with_one_sentence, logger, run_t
 from lib.settings import CONF, load_settings
 from lib.task_graph import local_arguments, read_task_graph, select_tasks
 
+USE_A_MODEL = ("predict_captions", "evaluate_captions")  # both the same one, whatever is trained meanwhile elsewhere
 OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with the session of the other jobs
 
 
 def run_pipeline(arguments: argparse.Namespace) -> None:
     """Run the chosen tasks in one Spark session, then print what the lake holds, and where the captions are."""
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import model_in_use, why_nothing_is_trained
+    from lib.lake.models import lasting_name, model_in_use, why_nothing_is_trained
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
     from lib.sql.captions_file import write_captions_file
@@ -30,6 +31,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
     given += [word for override in arguments.overrides for word in ("--set", override)]
     given += ["--conf", arguments.conf] if arguments.conf else []
     given += ["--verbose"] if arguments.verbose else []
+    name = settings.prediction.model_version
     with open_spark(settings.spark, "run_pipeline") as spark:
         lake = Lake(spark, settings.storage)
         for number, task in enumerate(tasks, start=1):
@@ -41,11 +43,14 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
                     continue
                 run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])
             else:
+                if task.entry_point in USE_A_MODEL:
+                    name = lasting_name(model_in_use(lake, name, settings.dataset))
+                    local += ["--set", f"prediction.model_version={name}"]
                 own = argument_parser(task.entry_point, "").parse_args(local)
                 own_settings = load_settings(own.dataset, own.environment, own.overrides, own.conf)
                 run_timed(task.entry_point, import_module(f"jobs.{task.entry_point}").run, spark, own_settings)
         try:
-            model_version = model_in_use(lake, settings.prediction.model_version, settings.dataset).version
+            model_version = model_in_use(lake, name, settings.dataset).version
         except MissingInputError:  # nothing is trained yet, with --only ingest_images say
             model_version = None
         print_summary(lake, model_version)

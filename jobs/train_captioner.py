@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
 
     `arguments` are those the job was started with, for a process that must start it again.
     """
+    with ExitStack() as until_trained:
+        _train(settings, arguments, until_trained)
+
+
+def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStack) -> None:
     from lib.captioning import registered_captioner
     from lib.lake.delta_tables import Lake
     from lib.lake.models import IN_THE_PROJECT, has_current_model, why_nothing_is_trained
@@ -26,7 +32,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
     from lib.training.joined_cluster import check_folder_is_shared
     from lib.training.model_registry import check_tracking, record_training
     from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
-    from lib.training.training_runs import finish_training, plan_training
+    from lib.training.training_runs import finish_training, plan_training, training_alone
 
     cluster = settings.cluster
     if cluster.train_when == "missing" and has_current_model(settings.storage):
@@ -41,6 +47,7 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
             logger.info("train_captioner: nothing is trained: %s", why)
             return
         plan = plan_training(lake, settings)
+        until_trained.enter_context(training_alone(plan))
         write_model = partial(
             registered_captioner.write_model, checkpoint=plan.checkpoint, settings=settings.prediction
         )

@@ -5,6 +5,7 @@ CaptionlakeError
 ├── LandingZoneError         nothing has arrived, or no captions file has the named columns
 ├── SchemaMismatchError      rows that are not what the table holds
 ├── RuntimeMissingError      no Java 17, no Delta jars, no Horovod, no Ray cluster to join: what should be there
+├── ConcurrentWriteError     another run writes what this one would write
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
 ├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
@@ -31,6 +32,10 @@ class SchemaMismatchError(CaptionlakeError):
 
 class RuntimeMissingError(CaptionlakeError):
     """Raised when a part that set-up installs is not on this machine."""
+
+
+class ConcurrentWriteError(CaptionlakeError):
+    """Raised when another run writes the same table or trains the same model at the same time."""
 
 
 class MissingInputError(CaptionlakeError):

@@ -17,6 +17,7 @@ from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
 from lib.job_log import file_in_use, log_details, send_rest_to_file, show_last_lines, start_logging
 from lib.settings import Settings, load_settings
+from lib.temporary_folders import use_short_temporary_folder
 from model.errors import CheckpointError, EncoderWeightsError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
     A traceback that goes to a log file ends the process with the last lines of that file.
     """
     try:
+        use_short_temporary_folder()
         work()
     except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
         logger.error("%s: %s", type(error).__name__, error)

@@ -127,12 +127,13 @@ def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[s
     directory = _existing(directory)
     config = _read_config(directory)
     try:
-        vocabulary = Vocabulary.load(directory / "vocabulary.json")
-        captioner = Captioner(CaptionerConfig(**config["captioner"]), len(vocabulary))
-        weights = safetensors.torch.load((directory / "weights.safetensors").read_bytes())
+        vocabulary = Vocabulary.load(_file_of(directory, "vocabulary.json"))
+        captioner_config = CaptionerConfig(**config["captioner"])
+        _check_shapes(captioner_config, len(vocabulary), directory)
+        captioner = Captioner(captioner_config, len(vocabulary))
+        captioner.load_state_dict(safetensors.torch.load(_file_of(directory, "weights.safetensors").read_bytes()))
     except (OSError, TypeError, CaptionerConfigError, VocabularyError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} cannot be read: {error}") from error
-    _fill(captioner, weights, directory)
     if captioner.config.is_encoder_packaged:
         load_encoder_weights(captioner.encoder, captioner.config.encoder_weights)
     return captioner.eval(), vocabulary, _read_json(directory, "provenance.json")
@@ -165,9 +166,10 @@ def load_provenance(directory: str | Path) -> dict[str, Any]:
 
 def load_training_state(directory: str | Path) -> dict[str, Any] | None:
     """Return what training_loop.unpack_training needs, or None if it was not saved. Raises CheckpointError."""
-    path = _existing(directory) / "training_state.pt"
-    if not path.exists():
+    directory = _existing(directory)
+    if not (directory / "training_state.pt").exists():
         return None
+    path = _file_of(directory, "training_state.pt")
     try:
         packed: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -204,7 +206,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:
     try:
-        content: Any = json.loads((directory / name).read_text(encoding="utf-8"))
+        content: Any = json.loads(_file_of(directory, name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{directory / name} cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -212,17 +214,33 @@ def _read_json(directory: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _fill(captioner: Captioner, weights: dict[str, Tensor], directory: Path) -> None:
-    """Copy the weights into the captioner; every name and shape must be the one expected."""
-    expected = _own_weights(captioner)
-    missing, unknown = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+def _file_of(directory: Path, name: str) -> Path:
+    """Return a file of the checkpoint. Raises CheckpointError if it is a link to elsewhere, a pipe or a device."""
+    path = directory / name
+    if path.exists() and not (path.is_file() and path.resolve().is_relative_to(directory.resolve())):
+        raise CheckpointError(f"{path} is no file of the checkpoint, but leads elsewhere: copy what it leads to")
+    return path
+
+
+def _check_shapes(config: CaptionerConfig, num_tokens: int, directory: Path) -> None:
+    """Raise CheckpointError unless the weights have the names and shapes that the config asks for.
+
+    Reads the header of the weights and builds the captioner without memory for its weights.
+    """
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(tensor.shape) for name, tensor in Captioner(config, num_tokens).state_dict().items()}
+    except (RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"checkpoint {directory} cannot be built as its config asks: {error}") from error
+    with safetensors.safe_open(_file_of(directory, "weights.safetensors"), "pt") as file:
+        names: list[str] = file.keys()
+        seen = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    missing, unknown = sorted(wanted.keys() - seen.keys()), sorted(seen.keys() - wanted.keys())
     if missing or unknown:
         raise CheckpointError(f"weights in {directory} lack {missing[:3]} and have unknown {unknown[:3]} (first three)")
-    for name, tensor in expected.items():
-        if weights[name].shape != tensor.shape:
-            seen, wanted = tuple(weights[name].shape), tuple(tensor.shape)
-            raise CheckpointError(f"weight {name} in {directory} has shape {seen}, expected {wanted}")
-    captioner.load_state_dict(weights, strict=False)
+    for name, shape in wanted.items():
+        if seen[name] != shape:
+            raise CheckpointError(f"weight {name} in {directory} has shape {seen[name]}, expected {shape}")
 
 
 def _own_weights(captioner: Captioner) -> dict[str, Tensor]:

@@ -21,8 +21,8 @@ class Candidate:
     """One caption for one picture, and how sure the network was of it."""
 
     token_ids: tuple[int, ...]  # without <start> and <end>
-    score: float  # log-probability / number of tokens ** length_penalty; larger is better
-    probability: float  # of the whole caption, <end> included; 0 to 1
+    score: float  # log-probability of the whole caption, <end> included, in nats
+    probability: float  # the same as a probability, 0 to 1
     is_finished: bool  # false: cut off, max_tokens came before <end>
 
 
@@ -53,18 +53,16 @@ class _Beams:
 def greedy(captioner: Captioner, images: Tensor, max_tokens: int) -> list[Candidate]:
     """Return the caption of each of the images (B, C, H, W) that takes the likeliest token each time."""
     grid = captioner.encode(images)
-    candidates = beam_search(captioner, grid, num_beams=1, max_tokens=max_tokens, length_penalty=0.0)
+    candidates = beam_search(captioner, grid, num_beams=1, max_tokens=max_tokens)
     return [best for (best,) in candidates]
 
 
 @torch.inference_mode()
-def beam_search(
-    captioner: Captioner, grid: Grid, num_beams: int, max_tokens: int, length_penalty: float
-) -> list[list[Candidate]]:
+def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: int) -> list[list[Candidate]]:
     """Return up to num_beams captions for each picture of a grid (captioner.encode), best first.
 
-    max_tokens counts <end>. length_penalty 0 compares whole captions, 1 compares their mean per token. The captioner
-    must be in evaluation mode; then a picture's captions do not depend on the others in its batch.
+    max_tokens counts <end>. The captioner must be in evaluation mode; then a picture's captions do not depend on the
+    others in its batch.
     """
     beams = _start(captioner, grid, num_beams)
     candidates: list[list[Candidate]] = [[] for _ in grid.keys]
@@ -77,9 +75,9 @@ def beam_search(
             break
         # Finished pictures leave, so that one long caption does not slow the rest; in groups, as moving costs a copy.
         if num_open <= 0.75 * len(is_open):
-            _collect(beams.select(~is_open), length_penalty, candidates)
+            _collect(beams.select(~is_open), candidates)
             beams = beams.select(is_open)
-    _collect(beams, length_penalty, candidates)
+    _collect(beams, candidates)
     return candidates
 
 
@@ -120,7 +118,7 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
     )
 
 
-def _collect(beams: _Beams, length_penalty: float, candidates: list[list[Candidate]]) -> None:
+def _collect(beams: _Beams, candidates: list[list[Candidate]]) -> None:
     """Put the captions of these pictures into their places among the candidates, best first."""
     columns = (beams.pictures, beams.tokens[:, :, 1:], beams.log_probabilities)
     for picture, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
@@ -132,7 +130,7 @@ def _collect(beams: _Beams, length_penalty: float, candidates: list[list[Candida
             candidates[picture].append(
                 Candidate(
                     token_ids=tuple(written[:-1] if is_finished else written),
-                    score=total / len(written) ** length_penalty,
+                    score=total,
                     probability=math.exp(total),
                     is_finished=is_finished,
                 )

@@ -31,13 +31,13 @@ class Guess(NamedTuple):
     """What one candidate of a beam means."""
 
     text: str  # as the network wrote it
-    caption: str | None  # in standard form; None if it is not valid
-    score: float
+    caption: str | None  # in standard form; None if it is not valid, or was cut off
+    score: float  # the logarithm of its probability
     probability: float
 
 
 class PredictedCaption(NamedTuple):
-    """A caption, and the other candidates, best first, with log-probability / tokens ** length_penalty as scores."""
+    """A caption, and the other candidates, best first, with their log-probabilities as scores."""
 
     caption: str
     confidence: float  # probability that the caption is right; of a sentence, that a word of it is
@@ -94,7 +94,7 @@ def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
     votes: dict[str, float] = {}
     for guess in (guess for one in readings for guess in one):
         if guess.caption is not None:
-            votes[guess.caption] = votes.get(guess.caption, 0.0) + math.exp(guess.score) / len(readings)
+            votes[guess.caption] = votes.get(guess.caption, 0.0) + guess.probability / len(readings)
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 

@@ -32,6 +32,8 @@ PREDICTED_SCHEMA = (
     "image_id string, caption string, confidence double, is_valid boolean, "
     "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
 )
+SCORES = ("reference", "edit_distance", "similarity", "split")
+UNSCORED_COLUMNS = [name for name in CAPTION_PREDICTIONS.schema.names if name not in SCORES]
 
 
 def predict_new_images(
@@ -61,12 +63,14 @@ def predict_new_images(
         num_done = 0
         with show_progress("predict_captions", total) as line:
             for batch, num_rows in pending.batches():
-                with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                    predicted = _predict(batch, num_rows, directory, settings, counter)
+                with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                    predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
                     lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                 num_done += num_rows
-    num_late = _score_late_references(lake, captions, model_version)
-    logger.info("predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_late)
+    num_changed = _score_changed_references(lake, captions, model_version)
+    logger.info(
+        "predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_changed
+    )
 
 
 def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
@@ -87,8 +91,7 @@ def _predict(
     predict = partial(predict_batches, directory=str(directory), settings=settings, counter=counter)
     columns = ("image_id", "image", "features", "cleaning_version")
     images = batch.select(*columns).repartition(num_tasks(batch.sparkSession, num_rows))
-    # Computed once, though a MERGE reads its source twice.
-    return images.mapInPandas(predict, PREDICTED_SCHEMA).localCheckpoint()
+    return images.mapInPandas(predict, PREDICTED_SCHEMA)
 
 
 def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
@@ -97,29 +100,32 @@ def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> D
     }).select(*CAPTION_PREDICTIONS.schema.names)
 
 
-def _score_late_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
-    """Score the predictions whose references came, changed or went after them; the number of rows that this changes."""
+def _score_changed_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
+    """Score the predictions whose references are others than they were scored by; the number of rows that this changes.
+
+    References are compared, not times: a caption may be dated before a prediction that has not seen it.
+    """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
-    now = captions.groupBy("image_id").agg(
-        F.max("ingested_at").alias("referenced_at"), F.collect_set("caption").alias("references")
+    references = captions.groupBy("image_id").agg(
+        F.collect_list("caption").alias("texts"), F.min("split").alias("split_now")
     )
-    still_stands = F.coalesce(F.array_contains("references", F.col("reference")), F.lit(False))
-    has_gone = F.col("reference").isNotNull() & ~still_stands
-    has_come = F.col("reference").isNull() & F.col("references").isNotNull()
-    has_changed = F.col("referenced_at") > F.col("predicted_at")
-    late = predictions.join(now, on="image_id", how="left").where(has_gone | has_come | has_changed)
-    known = late.select("image_id", F.col("reference").alias("known_reference"))
-    scored_by = ("referenced_at", "references", "reference", "edit_distance", "similarity", "split")
-    rescored = with_scores(late.drop(*scored_by), captions)
-    changed = (
-        rescored.join(known, on="image_id", how="inner")
-        .where(~F.col("reference").eqNullSafe(F.col("known_reference")))
-        .select(*CAPTION_PREDICTIONS.schema.names)
-        .localCheckpoint()
+    # The one text that there is must be the reference; of several the nearest has to be found anew.
+    is_same = F.col("texts").eqNullSafe(F.array("reference")) & F.col("split").eqNullSafe(F.col("split_now"))
+    is_without = F.col("texts").isNull() & F.col("reference").isNull()
+    others = predictions.join(references, on="image_id", how="left").where(~(is_same | is_without))
+    known = others.select(
+        "image_id", F.col("reference").alias("known_reference"), F.col("split").alias("known_split")
     )
-    num_changed = changed.count()
-    if num_changed:
-        lake.upsert("caption_predictions", changed)
+    rescored = with_scores(others.select(*UNSCORED_COLUMNS), captions)
+    is_changed = ~(
+        F.col("reference").eqNullSafe(F.col("known_reference")) & F.col("split").eqNullSafe(F.col("known_split"))
+    )
+    changed = rescored.join(known, on="image_id", how="inner").where(is_changed)
+    with lake.staging():
+        rows = lake.stage(changed.select(*CAPTION_PREDICTIONS.schema.names))
+        num_changed = rows.count()
+        if num_changed:
+            lake.upsert("caption_predictions", rows)
     return num_changed
 
 

@@ -79,7 +79,7 @@ class PictureCaptioner:
         for places in of_like_size(pictures, self.settings.batch_size):
             by_size = groupby(places, lambda place: _size_in_batch(pictures[place]))
             grid = join_grids([self._encode([pictures[place] for place in same]) for _, same in by_size])
-            beams = beam_search(self.network, grid, num_beams, self.max_tokens, self.settings.length_penalty)
+            beams = beam_search(self.network, grid, num_beams, self.max_tokens)
             for place, candidates in zip(places, beams, strict=True):
                 yield place, [self._guess(one) for one in candidates]
 
@@ -102,7 +102,9 @@ class PictureCaptioner:
 
     def _guess(self, candidate: Candidate) -> Guess:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
-        return Guess(text, self.asked.read(text), candidate.score, self._probability(candidate))
+        # A caption that was cut off is not what the network would have written: it has no vote.
+        caption = self.asked.read(text) if candidate.is_finished else None
+        return Guess(text, caption, candidate.score, self._probability(candidate))
 
     def _probability(self, candidate: Candidate) -> float:
         """Of the whole caption; of a sentence, that stays right with another word, the geometric mean of its tokens."""

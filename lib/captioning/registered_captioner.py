@@ -3,6 +3,7 @@
     mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lib.sections.captioning import PredictionSettings
 from model.checkpoint import load_provenance
 
 CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
+GONE = ("length_penalty",)  # settings that models registered before may have
 
 
 def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:
@@ -28,7 +30,8 @@ class RegisteredCaptioner:
     """A checkpoint, the cleaning that it was trained on and settings of prediction. Raises CheckpointError."""
 
     def __init__(self, folder: Path) -> None:
-        settings = PredictionSettings.model_validate_json((folder / PREDICTION).read_text())
+        values = json.loads((folder / PREDICTION).read_text())
+        settings = PredictionSettings(**{name: value for name, value in values.items() if name not in GONE})
         self.captioner = PictureCaptioner(folder / CHECKPOINT, settings)
         cleaning = learned_cleaning(load_provenance(folder / CHECKPOINT))
         assert cleaning is not None, folder  # every checkpoint that training registers says so

@@ -9,7 +9,9 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError
+from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import EVALUATIONS
 
 logger = logging.getLogger(__name__)
@@ -76,14 +78,19 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     if known.isEmpty() and scored.isEmpty():
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
-    if _is_up_to_date(scored, captions, known, as_sentences):
-        logger.info("evaluate_captions: model %s has no predictions newer than its evaluations", model_version)
+    # Before they are scored: what changes in between makes the next run evaluate again.
+    inputs_fingerprint = fingerprint(as_sentences, *(
+        fingerprint_of_rows(rows.drop("predicted_at", "ingested_at")) for rows in (scored, captions)
+    ))
+    if not known.where(F.col("inputs_fingerprint") == inputs_fingerprint).isEmpty():
+        logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
         return
     control_caption = best_constant_caption(captions)
     summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns({
         "model_version": F.lit(model_version),
         "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
         "evaluated_at": F.lit(commit_time()),
+        "inputs_fingerprint": F.lit(inputs_fingerprint),
     })
     sentences = score_sentences(captions_by_predictor(scored, control_caption), captions) if as_sentences else {}
     names = [name for name in EVALUATIONS.schema.names if name in summaries.columns]
@@ -154,24 +161,6 @@ def best_constant_caption(captions: DataFrame) -> str | None:
         .first()
     )
     return best.caption if best else None
-
-
-def _is_up_to_date(scored: DataFrame, captions: DataFrame, evaluations: DataFrame, as_sentences: bool) -> bool:
-    """Whether each split was evaluated after its last prediction and reference, on the scores there are now."""
-    has_scores = F.col("num_sentences").isNotNull() | F.lit(not as_sentences)
-    known = evaluations.where((F.col("predictor") == MODEL) & has_scores).select(
-        "split", "num_images", "mean_edit_distance", "evaluated_at"
-    )
-    now = scored.groupBy("split").agg(
-        F.count("*").alias("num_scored"), F.avg("edit_distance").alias("mean"),
-        F.max("predicted_at").alias("predicted_at"),
-    )
-    newest = captions.groupBy("split").agg(F.max("ingested_at").alias("ingested_at"))
-    # A reference that goes leaves no time behind, but another number of scores or other distances.
-    is_same = (F.col("num_images") == F.col("num_scored")) & (F.abs(F.col("mean_edit_distance") - F.col("mean")) < 1e-9)
-    is_current = is_same & (F.col("evaluated_at") > F.greatest("predicted_at", "ingested_at"))
-    compared = now.join(known, on="split", how="full").join(newest, on="split", how="left")
-    return compared.where(~F.coalesce(is_current, F.lit(False))).isEmpty()
 
 
 def _caption_of_another() -> Column:

@@ -3,12 +3,12 @@
 import logging
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame
 
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import VOCABULARY
 from lib.sections.captions import CaptionSettings
 from model.vocabulary import Vocabulary
@@ -29,8 +29,9 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     version = vocabulary_version(settings)
     train = lake.require("captions", written_by="ingest_images").where(F.col("split") == "train")
     built = lake.read("vocabulary").where(F.col("vocabulary_version") == version)
-    built_at, newest = _latest(built, "built_at"), _latest(train, "ingested_at")
-    if built_at is not None and (newest is None or newest <= built_at):
+    # Before the tokens are counted: captions that arrive in between make the next run build it again.
+    captions_fingerprint = fingerprint_of_rows(train.select("caption"))
+    if not built.where(F.col("captions_fingerprint") == captions_fingerprint).isEmpty():
         logger.info("build_vocabulary: up to date")
         return
     tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
@@ -49,7 +50,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     vocabulary = Vocabulary.from_tokens(num_uses)
     now = commit_time()
     rows = [
-        (settings.notation, token, token_id, num_uses.get(token, 0), version, now)
+        (settings.notation, token, token_id, num_uses.get(token, 0), version, now, captions_fingerprint)
         for token_id, token in enumerate(vocabulary.tokens)
     ]
     lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
@@ -69,9 +70,4 @@ def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
     if not rows:
         raise MissingInputError("the vocabulary was built with other caption settings: run build_vocabulary again")
     return Vocabulary(tuple(row.token for row in rows))
-
-
-def _latest(rows: DataFrame, column: str) -> int | None:
-    latest = rows.agg(F.max(F.unix_micros(column))).first()
-    return latest[0] if latest else None
 

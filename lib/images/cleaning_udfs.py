@@ -35,15 +35,17 @@ def cleaning_version(settings: CleaningSettings) -> str:
 def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     """Clean the pictures of images_raw that these settings have not cleaned or rejected yet.
 
-    After a change of settings every picture is cleaned again and its rows are replaced.
+    After a change of settings every picture is cleaned again and its rows are replaced. A picture is done when it is in
+    exactly one of the two tables, under these settings: a run that ended between two commits leaves it in both.
     """
     version = cleaning_version(settings)
     raw = lake.require("images_raw", written_by="ingest_images")
     lake.create("images_clean")  # there to be read, also when no picture can be cleaned
-    rejected = lake.read("images_rejected").where(F.col("stage") == "clean")
-    done = lake.read("images_clean").select("image_id", "cleaning_version").union(
-        rejected.select("image_id", "cleaning_version")
-    ).where(F.col("cleaning_version") == version)
+    rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
+    cleaned = lake.read("images_clean").select("image_id", "cleaning_version")
+    done = cleaned.union(rejected).groupBy("image_id").agg(
+        F.count("*").alias("num_outcomes"), F.max("cleaning_version").alias("cleaning_version")
+    ).where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == version))
     pending = PendingRows(raw.select("image_id", "source", "ingested_at", "image"), done, "ingested_at")
     total = sum(count for _, count in pending.commits())
     if not total:
@@ -52,7 +54,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     num_done = 0
     with show_progress("clean_images", total) as line:
         for batch, num_rows in pending.batches():
-            with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
                 _commit_batch(lake, batch, num_rows, settings, version, counter)
             num_done += num_rows
 
@@ -69,7 +71,7 @@ def _commit_batch(
         .withColumns({
             "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
         })
-        .localCheckpoint()  # computed once, and cut off from tables that the next lines change
+        .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
     was_refused = not lake.read("images_rejected").where(F.col("stage") == "clean").isEmpty()

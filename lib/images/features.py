@@ -67,7 +67,7 @@ def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
     num_done = 0
     with show_progress("extract_features", total) as line:
         for batch, num_rows in pending.batches():
-            with counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
                 _commit_batch(lake, batch, num_rows, config, version, counter)
             num_done += num_rows
 
@@ -80,7 +80,7 @@ def _commit_batch(
     rows = images.mapInPandas(encode, FEATURES_SCHEMA).withColumns({
         "encoder_version": F.lit(version), "extracted_at": F.lit(commit_time()),
     })
-    lake.upsert("image_features", rows.select(*IMAGE_FEATURES.schema.names).localCheckpoint())
+    lake.upsert("image_features", lake.stage(rows.select(*IMAGE_FEATURES.schema.names)))
 
 
 def encode_batches(

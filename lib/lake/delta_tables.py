@@ -1,14 +1,21 @@
-"""The lake: every read and write of a table, by name, with its schema and key of lib/lake/schemas.py."""
+"""The lake: every read and write of a table, by name, with its schema and key of lib/lake/schemas.py.
 
+Every write is tried again where another run's write came between. Raises ConcurrentWriteError if that does not help.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark.sql.functions as F
-from delta.tables import DeltaTable
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.errors import MissingInputError, SchemaMismatchError
+from lib.lake.commits import committed
 from lib.lake.schemas import TABLES, Table
+from lib.lake.staged_rows import remove_stale, staged, staging_folder
 from lib.sections.lake import StorageSettings
 
 
@@ -18,6 +25,24 @@ class Lake:
     def __init__(self, spark: SparkSession, storage: StorageSettings) -> None:
         self.spark = spark
         self.storage = storage
+        self._staging: list[str] = []  # folders of the blocks that are open, the innermost last
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        """While the block runs, `stage` may be called; the rows that it keeps are gone with the block."""
+        with staging_folder(absolute_root(self.storage)) as folder:
+            self._staging.append(folder)
+            try:
+                yield
+            finally:
+                self._staging.pop()
+
+    def stage(self, rows: DataFrame) -> DataFrame:
+        """The rows, computed once, cut off from the tables they came from, and safe from the loss of an executor.
+
+        They last as long as the innermost block of `staging`.
+        """
+        return staged(rows, self._staging[-1])
 
     def has(self, name: str) -> bool:
         """Whether the table exists."""
@@ -30,8 +55,10 @@ class Lake:
 
         One that an older version of the project made gets the columns that it lacks, null in the rows it has.
         """
-        table = TABLES[name]
-        if self.has(name):
+        committed(name, lambda: self._create(TABLES[name]))
+
+    def _create(self, table: Table) -> None:
+        if self.has(table.name):
             self._add_new_columns(table)
             return
         builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
@@ -41,15 +68,13 @@ class Lake:
             builder.location(self._address(table)).execute()
 
     def read(self, name: str) -> DataFrame:
-        """The table's rows; none if it has not been written yet. Columns that an older version left out are null."""
-        table = TABLES[name]
+        """The table's rows; none if it has not been written yet. Columns that an older version lacks are null."""
         if not self.has(name):
-            return self.spark.createDataFrame([], table.schema)
-        rows = self._open(table).toDF()
-        missing = {
-            field.name: F.lit(None).cast(field.dataType) for field in table.schema if field.name not in rows.columns
-        }
-        return rows.withColumns(missing) if missing else rows
+            return self.spark.createDataFrame([], TABLES[name].schema)
+        rows = self._open(TABLES[name]).toDF()
+        lacking = {field.name: field.dataType for field in TABLES[name].schema if field.name not in rows.columns}
+        nulls = {column: F.lit(None).cast(kind) for column, kind in lacking.items()}
+        return rows.withColumns(nulls) if nulls else rows
 
     def require(self, name: str, written_by: str) -> DataFrame:
         """The table's rows. Raises MissingInputError naming the job to run first."""
@@ -64,8 +89,8 @@ class Lake:
         """
         table = TABLES[name]
         self.create(name)
-        merge = self._open(table).alias("old").merge(_conform(rows, table).alias("new"), _same_key(table))
-        merge.whenNotMatchedInsertAll().execute()
+        source = _conform(rows, table)
+        committed(name, lambda: self._merge(table, source).whenNotMatchedInsertAll().execute())
 
     def upsert(self, name: str, rows: DataFrame, delete_when: str | None = None) -> None:
         """Insert rows or replace those of the same key, in one commit.
@@ -77,30 +102,37 @@ class Lake:
         columns = {column: f"new.{column}" for column in table.schema.names}
         keep = f"not ({delete_when})" if delete_when else None
         source = rows if delete_when else _conform(rows, table)
-        merge = self._open(table).alias("old").merge(source.alias("new"), _same_key(table))
-        if delete_when:
-            merge = merge.whenMatchedDelete(condition=delete_when)
-        merge.whenMatchedUpdate(set=columns).whenNotMatchedInsert(condition=keep, values=columns).execute()
+
+        def commit() -> None:
+            merge = self._merge(table, source)
+            if delete_when:
+                merge = merge.whenMatchedDelete(condition=delete_when)
+            merge.whenMatchedUpdate(set=columns).whenNotMatchedInsert(condition=keep, values=columns).execute()
+
+        committed(name, commit)
 
     def replace(self, name: str, rows: DataFrame) -> None:
         """Replace the whole table by these rows, in one commit."""
         table = TABLES[name]
         self.create(name)
         writer = _conform(rows, table).write.format("delta").mode("overwrite")
-        if self.storage.catalog:
-            writer.saveAsTable(self._address(table))
-        else:
-            writer.save(self._address(table))
+        save = writer.saveAsTable if self.storage.catalog else writer.save
+        committed(name, lambda: save(self._address(table)))
 
     def compact(self, name: str) -> tuple[int, int]:
         """Join the table's small files, in a commit that changes no row; the numbers of files before and after it."""
-        metrics = self._open(TABLES[name]).optimize().executeCompaction().select("metrics.*").first()
+        joined = committed(name, lambda: self._open(TABLES[name]).optimize().executeCompaction())
+        metrics = joined.select("metrics.*").first()
         assert metrics is not None  # OPTIMIZE answers with one row per table
         return metrics.numFilesRemoved, metrics.numFilesAdded
 
     def vacuum(self, name: str, retain_hours: int) -> None:
         """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
         self._open(TABLES[name]).vacuum(retain_hours)
+
+    def remove_stale_rows(self, retain_hours: int) -> int:
+        """Remove staged rows that killed runs have left; the number of runs."""
+        return remove_stale(absolute_root(self.storage), retain_hours)
 
     def _add_new_columns(self, table: Table) -> None:
         known = self._open(table).toDF().columns
@@ -115,8 +147,11 @@ class Lake:
 
     def _address(self, table: Table) -> str:
         if self.storage.catalog:
-            return f"{self.storage.catalog}.{self.storage.schema_name}.{table.name}"
+            return ".".join(map(quoted_name, (self.storage.catalog, self.storage.schema_name or "", table.name)))
         return f"{absolute_root(self.storage)}/{table.name}"
+
+    def _merge(self, table: Table, source: DataFrame) -> DeltaMergeBuilder:
+        return self._open(table).alias("old").merge(source.alias("new"), _same_key(table))
 
     def _open(self, table: Table) -> DeltaTable:
         if self.storage.catalog:
@@ -128,6 +163,12 @@ def absolute_root(storage: StorageSettings) -> str:
     """The root with its folder in full: relative, it is a table's name to Delta and lies in the warehouse to Spark."""
     is_url = storage.root.startswith("file:")
     return storage.root.rstrip("/") if is_url else str(Path(storage.root).absolute())
+
+
+def quoted_name(name: str) -> str:
+    """A name of a catalog, schema or table as SQL takes it, whatever characters it has."""
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"
 
 
 def commit_time() -> datetime:

@@ -61,6 +61,11 @@ def model_in_use(lake: Lake, model_version: str, dataset: str) -> Model:
     return resolve_model(lake.storage, model_version, dataset)
 
 
+def lasting_name(model: Model) -> str:
+    """The name that means this model from now on, whichever is put in use meanwhile."""
+    return IN_THE_PROJECT if model.directory.is_relative_to(PRETRAINED) else model.version
+
+
 def why_nothing_is_trained(lake: Lake, model_version: str) -> str | None:
     """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
     if model_version == IN_THE_PROJECT:
@@ -130,7 +135,7 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
     """
     if start_from == IN_THE_PROJECT:
         return pretrained_model(dataset, "training.start_from").directory
-    return Path(start_from).absolute() if start_from else None
+    return Path(start_from).expanduser().absolute() if start_from else None
 
 
 def _pointer(storage: StorageSettings) -> Path:

@@ -172,6 +172,7 @@ VOCABULARY = Table(
         _column("num_uses", _LONG, "How often it stands in the train captions."),
         _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
         _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
+        _column("captions_fingerprint", _TEXT, "Hash of the train captions that it was built from."),
     ]),
 )
 
@@ -197,7 +198,7 @@ TRAINING_METRICS = Table(
 
 ALTERNATIVE = T.StructType([
     _column("caption", _TEXT, "Another caption the model considered."),
-    _column("score", _DOUBLE, "Log probability in nats, divided by tokens to the power of prediction.length_penalty."),
+    _column("score", _DOUBLE, "Log probability in nats."),
 ])
 
 CAPTION_PREDICTIONS = Table(
@@ -259,6 +260,7 @@ EVALUATIONS = Table(
         _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
         _column("evaluated_at", _TIME, "When it was computed (UTC)."),
         *_SENTENCE_SCORES,
+        _column("inputs_fingerprint", _TEXT, "Hash of the predictions and captions that it was computed from."),
     ]),
 )
 

@@ -31,12 +31,14 @@ def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]
             spark.conf.set(key, value)
         yield spark
         return
-    spark = _build(settings, app_name)
-    try:
-        yield spark
-    finally:
-        spark.stop()
-        end_gateway()
+    # Not a folder of a known name, which others could read or have made before.
+    with tempfile.TemporaryDirectory(prefix="captionlake-", ignore_cleanup_errors=True) as warehouse:
+        spark = _build(settings, app_name, warehouse)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+            end_gateway()
 
 
 def end_gateway() -> None:
@@ -75,13 +77,13 @@ def _of_every_session(settings: SparkSettings) -> dict[str, str]:
     }
 
 
-def _build(settings: SparkSettings, app_name: str) -> SparkSession:
+def _build(settings: SparkSettings, app_name: str, warehouse: str) -> SparkSession:
     ensure_java()
     configuration = delta_configuration(settings.shuffle_partitions) | _of_every_session(settings) | {
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.host": "localhost",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "captionlake-warehouse"),
+        "spark.sql.warehouse.dir": warehouse,
     }
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.appName(app_name).master(settings.master)

@@ -60,22 +60,22 @@ def _replace(
 ) -> None:
     """Write what the files say to the tables, in place of what `sources` said before."""
     now = F.lit(commit_time())
-    rows = _read_rows(lake, files, landing, settings).localCheckpoint()
+    rows = lake.stage(_read_rows(lake, files, landing, settings))
     accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
     of_sources = known.where(F.col("source").isin(sources))
-    touched = accepted.select("image_id").union(of_sources.select("image_id")).distinct().localCheckpoint()
-    known = known.join(touched, on="image_id", how="left_semi").localCheckpoint()
-    known_rejected = _rejected_rows(lake, touched, sources).localCheckpoint()
+    touched = lake.stage(accepted.select("image_id").union(of_sources.select("image_id")).distinct())
+    known = lake.stage(known.join(touched, on="image_id", how="left_semi"))
+    known_rejected = lake.stage(_rejected_rows(lake, touched, sources))
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
-    wanted = _numbered(accepted, known, waiting, sources).localCheckpoint()
+    wanted = lake.stage(_numbered(accepted, known, waiting, sources))
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
     beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
     rejected = rows.where(F.col("reason").isNotNull()).unionByName(beyond.select(*rows.columns))
     num_rejected = _replace_rejected(lake, rejected, known_rejected, now)
     changes = _changes(wanted.where(~is_beyond), known).withColumns({
         "split": split_of(F.col("image_id"), settings), "ingested_at": now,
-    }).localCheckpoint()
+    }).transform(lake.stage)
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
@@ -113,7 +113,7 @@ def _replace_rejected(lake: Lake, rows: DataFrame, known: DataFrame, now: Column
         "image_id", F.lit("captions").alias("stage"), "reason", "detail",
         F.concat("source", F.lit(" row "), F.col("position").cast("string")).alias("source"),
         F.lit(None).cast("string").alias("cleaning_version"), now.alias("rejected_at"),
-    ).select(*IMAGES_REJECTED.schema.names).localCheckpoint()
+    ).select(*IMAGES_REJECTED.schema.names).transform(lake.stage)
     if not changes.isEmpty():
         lake.upsert("images_rejected", changes, delete_when="new.reason is null")
     return {row["reason"]: row["count"] for row in rows.groupBy("reason").count().orderBy("reason").collect()}
@@ -134,7 +134,7 @@ def _read_rows(
     rows = listed.repartition(max(1, len(files))).mapInPandas(read, ROW_SCHEMA)
     if not landing.captions_notation:
         return rows
-    rows = rows.localCheckpoint()  # read once, though counted first
+    rows = lake.stage(rows)  # read once, though counted first
     is_other = F.col("reason").eqNullSafe("other_notation")
     others = rows.where(is_other)
     convert = partial(_convert, notation_name=landing.captions_notation, prefixes=prefixes)

@@ -51,15 +51,15 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
         "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
     }).select(*ARRIVAL_SCHEMA.names)
     same_id = Window.partitionBy("image_id", F.col("reason").isNull())
-    marked = marked.withColumn(
-        "is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1)
-    ).localCheckpoint()
+    marked = lake.stage(
+        marked.withColumn("is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1))
+    )
     rivals = marked.where("is_rival").drop("is_rival")
     num_rivals = rivals.count()
     if not num_rivals:
         return marked.drop("is_rival")
     digests = in_reading_order(rivals, num_tasks(lake.spark, num_rivals)).mapInPandas(_digest_batches, DIGEST_SCHEMA)
-    verdicts = _verdicts(digests.localCheckpoint(), advice)
+    verdicts = _verdicts(lake.stage(digests), advice)
     return (
         marked.join(verdicts, on=PLACE, how="left")
         .withColumns({

@@ -38,14 +38,14 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
     """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
-    listed = _list_files(lake, zone.pictures + archives, zone.rejected, settings).localCheckpoint()
+    listed = lake.stage(_list_files(lake, zone.pictures + archives, zone.rejected, settings))
     hidden = listed.where(F.col("reason") == HIDDEN_MEMBERS).agg(F.sum("num_bytes")).first()
     listed = listed.where(~F.col("reason").eqNullSafe(HIDDEN_MEMBERS))
     known = lake.read("images_raw").select("image_id", "source")
     check_ids(listed, known)
     not_taken_in = listed.join(known.select("source"), on="source", how="left_anti")
-    marked = mark_duplicates(lake, not_taken_in, known, settings).localCheckpoint()
-    arrivals = _unsettled(lake, marked).localCheckpoint()
+    marked = lake.stage(mark_duplicates(lake, not_taken_in, known, settings))
+    arrivals = lake.stage(_unsettled(lake, marked))
     num_arrivals = arrivals.count()
     if num_arrivals:
         num_commits = -(-num_arrivals // settings.images_per_commit)
@@ -56,7 +56,7 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
                 ))
                 num_before = commit * settings.images_per_commit
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
-                with counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
+                with lake.staging(), counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
                     _commit_batch(lake, batch, num_rows, counter)
     unfinished = _paths_to_open_again(lake, listed, marked)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
@@ -103,7 +103,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
     outcomes = (
         in_reading_order(arrivals, num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(read_batches, counter=counter), OUTCOME_SCHEMA)
-        .localCheckpoint()
+        .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
     refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source")

@@ -47,7 +47,7 @@ def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> N
         return
     lake.create("image_layouts")
     listed = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(len(files))
-    read = listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA).localCheckpoint()
+    read = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
     faults = {row.source: row.fault for row in read.where(F.col("fault").isNotNull()).collect()}
     for path, fault in faults.items():
         logger.warning("ingest_images: left out: %s cannot be read to its end: %s", path, fault)
@@ -64,7 +64,7 @@ def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> N
     gone = known.where(F.col("source").isin(sources)).join(rows, on="image_id", how="left_anti")
     changes = rows.join(known, on=known.columns, how="left_anti").unionByName(
         gone.withColumn("atom_x", F.lit(None))
-    ).withColumn("ingested_at", F.lit(commit_time())).localCheckpoint()
+    ).withColumn("ingested_at", F.lit(commit_time())).transform(lake.stage)
     num_changes = changes.count()
     if num_changes:
         lake.upsert("image_layouts", changes, delete_when="new.atom_x is null")

@@ -1,6 +1,5 @@
 """The report on a model's captions: one HTML file that needs no network, made from the tables alone."""
 
-import hashlib
 import logging
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,9 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Row, Window
 
 from lib.captions.scores import CONSTANT_CAPTION, MODEL, scores_by_predictor, with_known_reference
+from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
+from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import REJECTION_REASONS, TABLES
 from lib.reporting.charts import (
     COLOURS,
@@ -46,27 +47,31 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
     Without evaluations it shows pictures with captions, and no score.
     """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
-    written = predictions.agg(F.count("*").alias("num_images"), F.max("predicted_at").cast("string")).collect()
-    if not written[0].num_images:
+    num_predicted = predictions.count()
+    if not num_predicted:
         logger.info("evaluate_captions: model %s has captioned nothing, so there is no report to write", model_version)
         return None
     evaluations = _evaluations_of(lake.read("evaluations"), model_version)
     path = Path(lake.storage.root) / "reports" / f"{model_version}.html"
     template = TEMPLATE.read_text(encoding="utf-8")
-    stamp = hashlib.sha256(f"{evaluations} {written} {settings} {template}".encode()).hexdigest()[:16]
+    shown = {
+        "num_predicted": num_predicted,
+        "evaluations": evaluations,
+        "rejections": _rejections(lake),
+        "tables": [(table, lake.read(name).count()) for name, table in TABLES.items() if lake.has(name)],
+    }
+    drawn = [fingerprint_of_rows(rows) for rows in _drawn_rows(lake, predictions, model_version)]
+    stamp = fingerprint(str(shown), drawn, settings, template)
     if path.is_file() and f'content="{stamp}"' in path.read_text(encoding="utf-8")[:1000]:
         logger.info("evaluate_captions: the report is up to date: %s", path)
         return path
     figures = {
         "model_version": model_version,
-        "num_predicted": written[0].num_images,
-        "evaluations": evaluations,
+        **shown,
         "predictors": PREDICTORS,
         "labels": LABELS,
         "colours": COLOURS,
-        "rejections": _rejections(lake),
         "reasons": REJECTION_REASONS,
-        "tables": [(table, lake.read(name).count()) for name, table in TABLES.items() if lake.has(name)],
         **(_scored_figures(lake, predictions, evaluations) if evaluations else _unscored_figures(predictions)),
         "gallery": _gallery(lake, predictions, next(iter(evaluations), None), settings),
     }
@@ -74,6 +79,13 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
         file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
     logger.info("evaluate_captions: the report is in %s", path)
     return path
+
+
+def _drawn_rows(lake: Lake, predictions: DataFrame, model_version: str) -> list[DataFrame]:
+    """What charts and gallery are drawn from, but for the pictures, which their cleaning names."""
+    clean = lake.read("images_clean").select("image_id", "cleaning_version")
+    metrics = lake.read("training_metrics").where(F.col("run_id") == model_version)
+    return [predictions, lake.read("captions"), clean, metrics]
 
 
 def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations) -> dict[str, object]:

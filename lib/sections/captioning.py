@@ -15,7 +15,6 @@ class PredictionSettings(BaseModel):
     num_images_in_buffer: int = Field(gt=0)
     threads_per_worker: int = Field(gt=0)
     num_beams: int = Field(gt=0)
-    length_penalty: float = Field(ge=0)
     turns_deg: tuple[Literal[0, 90, 180, 270], ...] = Field(min_length=1)
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
     sure_from: float = Field(ge=0)

@@ -1,15 +1,29 @@
 """The sections on tables, Spark and upkeep."""
 
-from typing import Annotated
+import os
+import re
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _mounted(root: str) -> str:
-    """The path without file://. Checkpoints and reports are written as files, so other URLs are refused."""
-    path = root.removeprefix("file://")
-    if "://" in path:
-        raise ValueError(f"{root} is a URL; name a path, on Databricks one under /Volumes")
+    """The root as a path, without ~ and file:. Checkpoints and reports are written as files: other URLs are refused."""
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+    if scheme and scheme.group() != "file:":
+        # The rest is not repeated: it may hold a key.
+        raise ValueError(f"{scheme.group()}... is a URL; name a path, on Databricks one under /Volumes")
+    path = root.removeprefix("file:")
+    if path.startswith("//"):
+        host, slash, path = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ValueError(f"file://{host} is another machine; name a path of this one")
+        path = slash + path
+    path = os.path.expanduser(path)
+    if not path or path.startswith("~") or "\0" in path:
+        raise ValueError(f"{root!r} is no folder that is known here; name a path")
+    if "`" in path:
+        raise ValueError(f"{path} has a backtick, which Delta does not read in a path; name another folder")
     return path
 
 
@@ -21,6 +35,15 @@ class StorageSettings(BaseModel):
     root: Annotated[str, AfterValidator(_mounted)]
     catalog: str | None
     schema_name: str | None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if bool(self.catalog) != bool(self.schema_name):
+            raise ValueError(
+                f"catalog is {self.catalog!r} and schema_name {self.schema_name!r}: name both, or neither for "
+                "tables in storage.root"
+            )
+        return self
 
 
 class SparkSettings(BaseModel):

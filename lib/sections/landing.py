@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 def _without_credentials(path: str) -> str:
     """Settings are logged by every job, so a URL may not carry what opens the storage."""
-    if re.search(r"://[^/@]*:[^/@]*@|[?&][^=&]*(key|token|secret|signature|sig)[^=&]*=", path, re.IGNORECASE):
+    # abfss://container@account holds none.
+    user = r"://[^/@]*:[^/@]*@|(http|ftp)s?://[^/@]*@"
+    if re.search(rf"{user}|[?&][^=&]*(key|token|secret|signature|sig)[^=&]*=", path, re.IGNORECASE):
         raise ValueError("the URL holds a password or key, which every job would log: see Secrets in docs/runbook.md")
     return path
 

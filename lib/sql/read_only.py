@@ -8,10 +8,10 @@ from sqlglot.errors import SqlglotError
 
 READS = (exp.Query, exp.Values, exp.Describe, exp.Use, exp.Set)
 READING_COMMANDS = {"SHOW", "EXPLAIN", "SET"}  # of which sqlglot knows no more than the first word
-WRITES = (exp.DML, exp.Merge)
+WRITES = (exp.DML, exp.Merge, exp.QueryTransform)  # a transformation runs a program
 # For statements that sqlglot cannot read: Spark then says what is wrong with them, or runs them.
 _FIRST_WORDS = {"select", "with", "from", "values", "table", "describe", "desc"}
-_WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate"}
+_WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate", "load"}
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every command
 
@@ -26,5 +26,5 @@ def only_reads(statement: str) -> bool:
     if isinstance(parsed, exp.Command):
         return str(parsed.this).upper() in READING_COMMANDS
     if isinstance(parsed, exp.Create):
-        return parsed.find(exp.TemporaryProperty) is not None
+        return parsed.kind == "VIEW" and parsed.find(exp.TemporaryProperty) is not None
     return isinstance(parsed, READS) and parsed.find(*WRITES) is None

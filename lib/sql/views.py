@@ -16,7 +16,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from lib.errors import SettingsError
-from lib.lake.delta_tables import Lake, absolute_root
+from lib.lake.delta_tables import Lake, absolute_root, quoted_name
 from lib.lake.schemas import TABLES
 from lib.sql.errors import Needs, spark_errors_as_sentences
 
@@ -92,7 +92,7 @@ def open_schema(lake: Lake) -> None:
     catalog = lake.spark.catalog
     if lake.storage.catalog:
         catalog.setCurrentCatalog(lake.storage.catalog)
-        catalog.setCurrentDatabase(lake.storage.schema_name or "default")
+        catalog.setCurrentDatabase(quoted_name(lake.storage.schema_name or ""))
         return
     for name in TABLES:
         if lake.has(name) and not catalog.tableExists(name):

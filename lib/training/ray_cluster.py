@@ -6,6 +6,7 @@ Knows nothing of captions or networks.
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -96,28 +97,34 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     if settings.address is not None:
         environment["worker_process_setup_hook"] = f"{worker_network.__name__}.name_own_interface"
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
-    if settings.address is None:
-        # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
-        num_slots = settings.num_spark_cores + settings.num_workers + 2
-        ray.init(address="local", num_cpus=num_slots, include_dashboard=False, **quiet)
-        logger.info("started Ray on this machine with %d slots", num_slots)
-    else:
+    # Ray lets everybody on this machine read its folder, but nobody passes the one around it.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        if settings.address is None:
+            # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.
+            num_slots = settings.num_spark_cores + settings.num_workers + 2
+            ray.init(address="local", num_cpus=num_slots, include_dashboard=False, _temp_dir=f"{folder}/r", **quiet)
+            logger.info("started Ray on this machine with %d slots", num_slots)
+        else:
+            _join(settings.address, quiet)
         try:
-            context = ray.init(address=settings.address, **quiet)
-        except ConnectionError as error:
-            address = settings.address
-            raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {address!r}: {error}") from None
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        num_cores = ray.cluster_resources().get("CPU", 0)
-        logger.info("joined the Ray cluster at %s: %d nodes, %d cores", settings.address, len(nodes), num_cores)
-        if context.dashboard_url:
-            logger.info("Ray's dashboard: http://%s", context.dashboard_url)
+            if settings.address is not None and settings.ray_on == "raydp":
+                check_room(settings.num_workers * settings.cores_per_worker + settings.num_spark_cores)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    """Raises RuntimeMissingError if no cluster answers."""
     try:
-        if settings.address is not None and settings.ray_on == "raydp":
-            check_room(settings.num_workers * settings.cores_per_worker + settings.num_spark_cores)
-        yield
-    finally:
-        ray.shutdown()
+        context = ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise RuntimeMissingError(f"no Ray cluster answers at cluster.address {address!r}: {error}") from None
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    num_cores = ray.cluster_resources().get("CPU", 0)
+    logger.info("joined the Ray cluster at %s: %d nodes, %d cores", address, len(nodes), num_cores)
+    if context.dashboard_url:
+        logger.info("Ray's dashboard: http://%s", context.dashboard_url)
 
 
 @contextmanager
@@ -173,6 +180,7 @@ def ray_on_spark(settings: ClusterSettings) -> Iterator[None]:
         max_worker_nodes=settings.num_workers,
         num_cpus_worker_node=settings.threads_per_worker + 1,
         num_gpus_worker_node=int(settings.device == "gpu"),  # Ray takes both numbers or neither
+        head_node_options={"include_dashboard": False},  # it would listen on every interface
     )
     try:
         with ray_cluster(settings.model_copy(update={"address": address})):

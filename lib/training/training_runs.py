@@ -1,11 +1,14 @@
 """A training run: the model it will make, named by what makes it, and the files it leaves on the way there."""
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 
 from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.captions.vocabulary_tables import read_vocabulary
-from lib.errors import SettingsError
+from lib.errors import ConcurrentWriteError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.features import encoder_version
 from lib.lake.delta_tables import Lake
@@ -92,6 +95,29 @@ def _check_steps(num_train: int, settings: Settings) -> None:
             f"with training.batch_size {training.batch_size} and {num_train} train pictures some steps have "
             f"{fewest} pictures, too few for {num_workers} workers (cluster.num_workers)"
         )
+
+
+@contextmanager
+def training_alone(run: TrainingRun) -> Iterator[None]:
+    """Keep other processes from training this run's model while the block runs; a killed process keeps nobody out.
+
+    What another has trained meanwhile is there when the block begins. Raises ConcurrentWriteError.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise ConcurrentWriteError(
+            f"model {run.model_version} is being trained by another process: let it end, or end it, and start again"
+        ) from None
+    except OSError as error:  # a storage that knows no locks
+        logger.info("train_captioner: nothing keeps others from training the same model here: %s", error)
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def finish_training(lake: Lake, run: TrainingRun) -> None:

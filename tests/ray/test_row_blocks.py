@@ -46,6 +46,13 @@ def rows() -> Iterator[RowBlocks]:
         yield row_blocks([ray.put(table) for table in tables])
 
 
+@pytest.mark.usefixtures("rows")
+def test_what_ray_writes_is_for_nobody_else_to_read() -> None:
+    folder = Path(ray._private.worker.global_worker.node.get_session_dir_path()).parents[1]
+    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.name.startswith("ray-")
+
+
 @ray.remote(num_cpus=1)
 def ids_of_steps(
     rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int

@@ -64,7 +64,7 @@ def evaluation(
     no_percentiles, no_control_caption, no_sentences = [None] * 10, None, [None] * 9
     return (
         model_version, "test", predictor, num_images, *figures, *no_percentiles, no_control_caption, evaluated_at,
-        *no_sentences,
+        *no_sentences, "f1",
     )
 
 

@@ -36,6 +36,11 @@ def test_a_wrong_schema_is_named_with_what_to_ask_for(spark: SparkSession, caplo
     )
 
 
+def test_names_with_any_characters_reach_the_catalog(spark: SparkSession) -> None:
+    assert not lake_in(spark, "spark_catalog", "acme-prod").has("captions")
+    assert not lake_in(spark, "spark_catalog", "acme`prod").has("captions")
+
+
 def test_a_missing_right_is_named_with_what_to_ask_for(caplog: pytest.LogCaptureFixture) -> None:
     def work() -> None:
         raise AnalysisException("PERMISSION_DENIED: User does not have MODIFY on Table 'main.captionlake.captions'.")

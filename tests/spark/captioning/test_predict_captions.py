@@ -1,7 +1,10 @@
 """From images_clean to caption_predictions, by an untrained model."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from lib.errors import MissingInputError, SettingsError
 from lib.lake import worker_counts
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.lake.schemas import CAPTIONS
 from lib.progress import ProgressLine
 from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
@@ -157,19 +161,18 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     assert num_commits(lake) == before
 
 
-def test_a_reference_that_goes_leaves_no_score_behind(lake, landing):
-    arrive(lake, landing, num_pictures=2, num_captions=2)
-    put_model(lake, "first")
-    predict(lake)
-    write_captions(landing / "labels.csv", {"1": LABEL.format(1, 2)})
-    ingest(lake, landing)
-    predict(lake)
-    rows = {row.image_id: row for row in lake.read("caption_predictions").collect()}
-    assert (rows["0"].reference, rows["0"].edit_distance, rows["0"].similarity, rows["0"].split) == (None,) * 4
-    assert rows["1"].reference == LABEL.format(1, 2)
-    before = num_commits(lake)
-    predict(lake)
-    assert num_commits(lake) == before
+def test_references_that_were_dated_before_the_prediction_count_and_those_that_go_count_no_more(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    long_ago = datetime(2024, 1, 1, tzinfo=UTC)
+    corrected = [("0", 0, "InChI=1S/CH4/h1H4", "labels.csv", "train", long_ago)]
+    arrived.upsert("captions", arrived.spark.createDataFrame(corrected, CAPTIONS.schema))
+    arrived.upsert("captions", arrived.read("captions").where("image_id = '1'"), delete_when="true")
+    predict(arrived)
+    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
+    assert rows["0"].reference == "InChI=1S/CH4/h1H4"
+    assert (rows["1"].reference, rows["1"].edit_distance, rows["1"].split) == (None, None, None)
+    assert rows["2"].reference == LABEL.format(2, 3)
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(arrived):
@@ -185,3 +188,31 @@ def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(a
     with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
         predict(arrived, "captions.notation=smiles")
     assert arrived.read("caption_predictions").isEmpty()
+
+
+MEANWHILE = """
+import logging, sys
+from pathlib import Path
+from jobs import run_pipeline
+
+class Training(logging.Handler):
+    def emit(self, record):
+        if record.getMessage().startswith("predict_captions: 5 pictures"):
+            Path(sys.argv[1], "checkpoints/current_model").write_text("second")
+
+logging.getLogger("lib.captioning.caption_prediction").addHandler(Training())
+run_pipeline.main(["--from", "predict_captions", "--set", f"storage.root={sys.argv[1]}",
+                   "--set", "captions.notation=inchi", "--set", "spark.driver_memory=1g"])
+"""
+
+
+def test_a_model_that_becomes_current_while_the_pipeline_runs_is_left_to_the_next_run(arrived):
+    put_model(arrived, "second", seed=1)
+    put_model(arrived, "first")
+    command = [sys.executable, "-c", MEANWHILE, arrived.storage.root]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert {row.model_version for row in arrived.read("evaluations").collect()} == {"first"}
+    root = Path(arrived.storage.root)
+    assert (root / "checkpoints/current_model").read_text() == "second"
+    assert {path.name for path in (root / "reports").iterdir()} == {"first.html", "first.csv"}

@@ -121,14 +121,12 @@ def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(
     evaluate_captions(lake, "m1")
     assert num_commits(lake) == after_first
 
-    predict(lake, [("t2", "bbbb", None, None)])  # as old as the first: seen by its number
+    predict(lake, [("t2", "bbbb", None, None)])
     evaluate_captions(lake, "m1")
-    predict(lake, [("t1", "aaaa", None, None)], predicted_at=datetime.now(UTC))  # seen by its time
+    predict(lake, [("t1", "aaaa", None, None)])  # dated before the evaluation, as what a slow commit brings
     evaluate_captions(lake, "m1")
-    lake.upsert("captions", captions_of(lake.spark, [("t2", 0, "bbbb", "test")]).withColumn(
-        "ingested_at", F.lit(datetime.now(UTC))
-    ))
-    evaluate_captions(lake, "m1")  # seen by the reference's time
+    lake.upsert("captions", captions_of(lake.spark, [("t2", 0, "bbbc", "test")]))  # as old as all others
+    evaluate_captions(lake, "m1")
     assert num_commits(lake) == after_first + 3
     expected = lake.spark.createDataFrame([(2, 1.0)], "num_images long, exact_match double")
     assertDataFrameEqual(

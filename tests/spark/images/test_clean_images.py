@@ -95,6 +95,24 @@ def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, land
     assert lake.read("images_rejected").count() == 3
 
 
+def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_completed_by_the_next(lake, landing):
+    arrive(landing)
+    ingest(lake, landing)
+    clean(lake)
+    table = f"delta.`{lake.storage.root}/images_clean`"
+    lake.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'true')")
+    # The first commit rejects pictures; the second, which takes them from images_clean, fails.
+    with pytest.raises(Exception, match="DELTA_CANNOT_MODIFY_APPEND_ONLY"):
+        clean(lake, "cleaning.max_pixels=100")
+    assert (lake.read("images_clean").count(), len(reasons(lake))) == (5, 8)
+    lake.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'false')")
+    clean(lake, "cleaning.max_pixels=100")
+    assert (lake.read("images_clean").count(), len(reasons(lake))) == (0, 8)
+    before = num_commits(lake)
+    clean(lake, "cleaning.max_pixels=100")
+    assert num_commits(lake) == before
+
+
 def test_cleaning_before_anything_was_ingested_names_the_job_to_run(lake):
     with pytest.raises(MissingInputError, match="run ingest_images first"):
         clean(lake)

@@ -76,6 +76,7 @@ def test_a_table_of_an_older_version_gets_new_columns_with_their_comments_and_ke
     newer = T.StructType([*CAPTIONS.schema, T.StructField("other", T.StringType(), metadata={"comment": comment})])
     lake.insert_new("captions", captions(lake, ("a", "one")))
     monkeypatch.setitem(TABLES, "captions", replace(CAPTIONS, schema=newer))
+    assert [row.other for row in lake.read("captions").collect()] == [None]
     rows = lake.spark.createDataFrame([("b", 0, "two", "file.csv", "train", THEN, "zwei")], newer)
     lake.insert_new("captions", rows)
     assert {row.image_id: row.other for row in lake.read("captions").collect()} == {"a": None, "b": "zwei"}

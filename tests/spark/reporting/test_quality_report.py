@@ -133,6 +133,15 @@ def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluate
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
+def test_report_is_written_again_when_more_pictures_are_rejected(evaluated: Lake) -> None:
+    assert "too_many_bytes" not in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+    rejected = dict.fromkeys(IMAGES_REJECTED.schema.names) | {
+        "image_id": "late", "stage": "ingest", "source": "late.png", "reason": "too_many_bytes",
+    }
+    evaluated.insert_new("images_rejected", evaluated.spark.createDataFrame([rejected], IMAGES_REJECTED.schema))
+    assert "too_many_bytes" in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+
+
 def test_pictures_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
     write_tables(lake)
     empty = {name: F.lit(None).cast(kind) for name, kind in (

@@ -304,6 +304,8 @@ def test_views_are_published_to_a_catalog_twice_with_the_same_end(spark: SparkSe
     [
         ("nowhere", "published", "no catalog nowhere .*: check the setting storage.catalog, or ask for GRANT"),
         ("spark_catalog", "nowhere", "no schema nowhere .*: check the setting storage.schema_name, or ask for GRANT"),
+        ("spark_catalog", "acme-prod", "no schema acme-prod .*: check the setting storage.schema_name"),
+        ("acme-prod", "published", "no catalog acme-prod .*: check the setting storage.catalog"),
     ],
 )
 def test_a_wrong_catalog_or_schema_names_its_setting(

@@ -27,7 +27,7 @@ ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/
 def settings(**changes: object) -> PredictionSettings:
     values = {
         "model_version": "current", "batch_size": 4, "num_images_in_buffer": 8, "threads_per_worker": 1, "num_beams": 3,
-        "length_penalty": 0.0, "turns_deg": (0,), "scales": (1.0,), "sure_from": 0.9,
+        "turns_deg": (0,), "scales": (1.0,), "sure_from": 0.9,
         "is_redrawn": False,
     }
     return PredictionSettings(**(values | changes))
@@ -56,6 +56,18 @@ def test_the_first_valid_candidate_is_preferred_and_the_others_are_kept(checkpoi
     assert (chosen.caption, chosen.is_valid) == (ETHANOL, True)
     assert chosen.alternatives == [("C1CO", 0.0), (METHYLAMINE, -math.log(3))]
     assert chosen.confidence == pytest.approx(0.25)
+
+
+def test_a_candidate_that_was_cut_off_has_no_vote_though_it_reads_as_a_molecule(checkpoint: Path) -> None:
+    captioner = PictureCaptioner(checkpoint, settings())
+    cut, whole = (
+        captioner._guess(Candidate(tuple(SMILES.encode(list(text))), math.log(share), share, is_finished))
+        for text, share, is_finished in (("CCO", 0.6, False), ("CN", 0.3, True))
+    )
+    chosen = choose([[cut, whole]], captioner.asked.repair)
+    assert (chosen.caption, chosen.is_valid, chosen.confidence) == (METHYLAMINE, True, pytest.approx(0.3))
+    only_cut = choose([[cut]], captioner.asked.repair)
+    assert (only_cut.caption, only_cut.is_valid) == (ETHANOL, False)
 
 
 def test_candidates_of_the_same_molecule_add_to_its_confidence(checkpoint: Path) -> None:

@@ -185,6 +185,15 @@ DAMAGES = {
         lambda d: (d / "vocabulary.json").write_text(json.dumps(VOCABULARY.tokens[:-1])),
         "has shape",
     ),
+    "the config asks for more than any memory holds": (
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**6}), "has shape",
+    ),
+    "the config asks for more than can be counted": (
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**12}), "cannot be built as its config",
+    ),
+    "the config asks for no whole number": (
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": "32"}), "cannot be read",
+    ),
     "a file is missing": (lambda d: (d / "provenance.json").unlink(), r"provenance\.json"),
 }
 
@@ -197,6 +206,28 @@ def test_a_damaged_checkpoint_is_refused_by_what_is_wrong(damage: str, tmp_path:
     with pytest.raises(CheckpointError, match=seen) as refused:
         load_captioner(tmp_path / "model")
     assert str(tmp_path / "model") in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "provenance.json", "weights.safetensors"])
+def test_a_checkpoint_whose_file_leads_out_of_its_folder_is_refused(name: str, tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    file = tmp_path / "model" / name
+    file.rename(tmp_path / name)
+    file.symlink_to(tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name} is no file of the checkpoint, but leads elsewhere"):
+        load_captioner(tmp_path / "model")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(CheckpointError, match=rf"{name} is no file of the checkpoint, but leads elsewhere"):
+        load_captioner(tmp_path / "model")
+
+
+def test_a_checkpoint_does_not_read_the_encoder_weights_that_its_config_names(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    there = tmp_path / "weights.pth"
+    os.mkfifo(there)  # who opened it would wait for ever
+    edit_json(tmp_path / "model" / "config.json", captioner=TINY | {"encoder_weights": str(there)})
+    assert load_captioner(tmp_path / "model")[0].config.encoder_weights == str(there)
 
 
 def test_no_directory_is_no_checkpoint(tmp_path: Path) -> None:

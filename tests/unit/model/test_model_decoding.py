@@ -51,7 +51,7 @@ def test_greedy_takes_the_likeliest_token_each_time(reader: Captioner) -> None:
 
 
 def test_greedy_is_a_beam_of_one(reader: Captioner) -> None:
-    beams = beam_search(reader, encoded(reader, IMAGES), num_beams=1, max_tokens=10, length_penalty=0.0)
+    beams = beam_search(reader, encoded(reader, IMAGES), num_beams=1, max_tokens=10)
     assert greedy(reader, IMAGES, max_tokens=10) == [candidates[0] for candidates in beams]
 
 
@@ -59,7 +59,7 @@ def test_captions_do_not_depend_on_the_batch(reader: Captioner) -> None:
     assert len({len(candidate.token_ids) for candidate in greedy(reader, IMAGES, 10)}) >= 3
 
     def captions(images: torch.Tensor) -> list[list[tuple[int, ...]]]:
-        found = beam_search(reader, encoded(reader, images), num_beams=3, max_tokens=10, length_penalty=0.5)
+        found = beam_search(reader, encoded(reader, images), num_beams=3, max_tokens=10)
         return [[candidate.token_ids for candidate in candidates] for candidates in found]
 
     together = captions(IMAGES)
@@ -72,8 +72,8 @@ def test_captions_do_not_depend_on_padding_by_larger_pictures(reader: Captioner)
     cropped = [IMAGES[:5, :, :16], IMAGES[5:]]
     grids = [encoded(reader, images) for images in cropped]
     assert grids[0].keys.shape[3] < grids[1].keys.shape[3]
-    apart = [candidates for grid in grids for candidates in beam_search(reader, grid, 3, 10, length_penalty=0.0)]
-    together = beam_search(reader, join_grids(grids), 3, 10, length_penalty=0.0)
+    apart = [candidates for grid in grids for candidates in beam_search(reader, grid, 3, 10)]
+    together = beam_search(reader, join_grids(grids), 3, 10)
     for ones, others in zip(together, apart, strict=True):
         assert [one.token_ids for one in ones] == [other.token_ids for other in others]
         assert [one.score for one in ones] == pytest.approx([other.score for other in others], abs=1e-4)
@@ -89,7 +89,7 @@ def test_a_wide_beam_finds_the_likeliest_of_all_captions(reader: Captioner) -> N
         scores = reader(image.expand(len(every), -1, -1, -1), tokens[:, :-1]).log_softmax(dim=2)
     chosen = scores.gather(2, tokens[:, 1:, None])[..., 0]
     totals = torch.stack([row[: len(caption) + 1].sum() for row, caption in zip(chosen, every, strict=True)])
-    found = beam_search(reader, encoded(reader, image), num_beams=300, max_tokens=3, length_penalty=0.0)[0]
+    found = beam_search(reader, encoded(reader, image), num_beams=300, max_tokens=3)[0]
     finished = [candidate for candidate in found if candidate.is_finished]
     assert finished[0].token_ids == every[int(totals.argmax())]
     assert finished[0].score == pytest.approx(float(totals.max()), abs=1e-4)
@@ -97,7 +97,7 @@ def test_a_wide_beam_finds_the_likeliest_of_all_captions(reader: Captioner) -> N
 
 
 def test_candidates_are_different_and_best_first(reader: Captioner) -> None:
-    for candidates in beam_search(reader, encoded(reader, IMAGES), num_beams=4, max_tokens=10, length_penalty=1.0):
+    for candidates in beam_search(reader, encoded(reader, IMAGES), num_beams=4, max_tokens=10):
         scores = [candidate.score for candidate in candidates]
         assert scores == sorted(scores, reverse=True)
         assert len({candidate.token_ids for candidate in candidates}) == 4
@@ -105,7 +105,7 @@ def test_candidates_are_different_and_best_first(reader: Captioner) -> None:
 
 
 def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner) -> None:
-    found = beam_search(reader, encoded(reader, IMAGES), 4, 10, length_penalty=0.0)
+    found = beam_search(reader, encoded(reader, IMAGES), 4, 10)
     for image, candidates in zip(IMAGES, found, strict=True):
         for candidate in candidates:
             tokens = torch.tensor([[START, *candidate.token_ids, *[END] * candidate.is_finished]])
@@ -114,16 +114,6 @@ def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner
             chosen = shares.gather(1, tokens[0, 1:, None])
             assert candidate.score == pytest.approx(float(chosen.log().sum()), abs=1e-4)
             assert candidate.probability == pytest.approx(float(chosen.prod()), abs=1e-5)
-
-
-def test_length_penalty_divides_the_log_probability(reader: Captioner) -> None:
-    grid = encoded(reader, IMAGES)
-    raw, shared = (beam_search(reader, grid, 3, 10, length_penalty=penalty) for penalty in (0.0, 1.0))
-    for first, second in zip(raw, shared, strict=True):
-        by_caption = {candidate.token_ids: candidate.score for candidate in second}
-        for candidate in first:
-            length = len(candidate.token_ids) + candidate.is_finished
-            assert by_caption[candidate.token_ids] == pytest.approx(candidate.score / length)
 
 
 def test_a_caption_without_end_is_cut_and_says_so(reader: Captioner) -> None:
@@ -140,7 +130,7 @@ def test_tokens_that_no_caption_can_hold_are_never_written(reader: Captioner) ->
         bias = reader.decoder.output.bias
         before = bias.clone()
         bias[[0, 1, 3]] += 100
-        found = beam_search(reader, encoded(reader, IMAGES[:2]), num_beams=2, max_tokens=4, length_penalty=0.0)
+        found = beam_search(reader, encoded(reader, IMAGES[:2]), num_beams=2, max_tokens=4)
         bias.copy_(before)
     tokens = {token for candidates in found for candidate in candidates for token in candidate.token_ids}
     assert tokens.isdisjoint({0, 1, 3})

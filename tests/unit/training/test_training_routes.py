@@ -153,7 +153,7 @@ def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_do
 
     real_parameters = inspect.signature(ray.util.spark.setup_ray_cluster).parameters
 
-    def setup(**sizes: int) -> tuple[str, str]:
+    def setup(**sizes: Any) -> tuple[str, str]:
         assert sizes.keys() <= real_parameters.keys()
         databricks_hook.get_databricks_display_html_function()("little memory")
         done.append(sizes)
@@ -169,7 +169,10 @@ def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_do
     with pytest.raises(TrainingFailedError), ray_cluster.ray_on_spark(cluster):
         raise TrainingFailedError("as workers may")
     hook = "lib.training.ray_cluster.JobStartHook"
-    sizes = {"max_worker_nodes": 4, "num_cpus_worker_node": 6, "num_gpus_worker_node": 0}
+    sizes = {
+        "max_worker_nodes": 4, "num_cpus_worker_node": 6, "num_gpus_worker_node": 0,
+        "head_node_options": {"include_dashboard": False},
+    }
     assert done == [sizes, hook, "10.0.0.7:9000", "shut down"]
     assert "little memory" in caplog.messages
 

@@ -1,0 +1,49 @@
+"""Rows that were computed once, kept in files beside the tables until they are in them.
+
+Blocks of an executor end with it, and what they held would be computed anew, from tables that have changed, or not at
+all. Files stay, whatever machine is lost.
+"""
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+FOLDER = "staged"  # of the storage root
+
+
+@contextmanager
+def staging_folder(root: str) -> Iterator[str]:
+    """Name a folder of the root for staged rows, which is removed with all that lies in it when the block ends."""
+    folder = f"{root}/{FOLDER}/{uuid.uuid4().hex}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(_path(folder), ignore_errors=True)
+        with suppress(OSError):  # other runs may have rows here
+            _path(folder).parent.rmdir()
+
+
+def staged(rows: DataFrame, folder: str) -> DataFrame:
+    """Compute the rows, write them into the folder, and return them as they are read from there."""
+    path = f"{folder}/{uuid.uuid4().hex}"
+    rows.write.option("compression", "none").parquet(path)  # pictures are packed already
+    reader = rows.sparkSession.read.schema(rows.schema).option("__globPaths__", "false")  # [ and * are characters
+    return reader.parquet(path)
+
+
+def remove_stale(root: str, retain_hours: int) -> int:
+    """Remove what killed runs have left and no run of the last `retain_hours` can need; the number of folders."""
+    oldest = time.time() - retain_hours * 3600
+    stale = [folder for folder in _path(f"{root}/{FOLDER}").glob("*") if folder.stat().st_mtime < oldest]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(stale)
+
+
+def _path(folder: str) -> Path:
+    return Path(folder.removeprefix("file:"))
