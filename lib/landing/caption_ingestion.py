@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import pandas as pd
@@ -80,7 +80,7 @@ def _reject(lake: Lake, rows: DataFrame, now: datetime) -> None:
 def _read_rows(lake: Lake, files: list[LandedFile], landing: LandingSettings) -> DataFrame:
     """All rows of the files as ROW_SCHEMA."""
 
-    def read(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def read(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             for path in batch["path"]:
                 yield from _read_csv(path, landing)

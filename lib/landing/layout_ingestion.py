@@ -1,7 +1,7 @@
 """Layouts of drawings (where each atom lies) from Parquet files beside the captions; training learns from them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -36,7 +36,7 @@ def ingest_layouts(lake: Lake, zone: LandingZone) -> None:
     logger.info("ingest_images: layouts from %d files", len(files))
 
 
-def _read_layouts(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _read_layouts(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for batch in batches:
         for path in batch["path"]:
             with open_landed(path) as stream:
