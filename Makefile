@@ -67,8 +67,9 @@ test-slow: $(READY)  ## the tests that need minutes, root, Horovod or MLflow; wh
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts
 
-check: $(READY)  ## lint and types
+check: $(READY)  ## lint, format and types
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@$(RUN) -m tests.contracts.bundle_check
 
