@@ -34,6 +34,7 @@ from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
 from lib.training.training_samples import as_sample
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate
+from model.captioner import Captioner, Explaining
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig, TrainingConfig
 from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
@@ -70,8 +71,8 @@ class AloneGroup:
 
     rank, local_rank, num_workers = 0, 0, 1
 
-    def share(self, model: torch.nn.Module) -> torch.nn.Module:
-        return model
+    def share(self, captioner: Captioner) -> torch.nn.Module:
+        return Explaining(captioner)
 
 
 def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
@@ -97,9 +98,9 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         ray.get(turns.report.remote(way.name, turn, report))
 
 
-def _shared(captioner: torch.nn.Module, group: WorkerGroup, variant: str) -> torch.nn.Module:
+def _shared(captioner: Captioner, group: WorkerGroup, variant: str) -> torch.nn.Module:
     if variant == "one bucket":
-        return DistributedDataParallel(captioner, bucket_cap_mb=1000)
+        return DistributedDataParallel(Explaining(captioner), bucket_cap_mb=1000)
     model = group.share(captioner)
     if variant == "bf16 gradients":
         model.register_comm_hook(None, default_hooks.bf16_compress_hook)

@@ -82,7 +82,7 @@ def flops_of_step(config: CaptionerConfig, num_tokens: int, batch: Batch) -> int
         captioner = Captioner(config, num_tokens).train()
         images = torch.empty(len(batch.images), config.num_channels, *batch.images.shape[2:])
     with FlopCounterMode(display=False) as counter:
-        explained = captioner(images, batch.inputs.to("meta"), is_explained=True)
+        explained = captioner.explain(images, batch.inputs.to("meta"))
         torch.autograd.backward([sum(part.sum() for part in explained)])
     return counter.get_total_flops()
 

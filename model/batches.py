@@ -25,12 +25,12 @@ class PictureShapeError(ValueError):
 
 @dataclass(frozen=True)
 class Marks:
-    """What a drawer knows of its pictures: things that lie at a place, and which of them a token names."""
+    """Labelled points of pictures whose drawer is known (atoms, bonds), and which of them each token names."""
 
     places: Tensor  # (B, M, 2) float32, x and y in pixels of the batch's pictures
     labels: Tensor  # (B, M, L) float32, 1 where a label holds; all 0 for padding
     marks_of_tokens: Tensor  # (B, T + 1) int64, index of the mark that a token names, -1 for a token that names none
-    is_marked: Tensor  # (B,) bool, false for a picture of which no drawer is known
+    is_marked: Tensor  # (B,) bool, false for a picture without marks
 
     def to(self, device: torch.device) -> "Marks":
         """Return these marks on the device."""
@@ -45,7 +45,7 @@ class Batch:
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
     image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one
-    weight: float = 1.0  # of its mean loss in that of the step, where several workers share one; see weight_of
+    weight: float = 1.0  # factor of its mean loss in a step that several workers share; see weight_of
 
     @property
     def inputs(self) -> Tensor:
@@ -56,7 +56,7 @@ class Batch:
         return self.tokens[:, 1:]  # (B, T)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return this batch on the device; bytes stay bytes, a quarter of what would have to move."""
+        """Return this batch on the device; pictures stay uint8, a quarter of the bytes of fp32."""
         marks = self.marks.to(device) if self.marks else None
         indices = None if self.image_indices is None else self.image_indices.to(device)
         return replace(
@@ -94,7 +94,7 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
 def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
     """Return pictures (H, W) or (H, W, 3) as one tensor (B, C, H, W), still uint8 with ink = 0.
 
-    Each lies at the upper left of a sheet of paper just large enough for all. Raises PictureShapeError.
+    Each lies at the upper left of white paper of the size of the largest, rounded up. Raises PictureShapeError.
     """
     height = round_up(max(pixels.shape[0] for pixels in pictures))
     width = round_up(max(pixels.shape[1] for pixels in pictures))
@@ -111,7 +111,7 @@ def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
 
 
 def round_up(side_px: int) -> int:
-    """Return the length of side that a batch gives to pictures of this one."""
+    """Return the side in pixels, rounded up to a multiple of SIDE_STEP_PX."""
     return -(-side_px // SIDE_STEP_PX) * SIDE_STEP_PX
 
 
@@ -127,7 +127,7 @@ def pad_marks(marks: Sequence[dict[str, np.ndarray] | None], num_tokens: int) ->
     """Return the marks of several pictures, at least one of which has any, padded to the most.
 
     Each is {"places": (M, 2) pixels, "labels": (M, L) 0 or 1, "marks_of_tokens": (T,), -1 for none}, the last without
-    <start> and <end>; num_tokens counts those. None stands for a picture of which no drawer is known.
+    <start> and <end>; num_tokens counts those. None stands for a picture without marks.
     """
     known = {row: one for row, one in enumerate(marks) if one is not None}
     shape = (len(marks), max(len(one["places"]) for one in known.values()))
@@ -147,10 +147,10 @@ def pad_marks(marks: Sequence[dict[str, np.ndarray] | None], num_tokens: int) ->
 def plan_batches(
     num_tokens: np.ndarray, batch_size: int, num_batches_in_buffer: int, seed: Sequence[int]
 ) -> list[np.ndarray]:
-    """Return the places of all rows in batches of at most batch_size, of similar length, in random order.
+    """Return the indices of all rows in batches of at most batch_size, of similar length, in random order.
 
     num_tokens holds the length of each row's caption. The plan follows from the arguments alone, so all workers make
-    the same one, however many they are. Rows of a batch lie at most num_batches_in_buffer batches apart.
+    the same one, however many they are. The rows of a batch lie within num_batches_in_buffer * batch_size rows.
     """
     shuffler = np.random.default_rng(seed)
     plan: list[np.ndarray] = []
@@ -173,10 +173,10 @@ def share_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
 
 
 def weight_of(share: np.ndarray, batch: np.ndarray, num_tokens: np.ndarray, num_workers: int) -> float:
-    """Return what a share's mean loss counts for, so that the mean over workers is that over the batch's tokens."""
+    """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens."""
     return float((num_tokens[share] + 1).sum() / (num_tokens[batch] + 1).sum() * num_workers)  # <end> is learned too
 
 
 def _equal_parts(places: np.ndarray, most: int) -> list[np.ndarray]:
-    """Cut into as few parts as can be of at most `most`, none smaller by more than one than another."""
+    """Return the fewest parts of at most `most` rows each; their sizes differ by at most one."""
     return np.array_split(places, -(-len(places) // most)) if len(places) else []

@@ -1,11 +1,24 @@
-"""The network that writes captions: config, attention, decoder, captioner; no training, no files, no device.
+"""The network that writes captions: attention, decoder, captioner; no training, no files, no device.
 
-B batch, T tokens, P image positions (cells), L labels of a cell, G grid width, D width of the LSTMs, N attention heads,
-V vocabulary, K beams.
+Parameters of the pretrained model for molecules: 5,478,942.
+
+picture (B, C, H, W)
+  -> Encoder            1,081,664  grid (B, P, G)     -> cells    8,738  labels of each position (B, P, L), for training
+  -> keys, values         131,584  grid for attention, the same for both
+token (B, T)
+  -> embedding              7,552  (B, T, E)
+  -> first LSTM         1,314,816  (B, T, D)          -> is_naming  513  coverage of the grid (B, T, P)
+  -> first attention      131,328  what the last token names  (B, T, G)
+  -> second LSTM        2,625,536  of both (B, T, D)
+  -> second attention     131,840  what comes next, given the coverage (B, T, G)
+  -> output                45,371  logits of the next token (B, T, V)
+
+B batch, C channels, H W picture height and width, T tokens, P image positions (cells), L labels of a cell, G grid
+width, E embedding width, D width of the LSTMs, N attention heads, V vocabulary, K beams.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, overload
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +28,15 @@ from model.config import CaptionerConfig
 from model.encoders import Encoder
 from model.lstm import run_lstm
 
-TAUGHT_HEAD = 0  # of each attention: where it should look can be taught, the others look where they like
+TAUGHT_HEAD = 0  # index of the head of each attention that the attention loss trains; the others have no target
 
 
 class Grid(NamedTuple):
-    """An encoded batch of pictures as attention reads it: what to match and what to take, for each head."""
+    """An encoded batch of pictures as attention reads it: keys and values of each head."""
 
     keys: Tensor  # (B, N, G/N, P)
     values: Tensor  # (B, N, P, G/N)
-    padding: Tensor | None = None  # (B, 1, 1, P), 0 and, where a picture has no position, -inf; None = all have all
+    padding: Tensor | None = None  # (B, 1, 1, P), added to logits: 0, or -inf for padding; None = no padding
 
     def select(self, pictures: Tensor) -> "Grid":
         """Return the grid of some of the pictures, by index or by mask."""
@@ -31,13 +44,13 @@ class Grid(NamedTuple):
         return Grid(self.keys[pictures], self.values[pictures], padding)
 
     def match(self, queries: Tensor) -> Tensor:
-        """Return how well each position suits queries (B, N, T, G/N), as logits (B, N, T, P)."""
+        """Return the attention logits (B, N, T, P) of queries (B, N, T, G/N)."""
         logits = queries @ self.keys
         return logits if self.padding is None else logits + self.padding
 
 
 def join_grids(grids: Sequence[Grid]) -> Grid:
-    """Return the grids of several batches as one, padded to the most positions; padding is never looked at."""
+    """Return the grids of several batches as one, padded to the most positions; padding gets attention 0."""
     most = max(grid.keys.shape[3] for grid in grids)
     missing = [most - grid.keys.shape[3] for grid in grids]
     keys = [functional.pad(grid.keys, (0, count)) for grid, count in zip(grids, missing, strict=True)]
@@ -50,34 +63,34 @@ def join_grids(grids: Sequence[Grid]) -> Grid:
 
 
 class State(NamedTuple):
-    """What is remembered between steps, per picture and beam: by the two LSTMs, and of where the caption has been."""
+    """The decoder's memory between steps, per picture and beam: both LSTMs' states and the coverage."""
 
-    first_hidden: Tensor  # (B, K, D), and so the others
-    first_cell: Tensor
-    second_hidden: Tensor
-    second_cell: Tensor
-    coverage: Tensor  # (B, K, P), how often the caption so far has named what lies in each position
+    first_hidden: Tensor  # (B, K, D)
+    first_cell: Tensor  # (B, K, D)
+    second_hidden: Tensor  # (B, K, D)
+    second_cell: Tensor  # (B, K, D)
+    coverage: Tensor  # (B, K, P), expected number of times that the caption so far named each position
 
     def select(self, pictures: Tensor) -> "State":
         """Return the state of some of the pictures, by index or by mask."""
         return State(*(memory[pictures] for memory in self))
 
     def follow(self, beams: Tensor) -> "State":
-        """Return the state in which each place (B, K) continues the beam whose index stands there."""
+        """Return the state whose beam k continues beam beams[b, k]; beams is int64 (B, K)."""
         return State(*(memory.gather(1, beams[..., None].expand_as(memory)) for memory in self))
 
 
 class Explained(NamedTuple):
-    """Logits with what led to them, for losses and reports that look inside."""
+    """Logits with the encoder's labels and both attention maps, for the training losses."""
 
     logits: Tensor  # (B, T, V)
-    cells: Tensor  # (B, P, L), logits of what lies in each position
+    cells: Tensor  # (B, P, L), logits of the labels of each position
     first_attention: Tensor  # (B, N, T, P), sums to 1 over P
     second_attention: Tensor  # (B, N, T, P)
 
 
 class Attention(nn.Module):
-    """Multi-head attention over a grid: where each output looks, and what it sees there."""
+    """Multi-head scaled dot-product attention over a grid."""
 
     def __init__(self, width: int, grid_width: int, num_heads: int) -> None:
         super().__init__()
@@ -92,37 +105,37 @@ class Attention(nn.Module):
         return contexts.transpose(1, 2).flatten(2), attention  # (B, T, G), (B, N, T, P)
 
     def queries(self, outputs: Tensor) -> Tensor:
-        """Return what each head looks for (B, N, T, G/N)."""
+        """Return the queries of each head (B, N, T, G/N) of outputs (B, T, D)."""
         queries: Tensor = self.query(outputs)  # (B, T, G)
         return queries.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
 class CoverageAttention(nn.Module):
-    """Attention that knows where the caption has been: what is left to write, and where a ring closes.
+    """Attention that also reads the coverage: how often the caption so far named each position (arXiv 1601.04811).
 
-    To each head's key and value of a position comes a vector of its own, as often as the position was named
-    (coverage, arXiv 1601.04811).
+    Each head has a key vector and a value vector for coverage. They are added to the key and the value of a position,
+    multiplied by its coverage. So the decoder can tell what is left to write and where a ring closes.
     """
 
     def __init__(self, width: int, grid_width: int, num_heads: int) -> None:
         super().__init__()
         self.attention = Attention(width, grid_width, num_heads)
-        self.key = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))
-        self.value = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))
+        self.key = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))  # (N, 1, G/N)
+        self.value = nn.Parameter(torch.zeros(num_heads, 1, grid_width // num_heads))  # (N, 1, G/N)
 
     def forward(self, outputs: Tensor, grid: Grid, coverage: Tensor) -> tuple[Tensor, Tensor]:
         """Return contexts (B, T, G) and the attention map (B, N, T, P), by outputs (B, T, D) and coverage (B, T, P)."""
-        queries = self.attention.queries(outputs)
+        queries = self.attention.queries(outputs)  # (B, N, T, G/N)
         coverage = coverage.to(queries.dtype)[:, None]  # (B, 1, T, P)
         pull = (queries * self.key.to(queries.dtype)).sum(dim=3, keepdim=True)  # (B, N, T, 1)
         attention = torch.addcmul(grid.match(queries), pull, coverage).softmax(dim=3)  # (B, N, T, P)
         seen = (attention * coverage).sum(dim=3, keepdim=True)  # (B, N, T, 1)
         contexts = attention @ grid.values + seen * self.value.to(queries.dtype)  # (B, N, T, G/N)
-        return contexts.transpose(1, 2).flatten(2), attention
+        return contexts.transpose(1, 2).flatten(2), attention  # (B, T, G), (B, N, T, P)
 
 
 class Decoder(nn.Module):
-    """Two LSTMs that each look at the picture: where the text stands, then what to write next.
+    """Two LSTMs, each followed by attention: the first finds what the last token names, the second the next token.
 
     The queries of the first attention come from the first LSTM, which reads tokens only, so a whole caption takes two
     LSTM calls in training instead of one call per token.
@@ -145,7 +158,7 @@ class Decoder(nn.Module):
         self.output = nn.Linear(width + grid_width, num_tokens)
 
     def project(self, features: Tensor) -> Grid:
-        """Return the grid of features (B, P, G), which every step of a caption shares."""
+        """Return the keys and values of features (B, P, G); all steps of a caption use the same."""
         keys = self.keys(features).unflatten(2, (self.num_heads, -1)).permute(0, 2, 3, 1)  # (B, N, G/N, P)
         values = self.values(features).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, P, G/N)
         scale = keys.shape[2] ** -0.5
@@ -174,12 +187,12 @@ class Decoder(nn.Module):
         return logits, State(*first, *second, coverage)
 
     def _named(self, outputs: Tensor, first_attention: Tensor) -> Tensor:
-        """Return how much of each position (B, T, P) the token just read names, by its LSTM and its taught head."""
+        """Return how much the token just read names each position (B, T, P), from 0 to 1."""
         # In full precision: sums over a caption follow.
         return self.is_naming(outputs).sigmoid().float() * first_attention[:, TAUGHT_HEAD].float()
 
     def _drop(self, features: Tensor) -> Tensor:
-        """Drop the same features from every token of a caption: kinder to an LSTM, and far fewer random numbers."""
+        """Apply dropout to (B, T, D), with one mask for all tokens of a caption (arXiv 1512.05287)."""
         if not self.training or self.dropout == 0:
             return features
         kept = nn.functional.dropout(torch.ones_like(features[:, :1]), self.dropout)  # (B, 1, D)
@@ -210,32 +223,21 @@ class Captioner(nn.Module):
         self.decoder = Decoder(config, num_tokens)
         self.cells = nn.Linear(config.grid_width, config.num_cell_labels) if config.num_cell_labels else None
 
-    @overload
-    def forward(
-        self, images: Tensor, tokens: Tensor, is_explained: Literal[False] = False, image_indices: Tensor | None = None
-    ) -> Tensor: ...
-
-    @overload
-    def forward(
-        self, images: Tensor, tokens: Tensor, is_explained: Literal[True], image_indices: Tensor | None = None
-    ) -> Explained: ...
-
-    def forward(
-        self, images: Tensor, tokens: Tensor, is_explained: bool = False, image_indices: Tensor | None = None
-    ) -> Tensor | Explained:
+    def forward(self, images: Tensor, tokens: Tensor, image_indices: Tensor | None = None) -> Tensor:
         """Return logits (B, T, V) for the token after each of the tokens (B, T), which begin with <start>.
 
-        With is_explained, return them with what the encoder says of each position and both attention maps.
         image_indices (B,) name the image of each caption where they are not one for one: an image with several captions
         is encoded once.
         """
+        grid = self.encode(images)
+        logits: Tensor = self.decoder(tokens, _of_captions(grid, image_indices))[0]
+        return logits
+
+    def explain(self, images: Tensor, tokens: Tensor, image_indices: Tensor | None = None) -> Explained:
+        """Return the logits of forward, with the labels of each position and both attention maps."""
         features = self.encoder(images)  # (B, P, G)
-        grid = self.decoder.project(features)
-        if image_indices is not None:
-            grid = grid.select(image_indices)
-        logits, first_attention, second_attention = self.decoder(tokens, grid)  # (B, T, V), 2 x (B, N, T, P)
-        if not is_explained:
-            return logits
+        grid = _of_captions(self.decoder.project(features), image_indices)
+        logits, first_attention, second_attention = self.decoder(tokens, grid)
         cells = self.cells(features) if self.cells else features[..., :0]  # (B, P, L)
         return Explained(logits, cells, first_attention, second_attention)
 
@@ -252,3 +254,18 @@ class Captioner(nn.Module):
     def step(self, tokens: Tensor, grid: Grid, state: State) -> tuple[Tensor, State]:
         """Return logits (B, K, V) and the next state after one more token (B, K) of each beam."""
         return self.decoder.step(tokens, grid, state)
+
+
+def _of_captions(grid: Grid, image_indices: Tensor | None) -> Grid:
+    return grid if image_indices is None else grid.select(image_indices)
+
+
+class Explaining(nn.Module):
+    """A captioner whose forward is `explain`: data-parallel wrappers average the gradients of forward alone."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        super().__init__()
+        self.captioner = captioner
+
+    def forward(self, images: Tensor, tokens: Tensor, image_indices: Tensor | None = None) -> Explained:
+        return self.captioner.explain(images, tokens, image_indices)

@@ -23,7 +23,7 @@ from model.vocabulary import Vocabulary, VocabularyError
 from model.whole_writes import find_whole, folder_written_whole
 
 FORMAT_VERSION = 1
-NEVER_SEEN = -5.0  # log-odds of a label, logit of a token, that a network has not been taught yet
+NEVER_SEEN = -5.0  # starting bias of a label or token that was added to the network
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
 
@@ -53,7 +53,7 @@ def captioner_to_train(
 
 
 def _with_tokens(captioner: Captioner, num_tokens: int) -> Captioner:
-    """Return the captioner with num_tokens tokens; those beyond its own begin as never seen."""
+    """Return the captioner with num_tokens tokens; new ones start with weights 0 and bias NEVER_SEEN."""
     decoder = captioner.decoder
     known = decoder.embedding.num_embeddings
     if num_tokens <= known:

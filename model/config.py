@@ -1,4 +1,4 @@
-"""What a captioner is made of and how it is trained, as plain values; loads no library."""
+"""Settings of the network and of its training, checked when they are made; loads no library."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -18,20 +18,20 @@ class TrainingConfigError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
-    """What a captioner is made of; conf/base.yaml holds the values and says what each field means."""
+    """The shape of a captioner. Defaults are in conf/base.yaml. Raises CaptionerConfigError."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    encoder: Literal["inknet", "resnet50", "efficientnet_lite2"]
-    encoder_weights: str
-    is_encoder_frozen: bool
-    num_channels: int
-    num_cell_labels: int
-    grid_width: int
-    width: int
-    embedding_width: int
-    num_attention_heads: int
-    dropout: float
+    encoder: Literal["inknet", "resnet50", "efficientnet_lite2"]  # the first for line drawings; STRIDES_PX
+    encoder_weights: str  # 'random', 'imagenet' (not inknet), or the path of a .safetensors or .pth file
+    is_encoder_frozen: bool  # true = the backbone keeps its starting weights and batch statistics
+    num_channels: int  # of a picture: 1 = ink, 3 = colour
+    num_cell_labels: int  # L, labels of a grid position; from 0; 0 = no cell loss
+    grid_width: int  # G, features of a grid position; a multiple of 4 and of num_attention_heads
+    width: int  # D, features of each LSTM; from 1
+    embedding_width: int  # E, features of a token; from 1
+    num_attention_heads: int  # N, heads of each attention; from 1
+    dropout: float  # fraction of decoder features dropped in training; 0 to below 1
 
     @property
     def is_encoder_packaged(self) -> bool:
@@ -60,30 +60,30 @@ class CaptionerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a captioner is trained; conf/base.yaml holds the values and says what each field means."""
+    """How a captioner is trained. Defaults are in conf/base.yaml. Raises TrainingConfigError."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    batch_size: int
-    num_epochs: int
-    learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    max_gradient_norm: float
-    label_smoothing: float
-    average_decay: float
-    cell_loss_weight: float
-    cell_loss_focus: float
-    attention_loss_weight: float
-    precision: Precision
-    seed: int
-    num_batches_in_buffer: int
-    log_interval_steps: int
-    checkpoint_interval_steps: int
-    num_validation_images: int
-    patience_epochs: int | None
-    max_train_seconds: float | None
-    start_from: str | None
+    batch_size: int  # pictures in a step, over all workers; from 1
+    num_epochs: int  # passes over the training pictures; from 1
+    learning_rate: float  # highest rate of AdamW; above 0
+    warmup_share: float  # fraction of the steps with a rising rate, then cosine to 0; 0 to below 1
+    weight_decay: float  # of AdamW, for parameters with 2 or more dimensions; from 0
+    max_gradient_norm: float  # L2 norm to which gradients are clipped; above 0
+    label_smoothing: float  # target probability spread over all tokens; 0 to below 1
+    average_decay: float  # decay of the moving average of weights, per step; 0 = none; below 1
+    cell_loss_weight: float  # factor of the cell loss; from 0
+    cell_loss_focus: float  # focal exponent of the cell loss; 0 = plain cross-entropy; from 0
+    attention_loss_weight: float  # factor of the attention loss; from 0
+    precision: Precision  # auto = bf16 where the hardware multiplies in it, else fp32
+    seed: int  # of starting weights, dropout and the order of pictures
+    num_batches_in_buffer: int  # batches sorted together by caption length; from 1
+    log_interval_steps: int  # steps between two rows of training_metrics; from 1
+    checkpoint_interval_steps: int  # steps between two checkpoints to resume from; from 1
+    num_validation_images: int  # most pictures validated after an epoch; from 1
+    patience_epochs: int | None  # epochs without a better validation before training ends; from 1; None = no end
+    max_train_seconds: float | None  # training and validation time in seconds; above 0; None = no limit
+    start_from: str | None  # 'pretrained' or a checkpoint's directory; None = untrained
 
     def __post_init__(self) -> None:
         intervals = ("log_interval_steps", "checkpoint_interval_steps")

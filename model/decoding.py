@@ -18,7 +18,7 @@ NEVER_WRITTEN = [PAD, START, UNKNOWN]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One caption for one picture, and how sure the network was of it."""
+    """One caption for one picture, with its score and probability."""
 
     token_ids: tuple[int, ...]  # without <start> and <end>
     score: float  # log-probability of the whole caption, <end> included, in nats
@@ -28,9 +28,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Beams:
-    """The captions being written; a beam that has ended stays as it is and goes on competing for its place."""
+    """The captions being written; a beam that has ended is kept unchanged and still ranks among the others."""
 
-    pictures: Tensor  # (B,) place of each picture in the caller's batch
+    pictures: Tensor  # (B,) index of each picture in the caller's batch
     tokens: Tensor  # (B, K, T) <start> first, <pad> after <end>
     log_probabilities: Tensor  # (B, K), largest first
     is_ended: Tensor  # (B, K)
@@ -82,7 +82,7 @@ def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: in
 
 
 def _start(captioner: Captioner, grid: Grid, num_beams: int) -> _Beams:
-    """Return beams that hold <start> alone, of which only the first may go on: the others would be its twins."""
+    """Return beams that hold <start> alone; all but the first have log-probability -inf, as they are equal."""
     shape, device = (len(grid.keys), num_beams), grid.keys.device
     log_probabilities = torch.full(shape, -torch.inf, device=device)  # (B, K)
     log_probabilities[:, 0] = 0

@@ -26,7 +26,7 @@ WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a
 
 
 class Encoder(nn.Module):
-    """A backbone of convolutions, then what attention needs to know: the features and the place of each position."""
+    """A convolutional backbone, then sinusoidal position features added to each grid position."""
 
     def __init__(self, name: str, num_channels: int, grid_width: int, is_frozen: bool) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ class Encoder(nn.Module):
 
 
 def _waves(num_rows: int, num_columns: int, device: torch.device) -> Tensor:
-    """Return where each position lies, as sines and cosines of its row and column (h, w, 4 * wavelengths).
+    """Return sines and cosines of the row and column of each position (h, w, 4 * wavelengths).
 
-    Fixed waves know a place of a picture larger than any seen in training; a table of learned places would not.
+    They are defined for pictures larger than any in training; a learned table of positions is not.
     """
     turns = 2 * torch.pi / torch.tensor(WAVELENGTHS, device=device)
     rows = torch.arange(num_rows, device=device)[:, None] * turns  # (h, wavelengths)
@@ -77,7 +77,7 @@ def _waves(num_rows: int, num_columns: int, device: torch.device) -> Tensor:
 
 
 class InkNet(nn.Module):
-    """A slim network for line drawings: mostly white paper, no texture, so full and half size get no convolutions.
+    """A small network for line drawings; it has no convolutions at full and half size, as drawings have no texture.
 
     A 4 x 4 space-to-depth keeps every pixel and hands the first convolution a quarter of the height and width.
     """

@@ -1,4 +1,4 @@
-"""A captioner that learns, begun anew, from other weights, or where an interrupted training stopped."""
+"""The captioner, optimizer and state of a training that begins or resumes."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from model.vocabulary import Vocabulary
 
 
 class Learner(NamedTuple):
-    """What training changes."""
+    """A captioner with its optimizer and training state."""
 
     captioner: Captioner
     optimizer: torch.optim.Optimizer

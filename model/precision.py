@@ -1,4 +1,4 @@
-"""Which arithmetic a device does well: bf16 where the hardware multiplies in it, fp32 elsewhere."""
+"""The precision for a device: bf16 where the hardware multiplies in it, fp32 elsewhere."""
 
 
 import torch

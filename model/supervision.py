@@ -1,4 +1,4 @@
-"""Losses that teach what a drawer knows: what lies in each position of the grid, and where attention should look.
+"""Auxiliary losses from marks: the labels of each grid position, and the target of attention.
 
 B batch, T tokens, P image positions, h w grid height and width, M marks of a picture, L labels, N attention heads.
 """
@@ -10,14 +10,14 @@ from torchvision.ops import sigmoid_focal_loss
 from model.batches import Batch, Marks
 from model.captioner import TAUGHT_HEAD, Explained
 
-SMALLEST = 1e-6  # probability below which looking elsewhere costs no more
+SMALLEST = 1e-6  # attention is clamped to this before its logarithm
 
 
 def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
     """Return the binary cross-entropy of the labels of each position, averaged over those of pictures with marks.
 
-    Each counts (1 - p) ** focus, p being the probability of the truth: most positions are paper, and what is rare would
-    not be heard among them (focal loss, arXiv 1708.02002).
+    Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focus, p being the probability of the true label;
+    focus 0 is plain cross-entropy. Most positions are paper, whose terms would outweigh those of rare labels.
     """
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
@@ -27,7 +27,7 @@ def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:
-    """Return how far attention is from the marks: cross-entropy over positions, mean over the tokens that name one.
+    """Return the cross-entropy of both attentions over positions, averaged over the tokens that name a mark.
 
     The first attention should look at what the token just read names, the second at what the next one names.
     """

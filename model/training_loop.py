@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batches import Batch, as_ink
-from model.captioner import Explained
+from model.captioner import Captioner, Explained, Explaining
 from model.config import Precision, TrainingConfig
 from model.precision import autocast
 from model.supervision import attention_loss, cell_loss
@@ -100,10 +100,12 @@ def train_epoch(
 ) -> None:
     """Train until the batches or config.max_train_seconds run out, keeping `state` up to date.
 
+    The model is a Captioner, or a module whose forward is that of Explaining, such as a data-parallel wrapper of one.
     The batches begin with the one after state.step_in_epoch. on_step may save a checkpoint: state, weights and random
     numbers agree at that moment. Where there are several workers, each must call this, and all stop with the
     first one that has no batch left. Raises DivergedError.
     """
+    model = Explaining(model) if isinstance(model, Captioner) else model
     model.train()
     device = next(model.parameters()).device
     num_images, started, seconds_before = 0, time.monotonic(), state.seconds
@@ -159,7 +161,7 @@ def _take_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(batch.images.device, config.precision):
-        explained = model(as_ink(batch.images), batch.inputs, True, batch.image_indices)
+        explained = model(as_ink(batch.images), batch.inputs, batch.image_indices)
     loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
     total = batch.weight * (loss + _marks_loss(explained, batch, config))
     optimizer.zero_grad()
@@ -173,18 +175,16 @@ def _take_step(
 
 
 def _marks_loss(explained: Explained, batch: Batch, config: TrainingConfig) -> Tensor:
-    """What the marks teach, weighted; 0 for pictures that come with a caption alone."""
+    """Return the weighted cell and attention losses; 0 for a batch without marks."""
     if batch.marks is None:
-        return 0 * explained.cells.float().sum()  # several workers wait for a gradient of every weight
+        return 0 * explained.cells.float().sum()  # a data-parallel wrapper waits for a gradient of every weight
     cells = config.cell_loss_weight * cell_loss(explained, batch, config.cell_loss_focus)
     return cells + config.attention_loss_weight * attention_loss(explained, batch)
 
 
 @torch.no_grad()
-def validate(model: nn.Module, batches: Iterable[Batch], precision: Precision) -> dict[str, float]:
-    """Return the loss (nats per token) and token_accuracy (0 to 1) with the true tokens before, and num_tokens."""
-    # Without DistributedDataParallel's wrapper, which would wait for workers that have fewer batches.
-    captioner = getattr(model, "module", model)
+def validate(captioner: Captioner, batches: Iterable[Batch], precision: Precision) -> dict[str, float]:
+    """Return the loss (nats per token), token_accuracy (0 to 1) and num_tokens, given the true tokens before each."""
     device = next(captioner.parameters()).device
     was_training = captioner.training
     captioner.eval()

@@ -1,4 +1,4 @@
-"""A moving average of the weights along training: reads better than the last ones, which still follow each batch."""
+"""An exponential moving average of the weights over training steps; it scores better than the last weights."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: made beside their place, then renamed.
+"""Atomic writes: files and folders are written beside their path, then renamed.
 
 Killed at any instant, a write leaves what was there or what is new. A folder cannot be replaced in one stroke: between
 two renames what was there lies beside its place, where `find_whole` sees it.

@@ -1,4 +1,4 @@
-"""What the workers of one training tell each other, whoever connects them; a process alone is its own only worker."""
+"""Reductions over the workers of one training, by torch.distributed or another library; one process is one worker."""
 
 from collections.abc import Callable
 from typing import Literal

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyspark.sql.functions as F
 import torch
@@ -144,14 +145,14 @@ def predict_batches(
         for places in of_like_size(pictures, BATCHES_AT_A_TIME * settings.batch_size):
             predicted = captioner.caption([pictures[place] for place in places], counter.add)
             yield pd.DataFrame({
-                "image_id": rows["image_id"].iloc[places].array,
+                "image_id": rows["image_id"].iloc[np.asarray(places)].array,
                 "caption": [one.caption for one in predicted],
                 "confidence": [one.confidence for one in predicted],
                 "is_valid": [one.is_valid for one in predicted],
                 "alternatives": [
                     [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
                 ],
-                "cleaning_version": rows["cleaning_version"].iloc[places].array,
+                "cleaning_version": rows["cleaning_version"].iloc[np.asarray(places)].array,
             })
 
 

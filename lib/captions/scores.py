@@ -101,8 +101,8 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
     # A split whose references are all gone has no scores any more.
     splits = {row.split for row in rows}
-    gone = [row.asDict() | {"num_images": None} for row in known.collect() if row.split not in splits]
-    changes = lake.spark.createDataFrame([*(row.asDict() for row in rows), *gone], EVALUATIONS.schema)
+    gone = [Row(**row.asDict() | {"num_images": None}) for row in known.collect() if row.split not in splits]
+    changes = lake.spark.createDataFrame([*rows, *gone], EVALUATIONS.schema)
     lake.upsert("evaluations", changes, delete_when="new.num_images is null")
     for row in rows:
         _log(row)

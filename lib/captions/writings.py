@@ -7,6 +7,7 @@ import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column
+from pyspark.sql.pandas.functions import pandas_udf
 
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import Columns, Writing, notation_named
@@ -35,7 +36,7 @@ def writing_of(
         write = _writer(notation_name)
         rows = []
         for text, row, rotation in zip(captions, layouts.to_dict("records"), rotations, strict=True):
-            known = None if any(column is None for column in row.values()) else row
+            known = None if any(column is None for column in row.values()) else {str(name): row[name] for name in row}
             written = write(text, known, int(rotation))
             rows.append((written.tokens, written.marks) if written else (None, None))
         return pd.DataFrame(rows, columns=["tokens", "marks"])
@@ -44,7 +45,7 @@ def writing_of(
         caption, F.lit(None).cast(LAYOUT) if layout is None else layout,
         F.lit(0) if rotation_deg is None else rotation_deg,
     )
-    return F.pandas_udf(write_all, WRITING)(*columns)
+    return pandas_udf(write_all, WRITING)(*columns)  # type: ignore[call-overload]  # its stubs ask for functionType
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """Reference captions: CSV files to the captions table, with the split each picture belongs to."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial, reduce
 from itertools import islice, starmap
@@ -125,7 +125,7 @@ def _read_rows(
     """All rows of the files as ROW_SCHEMA, converted to the captions of captions.notation where settings say how."""
     prefixes = notation_named(settings.notation).caption_prefixes
 
-    def read(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def read(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             for file in batch.itertuples(index=False):
                 yield from _chunks(read_rows(CaptionFile(*file), landing, prefixes))

@@ -1,7 +1,7 @@
 """Which of several pictures with one image_id is taken in: one whose bytes no other disputes, or none."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -94,7 +94,7 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
     )
 
 
-def _digest_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _digest_batches(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     columns = [*PLACE, "sha256", "read_reason", "read_detail"]
     rows: list[tuple[object, ...]] = []
     for arrival, content, reason, detail in read_arrivals(arrivals_of(batches)):

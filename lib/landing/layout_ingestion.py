@@ -1,7 +1,7 @@
 """Layouts of drawings (where each atom lies) from Parquet files beside the captions; training learns from them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pandas as pd
@@ -72,7 +72,7 @@ def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> N
     logger.info("ingest_images: %d new or changed layouts from %d files", num_changes, len(files))
 
 
-def _read_layouts(batches: Iterator[pd.DataFrame], landing: LandingSettings) -> Iterator[pd.DataFrame]:
+def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> Iterator[pd.DataFrame]:
     for batch in batches:
         for path in batch["path"]:
             try:

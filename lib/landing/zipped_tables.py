@@ -2,7 +2,7 @@
 
 import posixpath
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ def list_zipped_tables(lake: Lake, zips: list[LandedFile]) -> list[tuple[str, st
     return [(row.path, row.member, row.num_bytes) for row in rows]
 
 
-def list_members(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Rows with the path of a zip in, rows of MEMBER_SCHEMA out."""
     for batch in batches:
         for path in batch["path"]:

@@ -24,7 +24,7 @@ from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, toke
 from lib.settings import Settings
 from lib.training.step_reports import StepReporter, ignore_step
 from model.batches import Batch
-from model.captioner import Captioner
+from model.captioner import Captioner, Explaining
 from model.checkpoint import has_checkpoint, load_captioner, load_details, load_provenance, save_checkpoint
 from model.decoding import greedy
 from model.learner import Learner, begin_or_resume
@@ -134,7 +134,7 @@ def _train_worker(
     latest, start = folder / "latest", starting_checkpoint(training.start_from, settings.dataset)
     learner = begin_or_resume(latest, start, settings.captioner, training, vocabulary, device)
     captioner, optimizer, state, _ = learner
-    model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
+    model = DistributedDataParallel(Explaining(captioner)) if num_workers > 1 else captioner
 
     store, seen_before = DrawingStore(folder / "drawings"), _seen_before(latest, start)
     num_steps = (len(store) - num_kept_back(store)) // training.batch_size

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lib.errors import RuntimeMissingError
 from lib.training.worker_group import Work
+from model.captioner import Captioner, Explaining
 from model.workers import Operation, connect
 
 MEET_WITHIN_S = 120
@@ -85,8 +86,9 @@ class HorovodGroup:
 
         self.rank, self.local_rank, self.num_workers = int(hvd.rank()), int(hvd.local_rank()), int(hvd.size())
 
-    def share(self, model: nn.Module) -> nn.Module:
-        return HorovodParallel(model) if self.num_workers > 1 else model
+    def share(self, captioner: Captioner) -> nn.Module:
+        explaining = Explaining(captioner)
+        return HorovodParallel(explaining) if self.num_workers > 1 else explaining
 
 
 class HorovodParallel(nn.Module):

@@ -7,6 +7,7 @@ import pandas as pd
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql.pandas.functions import pandas_udf
 
 from lib.captions.notations import notation_named
 from lib.captions.writings import writing_of
@@ -165,4 +166,4 @@ def _ids_of(vocabulary: Vocabulary):  # type: ignore[no-untyped-def]  # pyspark 
     def encode(tokens: pd.Series) -> pd.Series:
         return tokens.map(lambda text: None if text is None else vocabulary.encode(list(text)))
 
-    return F.pandas_udf(encode, T.ArrayType(T.IntegerType()))
+    return pandas_udf(encode, T.ArrayType(T.IntegerType()))  # type: ignore[call-overload]  # its stubs ask for functionType

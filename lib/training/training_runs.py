@@ -131,7 +131,9 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
             row["reported_at"] = datetime.fromisoformat(row["reported_at"])
         # A resumed run repeats the steps since its checkpoint: the last report of a step counts.
         latest = {(row["epoch"], row["step"]): row for row in rows}
-        frame = lake.spark.createDataFrame(list(latest.values()), TRAINING_METRICS.schema)
+        columns = TRAINING_METRICS.schema.names
+        reports = [tuple(row.get(column) for column in columns) for row in latest.values()]
+        frame = lake.spark.createDataFrame(reports, TRAINING_METRICS.schema)
         lake.insert_new("training_metrics", frame)
     if (why := withdrawal_of(run.checkpoint)) is None:
         make_current(run.checkpoint)

@@ -9,6 +9,8 @@ import ray.train.torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.captioner import Captioner, Explaining
+
 
 class WorkerGroup(Protocol):
     """The workers of one training, as one of them sees them."""
@@ -25,8 +27,8 @@ class WorkerGroup(Protocol):
     def num_workers(self) -> int:
         """How many workers there are."""
 
-    def share(self, model: nn.Module) -> nn.Module:
-        """The model with gradients that are averages over all workers when backward() returns."""
+    def share(self, captioner: Captioner) -> nn.Module:
+        """The captioner, explaining, with gradients that are averages over all workers when backward() returns."""
 
 
 Work = Callable[[dict[str, Any], WorkerGroup], None]
@@ -41,8 +43,9 @@ class RayTrainGroup:
         self.local_rank = int(world.get_local_rank())
         self.num_workers = int(world.get_world_size())
 
-    def share(self, model: nn.Module) -> nn.Module:
-        return DistributedDataParallel(model) if self.num_workers > 1 else model
+    def share(self, captioner: Captioner) -> nn.Module:
+        explaining = Explaining(captioner)
+        return DistributedDataParallel(explaining) if self.num_workers > 1 else explaining
 
 
 def run_on_ray_train(

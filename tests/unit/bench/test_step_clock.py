@@ -9,6 +9,7 @@ import torch
 
 from bench.step_clock import PHASES, StepClock
 from model.batches import Batch
+from model.captioner import Explaining
 from model.training_loop import TrainingState, make_optimizer, train_epoch
 from model.workers import connect
 from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
@@ -41,10 +42,11 @@ def clocked(monkeypatch: pytest.MonkeyPatch, slow: str) -> StepClock:
         connect(slowly(lambda values, _: values))
     if slow == "rest":
         monkeypatch.setattr(optimizer, "step", slowly(optimizer.step))
-    clock = StepClock(captioner)
+    model = Explaining(captioner)
+    clock = StepClock(model)
     try:
         with clock.watching():
-            train_epoch(captioner, clock.timed(batches()), optimizer, config, TrainingState(), 3, ignore)
+            train_epoch(model, clock.timed(batches()), optimizer, config, TrainingState(), 3, ignore)
     finally:
         connect(None)
     return clock

@@ -1,11 +1,15 @@
 """The captioner: one step at a time says what all at once says, and impossible networks are refused by name."""
 
+import re
+
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+import model.captioner
 from model.batches import as_ink
 from model.captioner import Captioner
+from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig, CaptionerConfigError
 from tests.unit.tiny_captioner import TINY, VOCABULARY, stroke_batch, tiny_captioner, tiny_config
 
@@ -38,13 +42,27 @@ def test_a_later_token_changes_no_earlier_logits() -> None:
 def test_explained_logits_are_the_same_and_attention_sums_to_one() -> None:
     captioner, batch = tiny_captioner().eval(), stroke_batch(5)
     images = as_ink(batch.images)
-    explained = captioner(images, batch.inputs, is_explained=True)
+    explained = captioner.explain(images, batch.inputs)
     torch.testing.assert_close(explained.logits, captioner(images, batch.inputs))
     num_positions = 2 * 4
     assert explained.cells.shape == (5, num_positions, 3)
     for attention in (explained.first_attention, explained.second_attention):
         assert attention.shape == (5, 2, batch.inputs.shape[1], num_positions)
         torch.testing.assert_close(attention.sum(dim=3), torch.ones(attention.shape[:3]))
+
+
+def test_the_parameter_counts_in_the_module_docstring_are_those_of_the_pretrained_model() -> None:
+    network, _, _ = load_captioner(PRETRAINED / "molecules")
+    decoder = network.decoder
+    assert network.cells is not None
+    parts = (
+        (network,), (network.encoder,), (network.cells,), (decoder.keys, decoder.values), (decoder.embedding,),
+        (decoder.first_lstm,), (decoder.is_naming,), (decoder.first_attention,), (decoder.second_lstm,),
+        (decoder.second_attention,), (decoder.output,),
+    )
+    counted = [f"{sum(weight.numel() for one in part for weight in one.parameters()):,}" for part in parts]
+    picture = (model.captioner.__doc__ or "").split("\nB batch")[0]
+    assert re.findall(r"\b\d[\d,]*\b", picture) == counted
 
 
 @torch.no_grad()

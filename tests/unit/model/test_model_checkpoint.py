@@ -87,7 +87,7 @@ def test_a_label_that_starting_weights_do_not_know_begins_as_never_seen(tmp_path
     assert (known.config.num_cell_labels, grown.config.num_cell_labels) == (3, 4)
     batch = stroke_batch(4)
     images = as_ink(batch.images)
-    before, after = (one(images, batch.inputs, is_explained=True) for one in (known, grown))
+    before, after = (one.explain(images, batch.inputs) for one in (known, grown))
     assert torch.equal(after.logits, before.logits)
     torch.testing.assert_close(after.cells[..., :3], before.cells)
     assert (after.cells[..., 3].sigmoid() < 0.01).all()
@@ -98,7 +98,7 @@ def test_a_label_that_starting_weights_do_not_know_begins_as_never_seen(tmp_path
 def test_weights_without_labels_begin_as_never_having_seen_any(tmp_path: Path) -> None:
     save(tmp_path / "model", tiny_captioner(num_cell_labels=0))
     grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(), VOCABULARY).eval()
-    cells = grown(as_ink(stroke_batch(2).images), stroke_batch(2).inputs, is_explained=True).cells
+    cells = grown.explain(as_ink(stroke_batch(2).images), stroke_batch(2).inputs).cells
     assert cells.shape[-1] == 3
     assert (cells.sigmoid() < 0.01).all()
 

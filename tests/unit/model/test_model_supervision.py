@@ -37,7 +37,7 @@ def marked_batch(count: int = 8) -> Batch:
 
 
 def explain(captioner: Captioner, batch: Batch):  # type: ignore[no-untyped-def]
-    return captioner(1 - batch.images.float() / 255, batch.inputs, is_explained=True)
+    return captioner.explain(1 - batch.images.float() / 255, batch.inputs)
 
 
 def plain_cell_loss(explained: Explained, batch: Batch) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from model.batches import collate, plan_batches, share_of, weight_of
+from model.captioner import Explaining
 from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
 from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
 
@@ -16,13 +17,14 @@ from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stro
 def train_one_of_two(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     config = quick_training(max_train_seconds=1000.0)
-    model = DistributedDataParallel(tiny_captioner(seed=rank, num_cell_labels=0))
+    captioner = tiny_captioner(seed=rank, num_cell_labels=0)
+    model = DistributedDataParallel(Explaining(captioner))
     batches = [stroke_batch(8, seed=10 * rank + place) for place in range(3 + 2 * rank)]
     # Clocks differ between workers, and the learning rate follows the clock.
     state = TrainingState(seconds=400.0 * rank)
     train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
-    scores = validate(model, batches, "fp32")
-    torch.save({"weights": model.module.state_dict(), "steps": state.step, "scores": scores}, f"{folder}/{rank}.pt")
+    scores = validate(captioner, batches, "fp32")
+    torch.save({"weights": captioner.state_dict(), "steps": state.step, "scores": scores}, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -45,7 +47,7 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
     """Of five epochs in which each worker takes its share of every step."""
     config, state = quick_training(batch_size=13, num_epochs=5), TrainingState()
     captioner = tiny_captioner(is_encoder_frozen=True, num_cell_labels=0)
-    model = DistributedDataParallel(captioner) if num_workers > 1 else captioner
+    model = DistributedDataParallel(Explaining(captioner)) if num_workers > 1 else captioner
     optimizer = make_optimizer(captioner, config)
     while not state.is_over(config):
         plan = plan_batches(NUM_TOKENS, config.batch_size, config.num_batches_in_buffer, (config.seed, state.epoch))
@@ -55,7 +57,7 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
             weight = weight_of(share, step, NUM_TOKENS, num_workers)
             batches.append(replace(collate([SAMPLES[place] for place in share], 1), weight=weight))
         train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore)
-    return validate(model, [stroke_batch(40, seed=5)], "fp32")["loss"]
+    return validate(captioner, [stroke_batch(40, seed=5)], "fp32")["loss"]
 
 
 def note_loss_of_one_of_two(rank: int, folder: str) -> None:

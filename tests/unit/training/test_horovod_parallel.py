@@ -23,14 +23,15 @@ def train_one_of_two(folder: str) -> None:
     hvd.init()
     connect(_all_reduce)
     group = HorovodGroup()
-    model = group.share(tiny_captioner(seed=group.rank, num_cell_labels=0))
+    captioner = tiny_captioner(seed=group.rank, num_cell_labels=0)
+    model = group.share(captioner)
     # One worker has fewer batches, and clocks differ.
     batches = [stroke_batch(8, seed=10 * group.rank + place) for place in range(3 + 2 * group.rank)]
     state, config = TrainingState(seconds=400.0 * group.rank), quick_training(max_train_seconds=1000.0)
     train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
-    loss = validate(model, [stroke_batch(8, seed=99)], "fp32")["loss"]
+    loss = validate(captioner, [stroke_batch(8, seed=99)], "fp32")["loss"]
     total = over_all_workers(torch.tensor([1.0 + group.rank]), "sum").item()
-    saved = {"weights": model.module.state_dict(), "steps": state.step, "loss": loss, "total": total}
+    saved = {"weights": captioner.state_dict(), "steps": state.step, "loss": loss, "total": total}
     torch.save(saved, Path(folder) / f"{group.rank}.pt")
     hvd.shutdown()
 
