@@ -131,7 +131,8 @@ def load_captioner(directory: str | Path) -> tuple[Captioner, Vocabulary, dict[s
         captioner_config = CaptionerConfig(**config["captioner"])
         _check_shapes(captioner_config, len(vocabulary), directory)
         captioner = Captioner(captioner_config, len(vocabulary))
-        captioner.load_state_dict(safetensors.torch.load(_file_of(directory, "weights.safetensors").read_bytes()))
+        weights = safetensors.torch.load(_file_of(directory, "weights.safetensors").read_bytes())
+        captioner.load_state_dict(weights, strict=False)  # their names are checked, a packaged encoder's come next
     except (OSError, TypeError, CaptionerConfigError, VocabularyError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} cannot be read: {error}") from error
     if captioner.config.is_encoder_packaged:
@@ -229,7 +230,7 @@ def _check_shapes(config: CaptionerConfig, num_tokens: int, directory: Path) -> 
     """
     try:
         with torch.device("meta"):
-            wanted = {name: tuple(tensor.shape) for name, tensor in Captioner(config, num_tokens).state_dict().items()}
+            wanted = {name: tuple(one.shape) for name, one in _own_weights(Captioner(config, num_tokens)).items()}
     except (RuntimeError, OverflowError) as error:
         raise CheckpointError(f"checkpoint {directory} cannot be built as its config asks: {error}") from error
     with safetensors.safe_open(_file_of(directory, "weights.safetensors"), "pt") as file:

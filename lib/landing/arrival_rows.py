@@ -1,6 +1,6 @@
 """Arrivals as rows of Spark, in the order in which tasks read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -33,7 +33,7 @@ def in_reading_order(arrivals: DataFrame, num_partitions: int) -> DataFrame:
     return arrivals.repartitionByRange(num_partitions, "path", share).sortWithinPartitions("path", "offset")
 
 
-def arrivals_of(batches: Iterator[pd.DataFrame]) -> Iterator[Arrival]:
+def arrivals_of(batches: Iterable[pd.DataFrame]) -> Iterator[Arrival]:
     """The rows of a task's batches, one after another, so that an archive stays open from batch to batch."""
     for batch in batches:
         for row in batch[ARRIVAL_SCHEMA.names].itertuples(index=False):

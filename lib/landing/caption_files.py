@@ -32,7 +32,7 @@ MAX_DETAIL_CHARS = 500
 UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put U+FFFD for what they cannot read
 # What a damaged or encrypted file raises when it is read.
 DAMAGE = (
-    zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error, RuntimeError, UnicodeError
+    zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error, RuntimeError, UnicodeError, KeyError,
 )
 
 

@@ -1,7 +1,7 @@
 """Tables inside zips: caption files may lie beside the pictures. Those inside tars are not looked for."""
 
 import posixpath
-import zipfile
+import struct
 from collections.abc import Iterable, Iterator
 
 import pandas as pd
@@ -9,7 +9,9 @@ import pandas as pd
 from lib.lake.delta_tables import Lake
 from lib.landing.caption_file_names import TABLE_SUFFIXES, TEXT_SUFFIXES
 from lib.landing.caption_files import DAMAGE
+from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
+from lib.landing.zip_directory import zip_entries
 from lib.landing.zone import LandedFile, open_landed
 
 MEMBER_SCHEMA = "path string, member string, num_bytes long"
@@ -29,14 +31,14 @@ def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for batch in batches:
         for path in batch["path"]:
             try:
-                with open_landed(path) as stream, zipfile.ZipFile(stream) as archive:
-                    tables = [member for member in archive.infolist() if _is_table(member.filename)]
-                    rows = [(path, member.filename, member.file_size) for member in tables]
-            except DAMAGE:
+                with open_landed(path) as stream:
+                    names = [(entry.name.decode("utf-8", "replace"), entry.num_bytes) for entry in zip_entries(stream)]
+                    rows = [(path, name, num_bytes) for name, num_bytes in names if _is_table(name)]
+            except (*DAMAGE, struct.error):
                 rows = [(path, "", 0)]
             yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
 
 
 def _is_table(member: str) -> bool:
-    is_hidden = any(part.startswith((".", "__MACOSX")) for part in member.split("/"))
-    return not is_hidden and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)
+    is_named = "\ufffd" not in member and not is_hidden(member)
+    return is_named and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)
