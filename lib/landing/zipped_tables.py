@@ -33,12 +33,13 @@ def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             try:
                 with open_landed(path) as stream:
                     names = [(entry.name.decode("utf-8", "replace"), entry.num_bytes) for entry in zip_entries(stream)]
-                    rows = [(path, name, num_bytes) for name, num_bytes in names if _is_table(name)]
+                rows = [(path, name, num_bytes) for name, num_bytes in names if _is_table(name)]
+                if any("\ufffd" in name for _, name, _ in rows):  # zipfile could not open it by that name
+                    rows = [(path, "", 0)]
             except (*DAMAGE, struct.error):
                 rows = [(path, "", 0)]
             yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
 
 
 def _is_table(member: str) -> bool:
-    is_named = "\ufffd" not in member and not is_hidden(member)
-    return is_named and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)
+    return not is_hidden(member) and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)
