@@ -18,6 +18,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.landing.caption_search import find_captions
     from lib.landing.image_ingestion import ingest_pictures
     from lib.landing.layout_ingestion import ingest_layouts
+    from lib.landing.split_lists import apply_split_lists
     from lib.landing.zone import list_landing_zone
 
     lake = Lake(spark, settings.storage)
@@ -28,6 +29,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
         ingest_pictures(lake, zone, settings.landing)
     with lake.staging():
         ingest_captions(lake, found, settings.landing, settings.captions)
+    apply_split_lists(lake, zone, settings.landing)
     with lake.staging():
         ingest_layouts(lake, zone, settings.landing)
     if found.fault:

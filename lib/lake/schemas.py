@@ -109,7 +109,7 @@ CAPTIONS = Table(
         _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
         _column("caption", _TEXT, "The caption as it arrived."),
         _column("source", _TEXT, "The file it came from."),
-        _column("split", _TEXT, "train, validation or test; follows from image_id alone and never changes."),
+        _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
         _column("ingested_at", _TIME, "When it was taken in (UTC)."),
     ]),
 )

@@ -46,6 +46,10 @@ class CaptionFile(NamedTuple):
     num_columns: int
     id_index: int
     caption_index: int
+    has_header: bool = True  # false: lines as `name.jpg#0<tab>caption`, in which quotation marks mean nothing
+
+
+NUMBERED_LINE = re.compile(r"([^\t]+)#\d+\t")  # how a line of Flickr8k's caption file begins
 
 
 class CaptionRow(NamedTuple):
@@ -85,6 +89,8 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     if UNREADABLE.search(header):
         raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
+    if NUMBERED_LINE.match(header):
+        return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
     columns = {separator: [name.strip() for name in _fields(header, separator) or []] for separator in SEPARATORS}
     wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
     separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
@@ -115,9 +121,10 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
     source = source_of(file.path, file.member)
     with _open_text(file.path, file.member, file.encoding) as text:
         rows = (line for line in _lines(text) if line.strip())
-        next(rows)
+        if file.has_header:
+            next(rows)
         for position, line in enumerate(rows, start=1):
-            fields = _fields(line, file.separator)
+            fields = _fields(line, file.separator) if file.has_header else _numbered_fields(line)
             known = fields or line.split(file.separator)
             has_id = len(known) > file.id_index and not UNREADABLE.search(known[file.id_index])
             image_id = image_id_of(known[file.id_index].strip(), landing) if has_id else ""
@@ -184,6 +191,12 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         while not end.endswith("\n") and (end := text.readline(MAX_LINE_CHARS)):
             pass
         yield line.removesuffix("\n")
+
+
+def _numbered_fields(line: str) -> list[str]:
+    """Name and caption of a line `name.jpg#0<tab>caption`; the line alone if it is none."""
+    beginning = NUMBERED_LINE.match(line)
+    return [beginning[1], line[beginning.end() :]] if beginning else [line]
 
 
 def _fields(line: str, separator: str) -> list[str] | None:

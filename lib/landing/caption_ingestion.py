@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_CHUNK = 100_000
 FILE_SCHEMA = (
-    "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int"
+    "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int, "
+    "has_header boolean"
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string"
 ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source

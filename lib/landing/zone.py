@@ -71,6 +71,7 @@ class LandingZone:
     archives: list[LandedFile] = field(default_factory=list)
     captions: list[LandedFile] = field(default_factory=list)
     layouts: list[LandedFile] = field(default_factory=list)
+    split_lists: list[LandedFile] = field(default_factory=list)
     rejected: list[Arrival] = field(default_factory=list)
     num_other: int = 0
     num_hidden: int = 0
@@ -186,6 +187,8 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
         return zone.pictures
     if name.endswith(ARCHIVE_SUFFIXES):
         return zone.archives
+    if name in {one.lower() for one in settings.split_files.values()}:
+        return zone.split_lists
     if may_hold_captions(name, settings):
         return zone.captions
     return zone.layouts if fnmatch.fnmatch(name, settings.layouts_files.lower()) else None

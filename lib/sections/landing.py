@@ -45,5 +45,6 @@ class LandingSettings(BaseModel):
     caption_column: str
     max_captions_per_image: int = Field(gt=0)
     layouts_files: str
+    split_files: dict[Literal["train", "validation", "test"], str]
     max_image_bytes: int = Field(gt=0)
     images_per_commit: int = Field(gt=0)

@@ -10,7 +10,7 @@ import torch
 
 from jobs import build_vocabulary, clean_images, extract_features, ingest_images, predict_captions
 from lib.captions.vocabulary_tables import read_vocabulary
-from lib.errors import MissingInputError
+from lib.errors import LandingZoneError, MissingInputError
 from lib.images.cleaning import decode_png
 from lib.images.features import encoder_version, unpack_features
 from lib.lake.delta_tables import Lake
@@ -119,3 +119,19 @@ def test_captions_from_features_are_those_from_the_images(arrived: Lake) -> None
     assert {name: one[0] for name, one in from_features.items()} == {name: one[0] for name, one in from_images.items()}
     for name, (_, confidence) in from_features.items():
         assert confidence == pytest.approx(from_images[name][1], rel=0.02)
+
+
+def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, landing: Path) -> None:
+    def splits() -> dict[str, str]:
+        ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}", "captions.test_share=0.99"))
+        return {row.image_id: row.split for row in arrived.read("captions").collect()}
+
+    (landing / "Flickr_8k.testImages.txt").write_text("red.jpg\n")
+    (landing / "Flickr_8k.devImages.txt").write_text("blue.jpg\n")
+    assert splits() == {"red": "test", "blue": "validation", "green": "train"}
+    before = num_commits(arrived)
+    assert splits() == {"red": "test", "blue": "validation", "green": "train"}
+    assert num_commits(arrived) == before
+    (landing / "Flickr_8k.trainImages.txt").write_text("red.jpg\n")
+    with pytest.raises(LandingZoneError, match="red for split"):
+        splits()

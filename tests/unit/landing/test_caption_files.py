@@ -186,3 +186,14 @@ def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
     reported = [name for name in others if may_hold_captions(name, landing)]
     assert reported == ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "captions.json"]
     assert is_captions_file("x.csv", settings(tmp_path, captions_files="*.csv"))
+
+
+def test_flickrs_own_file_is_read_without_a_header_its_marks_as_they_are(tmp_path: Path) -> None:
+    lines = (
+        'a.jpg#0\tA "dog", running .', "a.jpg#1\tTabs\tstay", "b.jpg.1#0\tno picture", "no number\tx", "c.jpg#2\t ",
+    )
+    rows = rows_of(tmp_path / "Flickr8k.token.txt", "\n".join(lines))
+    assert [(row.image_id, row.caption, row.reason) for row in rows[:2]] == [
+        ("a", 'A "dog", running .', None), ("a", "Tabs\tstay", None),
+    ]
+    assert [row.reason for row in rows[2:]] == [None, "uneven_row", "empty_caption"]
