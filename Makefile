@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow check bundle-check bench bench-quality \
+.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality \
   bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -55,17 +55,18 @@ sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
 
-# Python 3.12 counts lines by sys.monitoring, which costs next to nothing; 3.11 has no such thing.
-COVERAGE_CORE = $(shell $(RUN) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
-
-test: $(READY)  ## all tests, on real Spark, Delta and Ray, then the coverage of each file
-	@COVERAGE_CORE=$(COVERAGE_CORE) $(RUN) -m pytest --cov --cov-report=term
+test: $(READY)  ## all tests, on real Spark, Delta and Ray
+	@$(RUN) -m pytest
 
 test-slow: $(READY)  ## the tests that need minutes, root, Horovod or MLflow; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 	@$(RUN) -m pytest tests/unit tests/contracts
+
+# Apart from `make test`, which counting lines would slow down.
+coverage: $(READY)  ## the lines that the tests without Spark and Ray reach
+	@$(RUN) -m pytest --cov --cov-report=term tests/unit tests/contracts
 
 check: $(READY)  ## lint, format and types
 	@$(RUN) -m ruff check .
