@@ -60,9 +60,7 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
 
 
 def test_files_are_joined_up_to_the_size_asked_for(lake: Lake) -> None:
-    settings = load_settings(
-        "molecules", "local", [f"storage.root={lake.storage.root}", "maintenance.file_bytes=1"]
-    )
+    settings = load_settings("molecules", "local", [f"storage.root={lake.storage.root}", "maintenance.file_bytes=1"])
     for name in ("a", "b"):
         row = (name, 0, "caption", "file.csv", "train", THEN)
         lake.insert_new("captions", lake.spark.createDataFrame([row], CAPTIONS.schema))
