@@ -1,12 +1,14 @@
 """From images_clean to image_features, and from there to training and captions, for images with several captions."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from pyspark.sql import SparkSession
 
 from jobs import build_vocabulary, clean_images, extract_features, ingest_images, predict_captions
 from lib.captions.vocabulary_tables import read_vocabulary
@@ -15,6 +17,7 @@ from lib.images.cleaning import decode_png
 from lib.images.features import encoder_version, unpack_features
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.sections.lake import StorageSettings
 from lib.settings import Settings, load_settings
 from lib.training.training_data import describe_training_data, training_rows
 from lib.training.training_samples import as_sample
@@ -45,8 +48,10 @@ def settings(lake: Lake, *overrides: str) -> Settings:
     return load_settings("photos", "local", [f"storage.root={lake.storage.root}", *SMALL, *overrides])
 
 
-@pytest.fixture
-def arrived(lake: Lake, landing: Path) -> Lake:
+@pytest.fixture(scope="module")
+def arrived_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A landing zone of three photographs with captions, and the lake of them, cleaned."""
+    landing, root = tmp_path_factory.mktemp("landing"), tmp_path_factory.mktemp("arrived")
     for place, name in enumerate(CAPTIONS):
         pixels = np.random.default_rng(place).integers(0, 90, (40, 60, 3), np.uint8)
         pixels[..., 2 - place] += 160
@@ -55,9 +60,17 @@ def arrived(lake: Lake, landing: Path) -> Lake:
         writer = csv.writer(file)
         writer.writerow(["image", "caption"])
         writer.writerows((f"{name}.jpg", caption) for name, of_image in CAPTIONS.items() for caption in of_image)
-    ingest_images.run(lake.spark, settings(lake, f"landing.path={landing}"))
-    clean_images.run(lake.spark, settings(lake))
-    build_vocabulary.run(lake.spark, settings(lake))
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
+    ingest_images.run(spark, settings(lake, f"landing.path={landing}"))
+    clean_images.run(spark, settings(lake))
+    build_vocabulary.run(spark, settings(lake))
+    return landing, root
+
+
+@pytest.fixture
+def arrived(lake: Lake, arrived_once: tuple[Path, Path]) -> Lake:
+    """A copy of that lake."""
+    shutil.copytree(arrived_once[1], lake.storage.root)
     return lake
 
 
@@ -129,7 +142,9 @@ def test_captions_from_features_are_those_from_the_images(arrived: Lake) -> None
         assert confidence == pytest.approx(from_images[name][1], rel=0.02)
 
 
-def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, landing: Path) -> None:
+def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arrived_once: tuple[Path, Path]) -> None:
+    landing = arrived_once[0]
+
     def splits() -> dict[str, str]:
         ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}", "captions.test_share=0.99"))
         return {row.image_id: row.split for row in arrived.read("captions").collect()}

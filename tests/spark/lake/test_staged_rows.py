@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pyspark.sql.functions as F
+import pytest
 
 from jobs.maintain_tables import run
 from lib.settings import load_settings
@@ -60,6 +61,7 @@ def lose_executors(root: Path, how: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
+@pytest.mark.slow
 def test_staged_rows_outlive_the_executors_that_computed_them_and_are_gone_with_their_block(tmp_path):
     run = lose_executors(tmp_path / "lake", "staged")
     assert run.returncode == 0, run.stderr[-3000:]
