@@ -13,17 +13,17 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
 # Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
 # avoided: where not even the best drawing fits well, differences say little.
-MISMATCH, UNAVOIDABLE = 10.57, 0.1
+MISMATCH, UNAVOIDABLE = 13.2, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
-LOG_ODDS = (0.247, 0.218, 0.421, 0.609, 0.341)
+LOG_ODDS = (-0.233, 0.216, 0.513, 0.401, 0.279)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
-STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
+STRANGE_LOG_ODDS = (-0.665, 0.68, 0.66)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability and the log-odds of
 # its drawing's correlation with the picture.
-GREEDY_LOG_ODDS = (-1.12, 1.107, 1.009)
+GREEDY_LOG_ODDS = (0.058, 1.461, 0.705)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
