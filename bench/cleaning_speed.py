@@ -41,10 +41,14 @@ def main() -> None:
     ours, textbook = np.median(rates["ours"]), np.median(rates["textbook"])
     print(f"cleaning {len(images)} drawings, one core, pictures per second (median of 5 runs)")
     print(f"  ours                                               {ours:8.0f}")
-    print(f"  textbook: median blur, closing, resize             {textbook:8.0f}   "
-          f"ours / textbook = {ours / textbook:.2f}")
-    print(f"  published, whole cluster of undisclosed size       {PUBLISHED_PER_SECOND:8.0f}   "
-          f"one core of ours / all of theirs = {ours / PUBLISHED_PER_SECOND:.2f}")
+    print(
+        f"  textbook: median blur, closing, resize             {textbook:8.0f}   "
+        f"ours / textbook = {ours / textbook:.2f}"
+    )
+    print(
+        f"  published, whole cluster of undisclosed size       {PUBLISHED_PER_SECOND:8.0f}   "
+        f"one core of ours / all of theirs = {ours / PUBLISHED_PER_SECOND:.2f}"
+    )
 
 
 def per_second(way: Callable[[bytes], bytes], images: list[bytes]) -> float:

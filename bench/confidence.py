@@ -43,7 +43,8 @@ def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
     drawing = settings.drawing.model_copy(update={"seed": SEED})
     settings = settings.model_copy(update={"drawing": drawing})
     kinds = [
-        (kind, sample) for kind, drawer in DRAWERS.items()
+        (kind, sample)
+        for kind, drawer in DRAWERS.items()
         for sample in islice(drawn_samples(settings, drawer), NUM_DRAWINGS[kind])
     ]
     found: list[dict[str, Any]] = []
@@ -59,8 +60,7 @@ def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings
     views = [(turn, scale) for scale, turn in product(settings.prediction.scales, settings.prediction.turns_deg)]
     greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in pictures], 1)
     beams = [
-        captioner.read([seen_as(pixels, *view) for pixels in pictures], settings.prediction.num_beams)
-        for view in views
+        captioner.read([seen_as(pixels, *view) for pixels in pictures], settings.prediction.num_beams) for view in views
     ]
     rows = []
     for place, (kind, sample) in enumerate(kinds):
@@ -71,11 +71,15 @@ def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings
         assert redrawn is not None
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
-        rows.append({
-            "kind": kind, "truth": sample.inchi, "greedy": greedy[place][0]._asdict(),
-            "readings": [[guess._asdict() for guess in one] for one in readings],
-            "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
-        })
+        rows.append(
+            {
+                "kind": kind,
+                "truth": sample.inchi,
+                "greedy": greedy[place][0]._asdict(),
+                "readings": [[guess._asdict() for guess in one] for one in readings],
+                "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
+            }
+        )
     return rows
 
 

@@ -108,7 +108,11 @@ def _shared(captioner: Captioner, group: WorkerGroup, variant: str) -> torch.nn.
 
 
 def _batches(
-    rows: RowBlocks, training: TrainingConfig, captioner: CaptionerConfig, notation: Notation, epoch: int,
+    rows: RowBlocks,
+    training: TrainingConfig,
+    captioner: CaptionerConfig,
+    notation: Notation,
+    epoch: int,
     group: WorkerGroup,
 ) -> Iterator[Batch]:
     for share, weight in shares_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
@@ -145,24 +149,34 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
         blocks = [ray.put(table.rows.slice(at, ROWS_PER_BLOCK)) for at in range(0, num_pictures, ROWS_PER_BLOCK)]
         turns = Turns.remote()
         config = {
-            "turns": turns, "rows": ray.put(row_blocks(blocks)), "training": asdict(training),
-            "captioner": asdict(settings.captioner), "notation": settings.captions.notation,
+            "turns": turns,
+            "rows": ray.put(row_blocks(blocks)),
+            "training": asdict(training),
+            "captioner": asdict(settings.captioner),
+            "notation": settings.captions.notation,
         }
         starts = {way.name: lambda way=way: start.remote(way, config, folder) for way in ways}
         with all_alive(turns, starts, {way.name: way.num_workers for way in ways}) as players:
             for turn in range(num_rounds + 1):  # the first warms up and does not count
                 for way in ways:
                     reports = players.play(way.name, turn)
-                    console.print(f"{'warm-up' if turn == 0 else f'round {turn}'}: {way.name}, "
-                                  f"{_speed(reports, num_pictures):.1f} images/s")
+                    console.print(
+                        f"{'warm-up' if turn == 0 else f'round {turn}'}: {way.name}, "
+                        f"{_speed(reports, num_pictures):.1f} images/s"
+                    )
                     rounds[way.name] += [reports] if turn else []
     measured = {way.name: _summary(way, rounds[way.name], num_pictures) for way in ways}
     return {
-        "num_cores": os.cpu_count(), "num_pictures": num_pictures, "batch_size": training.batch_size,
-        "num_rounds": num_rounds, "precision": training.precision,
+        "num_cores": os.cpu_count(),
+        "num_pictures": num_pictures,
+        "batch_size": training.batch_size,
+        "num_rounds": num_rounds,
+        "precision": training.precision,
         "gradient_bytes": sum(4 * one.numel() for one in captioner.parameters() if one.requires_grad),
-        "picture_bytes": table.rows.nbytes / num_pictures, "writing_s_per_picture": table.writing_s,
-        "efficiency_ray_2": _efficiency(measured, RAY_2), "efficiency_horovod_2": _efficiency(measured, HOROVOD_2),
+        "picture_bytes": table.rows.nbytes / num_pictures,
+        "writing_s_per_picture": table.writing_s,
+        "efficiency_ray_2": _efficiency(measured, RAY_2),
+        "efficiency_horovod_2": _efficiency(measured, HOROVOD_2),
         "efficiency_ray_4": _efficiency(measured, RAY_4),
         "efficiency_of_variants": {way.variant: _efficiency(measured, way) for way in ways if way.variant},
         "ways": measured,
@@ -187,7 +201,8 @@ def _summary(way: Way, rounds: list[list[Report]], num_pictures: int) -> dict[st
     steps = [step for report in workers for step in report["steps"][1:]]
     phases = {phase: mean(step[phase] for step in steps) for phase in PHASES}
     return {
-        "num_workers": way.num_workers, "threads": way.threads,
+        "num_workers": way.num_workers,
+        "threads": way.threads,
         "images_per_second": [_speed(reports, num_pictures) for reports in rounds],
         "step_s": phases | {"total": sum(phases.values())},
         "meeting_s": mean(report["meeting_s"] / len(report["steps"]) for report in workers),
@@ -222,8 +237,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each that count (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=6, help="steps of a turn (default: %(default)s)")
     parser.add_argument("--without-four", action="store_true", help="leave out the four workers, which are slow")
-    parser.add_argument("--variants", action="store_true",
-                        help="two Ray workers also pinned to cores, with gradients in bf16, and in one bucket")
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="two Ray workers also pinned to cores, with gradients in bf16, and in one bucket",
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()

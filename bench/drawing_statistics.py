@@ -86,14 +86,22 @@ def measure(drawing: DrawnMolecule, settings: DrawingSettings) -> Measured:
     bond_px = _mean_bond_length(drawing.layout)
     left, top, ink_width, ink_height = cv2.boundingRect(is_clean_ink.astype(np.uint8))
     return Measured(
-        drawing.inchi, width, height, bond_px,
+        drawing.inchi,
+        width,
+        height,
+        bond_px,
         min(left, top, width - left - ink_width, height - top - ink_height),
         _letter_height(is_clean_ink, drawing.layout, symbols, bond_px),
-        int(is_ink.sum()), len(drawing.png),
-        int((is_ink & ~is_clean_ink).sum()), int((~is_clean_ink).sum()),
-        int((is_clean_ink & ~is_ink).sum()), int(is_clean_ink.sum()),
-        len(drawing.layout.bond_begin), _count_bonds_without_ink(is_clean_ink, drawing.layout),
-        sum(symbol != "H" for symbol in symbols), len(notation_named("inchi").write(drawing.inchi, None, 0).tokens),
+        int(is_ink.sum()),
+        len(drawing.png),
+        int((is_ink & ~is_clean_ink).sum()),
+        int((~is_clean_ink).sum()),
+        int((is_clean_ink & ~is_ink).sum()),
+        int(is_clean_ink.sum()),
+        len(drawing.layout.bond_begin),
+        _count_bonds_without_ink(is_clean_ink, drawing.layout),
+        sum(symbol != "H" for symbol in symbols),
+        len(notation_named("inchi").write(drawing.inchi, None, 0).tokens),
     )
 
 
@@ -185,8 +193,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     cpu_s = time.process_time() - started
     console = Console()
     console.print(tabulate(summarize([measure(drawing, settings) for drawing in drawings], settings)))
-    console.print(f"{len(drawings):,} drawings in {cpu_s:.1f} s of one core: {len(drawings) / cpu_s:.0f}/s, "
-                  f"{1000 * cpu_s / len(drawings):.1f} ms each, from SMILES to PNG")
+    console.print(
+        f"{len(drawings):,} drawings in {cpu_s:.1f} s of one core: {len(drawings) / cpu_s:.0f}/s, "
+        f"{1000 * cpu_s / len(drawings):.1f} ms each, from SMILES to PNG"
+    )
 
 
 if __name__ == "__main__":

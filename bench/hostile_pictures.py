@@ -54,13 +54,20 @@ def legal_pictures() -> dict[str, bytes]:
     """The drawing in every format and kind of pixel that is read, by file name."""
     grey = drawing()
     pictures = {
-        "grey.png": encoded(grey, "PNG"), "grey.jpg": encoded(grey, "JPEG", quality=95),
-        "grey.tif": encoded(grey, "TIFF"), "grey.bmp": encoded(grey, "BMP"), "grey.gif": encoded(grey, "GIF"),
-        "grey.webp": encoded(grey, "WEBP", lossless=True), "rgb.png": encoded(grey.convert("RGB"), "PNG"),
-        "palette.png": encoded(grey.convert("P"), "PNG"), "bits.png": encoded(grey.convert("1"), "PNG"),
-        "alpha.png": encoded(grey.convert("RGBA"), "PNG"), "grey_alpha.png": encoded(grey.convert("LA"), "PNG"),
+        "grey.png": encoded(grey, "PNG"),
+        "grey.jpg": encoded(grey, "JPEG", quality=95),
+        "grey.tif": encoded(grey, "TIFF"),
+        "grey.bmp": encoded(grey, "BMP"),
+        "grey.gif": encoded(grey, "GIF"),
+        "grey.webp": encoded(grey, "WEBP", lossless=True),
+        "rgb.png": encoded(grey.convert("RGB"), "PNG"),
+        "palette.png": encoded(grey.convert("P"), "PNG"),
+        "bits.png": encoded(grey.convert("1"), "PNG"),
+        "alpha.png": encoded(grey.convert("RGBA"), "PNG"),
+        "grey_alpha.png": encoded(grey.convert("LA"), "PNG"),
         "g4.tif": encoded(grey.convert("1"), "TIFF", compression="group4"),
-        "lzw.tif": encoded(grey, "TIFF", compression="tiff_lzw"), "cmyk.jpg": encoded(grey.convert("CMYK"), "JPEG"),
+        "lzw.tif": encoded(grey, "TIFF", compression="tiff_lzw"),
+        "cmyk.jpg": encoded(grey.convert("CMYK"), "JPEG"),
         "progressive.jpg": encoded(grey, "JPEG", progressive=True),
     }
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
@@ -102,8 +109,11 @@ def absurd_pictures() -> dict[str, tuple[bytes, frozenset[str]]]:
     large, none = frozenset({"too_many_pixels"}), frozenset({"empty_file"})
     text = frozenset({READ}) | DAMAGED
     return {
-        "empty.png": (b"", none), "one_byte.png": (b"\x89", DAMAGED), "text.png": (b"I am a text", DAMAGED),
-        "nulls.png": (bytes(4096), DAMAGED), "html.jpg": (b"<!DOCTYPE html><title>404</title>", DAMAGED),
+        "empty.png": (b"", none),
+        "one_byte.png": (b"\x89", DAMAGED),
+        "text.png": (b"I am a text", DAMAGED),
+        "nulls.png": (bytes(4096), DAMAGED),
+        "html.jpg": (b"<!DOCTYPE html><title>404</title>", DAMAGED),
         "eps.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", DAMAGED),
         "wide.png": (png(png_header(2**31 - 1, 1), (b"IDAT", zeros), (b"IEND", b"")), large | DAMAGED),
         "huge.png": (png(png_header(60_000, 60_000), (b"IDAT", zeros), (b"IEND", b"")), large),
@@ -114,9 +124,11 @@ def absurd_pictures() -> dict[str, tuple[bytes, frozenset[str]]]:
         "text_bomb.png": (whole[:at] + png((b"zTXt", b"a\0\0" + zeros))[8:] + whole[at:], text),
         "profile_bomb.png": (whole[:at] + png((b"iCCP", b"a\0\0" + zeros))[8:] + whole[at:], text),
         "many_chunks.png": (whole[:at] + png(*[(b"tEXt", b"a\0b")] * 50_000)[8:] + whole[at:], text),
-        "huge.jpg": (bytes(jpeg), large), "pages.tif": (pages, frozenset({"many_pages"})),
+        "huge.jpg": (bytes(jpeg), large),
+        "pages.tif": (pages, frozenset({"many_pages"})),
         "frames.gif": (frames, frozenset({"many_pages"})),
-        "loop.tif": (tiff(8), ANYTHING), "beyond.tif": (tiff(2**31), ANYTHING - {READ}),
+        "loop.tif": (tiff(8), ANYTHING),
+        "beyond.tif": (tiff(2**31), ANYTHING - {READ}),
         "huge.tif": (tiff(0, tag256=2**31, tag257=2**31), large | DAMAGED),
         "far_strip.tif": (tiff(0, tag273=2**32 - 1), DAMAGED),
         "long_strip.tif": (tiff(0, tag279=2**32 - 1), DAMAGED | {"blank_image", "no_drawing"}),

@@ -113,15 +113,23 @@ def teach(name: str, folder: Path, settings: Settings, num_steps: int) -> dict[s
     per_drawing = scores["num_tokens"] / len(kept_back)
     exact, valid = read_back(captioner, kept_back, store, notation, vocabulary, settings.captions.max_tokens)
     return {
-        "drawings_stored": len(store), "drawings_seen": state.step * training.batch_size, "seconds": state.seconds,
-        "exact": exact, "valid": valid,
-        "nats_per_drawing": scores["loss"] * per_drawing, "tokens_per_drawing": per_drawing,
+        "drawings_stored": len(store),
+        "drawings_seen": state.step * training.batch_size,
+        "seconds": state.seconds,
+        "exact": exact,
+        "valid": valid,
+        "nats_per_drawing": scores["loss"] * per_drawing,
+        "tokens_per_drawing": per_drawing,
         "token_accuracy": scores["token_accuracy"],
     }
 
 
 def read_back(
-    captioner: Captioner, batches: Sequence[Batch], store: DrawingStore, notation: str, vocabulary: Vocabulary,
+    captioner: Captioner,
+    batches: Sequence[Batch],
+    store: DrawingStore,
+    notation: str,
+    vocabulary: Vocabulary,
     max_tokens: int,
 ) -> tuple[float, float]:
     """The shares of pictures, each a batch, whose caption is of the right molecule, and of any molecule at all."""
@@ -154,13 +162,22 @@ def _processes(count: int | None = None) -> ProcessPoolExecutor:
 def show(results: dict[str, Any], num_drawings: int) -> None:
     """Print the figures, the best first."""
     table = Table(
-        "taught", "read exactly", "valid", "nats per drawing", "tokens per drawing", "tokens right",
+        "taught",
+        "read exactly",
+        "valid",
+        "nats per drawing",
+        "tokens per drawing",
+        "tokens right",
         title=f"after {num_drawings:,} drawings, on drawings that were kept back",
     )
     for name, row in sorted(results.items(), key=lambda item: (-item[1]["exact"], item[1]["nats_per_drawing"])):
         table.add_row(
-            name, f"{row['exact']:.3f}", f"{row['valid']:.3f}", f"{row['nats_per_drawing']:.1f}",
-            f"{row['tokens_per_drawing']:.1f}", f"{row['token_accuracy']:.3f}",
+            name,
+            f"{row['exact']:.3f}",
+            f"{row['valid']:.3f}",
+            f"{row['nats_per_drawing']:.1f}",
+            f"{row['tokens_per_drawing']:.1f}",
+            f"{row['token_accuracy']:.3f}",
         )
     Console(width=140).print(table)
 
@@ -173,9 +190,16 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     given = [
-        "landing.path=unused", "storage.root=unused", "drawing.num_drawings=150000", "drawing.max_heavy_atoms=18",
-        "drawing.stereo_share=0", "captioner.grid_width=128", "captioner.width=256",
-        "training.learning_rate=0.0015", "training.batch_size=32", "training.start_from=null",
+        "landing.path=unused",
+        "storage.root=unused",
+        "drawing.num_drawings=150000",
+        "drawing.max_heavy_atoms=18",
+        "drawing.stereo_share=0",
+        "captioner.grid_width=128",
+        "captioner.width=256",
+        "training.learning_rate=0.0015",
+        "training.batch_size=32",
+        "training.start_from=null",
         "training.attention_loss_weight=1",
     ]
     settings = load_settings("molecules", "local", [*given, *arguments.overrides])

@@ -97,7 +97,8 @@ def outcome(captions: Sequence[PredictedCaption | None], drawings: Sequence[Draw
     pairs = list(zip(captions, drawings, strict=True))
     wrong = [caption.confidence for caption, drawing in pairs if caption and not _is_exact(caption, drawing)]
     return Outcome(
-        sum(_is_exact(*pair) for pair in pairs), sum(caption is None for caption in captions),
+        sum(_is_exact(*pair) for pair in pairs),
+        sum(caption is None for caption in captions),
         float(np.mean(wrong)) if wrong else 0.0,
     )
 

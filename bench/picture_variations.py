@@ -170,6 +170,7 @@ def _pen(bond_length: float, line_width: int, font: str = "BuiltinTelexRegular")
 
 def _rdkit(width: int, height: int, **options: object) -> Callable[[str], bytes]:
     """Draw again as RDKit does where nothing else is asked for: in colour, with grey edges."""
+
     def draw(inchi: str) -> bytes:
         canvas = rdMolDraw2D.MolDraw2DCairo(width, height)
         for name, value in options.items():

@@ -51,10 +51,13 @@ def scores(predicted: Sequence[str], references: Sequence[str]) -> dict[str, Any
         return {str(percent): float(np.percentile(values, percent)) for percent in PERCENTS}
 
     return {
-        "count": len(pairs), "exact": float(exact.mean()),
+        "count": len(pairs),
+        "exact": float(exact.mean()),
         "standard_error": float(np.sqrt(exact.mean() * (1 - exact.mean()) / len(pairs))),
-        "exact_without_stereo": float(np.mean(exact_without_stereo)), "mean_edit_distance": float(distances.mean()),
-        "similarity": float(similarities.mean()), "edit_distance_percentiles": percentiles(distances),
+        "exact_without_stereo": float(np.mean(exact_without_stereo)),
+        "mean_edit_distance": float(distances.mean()),
+        "similarity": float(similarities.mean()),
+        "edit_distance_percentiles": percentiles(distances),
         "similarity_percentiles": percentiles(similarities),
     }
 
@@ -86,8 +89,9 @@ class Reader:
     def read(self, name: str, samples: Sequence[Sample], prediction: PredictionSettings) -> list[PredictedCaption]:
         """Clean and caption pictures, and note the scores under the name. A picture that is rejected has no caption."""
         captioner = PictureCaptioner(self.checkpoint, prediction)
-        cleaned = {place: pixels for place, sample in enumerate(samples)
-                   if (pixels := self._cleaned(sample)) is not None}
+        cleaned = {
+            place: pixels for place, sample in enumerate(samples) if (pixels := self._cleaned(sample)) is not None
+        }
         found: dict[int, PredictedCaption] = {}
         started, step = time.monotonic(), prediction.num_images_in_buffer
         with show_progress(name, len(samples), "pictures") as line:
@@ -114,12 +118,19 @@ def described(predicted: list[PredictedCaption], samples: Sequence[Sample]) -> d
     by_stereo = {
         name: scores(*zip(*chosen, strict=True))
         for name, has_stereo in (("with stereo", True), ("without stereo", False))
-        if (chosen := [(caption, sample.inchi) for caption, sample in zip(captions, samples, strict=True)
-                       if sample.has_stereo == has_stereo])
+        if (
+            chosen := [
+                (caption, sample.inchi)
+                for caption, sample in zip(captions, samples, strict=True)
+                if sample.has_stereo == has_stereo
+            ]
+        )
     }
     return scores(captions, references) | {
-        "valid": float(np.mean([one.is_valid for one in predicted])), "controls": controls(captions, references),
-        "by_stereo": by_stereo, "by_confidence": by_confidence(predicted, samples),
+        "valid": float(np.mean([one.is_valid for one in predicted])),
+        "controls": controls(captions, references),
+        "by_stereo": by_stereo,
+        "by_confidence": by_confidence(predicted, samples),
     }
 
 
@@ -142,8 +153,10 @@ def measure(sets: dict[str, list[Sample]], settings: Settings, checkpoint: Path)
         reader.read(name, sets[name], beam)
     return {
         "molecules": Path(settings.drawing.smiles_file).name if settings.drawing.smiles_file else "RDKit's own",
-        "noise": settings.drawing.noise, "model": checkpoint.name,
-        "drawings_seen": load_provenance(checkpoint).get("drawings_seen"), "sets": reader.results,
+        "noise": settings.drawing.noise,
+        "model": checkpoint.name,
+        "drawings_seen": load_provenance(checkpoint).get("drawings_seen"),
+        "sets": reader.results,
         "by_heavy_atoms": by_heavy_atoms(predicted, samples),
         "osra": osra_scores(samples[:NUM_FOR_OSRA], settings),
     }
@@ -155,7 +168,8 @@ def by_heavy_atoms(predicted: list[PredictedCaption], samples: Sequence[Sample])
     found = {}
     for low, end in pairwise(SIZES):
         chosen = [
-            (one.caption, sample.inchi) for one, sample, size in zip(predicted, samples, sizes, strict=True)
+            (one.caption, sample.inchi)
+            for one, sample, size in zip(predicted, samples, sizes, strict=True)
             if low <= size < end
         ]
         if chosen:
@@ -169,7 +183,8 @@ def by_confidence(predicted: list[PredictedCaption], samples: Sequence[Sample]) 
     table = sorted((one.confidence, one.caption == sample.inchi) for one, sample in pairs)
     return [
         {"confidence": float(np.mean([row[0] for row in tenth])), "exact": float(np.mean([row[1] for row in tenth]))}
-        for tenth in np.array_split(np.array(table, dtype=float), 10) if len(tenth)
+        for tenth in np.array_split(np.array(table, dtype=float), 10)
+        if len(tenth)
     ]
 
 
@@ -200,8 +215,17 @@ def osra_scores(samples: Sequence[Sample], settings: Settings) -> dict[str, Any]
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the figures as tables."""
     table = Table(
-        "pictures", "number", "exact", "without stereo layers", "of those with stereo", "mean distance", "similarity",
-        "valid", "confidence", "off by at most", "pictures/s",
+        "pictures",
+        "number",
+        "exact",
+        "without stereo layers",
+        "of those with stereo",
+        "mean distance",
+        "similarity",
+        "valid",
+        "confidence",
+        "off by at most",
+        "pictures/s",
     )
     lines = dict(results["sets"])
     headline = next(name for name in lines if ":" not in name)
@@ -211,9 +235,13 @@ def show(results: dict[str, Any], console: Console) -> None:
         tenths = row.get("by_confidence", [])
         with_stereo = row.get("by_stereo", {}).get("with stereo")
         table.add_row(
-            name, f"{row['count']:,}", f"{row['exact']:.3f} ± {row['standard_error']:.3f}",
-            f"{row['exact_without_stereo']:.3f}", f"{with_stereo['exact']:.3f}" if with_stereo else "",
-            f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}",
+            name,
+            f"{row['count']:,}",
+            f"{row['exact']:.3f} ± {row['standard_error']:.3f}",
+            f"{row['exact_without_stereo']:.3f}",
+            f"{with_stereo['exact']:.3f}" if with_stereo else "",
+            f"{row['mean_edit_distance']:.2f}",
+            f"{row['similarity']:.3f}",
             f"{row['valid']:.3f}" if "valid" in row else "",
             f"{np.mean([one['confidence'] for one in tenths]):.2f}" if tenths else "",
             f"{max(abs(one['confidence'] - one['exact']) for one in tenths):.2f}" if tenths else "",

@@ -36,10 +36,19 @@ NUM_TRAIN, NUM_VALIDATION = 541, 60  # neither 2 nor 4 divides what is learned f
 TOLERANCE = 0.05  # of the validation loss: norms have the statistics of each worker's share, and dropout its own places
 SCORES = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 OVERRIDES = [
-    "storage.root=unused", "landing.path=unused", "drawing.num_processes=1", "captioner.grid_width=64",
-    "captioner.width=64", "captioner.embedding_width=32", "captioner.num_attention_heads=2",
-    "captioner.num_cell_labels=0", "training.start_from=null", "training.learning_rate=0.003",
-    "training.batch_size=32", "training.num_epochs=4", "training.log_interval_steps=1",
+    "storage.root=unused",
+    "landing.path=unused",
+    "drawing.num_processes=1",
+    "captioner.grid_width=64",
+    "captioner.width=64",
+    "captioner.embedding_width=32",
+    "captioner.num_attention_heads=2",
+    "captioner.num_cell_labels=0",
+    "training.start_from=null",
+    "training.learning_rate=0.003",
+    "training.batch_size=32",
+    "training.num_epochs=4",
+    "training.log_interval_steps=1",
 ]
 
 
@@ -56,9 +65,12 @@ def main() -> None:
         runs = [_trained(rows, data, _settings(num_workers), Path(folder)) for num_workers in NUM_WORKERS]
     losses = [one["validation_loss"] for one in runs]
     result = {
-        "num_train_images": len(train), "num_validation_images": len(validation),
-        "every_picture_once_per_epoch": all(is_whole), "tolerance": TOLERANCE,
-        "spread_of_validation_loss": (max(losses) - min(losses)) / losses[0], "runs": runs,
+        "num_train_images": len(train),
+        "num_validation_images": len(validation),
+        "every_picture_once_per_epoch": all(is_whole),
+        "tolerance": TOLERANCE,
+        "spread_of_validation_loss": (max(losses) - min(losses)) / losses[0],
+        "runs": runs,
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
@@ -79,10 +91,16 @@ def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
         cleaned = clean_image(drawn.png, settings.cleaning)
         written = notation.write(drawn.inchi, None, cleaned.rotation_deg)
         assert written is not None
-        rows.append({
-            "image_id": drawn.image_id, "image": encode_png(cleaned.pixels), "caption": drawn.inchi,
-            "tokens": list(written.tokens), "marks_of_tokens": list(written.marks), **dict.fromkeys(LAYOUT_COLUMNS),
-        })
+        rows.append(
+            {
+                "image_id": drawn.image_id,
+                "image": encode_png(cleaned.pixels),
+                "caption": drawn.inchi,
+                "tokens": list(written.tokens),
+                "marks_of_tokens": list(written.marks),
+                **dict.fromkeys(LAYOUT_COLUMNS),
+            }
+        )
     vocabulary = Vocabulary.from_tokens(token for row in rows for token in row["tokens"])
     for row in rows:
         row["token_ids"] = vocabulary.encode(row.pop("tokens"))

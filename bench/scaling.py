@@ -54,10 +54,15 @@ def read(results: dict[str, Any]) -> Measured:
     row = results["ways"][RAY_2.name]
     step, share = row["step_s"], results["batch_size"] / RAY_2.num_workers
     return Measured(
-        step["forward"] / share, step["backward"] / share, step["data"] / share, step["rest"],
+        step["forward"] / share,
+        step["backward"] / share,
+        step["data"] / share,
+        step["rest"],
         row["compute_deviation_s"] / (step["forward"] + step["backward"]),
         max(0.0, step["exchange"] - row["meeting_s"]),
-        results["gradient_bytes"], results["picture_bytes"], results["writing_s_per_picture"],
+        results["gradient_bytes"],
+        results["picture_bytes"],
+        results["writing_s_per_picture"],
     )
 
 
@@ -111,8 +116,9 @@ def efficiency(measured: Measured, share: float, cluster: Cluster) -> float:
     return (step_s(measured, 64, alone) / 64) / (step_s(measured, share, cluster) / share)
 
 
-def show_epochs(measured: Measured, shares: dict[int, float], title: str, latency_s: float, per_machine: int,
-                console: Console) -> None:
+def show_epochs(
+    measured: Measured, shares: dict[int, float], title: str, latency_s: float, per_machine: int, console: Console
+) -> None:
     """Time of an epoch by cores and bandwidth, with the efficiency of each."""
     table = Table("cores", "pictures a step", *(f"{gbit} Gbit/s" for gbit in BANDWIDTHS_GBIT), title=title)
     for cores, share in shares.items():
@@ -146,8 +152,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--share", type=int, default=64, help="pictures per step and worker (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=2048, help="pictures per step of the second table, whatever "
-                                                                     "the number of workers (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=2048,
+        help="pictures per step of the second table, whatever the number of workers (default: %(default)s)",
+    )
     parser.add_argument("--latency-us", type=float, default=50, help="of a message, in us (default: %(default)s)")
     parser.add_argument("--per-machine", type=int, default=16, help="cores of a machine (default: %(default)s)")
     arguments = parser.parse_args()
@@ -158,11 +168,23 @@ def main() -> None:
     show_check(measured, results, console)
     latency_s = arguments.latency_us / 1e6
     growing = dict.fromkeys(CORES, float(arguments.share))
-    show_epochs(measured, growing, f"{NUM_PICTURES:,} pictures once, {arguments.share} per step and worker", latency_s,
-                arguments.per_machine, console)
+    show_epochs(
+        measured,
+        growing,
+        f"{NUM_PICTURES:,} pictures once, {arguments.share} per step and worker",
+        latency_s,
+        arguments.per_machine,
+        console,
+    )
     fixed = {cores: arguments.batch_size / cores for cores in CORES}
-    show_epochs(measured, fixed, f"{NUM_PICTURES:,} pictures once, {arguments.batch_size:,} per step in all", latency_s,
-                arguments.per_machine, console)
+    show_epochs(
+        measured,
+        fixed,
+        f"{NUM_PICTURES:,} pictures once, {arguments.batch_size:,} per step in all",
+        latency_s,
+        arguments.per_machine,
+        console,
+    )
     writing = [f"{cores}: {NUM_PICTURES * measured.writing_s / cores / 60:.1f} min" for cores in CORES]
     console.print(f"Before the first epoch, captions written as tokens on so many cores: {', '.join(writing)}")
     console.print(f"! = below {ENOUGH} of the speed per core of one worker alone")

@@ -46,7 +46,8 @@ class StepClock:
         hooks = [self._model.register_forward_pre_hook(self._on_forward)]
         hooks += [
             parameter.register_post_accumulate_grad_hook(self._on_gradient)
-            for parameter in self._model.parameters() if parameter.requires_grad
+            for parameter in self._model.parameters()
+            if parameter.requires_grad
         ]
         backward, meet = torch.autograd.backward, training_loop.over_all_workers
         with (

@@ -134,22 +134,30 @@ def measure(settings: Settings, store: DrawingStore) -> dict[str, Any]:
     return medians | {
         "ratio_to_starter": medians["images_per_second_per_core"] / medians["starter_images_per_second_per_core"],
         "share_of_matrix_rate": medians["gflops_per_second"] / medians["matrix_gflops_per_second"],
-        "threads": torch.get_num_threads(), "batch_size": settings.training.batch_size, "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "batch_size": settings.training.batch_size,
+        "rounds": rounds,
     }
 
 
 def show(results: dict[str, Any]) -> None:
     """Print the figures."""
     print(f"training on one core with one thread, pictures per second (median of {ROUNDS} rounds, by turns)")
-    print(f"  ours, in batches of {results['batch_size']}, making them included       "
-          f"{results['images_per_second_per_core']:8.1f}   "
-          f"making them takes {results['share_of_time_making_batches']:.0%} of the time")
-    print(f"  starter: ResNet34, attention LSTM, 224 x 224, fp32 "
-          f"{results['starter_images_per_second_per_core']:8.2f}   "
-          f"ours / starter = {results['ratio_to_starter']:.1f}")
+    print(
+        f"  ours, in batches of {results['batch_size']}, making them included       "
+        f"{results['images_per_second_per_core']:8.1f}   "
+        f"making them takes {results['share_of_time_making_batches']:.0%} of the time"
+    )
+    print(
+        f"  starter: ResNet34, attention LSTM, 224 x 224, fp32 "
+        f"{results['starter_images_per_second_per_core']:8.2f}   "
+        f"ours / starter = {results['ratio_to_starter']:.1f}"
+    )
     print(f"  GFLOP per second in products of our step           {results['gflops_per_second']:8.0f}")
-    print(f"  GFLOP per second in a product of {MATRIX_SIDE} x {MATRIX_SIDE}, bf16 "
-          f"{results['matrix_gflops_per_second']:8.0f}   share reached = {results['share_of_matrix_rate']:.2f}")
+    print(
+        f"  GFLOP per second in a product of {MATRIX_SIDE} x {MATRIX_SIDE}, bf16 "
+        f"{results['matrix_gflops_per_second']:8.0f}   share reached = {results['share_of_matrix_rate']:.2f}"
+    )
 
 
 def main() -> None:

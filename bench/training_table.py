@@ -48,7 +48,10 @@ def _row(
         return None
     moved = layout._replace(atom_x=places[:, 0], atom_y=places[:, 1])
     return {
-        "image_id": drawn.image_id, "image": encode_png(cleaned.pixels), "token_ids": token_ids,
-        "marks_of_tokens": [int(mark) for mark in written.marks], "caption": drawn.inchi,
+        "image_id": drawn.image_id,
+        "image": encode_png(cleaned.pixels),
+        "token_ids": token_ids,
+        "marks_of_tokens": [int(mark) for mark in written.marks],
+        "caption": drawn.inchi,
         **{name: values.tolist() for name, values in moved._asdict().items()},
     }

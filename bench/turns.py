@@ -96,9 +96,7 @@ class Players:
         """Give one its turn; return what its workers report."""
         self.signal([name], signal.SIGCONT)
         ray.get(self._turns.give.remote(name, turn))
-        reports: list[Report] = self._ask(
-            lambda: ray.get(self._turns.reports.remote(name, turn)), name, TURN_WITHIN_S
-        )
+        reports: list[Report] = self._ask(lambda: ray.get(self._turns.reports.remote(name, turn)), name, TURN_WITHIN_S)
         self.signal([name], signal.SIGSTOP)
         return reports
 

@@ -35,8 +35,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = settings_from(arguments)
         started = time.monotonic()
         num_drawings = write_landing_zone(settings.drawing, settings.landing.path)
-        logger.info("draw_molecules finished: %d drawings in %.1f s, in %s",
-                    num_drawings, time.monotonic() - started, settings.landing.path)
+        logger.info(
+            "draw_molecules finished: %d drawings in %.1f s, in %s",
+            num_drawings,
+            time.monotonic() - started,
+            settings.landing.path,
+        )
 
     exit_with_one_sentence(work)
 

@@ -16,7 +16,10 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.lake.delta_tables import Lake
 
     predict_new_images(
-        Lake(spark, settings.storage), settings.prediction, settings.dataset, settings.captions.notation,
+        Lake(spark, settings.storage),
+        settings.prediction,
+        settings.dataset,
+        settings.captions.notation,
         settings.cleaning,
     )
 

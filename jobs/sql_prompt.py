@@ -63,8 +63,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.add_mutually_exclusive_group()
     given.add_argument("-e", "--execute", metavar="SQL", help="run these statements and leave")
     given.add_argument("-f", "--file", metavar="FILE", help="run the statements of this file and leave")
-    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE",
-                        help="value of :NAME in a statement; may be repeated")
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="value of :NAME in a statement; may be repeated",
+    )
     parser.add_argument("--rows", type=int, default=100, help="rows shown of an answer (default: %(default)s)")
     arguments = parser.parse_args(argv)
     exit_with_one_sentence(lambda: run_prompt(arguments))

@@ -34,8 +34,14 @@ def argument_parser(job: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{job}", description=description)
     parser.add_argument("--dataset", default="molecules", help="settings of conf/datasets (default: %(default)s)")
     parser.add_argument("--environment", default="local", help="settings of conf/environments (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="override one setting, such as landing.path=/data/arrived; may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override one setting, such as landing.path=/data/arrived; may be repeated",
+    )
     parser.add_argument("--verbose", action="store_true", help="show settings and all that libraries say, too")
     parser.set_defaults(job=job)
     parser.add_argument("--conf", default=None, metavar="FOLDER", help="folder of the settings files (default: conf/)")

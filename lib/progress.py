@@ -53,7 +53,13 @@ class ProgressLine:
         """Write the figures to the log."""
         rate, left = self._figures()
         logger.info(
-            "%s %s/%s %s, %s, %s%s", self.name, f"{int(self._done):,}", f"{self.total:,}", self.unit, rate, left,
+            "%s %s/%s %s, %s, %s%s",
+            self.name,
+            f"{int(self._done):,}",
+            f"{self.total:,}",
+            self.unit,
+            rate,
+            left,
             f", {self.note}" if self.note else "",
         )
 
@@ -83,7 +89,9 @@ def show_progress(name: str, total: int, unit: str = "images") -> Iterator[Progr
         line.log()
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
         *(TextColumn(f"{{task.fields[{name}]}}") for name in ("unit", "rate", "left", "note")),
     )
     with Progress(*columns, console=Console(file=terminal())) as display:

@@ -214,12 +214,7 @@ class Captioner(nn.Module):
     def __init__(self, config: CaptionerConfig, num_tokens: int) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(
-            config.encoder,
-            config.num_channels,
-            config.grid_width,
-            config.is_encoder_frozen,
-        )
+        self.encoder = Encoder(config.encoder, config.num_channels, config.grid_width, config.is_encoder_frozen)
         self.decoder = Decoder(config, num_tokens)
         self.cells = nn.Linear(config.grid_width, config.num_cell_labels) if config.num_cell_labels else None
 

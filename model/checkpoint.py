@@ -248,6 +248,7 @@ def _own_weights(captioner: Captioner) -> dict[str, Tensor]:
     """Return the weights that a checkpoint keeps: all, but for a backbone that is as its package has it."""
     is_packaged = captioner.config.is_encoder_packaged
     return {
-        name: tensor for name, tensor in captioner.state_dict().items()
+        name: tensor
+        for name, tensor in captioner.state_dict().items()
         if not (is_packaged and name.startswith("encoder.backbone."))
     }

@@ -22,8 +22,12 @@ class Learner(NamedTuple):
 
 
 def begin_or_resume(
-    resume_from: str | Path, start_from: str | Path | None, config: CaptionerConfig, training: TrainingConfig,
-    vocabulary: Vocabulary, device: torch.device,
+    resume_from: str | Path,
+    start_from: str | Path | None,
+    config: CaptionerConfig,
+    training: TrainingConfig,
+    vocabulary: Vocabulary,
+    device: torch.device,
 ) -> Learner:
     """Return the learner of the training that was interrupted at `resume_from`, else one that begins at `start_from`.
 

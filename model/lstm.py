@@ -81,13 +81,7 @@ class _Lstm(torch.autograd.Function):
         i, f, g, o = gates.chunk(4, dim=2)  # each (T, B, D)
         # d(a_i), d(a_f) and d(a_g) without their factor d(c_t), and d(a_o) without its factor d(h_t).
         slopes = torch.cat(
-            (
-                _slope(i) * g,
-                _slope(f) * cells[:-1].to(gates.dtype),
-                i * (1 - g * g),
-                _slope(o) * shown,
-            ),
-            dim=2,
+            (_slope(i) * g, _slope(f) * cells[:-1].to(gates.dtype), i * (1 - g * g), _slope(o) * shown), dim=2
         )  # (T, B, 4 D)
         from_shown = o * (1 - shown * shown)  # (T, B, D), d(h_t) to its part of d(c_t)
         hidden = torch.zeros_like(outer[0])  # (B, D), d(h_t)

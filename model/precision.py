@@ -1,6 +1,5 @@
 """The precision for a device: bf16 where the hardware multiplies in it, fp32 elsewhere."""
 
-
 import torch
 
 from model.config import Precision

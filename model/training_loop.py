@@ -150,12 +150,7 @@ def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) ->
 
 
 def _take_step(
-    model: nn.Module,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    config: TrainingConfig,
-    rate: float,
-    step: int,
+    model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: TrainingConfig, rate: float, step: int
 ) -> float:
     """Do one optimizer step on a batch; return its loss on the tokens."""
     for group in optimizer.param_groups:

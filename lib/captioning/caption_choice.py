@@ -99,8 +99,11 @@ def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
 
 
 def weigh_agreements(
-    votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int,
-    mismatch: float = MISMATCH, unavoidable: float = UNAVOIDABLE,
+    votes: Mapping[str, float],
+    agreements: Mapping[str, Agreement],
+    num_readings: int,
+    mismatch: float = MISMATCH,
+    unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
     """The likeliest caption by votes and by how its drawing covers the picture; what LOG_ODDS are multiplied with."""
     least = min(agreement.mismatch for agreement in agreements.values())
@@ -112,7 +115,10 @@ def weigh_agreements(
     odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
     correlation = agreements[chosen].correlation if chosen in agreements else _best(agreements)
     return chosen, (
-        1.0, _log_odds(1 / (1 + odds_against)), _log_odds(correlation), math.log(max(votes[chosen], LEAST)),
+        1.0,
+        _log_odds(1 / (1 + odds_against)),
+        _log_odds(correlation),
+        math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),
     )
 

@@ -58,7 +58,10 @@ def predict_new_images(
     if total:
         load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
         check_fit(
-            directory, notation, cleaning, f"model {model_version}",
+            directory,
+            notation,
+            cleaning,
+            f"model {model_version}",
             "or name another model in prediction.model_version, or train one",
         )
         num_done = 0
@@ -79,8 +82,10 @@ def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
     version = encoder_version(load_config(directory))
     if version is None or not lake.has("image_features"):
         return rows.withColumn("features", F.lit(None).cast("binary"))
-    features = lake.read("image_features").where(F.col("encoder_version") == version).select(
-        "image_id", "cleaning_version", "features"
+    features = (
+        lake.read("image_features")
+        .where(F.col("encoder_version") == version)
+        .select("image_id", "cleaning_version", "features")
     )
     joined = rows.join(features, on=["image_id", "cleaning_version"], how="left")
     return joined.withColumn("image", F.when(F.col("features").isNull(), F.col("image")))
@@ -96,9 +101,11 @@ def _predict(
 
 
 def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> DataFrame:
-    return with_scores(predicted, captions).withColumns({
-        "model_version": F.lit(model_version), "predicted_at": F.lit(commit_time()),
-    }).select(*CAPTION_PREDICTIONS.schema.names)
+    return (
+        with_scores(predicted, captions)
+        .withColumns({"model_version": F.lit(model_version), "predicted_at": F.lit(commit_time())})
+        .select(*CAPTION_PREDICTIONS.schema.names)
+    )
 
 
 def _score_changed_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
@@ -114,9 +121,7 @@ def _score_changed_references(lake: Lake, captions: DataFrame, model_version: st
     is_same = F.col("texts").eqNullSafe(F.array("reference")) & F.col("split").eqNullSafe(F.col("split_now"))
     is_without = F.col("texts").isNull() & F.col("reference").isNull()
     others = predictions.join(references, on="image_id", how="left").where(~(is_same | is_without))
-    known = others.select(
-        "image_id", F.col("reference").alias("known_reference"), F.col("split").alias("known_split")
-    )
+    known = others.select("image_id", F.col("reference").alias("known_reference"), F.col("split").alias("known_split"))
     rescored = with_scores(others.select(*UNSCORED_COLUMNS), captions)
     is_changed = ~(
         F.col("reference").eqNullSafe(F.col("known_reference")) & F.col("split").eqNullSafe(F.col("known_split"))
@@ -144,16 +149,18 @@ def predict_batches(
         # A part at a time, so that the count of pictures that are done grows as steadily as the work.
         for places in of_like_size(pictures, BATCHES_AT_A_TIME * settings.batch_size):
             predicted = captioner.caption([pictures[place] for place in places], counter.add)
-            yield pd.DataFrame({
-                "image_id": rows["image_id"].iloc[np.asarray(places)].array,
-                "caption": [one.caption for one in predicted],
-                "confidence": [one.confidence for one in predicted],
-                "is_valid": [one.is_valid for one in predicted],
-                "alternatives": [
-                    [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
-                ],
-                "cleaning_version": rows["cleaning_version"].iloc[np.asarray(places)].array,
-            })
+            yield pd.DataFrame(
+                {
+                    "image_id": rows["image_id"].iloc[np.asarray(places)].array,
+                    "caption": [one.caption for one in predicted],
+                    "confidence": [one.confidence for one in predicted],
+                    "is_valid": [one.is_valid for one in predicted],
+                    "alternatives": [
+                        [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
+                    ],
+                    "cleaning_version": rows["cleaning_version"].iloc[np.asarray(places)].array,
+                }
+            )
 
 
 @lru_cache(maxsize=1)

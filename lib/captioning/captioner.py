@@ -1,8 +1,8 @@
 """Pictures to captions from Python, without Spark and without tables.
 
-    from lib.captioning.captioner import Captioner
-    for picture in Captioner.pretrained("molecules").caption(["drawing.png"]):
-        print(picture.caption, picture.confidence)
+from lib.captioning.captioner import Captioner
+for picture in Captioner.pretrained("molecules").caption(["drawing.png"]):
+    print(picture.caption, picture.confidence)
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,10 @@ class Captioner:
     """A model that captions pictures as they arrive."""
 
     def __init__(
-        self, checkpoint: str | Path, dataset: str = "molecules", overrides: Sequence[str] = (),
+        self,
+        checkpoint: str | Path,
+        dataset: str = "molecules",
+        overrides: Sequence[str] = (),
         conf: Path | str | None = None,
     ) -> None:
         """Load the model of a checkpoint directory, with the settings `prediction` of a dataset.
@@ -50,9 +53,7 @@ class Captioner:
         self._cleaning = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
 
     @classmethod
-    def pretrained(
-        cls, dataset: str, overrides: Sequence[str] = (), conf: Path | str | None = None
-    ) -> "Captioner":
+    def pretrained(cls, dataset: str, overrides: Sequence[str] = (), conf: Path | str | None = None) -> "Captioner":
         """The model for a dataset that comes with the project. Raises SettingsError if there is none."""
         return cls(pretrained_model(dataset, "the dataset's model").directory, dataset, overrides, conf)
 

@@ -158,6 +158,7 @@ def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
 
 def of_like_size(pictures: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
     """Places of pictures of about the same area, those of one size side by side, at most batch_size at a time."""
+
     def order(place: int) -> tuple[int, int]:
         height, width = _size_in_batch(pictures[place])
         return height * width, height

@@ -66,8 +66,7 @@ class RedrawnPicture:
     """A picture with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
 
     def __init__(
-        self, picture: Picture, drawers: Sequence[Sequence[str]],
-        draw: Callable[[str, str], NDArray[np.bool_] | None],
+        self, picture: Picture, drawers: Sequence[Sequence[str]], draw: Callable[[str, str], NDArray[np.bool_] | None]
     ) -> None:
         """`draw` takes a caption and the name of a drawer; None is no drawing.
 

@@ -19,8 +19,13 @@ NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_s
 
 # Steps that cleaning did not know when the first checkpoints were made, as they are left out.
 ADDED_STEPS = {
-    "is_normalised": False, "longest_line": 0.0, "words_apart_from": 0.0, "words_apart_from_if_worn": 0.0,
-    "rejects_shapes": False, "thin_from": 0.0, "thin_to": 1.0,
+    "is_normalised": False,
+    "longest_line": 0.0,
+    "words_apart_from": 0.0,
+    "words_apart_from_if_worn": 0.0,
+    "rejects_shapes": False,
+    "thin_from": 0.0,
+    "thin_to": 1.0,
     "keeps_aspect": True,
 }
 

@@ -30,7 +30,11 @@ def words_of(sentences: Sequence[str]) -> list[str]:
     lines = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
     answer = subprocess.run(
         [*_java(), *TOKENIZER, "-preserveLines", "-lowerCase"],
-        cwd=package, input=lines, capture_output=True, encoding="utf-8", errors="replace",
+        cwd=package,
+        input=lines,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
     )
     tokenized = answer.stdout.split("\n")[:-1]
     if answer.returncode or len(tokenized) != len(sentences):
@@ -76,8 +80,13 @@ class Meteor:
         # Not a pipe, which would have to be emptied.
         self._faults = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (close() reads and closes it)
         self._process = subprocess.Popen(
-            [*_java(), *METEOR], cwd=_package(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._faults,
-            encoding="utf-8", errors="replace",
+            [*_java(), *METEOR],
+            cwd=_package(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._faults,
+            encoding="utf-8",
+            errors="replace",
         )
         return self._process
 

@@ -68,7 +68,11 @@ class NotationProcess:
         with tempfile.TemporaryFile("w+") as faults:  # not a pipe, which would have to be emptied
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lib.captions.notation_process", self.notation_name],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=faults, text=True, bufsize=1,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=faults,
+                text=True,
+                bufsize=1,
             )
             if not _line_of(self._process, START_TIMEOUT_S):
                 self.close()

@@ -36,9 +36,10 @@ def with_scores(predicted: DataFrame, captions: DataFrame) -> DataFrame:
             reference["caption"].alias("reference"),
         )
 
-    references = captions.where(F.col("caption").isNotNull()).groupBy("image_id").agg(
-        F.collect_list(F.struct("caption_index", "caption")).alias("references"),
-        F.min("split").alias("split"),
+    references = (
+        captions.where(F.col("caption").isNotNull())
+        .groupBy("image_id")
+        .agg(F.collect_list(F.struct("caption_index", "caption")).alias("references"), F.min("split").alias("split"))
     )
     # Structs compare field by field, so the least is the nearest reference.
     nearest = F.array_min(F.transform("references", measured))
@@ -79,19 +80,21 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
-    inputs_fingerprint = fingerprint(as_sentences, *(
-        fingerprint_of_rows(rows.drop("predicted_at", "ingested_at")) for rows in (scored, captions)
-    ))
+    inputs_fingerprint = fingerprint(
+        as_sentences, *(fingerprint_of_rows(rows.drop("predicted_at", "ingested_at")) for rows in (scored, captions))
+    )
     if not known.where(F.col("inputs_fingerprint") == inputs_fingerprint).isEmpty():
         logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
         return
     control_caption = best_constant_caption(captions)
-    summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns({
-        "model_version": F.lit(model_version),
-        "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
-        "evaluated_at": F.lit(commit_time()),
-        "inputs_fingerprint": F.lit(inputs_fingerprint),
-    })
+    summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns(
+        {
+            "model_version": F.lit(model_version),
+            "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
+            "evaluated_at": F.lit(commit_time()),
+            "inputs_fingerprint": F.lit(inputs_fingerprint),
+        }
+    )
     sentences = score_sentences(captions_by_predictor(scored, control_caption), captions) if as_sentences else {}
     names = [name for name in EVALUATIONS.schema.names if name in summaries.columns]
     rows = [
@@ -125,9 +128,14 @@ def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption:
     of_controls = captions_by_predictor(scored, control_caption).where(F.col("predictor") != MODEL)
     controls = with_scores(of_controls.drop("split"), captions)
     columns = ["image_id", "split", "predictor", "edit_distance", "similarity", "is_valid", "confidence"]
-    return scored.withColumn("predictor", F.lit(MODEL)).select(*columns).unionByName(
-        controls.withColumns({"is_valid": F.lit(None).cast("boolean"), "confidence": F.lit(None).cast("double")})
+    return (
+        scored.withColumn("predictor", F.lit(MODEL))
         .select(*columns)
+        .unionByName(
+            controls.withColumns(
+                {"is_valid": F.lit(None).cast("boolean"), "confidence": F.lit(None).cast("double")}
+            ).select(*columns)
+        )
     )
 
 
@@ -138,10 +146,13 @@ def captions_by_predictor(scored: DataFrame, control_caption: str | None) -> Dat
         CONSTANT_CAPTION: F.lit(control_caption).cast("string"),
         SHUFFLED_PICTURES: _caption_of_another(),
     }
-    return reduce(DataFrame.unionByName, (
-        scored.select("image_id", "split", F.lit(predictor).alias("predictor"), caption.alias("caption"))
-        for predictor, caption in captions.items()
-    ))
+    return reduce(
+        DataFrame.unionByName,
+        (
+            scored.select("image_id", "split", F.lit(predictor).alias("predictor"), caption.alias("caption"))
+            for predictor, caption in captions.items()
+        ),
+    )
 
 
 def best_constant_caption(captions: DataFrame) -> str | None:
@@ -186,24 +197,33 @@ def _summarise(scores: DataFrame) -> DataFrame:
         F.avg("confidence").alias("mean_confidence"),
         *(F.percentile(measure, [percent / 100 for percent in PERCENTS]).alias(measure) for measure in measures),
     )
-    return summaries.withColumns({
-        f"{measure}_p{percent:02d}": F.col(measure)[index].cast("double")
-        for measure in measures
-        for index, percent in enumerate(PERCENTS)
-    })
+    return summaries.withColumns(
+        {
+            f"{measure}_p{percent:02d}": F.col(measure)[index].cast("double")
+            for measure in measures
+            for index, percent in enumerate(PERCENTS)
+        }
+    )
 
 
 def _log(evaluation: Row) -> None:
     scores = (evaluation.mean_similarity, evaluation.mean_edit_distance, evaluation.exact_match)
     logger.info(
         "evaluate_captions: model %s, split %s, %s: %d pictures, mean similarity %s, mean edit distance %s, exact %s",
-        evaluation.model_version, evaluation.split, evaluation.predictor, evaluation.num_images,
+        evaluation.model_version,
+        evaluation.split,
+        evaluation.predictor,
+        evaluation.num_images,
         *("none" if score is None else f"{score:.3f}" for score in scores),
     )
     if evaluation.num_sentences:
         logger.info(
             "evaluate_captions: model %s, split %s, %s: %d sentences, %d of them empty: "
             "BLEU-1 to BLEU-4 %.3f %.3f %.3f %.3f, METEOR %.3f, ROUGE-L %.3f, CIDEr %.3f",
-            evaluation.model_version, evaluation.split, evaluation.predictor, evaluation.num_sentences,
-            evaluation.num_empty_sentences, *(evaluation[name] for name in METRICS),
+            evaluation.model_version,
+            evaluation.split,
+            evaluation.predictor,
+            evaluation.num_sentences,
+            evaluation.num_empty_sentences,
+            *(evaluation[name] for name in METRICS),
         )

@@ -37,7 +37,8 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
     counts = (
         tokenized.select(F.explode("tokens").alias("token"))
-        .groupBy("token").agg(F.count("*").alias("num_uses"))
+        .groupBy("token")
+        .agg(F.count("*").alias("num_uses"))
         .where(F.col("num_uses") >= settings.min_token_uses)
     )
     num_uses = {row.token: row.num_uses for row in counts.collect()}
@@ -56,7 +57,9 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
     logger.info(
         "build_vocabulary: %d tokens; %d train captions are not in notation %s and will not be trained on",
-        len(vocabulary.tokens), num_foreign, settings.notation,
+        len(vocabulary.tokens),
+        num_foreign,
+        settings.notation,
     )
 
 
@@ -65,9 +68,10 @@ def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
     rows = (
         lake.require("vocabulary", written_by="build_vocabulary")
         .where(F.col("vocabulary_version") == vocabulary_version(settings))
-        .orderBy("token_id").select("token").collect()
+        .orderBy("token_id")
+        .select("token")
+        .collect()
     )
     if not rows:
         raise MissingInputError("the vocabulary was built with other caption settings: run build_vocabulary again")
     return Vocabulary(tuple(row.token for row in rows))
-

@@ -48,8 +48,17 @@ def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
 
 NOTATIONS = {
     name: Notation(
-        name, ("",), needs_isolation=frozenset(), needs_every_token=False, drawers=(),
-        write=_writer(cut), join=" ".join, read=_read_words, repair=_as_it_is, draw=_refuse_to_draw, mark=None,
+        name,
+        ("",),
+        needs_isolation=frozenset(),
+        needs_every_token=False,
+        drawers=(),
+        write=_writer(cut),
+        join=" ".join,
+        read=_read_words,
+        repair=_as_it_is,
+        draw=_refuse_to_draw,
+        mark=None,
     )
     for name, cut in (("words", words_of), ("plain_words", plain_words_of))
 }

@@ -15,9 +15,9 @@ from lib.errors import NotationError
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import TABLES
 
-WRITING = T.StructType([
-    T.StructField("tokens", T.ArrayType(T.StringType())), T.StructField("marks", T.ArrayType(T.IntegerType())),
-])
+WRITING = T.StructType(
+    [T.StructField("tokens", T.ArrayType(T.StringType())), T.StructField("marks", T.ArrayType(T.IntegerType()))]
+)
 LAYOUT = T.StructType([TABLES["image_layouts"].schema[name] for name in LAYOUT_COLUMNS])
 Writer = Callable[[str, Columns | None, int], Writing | None]
 
@@ -42,7 +42,8 @@ def writing_of(
         return pd.DataFrame(rows, columns=["tokens", "marks"])
 
     columns = (
-        caption, F.lit(None).cast(LAYOUT) if layout is None else layout,
+        caption,
+        F.lit(None).cast(LAYOUT) if layout is None else layout,
         F.lit(0) if rotation_deg is None else rotation_deg,
     )
     return pandas_udf(write_all, WRITING)(*columns)  # type: ignore[call-overload]  # its stubs ask for functionType

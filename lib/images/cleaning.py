@@ -108,9 +108,7 @@ def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple
         return pixels, None, False
     length, has_words = typical_stroke_length(pixels), False
     if settings.words_apart_from and length:
-        words = words_apart(
-            pixels, unmended, length, settings.words_apart_from, settings.words_apart_from_if_worn
-        )
+        words = words_apart(pixels, unmended, length, settings.words_apart_from, settings.words_apart_from_if_worn)
         if words is not None:
             pixels = np.where(words, 255, pixels).astype(np.uint8)
             length, has_words = typical_stroke_length(pixels), True
@@ -150,10 +148,7 @@ def fit_to_canvas(
     sheet[top : top + new_height, left : left + new_width] = pixels
     scale_x, scale_y = new_width / width, new_height / height
     # Pixel centres, not corners, correspond: x' + 0.5 = scale (x + 0.5).
-    fit = np.array([
-        [scale_x, 0.0, left + 0.5 * scale_x - 0.5],
-        [0.0, scale_y, top + 0.5 * scale_y - 0.5],
-    ])
+    fit = np.array([[scale_x, 0.0, left + 0.5 * scale_x - 0.5], [0.0, scale_y, top + 0.5 * scale_y - 0.5]])
     return sheet, then(transform, fit)
 
 

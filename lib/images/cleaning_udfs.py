@@ -21,9 +21,17 @@ from lib.sections.images import CleaningSettings
 logger = logging.getLogger(__name__)
 
 OUTCOME_COLUMNS = {
-    "image_id": "string", "source": "string", "width": "int", "height": "int", "rotation_deg": "int",
-    "num_specks_removed": "int", "ink_fraction": "float", "transform": "array<double>", "image": "binary",
-    "reason": "string", "detail": "string",
+    "image_id": "string",
+    "source": "string",
+    "width": "int",
+    "height": "int",
+    "rotation_deg": "int",
+    "num_specks_removed": "int",
+    "ink_fraction": "float",
+    "transform": "array<double>",
+    "image": "binary",
+    "reason": "string",
+    "detail": "string",
 }
 
 
@@ -43,9 +51,12 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     lake.create("images_clean")  # there to be read, also when no picture can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")
-    done = cleaned.union(rejected).groupBy("image_id").agg(
-        F.count("*").alias("num_outcomes"), F.max("cleaning_version").alias("cleaning_version")
-    ).where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == version))
+    done = (
+        cleaned.union(rejected)
+        .groupBy("image_id")
+        .agg(F.count("*").alias("num_outcomes"), F.max("cleaning_version").alias("cleaning_version"))
+        .where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == version))
+    )
     pending = PendingRows(raw.select("image_id", "source", "ingested_at", "image"), done, "ingested_at")
     total = sum(count for _, count in pending.commits())
     if not total:
@@ -68,9 +79,9 @@ def _commit_batch(
         batch.select("image_id", "source", "image")
         .repartition(num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(clean_batches, settings=settings, counter=counter), schema)
-        .withColumns({
-            "stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now,
-        })
+        .withColumns(
+            {"stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now}
+        )
         .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
@@ -102,6 +113,13 @@ def _clean(image: bytes, settings: CleaningSettings) -> tuple[object, ...]:
         return (None, None, None, None, None, None, None, error.reason, error.detail)
     height, width = clean.pixels.shape[:2]
     return (
-        width, height, clean.rotation_deg, clean.num_specks_removed, clean.ink_fraction,
-        clean.transform.ravel().tolist(), encode_png(clean.pixels), None, None,
+        width,
+        height,
+        clean.rotation_deg,
+        clean.num_specks_removed,
+        clean.ink_fraction,
+        clean.transform.ravel().tolist(),
+        encode_png(clean.pixels),
+        None,
+        None,
     )

@@ -77,9 +77,9 @@ def _commit_batch(
 ) -> None:
     encode = partial(encode_batches, config=config, counter=counter)
     images = batch.select("image_id", "cleaning_version", "image").repartition(num_tasks(lake.spark, num_rows))
-    rows = images.mapInPandas(encode, FEATURES_SCHEMA).withColumns({
-        "encoder_version": F.lit(version), "extracted_at": F.lit(commit_time()),
-    })
+    rows = images.mapInPandas(encode, FEATURES_SCHEMA).withColumns(
+        {"encoder_version": F.lit(version), "extracted_at": F.lit(commit_time())}
+    )
     lake.upsert("image_features", lake.stage(rows.select(*IMAGE_FEATURES.schema.names)))
 
 
@@ -91,14 +91,19 @@ def encode_batches(
     for batch in batches:
         images = [decode_png(image) for image in batch["image"]]
         features = [
-            one for start in range(0, len(images), IMAGES_AT_A_TIME)
+            one
+            for start in range(0, len(images), IMAGES_AT_A_TIME)
             for one in extract(images[start : start + IMAGES_AT_A_TIME], config)
         ]
         counter.add(len(features))
-        yield pd.DataFrame({
-            "image_id": batch["image_id"], "cleaning_version": batch["cleaning_version"],
-            "shape": [list(one.shape) for one in features], "features": [pack_features(one) for one in features],
-        })
+        yield pd.DataFrame(
+            {
+                "image_id": batch["image_id"],
+                "cleaning_version": batch["cleaning_version"],
+                "shape": [list(one.shape) for one in features],
+                "features": [pack_features(one) for one in features],
+            }
+        )
 
 
 @torch.inference_mode()

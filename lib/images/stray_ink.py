@@ -73,9 +73,14 @@ def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Ma
     length = typical_stroke_length(rest)
     if length is None:
         return None
-    is_long = [group for group, sides in found.items() if max(sides) > least * length and (
-        min(sides) > length or max(sides) > SURELY_LONG * length or _is_alone(groups, group, round(ALONE * length))
-    )]
+    is_long = [
+        group
+        for group, sides in found.items()
+        if max(sides) > least * length
+        and (
+            min(sides) > length or max(sides) > SURELY_LONG * length or _is_alone(groups, group, round(ALONE * length))
+        )
+    ]
     return np.isin(groups.labels, is_long) & groups.ink if is_long else None
 
 

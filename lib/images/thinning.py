@@ -110,12 +110,10 @@ def _taken_off(is_second: bool) -> NDArray[np.uint8]:
     taken = np.zeros(256, np.uint8)
     for code in range(256):
         p2, p3, p4, p5, p6, p7, p8, p9 = (code >> place & 1 for place in range(8))  # as the paper calls them
-        num_joined = sum(not gap and (one or other) for gap, one, other in (
-            (p2, p3, p4), (p4, p5, p6), (p6, p7, p8), (p8, p9, p2),
-        ))
-        num_sides = min(
-            (p9 | p2) + (p3 | p4) + (p5 | p6) + (p7 | p8), (p2 | p3) + (p4 | p5) + (p6 | p7) + (p8 | p9)
+        num_joined = sum(
+            not gap and (one or other) for gap, one, other in ((p2, p3, p4), (p4, p5, p6), (p6, p7, p8), (p8, p9, p2))
         )
+        num_sides = min((p9 | p2) + (p3 | p4) + (p5 | p6) + (p7 | p8), (p2 | p3) + (p4 | p5) + (p6 | p7) + (p8 | p9))
         is_kept = (p2 | p3 | (1 - p5)) & p4 if is_second else (p6 | p7 | (1 - p9)) & p8
         taken[code] = num_joined == 1 and 2 <= num_sides <= 3 and not is_kept
     return taken

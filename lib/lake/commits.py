@@ -24,9 +24,14 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONFLICTS = (  # Delta's classes have no base of their own in Python
-    ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException,
-    ConcurrentTransactionException, ConcurrentWriteException, DeltaConcurrentModificationException,
-    MetadataChangedException, ProtocolChangedException,
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
 )
 MOST_TRIES = 10
 LONGEST_PAUSE_S = 10.0

@@ -28,8 +28,10 @@ def fetch_jars() -> None:
         ivy = Path(folder) / "ivy"
         spark = (
             SparkSession.builder.master("local[1]")
-            .config("spark.jars.packages", DELTA_PACKAGE).config("spark.jars.ivy", str(ivy))
-            .config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
+            .config("spark.jars.packages", DELTA_PACKAGE)
+            .config("spark.jars.ivy", str(ivy))
+            .config("spark.ui.enabled", "false")
+            .config("spark.log.level", "ERROR")
             .getOrCreate()
         )
         spark.stop()

@@ -31,27 +31,35 @@ LANDING_FILES = Table(
     "landing_files",
     ("path",),
     "Archives and caption files that were read to their end, so that an unchanged one is not opened again.",
-    T.StructType([
-        _column("path", _TEXT, "Where the file lies."),
-        _column("num_bytes", _LONG, "Its size when it was read, in bytes."),
-        _column("modified_at", _TEXT, "Its time stamp or entity tag when it was read, as the storage gave it, "
-                "and a name of the settings it was read by."),
-        _column("ingested_at", _TIME, "When it was read (UTC)."),
-    ]),
+    T.StructType(
+        [
+            _column("path", _TEXT, "Where the file lies."),
+            _column("num_bytes", _LONG, "Its size when it was read, in bytes."),
+            _column(
+                "modified_at",
+                _TEXT,
+                "Its time stamp or entity tag when it was read, as the storage gave it, "
+                "and a name of the settings it was read by.",
+            ),
+            _column("ingested_at", _TIME, "When it was read (UTC)."),
+        ]
+    ),
 )
 
 IMAGES_RAW = Table(
     "images_raw",
     ("image_id",),
     "Pictures as they arrived, one row each.",
-    T.StructType([
-        IMAGE_ID,
-        _column("source", _TEXT, "Where it came from: a path, followed by '!' and the member if in an archive."),
-        _column("num_bytes", _LONG, "Size of the picture file in bytes."),
-        _column("sha256", _TEXT, "SHA-256 of its bytes, in hexadecimal."),
-        _column("ingested_at", _TIME, "When it was taken in (UTC); one value per commit."),
-        _column("image", _BYTES, "The file's bytes, untouched."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            _column("source", _TEXT, "Where it came from: a path, followed by '!' and the member if in an archive."),
+            _column("num_bytes", _LONG, "Size of the picture file in bytes."),
+            _column("sha256", _TEXT, "SHA-256 of its bytes, in hexadecimal."),
+            _column("ingested_at", _TIME, "When it was taken in (UTC); one value per commit."),
+            _column("image", _BYTES, "The file's bytes, untouched."),
+        ]
+    ),
 )
 
 REJECTION_REASONS = {
@@ -89,137 +97,175 @@ IMAGES_REJECTED = Table(
     ("image_id", "stage", "source"),
     "Pictures that went no further, and why. Arrived = images_raw + rejected at ingest; "
     "images_raw = images_clean + rejected at clean.",
-    T.StructType([
-        IMAGE_ID,
-        _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
-        _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
-        _column("detail", _TEXT, "What was seen, for people."),
-        _column("source", _TEXT, "Where it came from, as in images_raw."),
-        _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
-        _column("rejected_at", _TIME, "When it was refused (UTC)."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
+            _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
+            _column("detail", _TEXT, "What was seen, for people."),
+            _column("source", _TEXT, "Where it came from, as in images_raw."),
+            _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
+            _column("rejected_at", _TIME, "When it was refused (UTC)."),
+        ]
+    ),
 )
 
 CAPTIONS = Table(
     "captions",
     ("image_id", "caption_index"),
     "Reference captions: what people wrote about the pictures.",
-    T.StructType([
-        IMAGE_ID,
-        _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
-        _column("caption", _TEXT, "The caption as it arrived."),
-        _column("source", _TEXT, "The file it came from."),
-        _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
-        _column("ingested_at", _TIME, "When it was taken in (UTC)."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
+            _column("caption", _TEXT, "The caption as it arrived."),
+            _column("source", _TEXT, "The file it came from."),
+            _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
+            _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+        ]
+    ),
 )
 
 IMAGE_LAYOUTS = Table(
     "image_layouts",
     ("image_id",),
     "For drawings whose drawer is known: where each atom lies in the arrived picture.",
-    T.StructType([
-        IMAGE_ID,
-        *(
-            _column(name, T.ArrayType({"float": _FLOAT, "int": _INT}[kind]), comment)
-            for name, (kind, comment) in LAYOUT_COLUMNS.items()
-        ),
-        _column("source", _TEXT, "The file it came from."),
-        _column("ingested_at", _TIME, "When it was taken in (UTC)."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            *(
+                _column(name, T.ArrayType({"float": _FLOAT, "int": _INT}[kind]), comment)
+                for name, (kind, comment) in LAYOUT_COLUMNS.items()
+            ),
+            _column("source", _TEXT, "The file it came from."),
+            _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+        ]
+    ),
 )
 
 IMAGES_CLEAN = Table(
     "images_clean",
     ("image_id",),
     "Cleaned pictures, ready for the network, with what cleaning did.",
-    T.StructType([
-        IMAGE_ID,
-        _column("width", _INT, "Width of the cleaned picture in pixels."),
-        _column("height", _INT, "Height of the cleaned picture in pixels."),
-        _column("rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0, 90, 180, 270."),
-        _column("num_specks_removed", _INT, "Isolated specks that were removed."),
-        _column("ink_fraction", _FLOAT, "Share of dark pixels in the arrived picture after specks were removed, 0..1."),
-        _column("transform", T.ArrayType(_DOUBLE), "2 x 3 matrix, row by row, from arrived to cleaned pixels."),
-        _column("cleaning_version", _TEXT, "Hash of the cleaning settings that made it."),
-        _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
-        _column("image", _BYTES, "The cleaned picture as PNG."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            _column("width", _INT, "Width of the cleaned picture in pixels."),
+            _column("height", _INT, "Height of the cleaned picture in pixels."),
+            _column(
+                "rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0, 90, 180, 270."
+            ),
+            _column("num_specks_removed", _INT, "Isolated specks that were removed."),
+            _column(
+                "ink_fraction", _FLOAT, "Share of dark pixels in the arrived picture after specks were removed, 0..1."
+            ),
+            _column("transform", T.ArrayType(_DOUBLE), "2 x 3 matrix, row by row, from arrived to cleaned pixels."),
+            _column("cleaning_version", _TEXT, "Hash of the cleaning settings that made it."),
+            _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
+            _column("image", _BYTES, "The cleaned picture as PNG."),
+        ]
+    ),
 )
 
 IMAGE_FEATURES = Table(
     "image_features",
     ("image_id",),
     "What a frozen encoder sees in each cleaned image: computed once, read by training and captioning.",
-    T.StructType([
-        IMAGE_ID,
-        _column("encoder_version", _TEXT, "Encoder and weights: captioner.encoder, captioner.encoder_weights."),
-        _column("cleaning_version", _TEXT, "Cleaning that made the image that it saw."),
-        _column("shape", T.ArrayType(_INT), "Features, height and width of the grid."),
-        _column("features", _BYTES, "The grid in half precision, as a .npy file."),
-        _column("extracted_at", _TIME, "When it was computed (UTC); one value per commit."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            _column("encoder_version", _TEXT, "Encoder and weights: captioner.encoder, captioner.encoder_weights."),
+            _column("cleaning_version", _TEXT, "Cleaning that made the image that it saw."),
+            _column("shape", T.ArrayType(_INT), "Features, height and width of the grid."),
+            _column("features", _BYTES, "The grid in half precision, as a .npy file."),
+            _column("extracted_at", _TIME, "When it was computed (UTC); one value per commit."),
+        ]
+    ),
 )
 
 VOCABULARY = Table(
     "vocabulary",
     ("notation", "token"),
     "Tokens the network writes, with their ids and how often the train captions use them.",
-    T.StructType([
-        _column("notation", _TEXT, "How captions are cut into tokens: see captions.notation."),
-        _column("token", _TEXT, "The token."),
-        _column("token_id", _INT, "Its number in a network trained on it from nothing; specials first, then in order."),
-        _column("num_uses", _LONG, "How often it stands in the train captions."),
-        _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
-        _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
-        _column("captions_fingerprint", _TEXT, "Hash of the train captions that it was built from."),
-    ]),
+    T.StructType(
+        [
+            _column("notation", _TEXT, "How captions are cut into tokens: see captions.notation."),
+            _column("token", _TEXT, "The token."),
+            _column(
+                "token_id", _INT, "Its number in a network trained on it from nothing; specials first, then in order."
+            ),
+            _column("num_uses", _LONG, "How often it stands in the train captions."),
+            _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
+            _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
+            _column("captions_fingerprint", _TEXT, "Hash of the train captions that it was built from."),
+        ]
+    ),
 )
 
 TRAINING_METRICS = Table(
     "training_metrics",
     ("run_id", "epoch", "step"),
     "How training went: one row per reported step, and one with validation scores per epoch.",
-    T.StructType([
-        _column("run_id", _TEXT, "Model version that was being trained."),
-        _column("epoch", _INT, "Passes over the train split completed before this row."),
-        _column("step", _INT, "Optimizer steps taken so far."),
-        _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),
-        _column("validation_loss", _DOUBLE, "Mean cross-entropy per validation token, in nats; null between epochs."),
-        _column("validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, 0..1; null as above."),
-        _column("validation_edit_distance", _DOUBLE, "Mean edit distance of greedily written validation captions, "
-                "in characters of the notation (captions.notation), not of the caption; null as above."),
-        _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
-        _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
-        _column("num_workers", _INT, "Training workers."),
-        _column("reported_at", _TIME, "When it was measured (UTC)."),
-    ]),
+    T.StructType(
+        [
+            _column("run_id", _TEXT, "Model version that was being trained."),
+            _column("epoch", _INT, "Passes over the train split completed before this row."),
+            _column("step", _INT, "Optimizer steps taken so far."),
+            _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),
+            _column(
+                "validation_loss", _DOUBLE, "Mean cross-entropy per validation token, in nats; null between epochs."
+            ),
+            _column(
+                "validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, 0..1; null as above."
+            ),
+            _column(
+                "validation_edit_distance",
+                _DOUBLE,
+                "Mean edit distance of greedily written validation captions, "
+                "in characters of the notation (captions.notation), not of the caption; null as above.",
+            ),
+            _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
+            _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
+            _column("num_workers", _INT, "Training workers."),
+            _column("reported_at", _TIME, "When it was measured (UTC)."),
+        ]
+    ),
 )
 
-ALTERNATIVE = T.StructType([
-    _column("caption", _TEXT, "Another caption the model considered."),
-    _column("score", _DOUBLE, "Log probability in nats."),
-])
+ALTERNATIVE = T.StructType(
+    [
+        _column("caption", _TEXT, "Another caption the model considered."),
+        _column("score", _DOUBLE, "Log probability in nats."),
+    ]
+)
 
 CAPTION_PREDICTIONS = Table(
     "caption_predictions",
     ("image_id", "model_version"),
     "Predicted captions with their edit distance from the reference where there is one.",
-    T.StructType([
-        IMAGE_ID,
-        MODEL_VERSION,
-        _column("caption", _TEXT, "The predicted caption."),
-        _column("confidence", _DOUBLE, "Probability that the caption is exactly right, as the model sees it, 0..1; "
-                "of a sentence, the geometric mean probability of its words."),
-        _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
-        _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
-        _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
-        _column("edit_distance", _INT, "Fewest edits from prediction to reference (Levenshtein), in characters."),
-        _column("similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."),
-        _column("split", _TEXT, "Split of the picture; null where there is no reference."),
-        _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),
-        _column("predicted_at", _TIME, "When it was predicted (UTC)."),
-    ]),
+    T.StructType(
+        [
+            IMAGE_ID,
+            MODEL_VERSION,
+            _column("caption", _TEXT, "The predicted caption."),
+            _column(
+                "confidence",
+                _DOUBLE,
+                "Probability that the caption is exactly right, as the model sees it, 0..1; "
+                "of a sentence, the geometric mean probability of its words.",
+            ),
+            _column("is_valid", _BOOLEAN, "Whether the caption is well formed: for InChI, a molecule RDKit accepts."),
+            _column("alternatives", T.ArrayType(ALTERNATIVE), "The other captions considered, best first."),
+            _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
+            _column("edit_distance", _INT, "Fewest edits from prediction to reference (Levenshtein), in characters."),
+            _column(
+                "similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."
+            ),
+            _column("split", _TEXT, "Split of the picture; null where there is no reference."),
+            _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),
+            _column("predicted_at", _TIME, "When it was predicted (UTC)."),
+        ]
+    ),
 )
 
 _QUANTILES = [
@@ -238,36 +284,51 @@ _SENTENCE_SCORES = [
     ),
     _column("meteor", _DOUBLE, f"METEOR 1.5 for English, 0..1, {_OF_SENTENCES}."),
     _column("rouge_l", _DOUBLE, f"ROUGE-L, mean of the pictures, 0..1, {_OF_SENTENCES}."),
-    _column("cider", _DOUBLE, f"CIDEr, mean of the pictures, 0..10, with document frequencies of the references of "
-            f"this split, {_OF_SENTENCES}."),
+    _column(
+        "cider",
+        _DOUBLE,
+        f"CIDEr, mean of the pictures, 0..10, with document frequencies of the references of "
+        f"this split, {_OF_SENTENCES}.",
+    ),
 ]
 
 EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
     "Scores of a model on a split, and of the controls that need no picture.",
-    T.StructType([
-        MODEL_VERSION,
-        _column("split", _TEXT, "train, validation or test."),
-        _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
-        _column("num_images", _LONG, "Pictures scored."),
-        _column("exact_match", _DOUBLE, "Share of captions equal to the reference, 0..1."),
-        _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
-        _column("mean_similarity", _DOUBLE, "Mean similarity, 0..1."),
-        _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1; null for controls."),
-        _column("mean_confidence", _DOUBLE, "Mean confidence, 0..1; null for controls."),
-        *_QUANTILES,
-        _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
-        _column("evaluated_at", _TIME, "When it was computed (UTC)."),
-        *_SENTENCE_SCORES,
-        _column("inputs_fingerprint", _TEXT, "Hash of the predictions and captions that it was computed from."),
-    ]),
+    T.StructType(
+        [
+            MODEL_VERSION,
+            _column("split", _TEXT, "train, validation or test."),
+            _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
+            _column("num_images", _LONG, "Pictures scored."),
+            _column("exact_match", _DOUBLE, "Share of captions equal to the reference, 0..1."),
+            _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
+            _column("mean_similarity", _DOUBLE, "Mean similarity, 0..1."),
+            _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1; null for controls."),
+            _column("mean_confidence", _DOUBLE, "Mean confidence, 0..1; null for controls."),
+            *_QUANTILES,
+            _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
+            _column("evaluated_at", _TIME, "When it was computed (UTC)."),
+            *_SENTENCE_SCORES,
+            _column("inputs_fingerprint", _TEXT, "Hash of the predictions and captions that it was computed from."),
+        ]
+    ),
 )
 
 TABLES = {
     table.name: table
     for table in (
-        LANDING_FILES, IMAGES_RAW, IMAGES_REJECTED, CAPTIONS, IMAGE_LAYOUTS, IMAGES_CLEAN,
-        IMAGE_FEATURES, VOCABULARY, TRAINING_METRICS, CAPTION_PREDICTIONS, EVALUATIONS,
+        LANDING_FILES,
+        IMAGES_RAW,
+        IMAGES_REJECTED,
+        CAPTIONS,
+        IMAGE_LAYOUTS,
+        IMAGES_CLEAN,
+        IMAGE_FEATURES,
+        VOCABULARY,
+        TRAINING_METRICS,
+        CAPTION_PREDICTIONS,
+        EVALUATIONS,
     )
 }

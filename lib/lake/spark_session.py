@@ -85,12 +85,16 @@ def _of_every_session(settings: SparkSettings) -> dict[str, str]:
 
 def _build(settings: SparkSettings, app_name: str, warehouse: str) -> SparkSession:
     ensure_java()
-    configuration = delta_configuration(settings.shuffle_partitions) | _of_every_session(settings) | {
-        "spark.driver.memory": settings.driver_memory,
-        "spark.driver.host": "localhost",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.warehouse.dir": warehouse,
-    }
+    configuration = (
+        delta_configuration(settings.shuffle_partitions)
+        | _of_every_session(settings)
+        | {
+            "spark.driver.memory": settings.driver_memory,
+            "spark.driver.host": "localhost",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.sql.warehouse.dir": warehouse,
+        }
+    )
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.appName(app_name).master(settings.master)
     for key, value in configuration.items():

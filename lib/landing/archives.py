@@ -55,10 +55,22 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
     """
     name = posixpath.basename(file.path)
     if not name.lower().endswith(ARCHIVE_SUFFIXES):
-        yield _checked(Arrival(
-            image_id_of(relative_path(file.path, settings), settings), file.path, file.path, "file", 0, file.num_bytes,
-            file.num_bytes, 0, 0, None, None,
-        ), settings)
+        yield _checked(
+            Arrival(
+                image_id_of(relative_path(file.path, settings), settings),
+                file.path,
+                file.path,
+                "file",
+                0,
+                file.num_bytes,
+                file.num_bytes,
+                0,
+                0,
+                None,
+                None,
+            ),
+            settings,
+        )
         return
     num_hidden = 0
     try:
@@ -161,9 +173,7 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
             yield arrival
 
 
-def _tar_members(
-    file: LandedFile, kind: Literal["tar", "tar.gz"], settings: LandingSettings
-) -> Iterator[Arrival]:
+def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: LandingSettings) -> Iterator[Arrival]:
     with open_landed(file.path) as stream:
         for member in tar_members(stream):
             raw = member.name.encode("utf-8", "surrogateescape")
@@ -176,15 +186,21 @@ def _tar_members(
 
 
 def _member(
-    file: LandedFile, raw_name: bytes, kind: Literal["zip", "tar", "tar.gz"], offset: int, num_bytes: int,
+    file: LandedFile,
+    raw_name: bytes,
+    kind: Literal["zip", "tar", "tar.gz"],
+    offset: int,
+    num_bytes: int,
     settings: LandingSettings,
 ) -> Arrival | None:
     """The member of this name; None if it is no picture."""
     source = escaped(raw_name.decode("utf-8", "surrogateescape"))
     name = _decoded(raw_name, settings)
     base = posixpath.basename((name or source).replace("\\", "/")).lower()
-    unsupported = None if base.endswith(settings.image_suffixes) else unsupported_format(
-        base, UNREAD_PICTURES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES
+    unsupported = (
+        None
+        if base.endswith(settings.image_suffixes)
+        else unsupported_format(base, UNREAD_PICTURES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
     )
     reason = detail = None
     parts = (name or source).replace("\\", "/").split("/")

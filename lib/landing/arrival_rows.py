@@ -9,19 +9,21 @@ from pyspark.sql import DataFrame
 
 from lib.landing.zone import Arrival
 
-ARRIVAL_SCHEMA = T.StructType([
-    T.StructField("image_id", T.StringType()),
-    T.StructField("source", T.StringType()),
-    T.StructField("path", T.StringType()),
-    T.StructField("kind", T.StringType()),
-    T.StructField("offset", T.LongType()),
-    T.StructField("num_bytes", T.LongType()),
-    T.StructField("num_packed_bytes", T.LongType()),
-    T.StructField("compression", T.IntegerType()),
-    T.StructField("checksum", T.LongType()),
-    T.StructField("reason", T.StringType()),
-    T.StructField("detail", T.StringType()),
-])
+ARRIVAL_SCHEMA = T.StructType(
+    [
+        T.StructField("image_id", T.StringType()),
+        T.StructField("source", T.StringType()),
+        T.StructField("path", T.StringType()),
+        T.StructField("kind", T.StringType()),
+        T.StructField("offset", T.LongType()),
+        T.StructField("num_bytes", T.LongType()),
+        T.StructField("num_packed_bytes", T.LongType()),
+        T.StructField("compression", T.IntegerType()),
+        T.StructField("checksum", T.LongType()),
+        T.StructField("reason", T.StringType()),
+        T.StructField("detail", T.StringType()),
+    ]
+)
 
 
 def in_reading_order(arrivals: DataFrame, num_partitions: int) -> DataFrame:

@@ -22,8 +22,11 @@ from lib.sections.landing import LandingSettings
 
 SEPARATORS = ",;\t|"
 MARKS = {  # at the beginning of a text, longer ones first
-    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
@@ -32,7 +35,14 @@ MAX_DETAIL_CHARS = 500
 UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put U+FFFD for what they cannot read
 # What a damaged or encrypted file raises when it is read.
 DAMAGE = (
-    zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error, RuntimeError, UnicodeError, KeyError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    struct.error,
+    RuntimeError,
+    UnicodeError,
+    KeyError,
 )
 
 
@@ -106,7 +116,12 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
         if names.count(column) > 1:
             raise LandingZoneError(f"{source} has {names.count(column)} columns {column!r}: rename all but one")
     return CaptionFile(
-        path, member, encoding, separator, len(names), names.index(landing.image_id_column),
+        path,
+        member,
+        encoding,
+        separator,
+        len(names),
+        names.index(landing.image_id_column),
         names.index(landing.caption_column),
     )
 
@@ -139,8 +154,10 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
                 reason = "empty_caption"
             elif not caption.startswith(caption_prefixes):
                 reason = "other_notation"
-                detail = (f"{caption[:MAX_DETAIL_CHARS]!r} does not begin with {' or '.join(caption_prefixes)}: "
-                          "landing.captions_notation names what captions are converted from, such as smiles")
+                detail = (
+                    f"{caption[:MAX_DETAIL_CHARS]!r} does not begin with {' or '.join(caption_prefixes)}: "
+                    "landing.captions_notation names what captions are converted from, such as smiles"
+                )
             yield CaptionRow(
                 image_id or f"row {position}", caption, source, position, reason, detail if reason else None
             )

@@ -74,9 +74,11 @@ def _replace(
     beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
     rejected = rows.where(F.col("reason").isNotNull()).unionByName(beyond.select(*rows.columns))
     num_rejected = _replace_rejected(lake, rejected, known_rejected, now)
-    changes = _changes(wanted.where(~is_beyond), known).withColumns({
-        "split": split_of(F.col("image_id"), settings), "ingested_at": now,
-    }).transform(lake.stage)
+    changes = (
+        _changes(wanted.where(~is_beyond), known)
+        .withColumns({"split": split_of(F.col("image_id"), settings), "ingested_at": now})
+        .transform(lake.stage)
+    )
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
@@ -84,7 +86,9 @@ def _replace(
     without_picture = lake.read("captions").join(pictures, on="image_id", how="left_anti")
     logger.info(
         "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no picture yet",
-        num_changes, len(files), without_picture.count(),
+        num_changes,
+        len(files),
+        without_picture.count(),
     )
     if num_rejected:
         logger.warning(
@@ -96,9 +100,16 @@ def _replace(
 def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFrame:
     """Rejected rows of these sources, and of other files those that had no room beside captions of touched pictures."""
     place = F.regexp_extract("source", ROW_PLACE, 2).cast("long")
-    rows = lake.read("images_rejected").where(F.col("stage") == "captions").select(
-        "image_id", F.regexp_extract("source", ROW_PLACE, 1).alias("source"), place.alias("position"), "reason",
-        "detail",
+    rows = (
+        lake.read("images_rejected")
+        .where(F.col("stage") == "captions")
+        .select(
+            "image_id",
+            F.regexp_extract("source", ROW_PLACE, 1).alias("source"),
+            place.alias("position"),
+            "reason",
+            "detail",
+        )
     )
     is_own = F.col("source").isin(sources)
     had_no_room = rows.where(~is_own & (F.col("reason") == "too_many_captions"))
@@ -110,19 +121,26 @@ def _replace_rejected(lake: Lake, rows: DataFrame, known: DataFrame, now: Column
     rows = rows.select(*known.columns)
     gone = known.join(rows, on=["image_id", "source", "position"], how="left_anti")
     new = rows.join(known, on=known.columns, how="left_anti")
-    changes = new.unionByName(gone.withColumn("reason", F.lit(None).cast("string"))).select(
-        "image_id", F.lit("captions").alias("stage"), "reason", "detail",
-        F.concat("source", F.lit(" row "), F.col("position").cast("string")).alias("source"),
-        F.lit(None).cast("string").alias("cleaning_version"), now.alias("rejected_at"),
-    ).select(*IMAGES_REJECTED.schema.names).transform(lake.stage)
+    changes = (
+        new.unionByName(gone.withColumn("reason", F.lit(None).cast("string")))
+        .select(
+            "image_id",
+            F.lit("captions").alias("stage"),
+            "reason",
+            "detail",
+            F.concat("source", F.lit(" row "), F.col("position").cast("string")).alias("source"),
+            F.lit(None).cast("string").alias("cleaning_version"),
+            now.alias("rejected_at"),
+        )
+        .select(*IMAGES_REJECTED.schema.names)
+        .transform(lake.stage)
+    )
     if not changes.isEmpty():
         lake.upsert("images_rejected", changes, delete_when="new.reason is null")
     return {row["reason"]: row["count"] for row in rows.groupBy("reason").count().orderBy("reason").collect()}
 
 
-def _read_rows(
-    lake: Lake, files: list[CaptionFile], landing: LandingSettings, settings: CaptionSettings
-) -> DataFrame:
+def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, settings: CaptionSettings) -> DataFrame:
     """All rows of the files as ROW_SCHEMA, converted to the captions of captions.notation where settings say how."""
     prefixes = notation_named(settings.notation).caption_prefixes
 
@@ -148,9 +166,7 @@ def _chunks(rows: Iterator[CaptionRow]) -> Iterator[pd.DataFrame]:
         yield pd.DataFrame(chunk, columns=CaptionRow._fields)
 
 
-def _convert(
-    batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tuple[str, ...]
-) -> Iterator[pd.DataFrame]:
+def _convert(batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     """Rows with captions in another notation; those that it reads get the caption they stand for and no reason."""
     notation = notation_named(notation_name)
     with closing(NotationProcess(notation_name)) as process:

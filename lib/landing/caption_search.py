@@ -47,16 +47,17 @@ class _Table(NamedTuple):
         return posixpath.basename(self.member or self.path)
 
 
-def find_captions(
-    lake: Lake, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings
-) -> FoundCaptions:
+def find_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings) -> FoundCaptions:
     """Look for caption files. One that does not fit, and one that is left alone, is said in the log and stops nothing.
 
     Raises NotationError if captions.notation or landing.captions_notation is none.
     """
     read_by = _name_of_reading(landing, settings)
-    zips = {file.path: _marked(file, file.path + MEMBER_MARK, read_by)
-            for file in zone.archives if file.path.lower().endswith(ZIP_SUFFIXES)}
+    zips = {
+        file.path: _marked(file, file.path + MEMBER_MARK, read_by)
+        for file in zone.archives
+        if file.path.lower().endswith(ZIP_SUFFIXES)
+    }
     new_zips = {search.path.removesuffix(MEMBER_MARK): search for search in unread_files(lake, list(zips.values()))}
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
     for path, member, num_bytes in list_zipped_tables(lake, [file for file in zone.archives if file.path in new_zips]):
@@ -92,8 +93,14 @@ def _name_of_reading(landing: LandingSettings, settings: CaptionSettings) -> str
     if landing.captions_notation:
         notation_named(landing.captions_notation, "landing.captions_notation")
     return fingerprint(
-        landing.image_id, landing.image_suffixes, landing.image_id_column, landing.caption_column,
-        landing.max_captions_per_image, landing.captions_files, landing.captions_notation, landing.captions_encoding,
+        landing.image_id,
+        landing.image_suffixes,
+        landing.image_id_column,
+        landing.caption_column,
+        landing.max_captions_per_image,
+        landing.captions_files,
+        landing.captions_notation,
+        landing.captions_encoding,
         prefixes,
     )
 
@@ -122,7 +129,9 @@ def _examined(
         if file.encoding == LAST_RESORT and not landing.captions_encoding:
             logger.warning(
                 "ingest_images: %s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
-                "landing.captions_encoding", table.landed.path, LAST_RESORT,
+                "landing.captions_encoding",
+                table.landed.path,
+                LAST_RESORT,
             )
         files.append(file)
         read.append(table.landed)
@@ -134,5 +143,6 @@ def _say_what_is_left_alone(others: list[str]) -> None:
         names = ", ".join(others[:NUM_NAMES_SHOWN]) + (", ..." if len(others) > NUM_NAMES_SHOWN else "")
         logger.info(
             "ingest_images: %d tables left alone, since landing.captions_files does not name them: %s",
-            len(others), names,
+            len(others),
+            names,
         )

@@ -13,9 +13,7 @@ SERVICE_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 def is_hidden(path: str) -> bool:
     """Whether a file or one of its folders begins with a dot, or a folder is one that systems make for themselves."""
     parts = path.replace("\\", "/").split("/")
-    return any(
-        (part.startswith(".") and part not in (".", "..")) or part.lower() in SERVICE_FOLDERS for part in parts
-    )
+    return any((part.startswith(".") and part not in (".", "..")) or part.lower() in SERVICE_FOLDERS for part in parts)
 
 
 def list_files(filesystem: AbstractFileSystem, root: str) -> Iterator[tuple[str, dict[str, Any] | OSError]]:

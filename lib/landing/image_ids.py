@@ -46,14 +46,18 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
     known = known.withColumnRenamed("source", "known_source")
     is_duplicate = F.col("reason").isNull() & F.col("known_source").isNotNull()
     detail = F.concat(F.lit("the image_id is taken by "), F.col("known_source"), F.lit(f"; {advice}"))
-    marked = arrivals.join(known, on="image_id", how="left").withColumns({
-        "detail": F.when(is_duplicate, detail).otherwise(F.col("detail")),
-        "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
-    }).select(*ARRIVAL_SCHEMA.names)
-    same_id = Window.partitionBy("image_id", F.col("reason").isNull())
-    marked = lake.stage(
-        marked.withColumn("is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1))
+    marked = (
+        arrivals.join(known, on="image_id", how="left")
+        .withColumns(
+            {
+                "detail": F.when(is_duplicate, detail).otherwise(F.col("detail")),
+                "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
+            }
+        )
+        .select(*ARRIVAL_SCHEMA.names)
     )
+    same_id = Window.partitionBy("image_id", F.col("reason").isNull())
+    marked = lake.stage(marked.withColumn("is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1)))
     rivals = marked.where("is_rival").drop("is_rival")
     num_rivals = rivals.count()
     if not num_rivals:
@@ -62,9 +66,7 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
     verdicts = _verdicts(lake.stage(digests), advice)
     return (
         marked.join(verdicts, on=PLACE, how="left")
-        .withColumns({
-            "reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("detail", "verdict_detail"),
-        })
+        .withColumns({"reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("detail", "verdict_detail")})
         .select(*ARRIVAL_SCHEMA.names)
     )
 
@@ -75,22 +77,28 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
     of_source = Window.partitionBy("image_id", "source", is_read).orderBy("offset")
     of_id = Window.partitionBy("image_id", "is_meant")
     digests = digests.withColumn("is_meant", is_read & (F.row_number().over(of_source) == 1))
-    digests = digests.withColumns({
-        "is_disputed": F.col("is_meant") & (F.min("sha256").over(of_id) != F.max("sha256").over(of_id)),
-        "first_source": F.min("source").over(of_id), "last_source": F.max("source").over(of_id),
-    })
+    digests = digests.withColumns(
+        {
+            "is_disputed": F.col("is_meant") & (F.min("sha256").over(of_id) != F.max("sha256").over(of_id)),
+            "first_source": F.min("source").over(of_id),
+            "last_source": F.max("source").over(of_id),
+        }
+    )
     another = F.when(F.col("source") == F.col("first_source"), F.col("last_source")).otherwise(F.col("first_source"))
     disputed = F.concat(F.lit("another picture has this image_id, "), another, F.lit(f"; {advice}"))
     taken = F.concat(F.lit("the image_id is taken by "), F.col("first_source"), F.lit("; the bytes are the same"))
     return digests.select(
         *PLACE,
         F.when(~is_read, F.col("read_reason"))
-        .when(~F.col("is_meant") | F.col("is_disputed") | (F.col("source") != F.col("first_source")),
-              "duplicate_image_id").alias("verdict"),
+        .when(
+            ~F.col("is_meant") | F.col("is_disputed") | (F.col("source") != F.col("first_source")), "duplicate_image_id"
+        )
+        .alias("verdict"),
         F.when(~is_read, F.col("read_detail"))
         .when(~F.col("is_meant"), "a member before it has the same path")
         .when(F.col("is_disputed"), disputed)
-        .when(F.col("source") != F.col("first_source"), taken).alias("verdict_detail"),
+        .when(F.col("source") != F.col("first_source"), taken)
+        .alias("verdict_detail"),
     )
 
 

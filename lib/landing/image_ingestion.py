@@ -27,8 +27,13 @@ OUTCOME_SCHEMA = (
     "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
 )
 MAY_PASS_LATER = (
-    "too_many_bytes", "decompression_bomb", "unreadable_member", "unreadable_file", "unreadable_name",
-    "unsupported_format", "duplicate_image_id",
+    "too_many_bytes",
+    "decompression_bomb",
+    "unreadable_member",
+    "unreadable_file",
+    "unreadable_name",
+    "unsupported_format",
+    "duplicate_image_id",
 )
 MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
 MAX_ROWS_PER_ARROW_BATCH = 128  # so that progress moves
@@ -51,9 +56,11 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
         num_commits = -(-num_arrivals // settings.images_per_commit)
         with show_progress("ingest_images", num_arrivals) as line:
             for commit in range(num_commits):
-                batch = arrivals.where(F.col("position").between(
-                    commit * settings.images_per_commit, (commit + 1) * settings.images_per_commit - 1
-                ))
+                batch = arrivals.where(
+                    F.col("position").between(
+                        commit * settings.images_per_commit, (commit + 1) * settings.images_per_commit - 1
+                    )
+                )
                 num_before = commit * settings.images_per_commit
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with lake.staging(), counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
@@ -62,14 +69,15 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
         "ingest_images: %d new pictures; %d archives opened of %d; %d other and %d hidden files passed over",
-        num_arrivals, len(archives), len(zone.archives), zone.num_other,
+        num_arrivals,
+        len(archives),
+        len(zone.archives),
+        zone.num_other,
         zone.num_hidden + (hidden[0] or 0 if hidden else 0),
     )
 
 
-def _list_files(
-    lake: Lake, files: list[LandedFile], rejected: list[Arrival], settings: LandingSettings
-) -> DataFrame:
+def _list_files(lake: Lake, files: list[LandedFile], rejected: list[Arrival], settings: LandingSettings) -> DataFrame:
     """The arrivals in these files and those rejected already, as ARRIVAL_SCHEMA."""
     num_partitions = max(1, min(len(files), 4 * lake.spark.sparkContext.defaultParallelism))
     rows = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(num_partitions, "path")
@@ -81,8 +89,10 @@ def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
     """Arrivals that were not refused before for the same reason, numbered by `position` in order of their place."""
     refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source", "reason")
     # Refused before and still for the same reason, or for one that a new listing cannot see.
-    is_settled = (marked["source"] == refused["source"]) & (marked["image_id"] == refused["image_id"]) & (
-        marked["reason"].eqNullSafe(refused["reason"]) | ~refused["reason"].isin(*MAY_PASS_LATER)
+    is_settled = (
+        (marked["source"] == refused["source"])
+        & (marked["image_id"] == refused["image_id"])
+        & (marked["reason"].eqNullSafe(refused["reason"]) | ~refused["reason"].isin(*MAY_PASS_LATER))
     )
     return marked.join(refused, on=is_settled, how="left_anti").withColumn(
         "position", F.row_number().over(Window.orderBy("path", "offset", "source")) - 1
@@ -111,11 +121,12 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         places = ["image_id", "source"]
         # What was refused under another image_id, as landing.image_id was then, goes.
         renamed = refused.join(outcomes, on="source", how="left_semi").join(outcomes, on=places, how="left_anti")
-        rows = outcomes.orderBy(F.col("reason").isNull()).dropDuplicates(places).unionByName(
-            renamed, allowMissingColumns=True
-        ).withColumns({
-            "stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now,
-        })
+        rows = (
+            outcomes.orderBy(F.col("reason").isNull())
+            .dropDuplicates(places)
+            .unionByName(renamed, allowMissingColumns=True)
+            .withColumns({"stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now})
+        )
         lake.upsert("images_rejected", rows.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
     taken = outcomes.where(F.col("reason").isNull()).withColumn("ingested_at", now)
     lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))

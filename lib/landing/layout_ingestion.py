@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
 DAMAGE = (pa.ArrowException, OSError, UnicodeError)
 ROW_COLUMNS = [*FILE_COLUMNS, "source", "fault"]
-ROW_SCHEMA = T.StructType([
-    *(field for field in IMAGE_LAYOUTS.schema if field.name in ROW_COLUMNS), T.StructField("fault", T.StringType()),
-])
+ROW_SCHEMA = T.StructType(
+    [*(field for field in IMAGE_LAYOUTS.schema if field.name in ROW_COLUMNS), T.StructField("fault", T.StringType())]
+)
 
 
 def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> None:
@@ -56,15 +56,20 @@ def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> N
     known = lake.read("image_layouts").drop("ingested_at")
     of_others = known.where(~F.col("source").isin(sources))
     rows = (
-        read.where(F.col("source").isin(sources)).drop("fault")
+        read.where(F.col("source").isin(sources))
+        .drop("fault")
         .withColumn("rank", F.row_number().over(Window.partitionBy("image_id").orderBy("source")))
-        .where(F.col("rank") == 1).drop("rank")
+        .where(F.col("rank") == 1)
+        .drop("rank")
         .join(of_others, on="image_id", how="left_anti")
     )
     gone = known.where(F.col("source").isin(sources)).join(rows, on="image_id", how="left_anti")
-    changes = rows.join(known, on=known.columns, how="left_anti").unionByName(
-        gone.withColumn("atom_x", F.lit(None))
-    ).withColumn("ingested_at", F.lit(commit_time())).transform(lake.stage)
+    changes = (
+        rows.join(known, on=known.columns, how="left_anti")
+        .unionByName(gone.withColumn("atom_x", F.lit(None)))
+        .withColumn("ingested_at", F.lit(commit_time()))
+        .transform(lake.stage)
+    )
     num_changes = changes.count()
     if num_changes:
         lake.upsert("image_layouts", changes, delete_when="new.atom_x is null")

@@ -25,8 +25,22 @@ ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
 UNREAD_PICTURES = (
-    ".ai", ".avif", ".djv", ".djvu", ".emf", ".eps", ".heic", ".heif", ".jp2", ".jxl", ".pdf", ".ps", ".psd", ".svg",
-    ".svgz", ".wmf",
+    ".ai",
+    ".avif",
+    ".djv",
+    ".djvu",
+    ".emf",
+    ".eps",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".jxl",
+    ".pdf",
+    ".ps",
+    ".psd",
+    ".svg",
+    ".svgz",
+    ".wmf",
 )
 UNREAD_ARCHIVES = (".7z", ".rar", ".tar.bz2", ".tar.xz", ".tar.zst", ".tbz2", ".txz")
 GZIP_MAGIC = b"\x1f\x8b"
@@ -194,9 +208,7 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
     return zone.layouts if fnmatch.fnmatch(name, settings.layouts_files.lower()) else None
 
 
-def _fault_of(
-    url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings
-) -> tuple[str, str] | None:
+def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:
     """Reason and detail if the file cannot be read."""
     if not name.endswith(settings.image_suffixes) and (
         unsupported := unsupported_format(name, UNREAD_PICTURES + UNREAD_ARCHIVES)

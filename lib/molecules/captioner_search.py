@@ -69,7 +69,8 @@ def _tuner(settings: Settings, folder: Path, name: str, vocabulary: Vocabulary) 
             "width": ray.tune.choice(search.width),
         },
         tune_config=ray.tune.TuneConfig(
-            num_samples=search.num_trials, max_concurrent_trials=search.num_at_once,
+            num_samples=search.num_trials,
+            max_concurrent_trials=search.num_at_once,
             search_alg=BasicVariantGenerator(random_state=settings.training.seed),
         ),
         run_config=ray.tune.RunConfig(name=name, storage_path=str(folder), verbose=0),
@@ -82,7 +83,10 @@ def _run_trial(chosen: dict[str, Any], settings: Settings, drawings: Path, vocab
         file.write("begun\n")
     torch.set_num_threads(settings.cluster.threads_per_worker)
     training = replace(
-        settings.training, learning_rate=chosen["learning_rate"], batch_size=chosen["batch_size"], start_from=None,
+        settings.training,
+        learning_rate=chosen["learning_rate"],
+        batch_size=chosen["batch_size"],
+        start_from=None,
         max_train_seconds=settings.search.seconds_per_trial,
     )
     settings = settings.model_copy(update={"training": training})
@@ -94,10 +98,14 @@ def _run_trial(chosen: dict[str, Any], settings: Settings, drawings: Path, vocab
     while not state.is_out_of_time:
         train_epoch(captioner, feed.batches(), optimizer, training, state, NUM_STEPS, _ignore)
     scores = validate(captioner, validation_batches(store, vocabulary, settings, device), training.precision)
-    ray.tune.report({
-        "validation_loss": scores["loss"], "token_accuracy": scores["token_accuracy"],
-        "images": state.step * training.batch_size, "seconds": state.seconds,
-    })
+    ray.tune.report(
+        {
+            "validation_loss": scores["loss"],
+            "token_accuracy": scores["token_accuracy"],
+            "images": state.step * training.batch_size,
+            "seconds": state.seconds,
+        }
+    )
 
 
 def _ignore(report: StepReport) -> None:
@@ -132,6 +140,7 @@ def _outcome(result: Any) -> str:
 @contextmanager
 def _follow(folder: Path, num_trials: int) -> Iterator[None]:
     """Show how many trials have ended while the block runs."""
+
     def look() -> None:
         ended = [*folder.glob("*/result.json"), *folder.glob("*/error.txt")]
         line.update(len({path.parent for path in ended if path.stat().st_size}))

@@ -29,19 +29,31 @@ class DrawingFeed:
     """
 
     def __init__(
-        self, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, state: TrainingState,
-        device: torch.device, rank: int = 0, num_workers: int = 1, num_helpers: int = 0, seen_before: int = 0,
+        self,
+        store: DrawingStore,
+        vocabulary: Vocabulary,
+        settings: Settings,
+        state: TrainingState,
+        device: torch.device,
+        rank: int = 0,
+        num_workers: int = 1,
+        num_helpers: int = 0,
+        seen_before: int = 0,
     ) -> None:
         """A network that has learned before, from `seen_before` drawings, sees other wear in another order."""
         self._settings, self._device = settings, device
         # Not forked: threads do not survive a fork.
         ahead: dict[str, Any] = {
-            "num_workers": num_helpers, "prefetch_factor": BATCHES_AHEAD, "persistent_workers": True,
+            "num_workers": num_helpers,
+            "prefetch_factor": BATCHES_AHEAD,
+            "persistent_workers": True,
             "multiprocessing_context": "spawn",
         }
         self._loader: DataLoader[_Laid] = DataLoader(
-            _DrawingsLaidOut(store, vocabulary), sampler=_Plan(store, settings, state, rank, num_workers, seen_before),
-            batch_size=None, **(ahead if num_helpers else {}),
+            _DrawingsLaidOut(store, vocabulary),
+            sampler=_Plan(store, settings, state, rank, num_workers, seen_before),
+            batch_size=None,
+            **(ahead if num_helpers else {}),
         )
 
     def batches(self) -> Iterator[Batch]:
@@ -77,7 +89,12 @@ class _Plan(Sampler[_Share]):
     """One worker's shares of what is left of an epoch: drawings of like size, step by step."""
 
     def __init__(
-        self, store: DrawingStore, settings: Settings, state: TrainingState, rank: int, num_workers: int,
+        self,
+        store: DrawingStore,
+        settings: Settings,
+        state: TrainingState,
+        rank: int,
+        num_workers: int,
         seen_before: int,
     ) -> None:
         self.settings, self.state, self.rank, self.num_workers = settings, state, rank, num_workers

@@ -13,8 +13,16 @@ LABELS = (
     *ELEMENTS,
     *(f"{count} neighbours" for count in range(1, NUM_DEGREES + 1)),
     *(f"{count} hydrogens" for count in range(1, NUM_HYDROGENS + 1)),
-    "positive", "negative", "atom in ring", "stereo centre",
-    "single bond", "double bond", "triple bond", "wedge", "hash", "bond in ring",
+    "positive",
+    "negative",
+    "atom in ring",
+    "stereo centre",
+    "single bond",
+    "double bond",
+    "triple bond",
+    "wedge",
+    "hash",
+    "bond in ring",
     *(f"bond direction {place}" for place in range(NUM_DIRECTIONS)),
     "explicit hydrogen",  # new labels come last: a network that knows fewer goes on with the same ones
 )
@@ -43,8 +51,11 @@ def mark_labels(inchi: str, layout: Layout) -> np.ndarray:
         raise NotationError(f"the layout of {inchi} has a bond that the molecule has not")
     is_in_ring = np.array([bond.IsInRing() for bond in drawn], bool)
     for name, chosen in (
-        ("single bond", layout.bond_order == 1), ("double bond", layout.bond_order == 2),
-        ("triple bond", layout.bond_order == 3), ("wedge", layout.bond_wedge == 1), ("hash", layout.bond_wedge == 2),
+        ("single bond", layout.bond_order == 1),
+        ("double bond", layout.bond_order == 2),
+        ("triple bond", layout.bond_order == 3),
+        ("wedge", layout.bond_wedge == 1),
+        ("hash", layout.bond_wedge == 2),
         ("bond in ring", is_in_ring),
     ):
         bonds[chosen, _AT[name]] = 1

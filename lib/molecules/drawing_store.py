@@ -43,17 +43,19 @@ NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
 ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
-SCHEMA = pa.schema([
-    ("height", pa.int32()),
-    ("width", pa.int32()),
-    ("bond_length", pa.float32()),  # in pixels
-    ("bits", pa.binary()),  # rows of the picture one after another, eight pixels a byte, 1 = ink, padded at the end
-    ("places", pa.list_(pa.float32())),  # x, y of each mark in pixels: atoms in the InChI's order, then bonds
-    ("labels", pa.binary()),  # of each mark, len(LABELS) bytes of 0 or 1
-    ("bonds", pa.list_(pa.int16())),  # the two atoms of each bond
-    *((f"tokens_{turn_deg}", pa.string()) for turn_deg in ORIENTATIONS_DEG),  # separated by spaces
-    *((f"atoms_{turn_deg}", pa.list_(pa.int16())) for turn_deg in ORIENTATIONS_DEG),  # that each token names, or -1
-])
+SCHEMA = pa.schema(
+    [
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("bond_length", pa.float32()),  # in pixels
+        ("bits", pa.binary()),  # rows of the picture one after another, eight pixels a byte, 1 = ink, padded at the end
+        ("places", pa.list_(pa.float32())),  # x, y of each mark in pixels: atoms in the InChI's order, then bonds
+        ("labels", pa.binary()),  # of each mark, len(LABELS) bytes of 0 or 1
+        ("bonds", pa.list_(pa.int16())),  # the two atoms of each bond
+        *((f"tokens_{turn_deg}", pa.string()) for turn_deg in ORIENTATIONS_DEG),  # separated by spaces
+        *((f"atoms_{turn_deg}", pa.list_(pa.int16())) for turn_deg in ORIENTATIONS_DEG),  # that each token names, or -1
+    ]
+)
 
 
 class StoredDrawing(NamedTuple):
@@ -145,7 +147,8 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
         torn.unlink()
     missing = [
         (folder / f"{name}.arrow", [smiles[place] for place in shard])
-        for name, shard in zip(names, shards, strict=True) if not (folder / f"{name}.arrow").is_file()
+        for name, shard in zip(names, shards, strict=True)
+        if not (folder / f"{name}.arrow").is_file()
     ]
     if not missing:
         return
@@ -195,9 +198,12 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     except NotationError:
         return None
     return {
-        "height": height, "width": width, "bond_length": bond_length_px,
+        "height": height,
+        "width": width,
+        "bond_length": bond_length_px,
         "bits": np.packbits(ink).tobytes(),
-        "places": places.ravel(), "labels": labels.tobytes(),
+        "places": places.ravel(),
+        "labels": labels.tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},
         **{f"atoms_{turn_deg}": writing.marks for turn_deg, writing in writings.items()},

@@ -87,15 +87,18 @@ def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings)
         if there["loss"] <= ours["loss"]:
             logger.warning(
                 "%s is left as it is: loss %.4f, %.3f exact on the drawings kept back; the model in %s: %.4f, %.3f",
-                directory, there["loss"], there["exact"], checkpoint, ours["loss"], ours["exact"],
+                directory,
+                there["loss"],
+                there["exact"],
+                checkpoint,
+                ours["loss"],
+                ours["exact"],
             )
             return
     details = load_details(checkpoint)
     card = directory / "README.md"
     text = card.read_text() if card.is_file() else None
-    save_checkpoint(
-        directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True
-    )
+    save_checkpoint(directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True)
     if text is not None:
         card.write_text(text)
 
@@ -180,8 +183,14 @@ class _Reporter(StepReporter):
     """Says how training goes, averages the weights, and writes checkpoints; used by the first worker."""
 
     def __init__(
-        self, settings: Settings, folder: Path, learner: Learner, vocabulary: Vocabulary, store: DrawingStore,
-        num_workers: int, seen_before: int,
+        self,
+        settings: Settings,
+        folder: Path,
+        learner: Learner,
+        vocabulary: Vocabulary,
+        store: DrawingStore,
+        num_workers: int,
+        seen_before: int,
     ) -> None:
         training, details = settings.training, {"notation": NOTATION, "max_tokens": settings.captions.max_tokens}
         super().__init__(learner, vocabulary, training, folder / "latest", details)
@@ -198,8 +207,13 @@ class _Reporter(StepReporter):
 
     def report(self, step: StepReport) -> None:
         logger.info(
-            "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s", step.epoch, step.step,
-            self.state.seconds, self.mean_loss(), step.learning_rate, step.images_per_second * self.num_workers,
+            "epoch %d, step %d, %.0f s, loss %.4f, rate %.2e, %.1f images/s",
+            step.epoch,
+            step.step,
+            self.state.seconds,
+            self.mean_loss(),
+            step.learning_rate,
+            step.images_per_second * self.num_workers,
         )
 
     def on_end(self) -> None:
@@ -221,7 +235,8 @@ class _Reporter(StepReporter):
             "drawings_seen": self.seen_before + self.state.step * self.training.batch_size,
             "drawings_seen_before": self.seen_before,
             "train_seconds": round(self.state.seconds),
-            "num_drawings": len(self.store), "num_workers": self.num_workers,
+            "num_drawings": len(self.store),
+            "num_workers": self.num_workers,
             "settings": described,
         }
 

@@ -63,14 +63,20 @@ def lay_out(
         drawing = _drop_bonds(drawing, wear.dropped_bond_share, rng)
         drawings.append(_upside_down(drawing) if is_upside_down else drawing)
         captions.append(vocabulary.encode(written))
-        marks.append({
-            "places": drawings[-1].places + SHEET_MARGIN_PX, "labels": drawing.labels,
-            "marks_of_tokens": marks_of_tokens,
-        })
+        marks.append(
+            {
+                "places": drawings[-1].places + SHEET_MARGIN_PX,
+                "labels": drawing.labels,
+                "marks_of_tokens": marks_of_tokens,
+            }
+        )
     tokens = pad_captions(captions)
     return LaidOut(
-        _as_sheets(drawings), np.array([drawing.ink.shape for drawing in drawings]),
-        np.array([_stroke_length(drawing) for drawing in drawings]), tokens, pad_marks(marks, tokens.shape[1]),
+        _as_sheets(drawings),
+        np.array([drawing.ink.shape for drawing in drawings]),
+        np.array([_stroke_length(drawing) for drawing in drawings]),
+        tokens,
+        pad_marks(marks, tokens.shape[1]),
     )
 
 

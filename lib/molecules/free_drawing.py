@@ -25,7 +25,8 @@ SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times
 SAMPLES = 48  # places of a bond that are tried for where a label ends
 _AMIDE = Chem.MolFromSmarts("[OX2H1]-[#6X3]=[NX2]")
 _LAY_OUT: dict[str, Callable[[str], Layout]] = {
-    "indigo": lay_out_with_indigo, "rdkit": lay_out_with_rdkit,
+    "indigo": lay_out_with_indigo,
+    "rdkit": lay_out_with_rdkit,
     "coordgen": lambda inchi: lay_out_with_rdkit(inchi, has_coordgen_layout=True),
 }
 
@@ -65,7 +66,8 @@ def _scanned(sheet: Sheet, layout: Layout, points: np.ndarray, fine: int) -> Dra
     cropped = np.pad(sheet.ink[y : y + height, x : x + width], margin)
     size = (-(-cropped.shape[1] // fine), -(-cropped.shape[0] // fine))
     grey = 255 - cv2.resize(
-        np.pad(cropped, ((0, size[1] * fine - cropped.shape[0]), (0, size[0] * fine - cropped.shape[1]))), size,
+        np.pad(cropped, ((0, size[1] * fine - cropped.shape[0]), (0, size[0] * fine - cropped.shape[1]))),
+        size,
         interpolation=cv2.INTER_AREA,
     )
     seen = (points - (x - margin, y - margin) + 0.5) / fine - 0.5
@@ -88,7 +90,8 @@ def _turned(layout: Layout, style: FreeStyle) -> Layout:
     angle = np.deg2rad(style.turn_deg)
     return layout._replace(
         atom_x=x * np.cos(angle) - layout.atom_y * np.sin(angle),
-        atom_y=x * np.sin(angle) + layout.atom_y * np.cos(angle), bond_wedge=wedge,
+        atom_y=x * np.sin(angle) + layout.atom_y * np.cos(angle),
+        bond_wedge=wedge,
     )
 
 
@@ -129,9 +132,9 @@ def _labels(
     for index in range(len(places)):
         if index in hidden:
             continue
-        others = np.concatenate((
-            layout.bond_end[layout.bond_begin == index], layout.bond_begin[layout.bond_end == index]
-        ))
+        others = np.concatenate(
+            (layout.bond_end[layout.bond_begin == index], layout.bond_begin[layout.bond_end == index])
+        )
         directions = (places[others] - places[index]) / np.maximum(
             np.linalg.norm(places[others] - places[index], axis=1, keepdims=True), 1e-6
         )
@@ -145,8 +148,13 @@ def _labels(
             num_hydrogens = atom.GetTotalNumHs() - int((others >= num_atoms).sum())
             is_plain_carbon = atom.GetSymbol() == "C" and not atom.GetFormalCharge() and not atom.GetIsotope()
             is_end = len(others) <= 1
-            if is_plain_carbon and len(others) and not (
-                (is_end and style.writes_methyl) or (style.writes_chains and num_hydrogens == 2 and len(others) == 2)
+            if (
+                is_plain_carbon
+                and len(others)
+                and not (
+                    (is_end and style.writes_methyl)
+                    or (style.writes_chains and num_hydrogens == 2 and len(others) == 2)
+                )
             ):
                 continue
             symbol, isotope = atom.GetSymbol(), atom.GetIsotope()
@@ -162,14 +170,20 @@ def _circled_rings(inchi: str, layout: Layout) -> list[list[int]]:
     molecule = read_inchi(inchi)
     drawn = {frozenset(ends) for ends in zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True)}
     return [
-        list(ring) for ring in molecule.GetRingInfo().AtomRings()
-        if len(ring) == 6 and all(molecule.GetAtomWithIdx(atom).GetIsAromatic() for atom in ring)
+        list(ring)
+        for ring in molecule.GetRingInfo().AtomRings()
+        if len(ring) == 6
+        and all(molecule.GetAtomWithIdx(atom).GetIsAromatic() for atom in ring)
         and all(frozenset((ring[at - 1], atom)) in drawn for at, atom in enumerate(ring))
     ]
 
 
 def _draw_bonds(
-    sheet: Sheet, points: np.ndarray, layout: Layout, boxes: dict[int, np.ndarray], molecule: Chem.Mol,
+    sheet: Sheet,
+    points: np.ndarray,
+    layout: Layout,
+    boxes: dict[int, np.ndarray],
+    molecule: Chem.Mol,
     circled: list[list[int]],
 ) -> None:
     in_circle = {frozenset((ring[at - 1], atom)) for ring in circled for at, atom in enumerate(ring)}
@@ -179,7 +193,10 @@ def _draw_bonds(
         cv2.circle(sheet.ink, np.rint(middle).astype(int).tolist(), round(radius), 255, max(1, round(sheet.stroke)))
     rings = [list(ring) for ring in molecule.GetRingInfo().AtomRings()]
     for begin, end, order, wedge in zip(
-        layout.bond_begin.tolist(), layout.bond_end.tolist(), layout.bond_order.tolist(), layout.bond_wedge.tolist(),
+        layout.bond_begin.tolist(),
+        layout.bond_end.tolist(),
+        layout.bond_order.tolist(),
+        layout.bond_wedge.tolist(),
         strict=True,
     ):
         first, last = _clipped(points[begin], points[end], boxes.get(begin), boxes.get(end))
@@ -218,9 +235,7 @@ def _inside(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.asarray(inside.any(axis=1))
 
 
-def _inner_side(
-    points: np.ndarray, begin: int, end: int, rings: list[list[int]], layout: Layout
-) -> np.ndarray | None:
+def _inner_side(points: np.ndarray, begin: int, end: int, rings: list[list[int]], layout: Layout) -> np.ndarray | None:
     """Towards what a double bond's second line lies: the middle of a ring, or its neighbours; None = it is centred."""
     around = [ring for ring in rings if begin in ring and end in ring]
     if around:

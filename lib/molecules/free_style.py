@@ -9,8 +9,15 @@ import numpy as np
 # Fonts that come with matplotlib, under licences that allow it (beside them in its folder).
 FONTS_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FONTS = (
-    "DejaVuSans.ttf", "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf", "STIXGeneral.ttf",
-    "STIXGeneralBol.ttf", "cmr10.ttf", "cmss10.ttf",
+    "DejaVuSans.ttf",
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+    "DejaVuSerif.ttf",
+    "STIXGeneral.ttf",
+    "STIXGeneral.ttf",
+    "STIXGeneralBol.ttf",
+    "cmr10.ttf",
+    "cmss10.ttf",
 )
 LAYOUTS = ("indigo", "rdkit", "coordgen")
 

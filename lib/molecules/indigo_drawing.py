@@ -16,7 +16,9 @@ from lib.molecules.drawing_noise import INK, PAPER
 from lib.molecules.layout import Drawing, Layout
 
 OPTIONS = {
-    "render-coloring": False, "render-label-mode": "hetero", "render-stereo-style": "none",
+    "render-coloring": False,
+    "render-label-mode": "hetero",
+    "render-stereo-style": "none",
     "render-relative-thickness": 1.0,
 }
 _MATRIX = re.compile(rb"matrix\(([\d.]+), 0, 0, [\d.]+, (-?[\d.]+), (-?[\d.]+)\)")
@@ -136,8 +138,10 @@ def _layout_of(molecule: Any) -> Layout:
     place_of = np.argsort(order)
     ends = np.array([(int(line[:3]) - 1, int(line[3:6]) - 1) for line in bonds], int).reshape(-1, 2)
     return Layout(
-        xy[order, 0], xy[order, 1],
-        place_of[ends[:, 0]].astype(np.int32), place_of[ends[:, 1]].astype(np.int32),
+        xy[order, 0],
+        xy[order, 1],
+        place_of[ends[:, 0]].astype(np.int32),
+        place_of[ends[:, 1]].astype(np.int32),
         np.array([int(line[6:9]) for line in bonds], np.float32),
         np.array([_WEDGES.get(int(line[9:12]), 0) for line in bonds], np.int32),
     )

@@ -21,13 +21,15 @@ from lib.sections.molecules import DrawingSettings
 logger = logging.getLogger(__name__)
 
 CAPTIONS_FILE, LAYOUTS_FILE, PICTURES_FILE = "train_labels.csv", "train_layouts.parquet", "train.zip"
-LAYOUT_SCHEMA = pa.schema([
-    ("image_id", pa.string()),
-    *(
-        (name, pa.list_({"float": pa.float32(), "int": pa.int32()}[kind]))
-        for name, (kind, _) in LAYOUT_COLUMNS.items()
-    ),
-])
+LAYOUT_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        *(
+            (name, pa.list_({"float": pa.float32(), "int": pa.int32()}[kind]))
+            for name, (kind, _) in LAYOUT_COLUMNS.items()
+        ),
+    ]
+)
 LAYOUTS_PER_ROW_GROUP = 8192
 
 
@@ -81,11 +83,15 @@ def _distinct(batches: Iterable[DrawnBatch], settings: DrawingSettings) -> Itera
             break
     logger.info(
         "left out: %d lines that are no SMILES, %d molecules of other sizes, elements or with an InChI that does not "
-        "come back the same, %d that were drawn before", num_unreadable, num_unsuitable, num_repeated,
+        "come back the same, %d that were drawn before",
+        num_unreadable,
+        num_unsuitable,
+        num_repeated,
     )
     if len(seen) < settings.num_drawings:
-        logger.warning("%d drawings asked for, %d molecules found in %s", settings.num_drawings, len(seen),
-                       settings.smiles_file)
+        logger.warning(
+            "%d drawings asked for, %d molecules found in %s", settings.num_drawings, len(seen), settings.smiles_file
+        )
 
 
 class _DrawingWriter:

@@ -87,16 +87,33 @@ def _mark(caption: str, layout: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 def _inchi() -> Notation:
     return Notation(
-        "inchi", CAPTION_PREFIXES, needs_isolation=READING, needs_every_token=True, drawers=DRAWERS,
-        write=_write_inchi, join=_join_inchi, read=_read_inchi, repair=_as_it_is, draw=draw_unworn_ink, mark=_mark,
+        "inchi",
+        CAPTION_PREFIXES,
+        needs_isolation=READING,
+        needs_every_token=True,
+        drawers=DRAWERS,
+        write=_write_inchi,
+        join=_join_inchi,
+        read=_read_inchi,
+        repair=_as_it_is,
+        draw=draw_unworn_ink,
+        mark=_mark,
     )
 
 
 def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
     return Notation(
-        name, CAPTION_PREFIXES, needs_isolation=READING | {"write"}, needs_every_token=True, drawers=DRAWERS,
-        write=partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing), join="".join,
-        read=inchi_of_smiles, repair=nearest_readable, draw=draw_unworn_ink, mark=_mark,
+        name,
+        CAPTION_PREFIXES,
+        needs_isolation=READING | {"write"},
+        needs_every_token=True,
+        drawers=DRAWERS,
+        write=partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing),
+        join="".join,
+        read=inchi_of_smiles,
+        repair=nearest_readable,
+        draw=draw_unworn_ink,
+        mark=_mark,
     )
 
 

@@ -75,8 +75,12 @@ def _layout_of(molecule: Chem.Mol, places: np.ndarray) -> Layout:
     ]
     begins, ends, orders, wedges = zip(*bonds, strict=True) if bonds else ((), (), (), ())
     return Layout(
-        places[:, 0].astype(np.float32), places[:, 1].astype(np.float32),
-        np.array(begins, np.int32), np.array(ends, np.int32), np.array(orders, np.float32), np.array(wedges, np.int32),
+        places[:, 0].astype(np.float32),
+        places[:, 1].astype(np.float32),
+        np.array(begins, np.int32),
+        np.array(ends, np.int32),
+        np.array(orders, np.float32),
+        np.array(wedges, np.int32),
     )
 
 

@@ -18,7 +18,11 @@ POINTS, POINTS_COLOUR = "o--", "#b45309"
 TEXT, GRID = "#334155", "#e2e8f0"
 STYLE: dict[Any, Any] = {
     "font.size": 10.5,
-    "axes.labelcolor": TEXT, "text.color": TEXT, "xtick.color": TEXT, "ytick.color": TEXT, "axes.edgecolor": "#94a3b8",
+    "axes.labelcolor": TEXT,
+    "text.color": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.edgecolor": "#94a3b8",
     "lines.markersize": 4.5,
     "svg.hashsalt": "captionlake",  # the same figures give the same file
 }
@@ -96,8 +100,14 @@ def sentence_confidence_chart(deciles: Sequence[tuple[float, float]]) -> str:
 
 def _legend_above(axes: Axes) -> None:
     axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9.5, columnspacing=1.2,
-        handlelength=1.8, borderaxespad=0.2,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
+        frameon=False,
+        fontsize=9.5,
+        columnspacing=1.2,
+        handlelength=1.8,
+        borderaxespad=0.2,
     )
 
 

@@ -58,10 +58,7 @@ def choose_pictures(
     arrived = _thumbnails(lake.read("images_raw"), image_ids)
     cleaned = _thumbnails(lake.read("images_clean"), image_ids)
     return {
-        name: [
-            ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row))
-            for row in rows
-        ]
+        name: [ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row)) for row in rows]
         for name, rows in chosen.items()
     }
 

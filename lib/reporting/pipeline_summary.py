@@ -16,8 +16,11 @@ STAGES = ("ingest", "clean")
 PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
 
 # Column of evaluations to heading and decimals; with either, the table fits a terminal of 80 columns.
-EDIT_SCORES = {"exact_match": ("exact", 3), "mean_edit_distance": ("mean edit distance", 1),
-               "mean_similarity": ("mean similarity", 3)}
+EDIT_SCORES = {
+    "exact_match": ("exact", 3),
+    "mean_edit_distance": ("mean edit distance", 1),
+    "mean_similarity": ("mean similarity", 3),
+}
 SENTENCE_SCORES = {"bleu_1": ("BLEU-1", 3), "bleu_4": ("BLEU-4", 3), "meteor": ("METEOR", 3), "cider": ("CIDEr", 3)}
 
 
@@ -100,7 +103,9 @@ def _scores_table(summary: PipelineSummary) -> Table:
         table.add_column(heading, justify="right")
     for row in summary.evaluations:
         table.add_row(
-            row.split, PREDICTORS[row.predictor], f"{row.num_images:,}",
+            row.split,
+            PREDICTORS[row.predictor],
+            f"{row.num_images:,}",
             *(_score(row[column], num_decimals) for column, (_, num_decimals) in scores.items()),
             end_section=row.predictor == list(PREDICTORS)[-1],
         )

@@ -34,7 +34,11 @@ SPLITS = ("test", "validation", "train")  # the first that was evaluated is the 
 NUM_BINS = 40
 SAMPLE = "A fair sample, drawn by a hash of the picture's name; it may repeat pictures from above."
 FORMATS = {
-    "score": "{:.2f}", "metric": "{:.3f}", "distance": "{:.1f}", "rounded": "{:.0f}", "count": "{:,}",
+    "score": "{:.2f}",
+    "metric": "{:.3f}",
+    "distance": "{:.1f}",
+    "rounded": "{:.0f}",
+    "count": "{:,}",
     "percent": "{:.1%}",
 }
 
@@ -115,8 +119,13 @@ def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
         for (label, meaning, kind, _), value in zip(FIGURES[-2:], mean, strict=True)
     ]
     return {
-        "split": None, "model": None, "control_caption": None, "verdict": None, "is_sentences": False,
-        "headline": cards, "charts": [],
+        "split": None,
+        "model": None,
+        "control_caption": None,
+        "verdict": None,
+        "is_sentences": False,
+        "headline": cards,
+        "charts": [],
     }
 
 
@@ -124,11 +133,15 @@ def _gallery(
     lake: Lake, predictions: DataFrame, split: str | None, settings: ReportSettings
 ) -> list[tuple[str, str, list[ShownPicture]]]:
     """(title, meaning, pictures) of each group that the report shows."""
-    groups = {} if split is None else {
-        "Best": ("The highest similarity; among equals, the longest captions.", settings.num_best),
-        "Worst": ("The lowest similarity; among equals, the most confident.", settings.num_worst),
-        "At random": (SAMPLE, settings.num_random),
-    }
+    groups = (
+        {}
+        if split is None
+        else {
+            "Best": ("The highest similarity; among equals, the longest captions.", settings.num_best),
+            "Worst": ("The lowest similarity; among equals, the most confident.", settings.num_worst),
+            "At random": (SAMPLE, settings.num_random),
+        }
+    )
     groups |= {
         "Least sure": ("Without a reference: the lowest confidence.", settings.num_worst),
         "Most sure": ("Without a reference: the highest confidence.", settings.num_best),
@@ -143,7 +156,8 @@ def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
     rows = (
         evaluations.where(F.col("model_version") == model_version)
         .withColumn("evaluated_at", F.date_format("evaluated_at", "yyyy-MM-dd HH:mm:ss"))
-        .orderBy("split", "predictor").collect()
+        .orderBy("split", "predictor")
+        .collect()
     )
     return {
         split: {row.predictor: row for row in rows if row.split == split}
@@ -158,25 +172,52 @@ def _charts(
     """(title, what it shows, SVG data URI) of each chart there are figures for."""
     charts = []
     if similarities := _histogram(scores, "similarity", 1 / NUM_BINS):
-        charts.append(("Similarity", "Share of the pictures by similarity; further right is better.",
-                       histogram_chart(*similarities, "similarity of caption and reference (0 to 1)")))
+        charts.append(
+            (
+                "Similarity",
+                "Share of the pictures by similarity; further right is better.",
+                histogram_chart(*similarities, "similarity of caption and reference (0 to 1)"),
+            )
+        )
     if distances := _histogram(scores, "edit_distance", _bin_width(scores)):
-        charts.append(("Edit distance", "Share of the pictures by edit distance; further left is better.",
-                       histogram_chart(*distances, "edit distance (characters)")))
+        charts.append(
+            (
+                "Edit distance",
+                "Share of the pictures by edit distance; further left is better.",
+                histogram_chart(*distances, "edit distance (characters)"),
+            )
+        )
     if ciders:
-        charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence, the "
-                       "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
-                       "the right.", sentence_confidence_chart(ciders)))
+        charts.append(
+            (
+                "Does confidence tell?",
+                "Pictures in ten groups of equal size by the model's confidence, the "
+                "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
+                "the right.",
+                sentence_confidence_chart(ciders),
+            )
+        )
     elif tenths := deciles(scores):
-        charts.append(("Does confidence tell?", "Pictures in ten groups of equal size by the model's confidence. Where "
-                       "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
-                       "each ends at its mark.", confidence_chart(tenths)))
+        charts.append(
+            (
+                "Does confidence tell?",
+                "Pictures in ten groups of equal size by the model's confidence. Where "
+                "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
+                "each ends at its mark.",
+                confidence_chart(tenths),
+            )
+        )
     metrics = lake.read("training_metrics").where(F.col("run_id") == model_version).orderBy("step").collect()
     train = [(row.step, row.train_loss) for row in metrics if row.train_loss is not None]
     validation = [(row.step, row.validation_loss) for row in metrics if row.validation_loss is not None]
     if train or validation:
-        charts.append(("Training", "Loss while the model was trained; where validation rises and train still falls, "
-                       "it learns by heart.", loss_chart(train, validation)))
+        charts.append(
+            (
+                "Training",
+                "Loss while the model was trained; where validation rises and train still falls, it learns by heart.",
+                loss_chart(train, validation),
+            )
+        )
     return charts
 
 

@@ -35,8 +35,11 @@ class CleaningSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_color(self) -> Self:
-        asked = [name for name in ("is_normalised", "longest_line", "words_apart_from", "rejects_shapes", "thin_from")
-                 if getattr(self, name)]
+        asked = [
+            name
+            for name in ("is_normalised", "longest_line", "words_apart_from", "rejects_shapes", "thin_from")
+            if getattr(self, name)
+        ]
         if self.color != "grey" and asked:
             raise ValueError(f"cleaning.color {self.color}: {', '.join(asked)} must be 0 or false, they need grey")
         return self

@@ -36,7 +36,10 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     if not own_folder.is_dir():  # else an earlier try here was killed, and came further than it could bring back
         copy_whole(run.folder, own_folder)
     overrides = [
-        f"storage.root={folder}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto",
+        f"storage.root={folder}",
+        "storage.catalog=null",
+        "storage.schema_name=null",
+        "cluster.address=auto",
         "tracking.experiment_id=null",
     ]
     command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments, "--verbose"]

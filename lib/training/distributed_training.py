@@ -88,7 +88,11 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
     device = _device(group.local_rank, config["uses_gpus"])
     learner = begin_or_resume(
-        config["resume_checkpoint"], training.start_from, CaptionerConfig(**config["captioner"]), training, vocabulary,
+        config["resume_checkpoint"],
+        training.start_from,
+        CaptionerConfig(**config["captioner"]),
+        training,
+        vocabulary,
         device,
     )
     captioner, optimizer, state, _ = learner
@@ -172,8 +176,13 @@ def _device(local_rank: int, uses_gpus: bool) -> torch.device:
 
 
 def _batches(
-    rows: RowBlocks, captioner: CaptionerConfig, notation: Notation, training: TrainingConfig, state: TrainingState,
-    rank: int, num_workers: int,
+    rows: RowBlocks,
+    captioner: CaptionerConfig,
+    notation: Notation,
+    training: TrainingConfig,
+    state: TrainingState,
+    rank: int,
+    num_workers: int,
 ) -> Iterator[Batch]:
     """This worker's share of what is left of an epoch, decoded as it is asked for."""
     for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):

@@ -16,8 +16,11 @@ COMPILER = """#!/usr/bin/env bash
 exec c++ "${@//-std=c++1[14]/-std=c++17}"
 """
 CHOICES = {
-    "HOROVOD_WITH_PYTORCH": "1", "HOROVOD_WITH_GLOO": "1", "HOROVOD_WITHOUT_MPI": "1",
-    "HOROVOD_WITHOUT_TENSORFLOW": "1", "HOROVOD_WITHOUT_MXNET": "1",
+    "HOROVOD_WITH_PYTORCH": "1",
+    "HOROVOD_WITH_GLOO": "1",
+    "HOROVOD_WITHOUT_MPI": "1",
+    "HOROVOD_WITHOUT_TENSORFLOW": "1",
+    "HOROVOD_WITHOUT_MXNET": "1",
 }
 
 
@@ -45,7 +48,9 @@ def install(folder: Path) -> None:
     # Not from the cache: it may hold one that was built for another torch.
     done = subprocess.run(
         [*uv, "--no-build-isolation", "--no-cache", "--no-deps", "--reinstall", f"horovod=={VERSION}"],
-        env=environment, capture_output=True, text=True,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\nHorovod {VERSION} could not be built: the compiler's messages are above")

@@ -69,14 +69,15 @@ def check_folder_is_shared(folder: Path) -> None:
     try:
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         looks = [
-            ray.remote(_reads).options(
-                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(str(mark), word)
+            ray.remote(_reads)
+            .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(str(mark), word)
             for node in nodes
         ]
         blind = [
             node["NodeManagerAddress"]
-            for node, is_seen in zip(nodes, ray.get(looks, timeout=LOOK_WITHIN_S), strict=True) if not is_seen
+            for node, is_seen in zip(nodes, ray.get(looks, timeout=LOOK_WITHIN_S), strict=True)
+            if not is_seen
         ]
     finally:
         mark.unlink()

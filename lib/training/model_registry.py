@@ -89,7 +89,10 @@ def _record(
         for start in range(0, len(metrics), METRICS_PER_CALL):
             client.log_batch(tracked.info.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
         logged = mlflow.pyfunc.log_model(
-            "captioner", loader_module=write_model(Path(folder)), data_path=folder, signature=_signature(),
+            "captioner",
+            loader_module=write_model(Path(folder)),
+            data_path=folder,
+            signature=_signature(),
             pip_requirements=["captionlake"],
         )
         if name is not None:

@@ -30,8 +30,19 @@ logger = logging.getLogger(__name__)
 
 # RayDP's JVMs reach into the JDK, which a Java 17 allows only where it is told so, in each of three places.
 _OPEN_PACKAGES = (
-    "java.lang", "java.lang.invoke", "java.io", "java.net", "java.nio", "java.math", "java.text", "java.util",
-    "java.util.concurrent", "java.util.concurrent.atomic", "sun.nio.ch", "sun.nio.cs", "sun.security.action",
+    "java.lang",
+    "java.lang.invoke",
+    "java.io",
+    "java.net",
+    "java.nio",
+    "java.math",
+    "java.text",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "sun.nio.ch",
+    "sun.nio.cs",
+    "sun.security.action",
     "sun.util.calendar",
 )
 JVM_OPTIONS = " ".join(
@@ -69,8 +80,10 @@ def gpus_to_use(settings: ClusterSettings) -> int:
     _check_gpus(settings, num_gpus)
     if num_gpus < settings.num_workers:
         logger.warning(
-            "cluster.device is gpu_if_there: %d of %d workers train on a GPU, %d on cores", num_gpus,
-            settings.num_workers, settings.num_workers - num_gpus,
+            "cluster.device is gpu_if_there: %d of %d workers train on a GPU, %d on cores",
+            num_gpus,
+            settings.num_workers,
+            settings.num_workers - num_gpus,
         )
     return min(num_gpus, settings.num_workers)
 

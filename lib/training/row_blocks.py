@@ -61,9 +61,9 @@ def shares_of_epoch(
 
     What a step consists of does not depend on the workers: each row is in one step, at one worker.
     """
-    steps = plan_batches(
-        rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch)
-    )[first_step:]
+    steps = plan_batches(rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch))[
+        first_step:
+    ]
     shares = [share_of(step, worker, num_workers) for step in steps]
     for place, (step, share) in enumerate(zip(steps, shares, strict=True)):
         for coming in shares[place + 1 : place + 2]:

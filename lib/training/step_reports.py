@@ -56,7 +56,11 @@ class StepReporter(ABC):
     def save(self, directory: Path, training_state: dict[str, Any] | None = None, **facts: Any) -> None:
         """Write a checkpoint, with more facts in its provenance."""
         save_checkpoint(
-            directory, self.captioner, self.vocabulary, details=self.details, provenance=self.provenance() | facts,
+            directory,
+            self.captioner,
+            self.vocabulary,
+            details=self.details,
+            provenance=self.provenance() | facts,
             training_state=training_state,
         )
 

@@ -43,17 +43,20 @@ def describe_training_data(
     is_learnable = F.col("is_learnable")
     row = pairs.agg(
         F.count_distinct(F.when(is_learnable & (F.col("split") == "train"), F.col("image_id"))).alias("num_train"),
-        F.count_distinct(
-            F.when(is_learnable & (F.col("split") == "validation"), F.col("image_id"))
-        ).alias("num_validation"),
+        F.count_distinct(F.when(is_learnable & (F.col("split") == "validation"), F.col("image_id"))).alias(
+            "num_validation"
+        ),
         F.count_if(F.col("token_ids").isNull()).alias("num_unwritable"),
         F.count_if(F.size("token_ids") > settings.max_tokens).alias("num_too_long"),
         F.count_if(~is_learnable & F.col("unknown_token").isNotNull()).alias("num_unknown"),
         F.min(F.when(~is_learnable, F.col("unknown_token"))).alias("unknown_token"),
         F.max(F.when(is_learnable & (F.col("split") == "train"), F.size("token_ids"))).alias("max_tokens"),
         # The same rows give the same sum in whatever order they lie.
-        F.sum(F.when(is_learnable, F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y"))
-              .cast("decimal(38,0)")).alias("fingerprint"),
+        F.sum(
+            F.when(
+                is_learnable, F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y")
+            ).cast("decimal(38,0)")
+        ).alias("fingerprint"),
     ).first()
     assert row is not None
     left_out = _left_out(row, settings)
@@ -68,9 +71,7 @@ def describe_training_data(
             f"the validation split is empty: of {row.num_train} pictures that can be learned from, all are in split "
             "train; more pictures would help, or captions.validation_share=0 to train without validation"
         )
-    return TrainingData(
-        str(row.fingerprint), row.num_train, row.num_validation, left_out, row.max_tokens, vocabulary
-    )
+    return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, left_out, row.max_tokens, vocabulary)
 
 
 def _left_out(counts: Row, settings: CaptionSettings) -> str:
@@ -83,8 +84,13 @@ def _left_out(counts: Row, settings: CaptionSettings) -> str:
 
 
 def training_rows(
-    lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary, split: str, num_partitions: int,
-    most: int | None = None, encoder_version: str | None = None,
+    lake: Lake,
+    settings: CaptionSettings,
+    vocabulary: Vocabulary,
+    split: str,
+    num_partitions: int,
+    most: int | None = None,
+    encoder_version: str | None = None,
 ) -> DataFrame:
     """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
 
@@ -94,9 +100,9 @@ def training_rows(
     pairs = _pairs(lake, settings, vocabulary).where(F.col("is_learnable") & (F.col("split") == split))
     first = F.row_number().over(Window.partitionBy("image_id").orderBy("caption_index"))
     others = Window.partitionBy("image_id").orderBy("caption_index").rowsBetween(1, Window.unboundedFollowing)
-    rows = pairs.withColumns({
-        "rank": first, "other_token_ids": F.collect_list("token_ids").over(others),
-    }).where("rank = 1")
+    rows = pairs.withColumns({"rank": first, "other_token_ids": F.collect_list("token_ids").over(others)}).where(
+        "rank = 1"
+    )
     place = (F.xxhash64("image_id", "caption"), "image_id")
     if most is not None:
         rows = rows.orderBy(*place).limit(most)
@@ -107,8 +113,10 @@ def training_rows(
     else:
         name = "features"
         rows = _with_features(lake, rows, encoder_version)
-    return rows.repartitionByRange(num_partitions, *place).sortWithinPartitions(*place).select(
-        "image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS
+    return (
+        rows.repartitionByRange(num_partitions, *place)
+        .sortWithinPartitions(*place)
+        .select("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS)
     )
 
 
@@ -134,7 +142,8 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> Dat
         F.col("caption"), settings.notation, F.struct(*LAYOUT_COLUMNS), F.coalesce("rotation_deg", F.lit(0))
     )
     pairs = pairs.withColumn("writing", writing).select(
-        "*", _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"),
+        "*",
+        _ids_of(vocabulary)(F.col("writing.tokens")).alias("token_ids"),
         F.col("writing.marks").alias("marks_of_tokens"),
     )
     tokens = F.arrays_zip(F.col("writing.tokens").alias("token"), F.col("token_ids").alias("id"))

@@ -59,13 +59,21 @@ class TrainingReporter(StepReporter):
         """Say how far training has come, for the line of progress that the job shows."""
         self.told_at = time.monotonic()
         last, state = self.last, self.state
-        Path(self.config["progress_file"]).write_text(json.dumps({
-            "epoch": last.epoch if last else state.epoch, "step": state.step,
-            "total_steps": self.config["total_steps"], "seconds": state.seconds,
-            "loss": last.loss if last else None,
-            "edit_distance": self.scores.get("validation_edit_distance"),
-            "images_per_second": last.images_per_second * self.config["provenance"]["num_workers"] if last else 0.0,
-        }))
+        Path(self.config["progress_file"]).write_text(
+            json.dumps(
+                {
+                    "epoch": last.epoch if last else state.epoch,
+                    "step": state.step,
+                    "total_steps": self.config["total_steps"],
+                    "seconds": state.seconds,
+                    "loss": last.loss if last else None,
+                    "edit_distance": self.scores.get("validation_edit_distance"),
+                    "images_per_second": last.images_per_second * self.config["provenance"]["num_workers"]
+                    if last
+                    else 0.0,
+                }
+            )
+        )
 
     def provenance(self) -> dict[str, Any]:
         """What is trained, and how far it has come."""

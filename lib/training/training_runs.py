@@ -28,6 +28,7 @@ from model.batches import step_sizes
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class TrainingRun:
     """What is to be trained and where its files lie."""
@@ -65,8 +66,10 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     is too small to be shared.
     """
     start = starting_checkpoint(settings.training.start_from, settings.dataset)
-    vocabulary = read_vocabulary(lake, settings.captions) if start is None else checked_vocabulary(
-        start, settings.captioner, settings.captions.notation, settings.cleaning
+    vocabulary = (
+        read_vocabulary(lake, settings.captions)
+        if start is None
+        else checked_vocabulary(start, settings.captioner, settings.captions.notation, settings.cleaning)
     )
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
@@ -78,8 +81,10 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     captioner = settings.captioner
     if Path(captioner.encoder_weights).is_file():
         captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
-    version = settings.dataset + "-" + fingerprint(
-        captioner, training, settings.captions, data.fingerprint, data.vocabulary.tokens
+    version = (
+        settings.dataset
+        + "-"
+        + fingerprint(captioner, training, settings.captions, data.fingerprint, data.vocabulary.tokens)
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
@@ -140,7 +145,9 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
     else:
         logger.warning(
             "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "
-            "settings for another, or remove that file to use it after all", run.model_version, why,
+            "settings for another, or remove that file to use it after all",
+            run.model_version,
+            why,
         )
     shutil.rmtree(run.folder, ignore_errors=True)
     with suppress(OSError):  # other runs' folders may be there, or none at all

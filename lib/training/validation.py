@@ -21,8 +21,14 @@ ROWS_PER_BATCH = 32  # whatever the number of workers, so that padding, and with
 
 
 def validate_together(
-    captioner: Captioner, rows: RowBlocks, vocabulary: Vocabulary, notation: Notation, max_tokens: int,
-    precision: Precision, worker: int, num_workers: int,
+    captioner: Captioner,
+    rows: RowBlocks,
+    vocabulary: Vocabulary,
+    notation: Notation,
+    max_tokens: int,
+    precision: Precision,
+    worker: int,
+    num_workers: int,
 ) -> dict[str, float]:
     """Return validation_loss, validation_token_accuracy and validation_edit_distance, the same on every worker.
 
@@ -37,21 +43,21 @@ def validate_together(
     count = scores["num_tokens"]
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]
     distances = [
-        distance for batch in _batches(rows, own, captioner.config, notation)
+        distance
+        for batch in _batches(rows, own, captioner.config, notation)
         for distance in _edit_distances(captioner, batch, vocabulary, notation, max_tokens)
     ]
     device = next(captioner.parameters()).device
     sums = torch.tensor([*totals, count, sum(distances), len(distances)], dtype=torch.float64, device=device)
     loss, accuracy, num_tokens, distance, num_captions = over_all_workers(sums, "sum").tolist()
     return {
-        "validation_loss": loss / num_tokens, "validation_token_accuracy": accuracy / num_tokens,
+        "validation_loss": loss / num_tokens,
+        "validation_token_accuracy": accuracy / num_tokens,
         "validation_edit_distance": distance / num_captions,
     }
 
 
-def _batches(
-    rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig, notation: Notation
-) -> Iterator[Batch]:
+def _batches(rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig, notation: Notation) -> Iterator[Batch]:
     for places in own:
         yield collate([as_sample(row, captioner, notation) for row in rows.read(places)], captioner.num_channels)
 

@@ -59,7 +59,9 @@ def run_on_ray_train(
         torch_config=ray.train.torch.TorchConfig(backend="nccl" if has_gpus else "gloo"),
         # Spread: workers on one machine share its memory's speed, which is what they wait for.
         scaling_config=ray.train.ScalingConfig(
-            num_workers=num_workers, use_gpu=has_gpus, resources_per_worker={"CPU": num_cores},
+            num_workers=num_workers,
+            use_gpu=has_gpus,
+            resources_per_worker={"CPU": num_cores},
             placement_strategy="SPREAD",
         ),
         run_config=ray.train.RunConfig(name="ray", storage_path=folder),

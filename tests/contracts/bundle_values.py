@@ -21,8 +21,13 @@ from tests.contracts.bundle_files import BUNDLE_FILE, GIVEN, Bundle, Task, keyed
 from tests.contracts.quartz import quartz_fault
 
 LOADERS: dict[str, Any] = {
-    "alerts": Alert, "dashboards": Dashboard, "experiments": MlflowExperiment, "jobs": Job,
-    "registered_models": RegisteredModel, "schemas": Schema, "volumes": Volume,
+    "alerts": Alert,
+    "dashboards": Dashboard,
+    "experiments": MlflowExperiment,
+    "jobs": Job,
+    "registered_models": RegisteredModel,
+    "schemas": Schema,
+    "volumes": Volume,
 }
 MODES = ("development", "production")
 WAYS_TO_START = ("schedule", "trigger", "continuous")

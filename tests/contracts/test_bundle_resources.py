@@ -35,10 +35,17 @@ def test_every_resource_stands_alone_in_a_file_named_by_its_key_and_kind(kind: s
 
 def test_the_bundle_deploys_everything_that_the_jobs_use() -> None:
     assert set(RESOURCES) == {
-        ("jobs", "pipeline"), ("jobs", "arrivals"), ("jobs", "training"), ("jobs", "maintenance"),
-        ("schemas", "lake"), ("volumes", "landing"), ("volumes", "storage"),
-        ("registered_models", "captioner"), ("experiments", "captioner"),
-        ("dashboards", "captions"), ("alerts", "quality"),
+        ("jobs", "pipeline"),
+        ("jobs", "arrivals"),
+        ("jobs", "training"),
+        ("jobs", "maintenance"),
+        ("schemas", "lake"),
+        ("volumes", "landing"),
+        ("volumes", "storage"),
+        ("registered_models", "captioner"),
+        ("experiments", "captioner"),
+        ("dashboards", "captions"),
+        ("alerts", "quality"),
     }
 
 
@@ -93,7 +100,10 @@ def test_one_variable_picks_the_route_of_training_and_its_cluster() -> None:
 
 def test_training_is_the_pipeline_without_ingest() -> None:
     assert [task.task_key for task in loaded("jobs", "training").tasks] == [
-        "build_vocabulary", "train_captioner", "predict_captions", "evaluate_captions",
+        "build_vocabulary",
+        "train_captioner",
+        "predict_captions",
+        "evaluate_captions",
     ]
 
 
@@ -124,9 +134,12 @@ def test_training_records_its_models_where_the_bundle_makes_place_for_them() -> 
 
 def test_prod_keeps_schema_and_volumes_when_the_bundle_is_destroyed() -> None:
     kept = load_bundle(ROOT).config["targets"]["prod"]["resources"]
-    assert kept["schemas"]["lake"] == kept["volumes"]["landing"] == kept["volumes"]["storage"] == {
-        "lifecycle": {"prevent_destroy": True}
-    }
+    assert (
+        kept["schemas"]["lake"]
+        == kept["volumes"]["landing"]
+        == kept["volumes"]["storage"]
+        == {"lifecycle": {"prevent_destroy": True}}
+    )
 
 
 def test_the_quality_alert_weighs_the_newest_days_captions() -> None:

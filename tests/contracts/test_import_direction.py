@@ -28,8 +28,13 @@ GROUND_FLOOR = "sections"
 ROOF = "lib/job_entry.py"  # jobs alone import it
 ABOVE_THE_ROOMS = {ROOF: {"lake", "sql"}, "lib/registered_captioner.py": {"captioning"}}
 AT_HOME_IN = {  # rooms of libraries that no other room may know
-    "rdkit": {"molecules"}, "ray": {"molecules", "training"}, "raydp": {"training"}, "horovod": {"training"},
-    "mlflow": {"training"}, "matplotlib": {"molecules", "reporting"}, "jinja2": {"reporting"},
+    "rdkit": {"molecules"},
+    "ray": {"molecules", "training"},
+    "raydp": {"training"},
+    "horovod": {"training"},
+    "mlflow": {"training"},
+    "matplotlib": {"molecules", "reporting"},
+    "jinja2": {"reporting"},
 }
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "misc", "base", "core", "manager", "tools"}
 

@@ -72,8 +72,11 @@ def test_views_that_it_sends_people_to_exist(code: str) -> None:
 
 
 def test_every_resource_that_can_send_a_message_is_explained(code: str, bundle: Bundle) -> None:
-    senders = [resource.get("name") or resource["display_name"] for _, kind, _, resource in bundle.resources()
-               if kind == "alerts" or "email_notifications" in resource]
+    senders = [
+        resource.get("name") or resource["display_name"]
+        for _, kind, _, resource in bundle.resources()
+        if kind == "alerts" or "email_notifications" in resource
+    ]
     assert len(senders) == 4
     assert [name for name in senders if name not in code] == []
 
@@ -82,7 +85,9 @@ def test_the_estimate_follows_from_the_measured_rates() -> None:
     text = (ROOT / "docs/runbook.md").read_text()
     results = (ROOT / "docs/results.md").read_text()
     rates = {
-        "clean": (331, 2.5e6), "predict": (12, 2.5e6), "predict, read twice at most": (28, 2.5e6),
+        "clean": (331, 2.5e6),
+        "predict": (12, 2.5e6),
+        "predict, read twice at most": (28, 2.5e6),
         "train, one epoch (90 % of the pictures)": (100, 2.25e6),
     }
     for step, (rate_on_two_cores, num_pictures) in rates.items():

@@ -60,10 +60,15 @@ def test_a_value_out_of_range_is_refused() -> None:
     assert message.endswith("captions.validation_share: Input should be less than 0.5 (seen: 0.7)")
 
 
-@pytest.mark.parametrize("url", [
-    "s3://name:hunter2@bucket/arrived", "https://hunter2@store/arrived", "https://store/arrived?sig=hunter2",
-    "https://store/arrived?a=1&access_key=hunter2",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://name:hunter2@bucket/arrived",
+        "https://hunter2@store/arrived",
+        "https://store/arrived?sig=hunter2",
+        "https://store/arrived?a=1&access_key=hunter2",
+    ],
+)
 def test_a_landing_zone_whose_url_holds_a_secret_is_refused_without_repeating_it(url: str) -> None:
     message = refusal(f"landing.path={url}")
     assert "landing.path: the URL holds a password or key" in message
@@ -79,7 +84,9 @@ def test_all_faults_are_reported_at_once() -> None:
     message = refusal("cleaning.max_pixels=many", "landing.image_suffix=.png", "spark.shuffle_partitions=0")
     assert message.startswith("3 settings cannot be used:\n")
     assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [
-        "landing.image_suffix", "spark.shuffle_partitions", "cleaning.max_pixels",
+        "landing.image_suffix",
+        "spark.shuffle_partitions",
+        "cleaning.max_pixels",
     ]
 
 
@@ -127,22 +134,32 @@ def test_a_settings_file_that_holds_no_keys_is_refused(conf: Path) -> None:
     assert refusal(conf=conf).endswith("molecules.yaml holds list, not keys with values")
 
 
-@pytest.mark.parametrize(("root", "path"), [
-    ("~/lake", str(Path.home() / "lake")), ("file:/lake", "/lake"), ("file:///lake", "/lake"),
-    ("file://localhost/lake", "/lake"), ("lake", "lake"), ("/Volumes/main/lake", "/Volumes/main/lake"),
-])
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("~/lake", str(Path.home() / "lake")),
+        ("file:/lake", "/lake"),
+        ("file:///lake", "/lake"),
+        ("file://localhost/lake", "/lake"),
+        ("lake", "lake"),
+        ("/Volumes/main/lake", "/Volumes/main/lake"),
+    ],
+)
 def test_a_storage_root_is_a_path_however_it_is_written(root: str, path: str) -> None:
     assert load_settings("molecules", "local", [f"storage.root={root}"]).storage.root == path
 
 
-@pytest.mark.parametrize(("root", "sentence"), [
-    ("dbfs:/lake", "dbfs:... is a URL; name a path, on Databricks one under /Volumes"),
-    ("s3://user:secret@lake", "s3:... is a URL; name a path, on Databricks one under /Volumes"),
-    ("file://other/lake", "file://other is another machine; name a path of this one"),
-    ("~no-such-user/lake", "'~no-such-user/lake' is no folder that is known here; name a path"),
-    ("''", "'' is no folder that is known here; name a path"),
-    ("/la`ke", "/la`ke has a backtick, which Delta does not read in a path; name another folder"),
-])
+@pytest.mark.parametrize(
+    ("root", "sentence"),
+    [
+        ("dbfs:/lake", "dbfs:... is a URL; name a path, on Databricks one under /Volumes"),
+        ("s3://user:secret@lake", "s3:... is a URL; name a path, on Databricks one under /Volumes"),
+        ("file://other/lake", "file://other is another machine; name a path of this one"),
+        ("~no-such-user/lake", "'~no-such-user/lake' is no folder that is known here; name a path"),
+        ("''", "'' is no folder that is known here; name a path"),
+        ("/la`ke", "/la`ke has a backtick, which Delta does not read in a path; name another folder"),
+    ],
+)
 def test_a_storage_root_that_would_lead_to_an_odd_place_is_refused(root: str, sentence: str) -> None:
     assert refusal(f"storage.root={root}").endswith(f"storage.root: {sentence}")
 

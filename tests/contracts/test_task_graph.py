@@ -27,8 +27,14 @@ def write_job(conf: Path, text: str) -> Path:
 
 def test_the_pipeline_runs_in_the_order_of_the_bundle() -> None:
     assert [task.task_key for task in read_task_graph(CONF)] == [
-        "ingest_images", "clean_images", "build_vocabulary", "extract_features", "train_captioner", "predict_captions",
-        "evaluate_captions", "create_views",
+        "ingest_images",
+        "clean_images",
+        "build_vocabulary",
+        "extract_features",
+        "train_captioner",
+        "predict_captions",
+        "evaluate_captions",
+        "create_views",
     ]
 
 
@@ -48,7 +54,9 @@ def test_a_task_that_is_not_there_is_refused_by_name() -> None:
 
 
 def test_a_task_is_read_with_its_entry_point_and_parameters_through_yaml_anchors(tmp_path: Path) -> None:
-    conf = write_job(tmp_path, """
+    conf = write_job(
+        tmp_path,
+        """
 wheel: &wheel {package_name: captionlake, parameters: [--set, prediction.batch_size=8]}
 resources:
   jobs:
@@ -58,7 +66,8 @@ resources:
           depends_on: [{task_key: train}]
           python_wheel_task: {<<: *wheel, entry_point: predict_captions}
         - {task_key: train, python_wheel_task: {entry_point: train_captioner}}
-""")
+""",
+    )
     parameters = ("--set", "prediction.batch_size=8")
     assert read_task_graph(conf) == [
         PipelineTask(task_key="train", entry_point="train_captioner", depends_on=(), parameters=()),
@@ -101,8 +110,14 @@ def test_an_unknown_task_is_refused_with_the_known_ones(
 
 def test_what_only_databricks_can_fill_in_is_left_out_here() -> None:
     parameters = (
-        "--dataset", "{{job.parameters.dataset}}", "--conf", "${workspace.file_path}/conf",
-        "--set", "prediction.batch_size=8", "--set", "storage.root=${var.root}",
+        "--dataset",
+        "{{job.parameters.dataset}}",
+        "--conf",
+        "${workspace.file_path}/conf",
+        "--set",
+        "prediction.batch_size=8",
+        "--set",
+        "storage.root=${var.root}",
     )
     given = ["--dataset", "photos", "--set", "prediction.batch_size=16"]
     local = local_arguments(task("predict", parameters=parameters), given)

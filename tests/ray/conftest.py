@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 SMALL = [
-    "captioner.grid_width=32", "captioner.width=32", "captioner.embedding_width=16", "captioner.num_attention_heads=2",
-    "training.batch_size=16", "training.num_epochs=2", "training.log_interval_steps=1", "captions.test_share=0.1",
-    "captions.validation_share=0.1", "training.start_from=null", "training.learning_rate=0.0012",
+    "captioner.grid_width=32",
+    "captioner.width=32",
+    "captioner.embedding_width=16",
+    "captioner.num_attention_heads=2",
+    "training.batch_size=16",
+    "training.num_epochs=2",
+    "training.log_interval_steps=1",
+    "captions.test_share=0.1",
+    "captions.validation_share=0.1",
+    "training.start_from=null",
+    "training.learning_rate=0.0012",
 ]
 
 

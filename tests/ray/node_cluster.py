@@ -65,7 +65,8 @@ def watched(address: str, folder: Path) -> Iterator[Path]:
     """Watch the cluster while the block runs; the file then tells where actors ran and how full stores were."""
     seen = folder / "seen.json"
     watcher = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("watch_nodes.py")), address, str(seen)], cwd=ROOT,
+        [sys.executable, str(Path(__file__).with_name("watch_nodes.py")), address, str(seen)],
+        cwd=ROOT,
         env=os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)},
     )
     try:

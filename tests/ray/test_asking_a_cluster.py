@@ -45,7 +45,11 @@ tell("hidden", check_folder_is_shared, folder / "some")
 def ask(address: str, folder: Path, token: dict[str, str]) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
     return subprocess.run(
-        [sys.executable, "-c", ASK, address, str(folder)], capture_output=True, text=True, timeout=200, cwd=ROOT,
+        [sys.executable, "-c", ASK, address, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=ROOT,
         env=environment | token,
     )
 

@@ -22,9 +22,12 @@ def losses_with(train_with: str, finished: Run, folder: Path) -> list[float]:
     table = DeltaTable(str(run.root / "training_metrics"))
     assert table.version() > before
     version = (run.root / "checkpoints" / "current_model").read_text().strip()
-    rows = QueryBuilder().register("t", table).execute(
-        f"select train_loss, validation_loss from t where run_id = '{version}' order by epoch, step"
-    ).read_all()
+    rows = (
+        QueryBuilder()
+        .register("t", table)
+        .execute(f"select train_loss, validation_loss from t where run_id = '{version}' order by epoch, step")
+        .read_all()
+    )
     columns = {name: rows[name].to_pylist() for name in ("train_loss", "validation_loss")}
     return [loss for name in columns for loss in columns[name] if loss is not None]
 

@@ -95,8 +95,9 @@ def levenshtein(first: str, second: str) -> int:
     for row, left in enumerate(first, start=1):
         diagonal, distances[0] = distances[0], row
         for place, right in enumerate(second, start=1):
-            diagonal, distances[place] = distances[place], min(
-                distances[place] + 1, distances[place - 1] + 1, diagonal + (left != right)
+            diagonal, distances[place] = (
+                distances[place],
+                min(distances[place] + 1, distances[place - 1] + 1, diagonal + (left != right)),
             )
     return distances[-1]
 
@@ -107,7 +108,9 @@ def test_scores_stand_beside_their_controls(finished):
     assert by_split == {"train", "validation", "test"}
     for split in by_split:
         assert [row["predictor"] for row in predictors if row["split"] == split] == [
-            "constant_caption", "model", "shuffled_pictures"
+            "constant_caption",
+            "model",
+            "shuffled_pictures",
         ]
     assert sum(row["num_images"] for row in predictors if row["predictor"] == "model") == 60
 
@@ -131,8 +134,10 @@ def test_the_model_says_what_made_it(finished):
     assert provenance["model_version"] == version
     assert provenance["num_train_images"] == len(column(finished, "captions", "image_id", "split = 'train'"))
     epochs = query(
-        finished, "training_metrics", "select epoch, step, validation_edit_distance as distance, validation_loss as "
-        "loss from t where validation_loss is not null"
+        finished,
+        "training_metrics",
+        "select epoch, step, validation_edit_distance as distance, validation_loss as "
+        "loss from t where validation_loss is not null",
     )
     best = min(epochs, key=lambda row: (row["distance"], row["loss"]))
     assert (provenance["epochs"], provenance["steps"]) == (best["epoch"], best["step"])
@@ -198,10 +203,12 @@ def analyst(finished, spark, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(finished):
     names = ("caption_predictions", "captions", "evaluations", "images_raw", "images_rejected", "training_metrics")
-    return expected_views({
-        name: query(finished, name, "select * from t" if name != "images_raw" else "select image_id from t")
-        for name in names
-    })
+    return expected_views(
+        {
+            name: query(finished, name, "select * from t" if name != "images_raw" else "select image_id from t")
+            for name in names
+        }
+    )
 
 
 def comparable(row: dict[str, object]) -> dict[str, object]:
@@ -244,7 +251,9 @@ def test_the_queries_tell_of_the_pipelines_commits(analyst):
 
 def test_a_killed_run_leaves_no_process_and_one_worker_resumes_it_from_the_last_checkpoint_of_two(finished, tmp_path):
     more = (
-        "training.seed=7", "training.checkpoint_interval_steps=2", "training.num_epochs=8",
+        "training.seed=7",
+        "training.checkpoint_interval_steps=2",
+        "training.num_epochs=8",
         "training.num_validation_images=2",
     )
     with (tmp_path / "killed.log").open("w") as log:
@@ -279,7 +288,9 @@ def test_a_killed_run_leaves_no_process_and_one_worker_resumes_it_from_the_last_
 def test_a_run_whose_workers_fail_says_why_in_one_sentence_and_leaves_no_process(finished):
     failing = subprocess.Popen(
         finished.command("train_captioner", "training.learning_rate=1.0e+38", "training.max_gradient_norm=1.0e+38"),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     output = failing.communicate(timeout=400)[0]
     assert failing.returncode == 2, output

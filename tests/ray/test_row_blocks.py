@@ -37,10 +37,12 @@ def rows() -> Iterator[RowBlocks]:
         rng = np.random.default_rng(0)
         ends = np.cumsum(BLOCK_SIZES)
         tables = [
-            pa.table({
-                "image_id": pa.array([f"picture {place}" for place in range(end - size, end)], pa.string()),
-                "token_ids": pa.array([[4] * int(rng.integers(1, 30)) for _ in range(size)], pa.list_(pa.int32())),
-            })
+            pa.table(
+                {
+                    "image_id": pa.array([f"picture {place}" for place in range(end - size, end)], pa.string()),
+                    "token_ids": pa.array([[4] * int(rng.integers(1, 30)) for _ in range(size)], pa.list_(pa.int32())),
+                }
+            )
             for size, end in zip(BLOCK_SIZES, ends, strict=True)
         ]
         yield row_blocks([ray.put(table) for table in tables])
@@ -100,8 +102,9 @@ def test_rows_come_in_the_order_asked_for(rows: RowBlocks):
     places = np.array([60, 0, 17, 18, 16])
     rows.fetch(places)
     assert [row["image_id"] for row in rows.read(places)] == [f"picture {place}" for place in places]
-    assert all(len(row["token_ids"]) == rows.num_tokens[place] for row, place in
-               zip(rows.read(places), places, strict=True))
+    assert all(
+        len(row["token_ids"]) == rows.num_tokens[place] for row, place in zip(rows.read(places), places, strict=True)
+    )
 
 
 @pytest.mark.usefixtures("rows")
@@ -118,8 +121,16 @@ def test_without_gpus_training_says_so_and_goes_on_or_stops(caplog: pytest.LogCa
 
 
 TINY = CaptionerConfig(
-    encoder="inknet", encoder_weights="random", is_encoder_frozen=False, num_channels=1, num_cell_labels=0,
-    grid_width=32, width=32, embedding_width=16, num_attention_heads=2, dropout=0.1,
+    encoder="inknet",
+    encoder_weights="random",
+    is_encoder_frozen=False,
+    num_channels=1,
+    num_cell_labels=0,
+    grid_width=32,
+    width=32,
+    embedding_width=16,
+    num_attention_heads=2,
+    dropout=0.1,
 )
 VOCABULARY = Vocabulary.from_tokens("abcdefgh")
 
@@ -150,10 +161,12 @@ def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: i
 def test_validation_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path):
     pictures = row_blocks([ray.put(picture_rows())])
     by_num = {
-        num_workers: ray.get([
-            validation_scores.remote(pictures, f"file://{tmp_path}/{num_workers}", worker, num_workers)
-            for worker in range(num_workers)
-        ])
+        num_workers: ray.get(
+            [
+                validation_scores.remote(pictures, f"file://{tmp_path}/{num_workers}", worker, num_workers)
+                for worker in range(num_workers)
+            ]
+        )
         for num_workers in (1, 2)
     }
     alone, (first, second) = by_num[1][0], by_num[2]

@@ -23,7 +23,11 @@ def hand_over(address: str, folder: Path, prefix: tuple[str, ...] = ()) -> dict:
     environment = os.environ | WITH_TOKEN | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*prefix, sys.executable, str(HAND_OVER), address, str(folder)],
-        capture_output=True, text=True, timeout=400, env=environment, cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=environment,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     workers = [json.loads(file.read_text()) for file in sorted(folder.glob("worker*.json"))]

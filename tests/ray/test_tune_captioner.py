@@ -9,9 +9,17 @@ import pytest
 from conftest import SMALL
 
 OVERRIDES = [
-    *SMALL, "landing.path=unused", "drawing.num_drawings=120", "training.max_gradient_norm=1.0e+38", "training.seed=0",
-    "training.precision=fp32", "search.num_trials=3", "search.seconds_per_trial=1.5", "search.batch_size=[8]",
-    "search.width=[16, 32]", "search.learning_rate=[1.0e-3, 1.0e+38]",  # which gives 0.05, 0.005 and 1e23, too much
+    *SMALL,
+    "landing.path=unused",
+    "drawing.num_drawings=120",
+    "training.max_gradient_norm=1.0e+38",
+    "training.seed=0",
+    "training.precision=fp32",
+    "search.num_trials=3",
+    "search.seconds_per_trial=1.5",
+    "search.batch_size=[8]",
+    "search.width=[16, 32]",
+    "search.learning_rate=[1.0e-3, 1.0e+38]",  # which gives 0.05, 0.005 and 1e23, too much
 ]
 ROW = re.compile(r"\| (\S+) \| (\d+) \| (\d+) \| (\S*) \| (\S*) \| (\S*) \| (\S*) \| (.*) \|")
 

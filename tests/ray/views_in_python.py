@@ -9,12 +9,30 @@ from typing import Any
 Row = dict[str, Any]
 MIN_CONFIDENCE, MIN_SIMILARITY = 0.50, 0.55
 NEWEST = (
-    "image_id", "caption", "confidence", "is_valid", "alternatives", "reference", "edit_distance", "similarity",
-    "split", "model_version", "cleaning_version", "predicted_at",
+    "image_id",
+    "caption",
+    "confidence",
+    "is_valid",
+    "alternatives",
+    "reference",
+    "edit_distance",
+    "similarity",
+    "split",
+    "model_version",
+    "cleaning_version",
+    "predicted_at",
 )
 REVIEWED = (
-    "image_id", "caption", "reference", "confidence", "is_valid", "edit_distance", "similarity", "split",
-    "model_version", "predicted_at",
+    "image_id",
+    "caption",
+    "reference",
+    "confidence",
+    "is_valid",
+    "edit_distance",
+    "similarity",
+    "split",
+    "model_version",
+    "predicted_at",
 )
 
 
@@ -31,13 +49,17 @@ def expected_views(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
         "quality_by_model": quality_by_model(tables["evaluations"]),
         "quality_by_day": quality_by_day(predictions, quality_by_model(tables["evaluations"])),
         "quality_by_caption_length": quality_by(
-            scored, lambda row: 25 * (len(row["reference"]) // 25), "length_from",
+            scored,
+            lambda row: 25 * (len(row["reference"]) // 25),
+            "length_from",
             lambda start: {"length_to": start + 24},
         ),
         "quality_by_confidence": [
             {name: value for name, value in row.items() if name != "mean_edit_distance"}
             for row in quality_by(
-                scored, lambda row: min(floor(10 * row["confidence"]), 9) / 10, "confidence_from",
+                scored,
+                lambda row: min(floor(10 * row["confidence"]), 9) / 10,
+                "confidence_from",
                 lambda start: {"confidence_to": start + 0.1},
             )
         ],
@@ -90,9 +112,7 @@ def scores(rows: list[Row]) -> Row:
     }
 
 
-def quality_by(
-    rows: list[Row], place: Callable[[Row], float], start: str, end: Callable[[float], Row]
-) -> list[Row]:
+def quality_by(rows: list[Row], place: Callable[[Row], float], start: str, end: Callable[[float], Row]) -> list[Row]:
     by_place = groups(rows, lambda row: (row["model_version"], row["split"], place(row)))
     return [
         {"model_version": model, "split": split, start: first} | end(first) | scores(members)
@@ -107,16 +127,28 @@ def quality_by_model(evaluations: list[Row]) -> list[Row]:
             next(row for row in members if row["predictor"] == name)
             for name in ("model", "constant_caption", "shuffled_pictures")
         )
-        names = ("model_version", "split", "num_images", "exact_match", "mean_edit_distance", "mean_similarity",
-                 "valid_share", "mean_confidence", "evaluated_at")
+        names = (
+            "model_version",
+            "split",
+            "num_images",
+            "exact_match",
+            "mean_edit_distance",
+            "mean_similarity",
+            "valid_share",
+            "mean_confidence",
+            "evaluated_at",
+        )
         chance = max(constant["mean_similarity"], shuffled["mean_similarity"] or 0)
-        found.append(only(model, names) | {
-            "constant_caption_distance": constant["mean_edit_distance"],
-            "constant_caption_similarity": constant["mean_similarity"],
-            "shuffled_pictures_distance": shuffled["mean_edit_distance"],
-            "shuffled_pictures_similarity": shuffled["mean_similarity"],
-            "similarity_above_chance": model["mean_similarity"] - chance,
-        })
+        found.append(
+            only(model, names)
+            | {
+                "constant_caption_distance": constant["mean_edit_distance"],
+                "constant_caption_similarity": constant["mean_similarity"],
+                "shuffled_pictures_distance": shuffled["mean_edit_distance"],
+                "shuffled_pictures_similarity": shuffled["mean_similarity"],
+                "similarity_above_chance": model["mean_similarity"] - chance,
+            }
+        )
     return found
 
 
@@ -137,11 +169,18 @@ def rejects_by_reason(rejected: list[Row], num_raw: int) -> list[Row]:
     for (stage, reason), members in groups(rejected, lambda row: (row["stage"], row["reason"])).items():
         assert stage == "clean"
         last = max(members, key=lambda row: (row["rejected_at"], row["source"]))
-        found.append({
-            "stage": stage, "reason": reason, "num_rejected": len(members), "share_of_pictures": len(members) / num_raw,
-            "first_rejected_at": min(row["rejected_at"] for row in members), "last_rejected_at": last["rejected_at"],
-            "example_source": last["source"], "example_detail": last["detail"],
-        })
+        found.append(
+            {
+                "stage": stage,
+                "reason": reason,
+                "num_rejected": len(members),
+                "share_of_pictures": len(members) / num_raw,
+                "first_rejected_at": min(row["rejected_at"] for row in members),
+                "last_rejected_at": last["rejected_at"],
+                "example_source": last["source"],
+                "example_detail": last["detail"],
+            }
+        )
     return found
 
 

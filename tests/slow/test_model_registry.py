@@ -44,10 +44,15 @@ def settings(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     mlflow.set_registry_uri((tmp_path / "mlruns").as_uri())
     experiment_id = mlflow.MlflowClient().create_experiment("training")
-    yield load_settings("molecules", "local", [
-        f"storage.root={lake.storage.root}", f"tracking.experiment_id={experiment_id}",
-        f"tracking.registered_model={NAME}",
-    ])
+    yield load_settings(
+        "molecules",
+        "local",
+        [
+            f"storage.root={lake.storage.root}",
+            f"tracking.experiment_id={experiment_id}",
+            f"tracking.registered_model={NAME}",
+        ],
+    )
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
 
@@ -57,7 +62,9 @@ def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
     folder = checkpoints_folder(lake.storage)
     shutil.copytree(PRETRAINED / "molecules", folder / version)
     provenance = {
-        "model_version": version, "num_workers": 2, "settings": settings.model_dump(mode="json", include={"cleaning"}),
+        "model_version": version,
+        "num_workers": 2,
+        "settings": settings.model_dump(mode="json", include={"cleaning"}),
     }
     (folder / version / "provenance.json").write_text(json.dumps(provenance))
     rows = [
@@ -132,9 +139,7 @@ def test_the_alias_follows_the_current_model_there_and_back(lake: Lake, settings
     assert version_in_use() == "1"
 
 
-def test_a_registry_that_refuses_is_a_warning(
-    lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_registry_that_refuses_is_a_warning(lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     refused = settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"experiment_id": "404"})})
     record(lake, trained(lake, settings, "m1"), refused)
     assert "MLflow did not record model m1: " in caplog.text

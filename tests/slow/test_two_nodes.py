@@ -108,9 +108,9 @@ def test_two_machines_become_one_ray_cluster_that_runs_tasks_on_both(driver: Mac
     joined = worker.start_ray(DB_IS_DRIVER="FALSE", DB_DRIVER_IP=DRIVER, CAPTIONLAKE_RETRY_S="1", **token)
     assert joined.returncode == 0, joined.stdout + joined.stderr
     counted = driver.run(sys.executable, "-W", "ignore", "-c", COUNT_NODES, RAY_AUTH_MODE="token", **token)
-    assert counted.stdout.splitlines() == [
-        "alive 2", f"ran on driver {DRIVER}", f"ran on worker {WORKER}"
-    ], counted.stderr
+    assert counted.stdout.splitlines() == ["alive 2", f"ran on driver {DRIVER}", f"ran on worker {WORKER}"], (
+        counted.stderr
+    )
 
 
 def test_a_machine_with_another_token_is_turned_away(driver: Machine, worker: Machine) -> None:

@@ -18,43 +18,63 @@ def fill(lake: Lake) -> None:
     """Write the rows of every table that a view reads."""
     write(lake, "images_raw", [(name, f"in/{name}.png", 9, "0", NIGHT_1, PNG) for name in ("a", "b", "c", "d")])
     write(lake, "images_clean", [("d", 256, 160, 0, 0, 0.01, [1.0], "k1", NIGHT_2, PNG)])
-    write(lake, "images_rejected", [
-        ("x", "ingest", "empty_file", "0 bytes", "in/x.png", None, NIGHT_1),
-        ("y", "ingest", "empty_file", "no byte", "in/y.png", None, NIGHT_2),
-        ("c", "clean", "blank_image", "no ink", "in/c.png", "k1", NIGHT_1),
-    ])
-    write(lake, "captions", [
-        ("a", 0, METHANE, "labels.csv", "test", NIGHT_1),
-        ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1),
-        ("c", 0, SALT, "labels.csv", "train", NIGHT_1),
-        ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
-    ])
-    write(lake, "training_metrics", [
-        ("m1", 1, 10, 2.0, None, None, None, 0.1, 50.0, 2, NIGHT_1),
-        ("m1", 2, 20, 1.0, 1.5, 0.5, 3.0, 0.0, 50.0, 2, NIGHT_2),
-        ("m3", 1, 10, 3.0, None, None, None, 0.1, 50.0, 1, NIGHT_2),
-    ])
+    write(
+        lake,
+        "images_rejected",
+        [
+            ("x", "ingest", "empty_file", "0 bytes", "in/x.png", None, NIGHT_1),
+            ("y", "ingest", "empty_file", "no byte", "in/y.png", None, NIGHT_2),
+            ("c", "clean", "blank_image", "no ink", "in/c.png", "k1", NIGHT_1),
+        ],
+    )
+    write(
+        lake,
+        "captions",
+        [
+            ("a", 0, METHANE, "labels.csv", "test", NIGHT_1),
+            ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1),
+            ("c", 0, SALT, "labels.csv", "train", NIGHT_1),
+            ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
+        ],
+    )
+    write(
+        lake,
+        "training_metrics",
+        [
+            ("m1", 1, 10, 2.0, None, None, None, 0.1, 50.0, 2, NIGHT_1),
+            ("m1", 2, 20, 1.0, 1.5, 0.5, 3.0, 0.0, 50.0, 2, NIGHT_2),
+            ("m3", 1, 10, 3.0, None, None, None, 0.1, 50.0, 1, NIGHT_2),
+        ],
+    )
     write_predictions(lake)
-    write(lake, "evaluations", [
-        evaluation(NIGHT_1, "m1", "model", 2, 0.5, 4.5, 0.75, 0.5, 0.7),
-        evaluation(NIGHT_1, "m1", "constant_caption", 2, 0.0, 20.0, 0.25, None, None),
-        evaluation(NIGHT_1, "m1", "shuffled_pictures", 2, 0.0, 16.0, 0.5, None, None),
-        evaluation(NIGHT_2, "m2", "model", 2, 0.5, 4.0, 0.75, 1.0, 0.95),
-        evaluation(NIGHT_2, "m2", "constant_caption", 0, None, None, None, None, None),
-        evaluation(NIGHT_2, "m2", "shuffled_pictures", 2, 0.0, 14.0, 0.25, None, None),
-    ])
+    write(
+        lake,
+        "evaluations",
+        [
+            evaluation(NIGHT_1, "m1", "model", 2, 0.5, 4.5, 0.75, 0.5, 0.7),
+            evaluation(NIGHT_1, "m1", "constant_caption", 2, 0.0, 20.0, 0.25, None, None),
+            evaluation(NIGHT_1, "m1", "shuffled_pictures", 2, 0.0, 16.0, 0.5, None, None),
+            evaluation(NIGHT_2, "m2", "model", 2, 0.5, 4.0, 0.75, 1.0, 0.95),
+            evaluation(NIGHT_2, "m2", "constant_caption", 0, None, None, None, None, None),
+            evaluation(NIGHT_2, "m2", "shuffled_pictures", 2, 0.0, 14.0, 0.25, None, None),
+        ],
+    )
 
 
 def write_predictions(lake: Lake) -> None:
     """m1 captions a, b and c on the first night, m2 a, b and d on the second; c gets no caption, d has no reference."""
-    write(lake, "caption_predictions", [
-        ("a", "m1", METHANE, 0.9, True, [], METHANE, 0, 1.0, "test", "k1", NIGHT_1),
-        ("b", "m1", ETHER, 0.5, False, [(ETHANOL, -0.9)], ETHANOL, 9, 0.5, "test", "k1", NIGHT_1),
-        ("c", "m1", None, None, None, [], SALT, None, None, "train", "k1", NIGHT_1),
-        ("a", "m2", "InChI=1S/C", 0.9, True, [], METHANE, 8, 0.5, "test", "k1", NIGHT_2),
-        ("b", "m2", ETHANOL, 1.0, True, [], ETHANOL, 0, 1.0, "test", "k2", NIGHT_2),
-        ("d", "m2", PROTON, 0.25, False, [], None, None, None, None, "k1", NIGHT_2),
-    ])
+    write(
+        lake,
+        "caption_predictions",
+        [
+            ("a", "m1", METHANE, 0.9, True, [], METHANE, 0, 1.0, "test", "k1", NIGHT_1),
+            ("b", "m1", ETHER, 0.5, False, [(ETHANOL, -0.9)], ETHANOL, 9, 0.5, "test", "k1", NIGHT_1),
+            ("c", "m1", None, None, None, [], SALT, None, None, "train", "k1", NIGHT_1),
+            ("a", "m2", "InChI=1S/C", 0.9, True, [], METHANE, 8, 0.5, "test", "k1", NIGHT_2),
+            ("b", "m2", ETHANOL, 1.0, True, [], ETHANOL, 0, 1.0, "test", "k2", NIGHT_2),
+            ("d", "m2", PROTON, 0.25, False, [], None, None, None, None, "k1", NIGHT_2),
+        ],
+    )
 
 
 def evaluation(
@@ -63,8 +83,16 @@ def evaluation(
     """A row of evaluations for the split test; `figures` from exact_match to mean_confidence."""
     no_percentiles, no_control_caption, no_sentences = [None] * 10, None, [None] * 9
     return (
-        model_version, "test", predictor, num_images, *figures, *no_percentiles, no_control_caption, evaluated_at,
-        *no_sentences, "f1",
+        model_version,
+        "test",
+        predictor,
+        num_images,
+        *figures,
+        *no_percentiles,
+        no_control_caption,
+        evaluated_at,
+        *no_sentences,
+        "f1",
     )
 
 

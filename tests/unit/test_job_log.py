@@ -36,7 +36,11 @@ def work():
 exit_with_one_sentence(work)
 """
 HIDDEN = (
-    "GcsClient", "parallelism is deprecated", "StatusConsoleListener", "SparkStringUtils", "max_pixels: 16000000",
+    "GcsClient",
+    "parallelism is deprecated",
+    "StatusConsoleListener",
+    "SparkStringUtils",
+    "max_pixels: 16000000",
     "pyspark ",
 )
 
@@ -58,9 +62,7 @@ def test_the_terminal_shows_what_was_done_and_the_file_has_everything(tmp_path: 
     path, log = log_of(tmp_path)
     assert ended.returncode == 0
     assert ended.stdout == "its answer\nan answer\n"
-    assert ended.stderr.splitlines() == [
-        f"tidy: log in {path}", "", "[1/1] tidy", "  tidy: 3 rooms", "a job",
-    ]
+    assert ended.stderr.splitlines() == [f"tidy: log in {path}", "", "[1/1] tidy", "  tidy: 3 rooms", "a job"]
     assert [said for said in (*HIDDEN, "tidy: 3 rooms") if said not in log] == []
 
 
@@ -80,9 +82,11 @@ def test_a_failure_shows_the_last_lines_of_the_file(tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[-1] == "  KeyError: 'broom'"
 
 
-@pytest.mark.parametrize(("flags", "environment"), [
-    (("--verbose",), {}), ((), {"DATABRICKS_RUNTIME_VERSION": "16.4"}),
-], ids=["verbose", "on Databricks"])
+@pytest.mark.parametrize(
+    ("flags", "environment"),
+    [(("--verbose",), {}), ((), {"DATABRICKS_RUNTIME_VERSION": "16.4"})],
+    ids=["verbose", "on Databricks"],
+)
 def test_all_is_shown_when_asked_for_and_on_databricks(
     flags: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:

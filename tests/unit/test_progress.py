@@ -79,7 +79,8 @@ def test_work_that_ends_by_the_clock_has_no_more_time_left_than_that(caplog):
         line.log()
         line.update(500, rate=60.0, most_left_s=-3.0)
     assert caplog.messages == [
-        "train_captioner 400/1,000 images, 60.0/s, 7 s left", "train_captioner 500/1,000 images, 60.0/s, 0 s left"
+        "train_captioner 400/1,000 images, 60.0/s, 7 s left",
+        "train_captioner 500/1,000 images, 60.0/s, 0 s left",
     ]
 
 

@@ -25,8 +25,20 @@ def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
     write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "InChI=1/no standard"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
-    tokens = [("<pad>", 0), ("<start>", 0), ("<end>", 0), ("<unknown>", 0), ("-", 1), ("/c", 1), ("1", 1), ("2", 2),
-              ("4", 1), ("6", 1), ("C", 2), ("H", 2)]
+    tokens = [
+        ("<pad>", 0),
+        ("<start>", 0),
+        ("<end>", 0),
+        ("<unknown>", 0),
+        ("-", 1),
+        ("/c", 1),
+        ("1", 1),
+        ("2", 2),
+        ("4", 1),
+        ("6", 1),
+        ("C", 2),
+        ("H", 2),
+    ]
     expected = lake.spark.createDataFrame(
         [("inchi", token, token_id, num_uses) for token_id, (token, num_uses) in enumerate(tokens)],
         "notation string, token string, token_id int, num_uses long",

@@ -27,8 +27,20 @@ def predict(lake: Lake, rows: list[tuple], model_version: str = "m1", predicted_
     """Write predictions as predict_captions does."""
     scored = with_scores(lake.spark.createDataFrame(rows, PREDICTED), lake.read("captions"))
     values = [
-        (row.image_id, model_version, row.caption, row.confidence, row.is_valid, [], row.reference, row.edit_distance,
-         row.similarity, row.split, "c1", predicted_at)
+        (
+            row.image_id,
+            model_version,
+            row.caption,
+            row.confidence,
+            row.is_valid,
+            [],
+            row.reference,
+            row.edit_distance,
+            row.similarity,
+            row.split,
+            "c1",
+            predicted_at,
+        )
         for row in scored.collect()
     ]
     lake.upsert("caption_predictions", lake.spark.createDataFrame(values, CAPTION_PREDICTIONS.schema))
@@ -39,24 +51,40 @@ def num_commits(lake: Lake) -> int:
 
 
 def test_nearest_of_several_references_counts_and_what_is_missing_stays_null(spark: SparkSession) -> None:
-    captions = captions_of(spark, [
-        ("two", 0, "kitten", "test"), ("two", 1, "sitting", "test"),
-        ("tie", 0, "cat", "test"), ("tie", 1, "bat", "test"),
-        ("empty", 0, "", "train"), ("one", 0, "abc", "validation"),
-    ])
-    predicted = spark.createDataFrame([
-        ("two", "sittin", 0.1), ("tie", "rat", 0.2), ("empty", "", 0.3),
-        ("one", "", 0.4), ("one", None, 0.5), ("new", "abc", None),
-    ], "image_id string, caption string, confidence double")
-    expected = spark.createDataFrame([
-        ("two", "sittin", 0.1, "sitting", 1, 1 - 1 / 7, "test"),
-        ("tie", "rat", 0.2, "cat", 1, 1 - 1 / 3, "test"),
-        ("empty", "", 0.3, "", 0, 1.0, "train"),
-        ("one", "", 0.4, "abc", 3, 0.0, "validation"),
-        ("one", None, 0.5, "abc", None, None, "validation"),
-        ("new", "abc", None, None, None, None, None),
-    ], "image_id string, caption string, confidence double, "
-       "reference string, edit_distance int, similarity double, split string")
+    captions = captions_of(
+        spark,
+        [
+            ("two", 0, "kitten", "test"),
+            ("two", 1, "sitting", "test"),
+            ("tie", 0, "cat", "test"),
+            ("tie", 1, "bat", "test"),
+            ("empty", 0, "", "train"),
+            ("one", 0, "abc", "validation"),
+        ],
+    )
+    predicted = spark.createDataFrame(
+        [
+            ("two", "sittin", 0.1),
+            ("tie", "rat", 0.2),
+            ("empty", "", 0.3),
+            ("one", "", 0.4),
+            ("one", None, 0.5),
+            ("new", "abc", None),
+        ],
+        "image_id string, caption string, confidence double",
+    )
+    expected = spark.createDataFrame(
+        [
+            ("two", "sittin", 0.1, "sitting", 1, 1 - 1 / 7, "test"),
+            ("tie", "rat", 0.2, "cat", 1, 1 - 1 / 3, "test"),
+            ("empty", "", 0.3, "", 0, 1.0, "train"),
+            ("one", "", 0.4, "abc", 3, 0.0, "validation"),
+            ("one", None, 0.5, "abc", None, None, "validation"),
+            ("new", "abc", None, None, None, None, None),
+        ],
+        "image_id string, caption string, confidence double, "
+        "reference string, edit_distance int, similarity double, split string",
+    )
     assertDataFrameEqual(with_scores(predicted, captions), expected)
 
 
@@ -67,24 +95,31 @@ def test_constant_control_is_the_train_caption_nearest_to_the_others(spark: Spar
 
 
 def test_model_and_controls_are_scored_on_each_split(lake: Lake) -> None:
-    lake.insert_new("captions", captions_of(lake.spark, [
-        *TRAIN, ("t1", 0, "aaab", "test"), ("t2", 0, "aabb", "test"), ("v1", 0, "", "validation"),
-    ]))
-    predict(lake, [
-        ("t1", "aaab", True, 0.75), ("t2", "aabc", None, 0.25), ("v1", "x", False, 0.5), ("new", "aaab", True, 0.5),
-    ])
+    lake.insert_new(
+        "captions",
+        captions_of(
+            lake.spark, [*TRAIN, ("t1", 0, "aaab", "test"), ("t2", 0, "aabb", "test"), ("v1", 0, "", "validation")]
+        ),
+    )
+    predict(
+        lake,
+        [("t1", "aaab", True, 0.75), ("t2", "aabc", None, 0.25), ("v1", "x", False, 0.5), ("new", "aaab", True, 0.5)],
+    )
     evaluate_captions(lake, "m1")
     # Two pictures swap captions: aabc is 2 from aaab, aaab is 1 from aabb. One picture has nobody to swap with.
-    expected = lake.spark.createDataFrame([
-        ("m1", "test", "model", 2, 0.5, 0.5, 0.875, 1.0, 0.5, None),
-        ("m1", "test", "constant_caption", 2, 0.5, 0.5, 0.875, None, None, "aaab"),
-        ("m1", "test", "shuffled_pictures", 2, 0.0, 1.5, 0.625, None, None, None),
-        ("m1", "validation", "model", 1, 0.0, 1.0, 0.0, 0.0, 0.5, None),
-        ("m1", "validation", "constant_caption", 1, 0.0, 4.0, 0.0, None, None, "aaab"),
-        ("m1", "validation", "shuffled_pictures", 0, None, None, None, None, None, None),
-    ], "model_version string, split string, predictor string, num_images long, exact_match double, "
-       "mean_edit_distance double, mean_similarity double, valid_share double, mean_confidence double, "
-       "control_caption string")
+    expected = lake.spark.createDataFrame(
+        [
+            ("m1", "test", "model", 2, 0.5, 0.5, 0.875, 1.0, 0.5, None),
+            ("m1", "test", "constant_caption", 2, 0.5, 0.5, 0.875, None, None, "aaab"),
+            ("m1", "test", "shuffled_pictures", 2, 0.0, 1.5, 0.625, None, None, None),
+            ("m1", "validation", "model", 1, 0.0, 1.0, 0.0, 0.0, 0.5, None),
+            ("m1", "validation", "constant_caption", 1, 0.0, 4.0, 0.0, None, None, "aaab"),
+            ("m1", "validation", "shuffled_pictures", 0, None, None, None, None, None, None),
+        ],
+        "model_version string, split string, predictor string, num_images long, exact_match double, "
+        "mean_edit_distance double, mean_similarity double, valid_share double, mean_confidence double, "
+        "control_caption string",
+    )
     assertDataFrameEqual(lake.read("evaluations").select(*expected.columns), expected)
 
 
@@ -92,10 +127,10 @@ def test_percentiles_are_exact_and_interpolated(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [(name, 0, "aaaa", "test") for name in ("p", "q", "r")]))
     predict(lake, [("p", "aaaa", None, None), ("q", "aaab", None, None), ("r", "bb", None, None)])  # 0, 1, 4 edits
     evaluate_captions(lake, "m1")
-    expected = lake.spark.createDataFrame([
-        ("edit_distance", 0.1, 0.5, 1.0, 2.5, 3.7),
-        ("similarity", 0.075, 0.375, 0.75, 0.875, 0.975),
-    ], "measure string, p05 double, p25 double, p50 double, p75 double, p95 double")
+    expected = lake.spark.createDataFrame(
+        [("edit_distance", 0.1, 0.5, 1.0, 2.5, 3.7), ("similarity", 0.075, 0.375, 0.75, 0.875, 0.975)],
+        "measure string, p05 double, p25 double, p50 double, p75 double, p95 double",
+    )
     of_model = lake.read("evaluations").where("predictor = 'model'")
     seen = [
         of_model.select(F.lit(measure).alias("measure"), *(F.col(f"{measure}_{name}").alias(name) for name in PERCENTS))
@@ -135,16 +170,20 @@ def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(
 
 
 def test_references_that_went_are_in_no_score_of_model_or_controls(lake: Lake) -> None:
-    lake.insert_new("captions", captions_of(lake.spark, [
-        ("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test"), ("v1", 0, "cccc", "validation"),
-    ]))
+    lake.insert_new(
+        "captions",
+        captions_of(
+            lake.spark, [("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test"), ("v1", 0, "cccc", "validation")]
+        ),
+    )
     predict(lake, [("t1", "aaaa", None, None), ("t2", "bbba", None, None), ("v1", "cccc", None, None)])
     evaluate_captions(lake, "m1")
     lake.replace("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
     evaluate_captions(lake, "m1")
     rows = lake.read("evaluations").where("predictor != 'shuffled_pictures'").collect()
     assert {(row.split, row.predictor, row.num_images) for row in rows} == {
-        ("test", "model", 1), ("test", "constant_caption", 0),
+        ("test", "model", 1),
+        ("test", "constant_caption", 0),
     }
     lake.replace("captions", captions_of(lake.spark, []))
     evaluate_captions(lake, "m1")

@@ -40,8 +40,20 @@ def fill(lake: Lake) -> None:
     columns = "image_id string, caption string, is_valid boolean, confidence double"
     predicted = lake.spark.createDataFrame([(*row, True, 0.5) for row in PREDICTED.items()], columns)
     values = [
-        (row.image_id, "m1", row.caption, row.confidence, row.is_valid, [], row.reference, row.edit_distance,
-         row.similarity, row.split, "c1", LONG_AGO)
+        (
+            row.image_id,
+            "m1",
+            row.caption,
+            row.confidence,
+            row.is_valid,
+            [],
+            row.reference,
+            row.edit_distance,
+            row.similarity,
+            row.split,
+            "c1",
+            LONG_AGO,
+        )
         for row in with_scores(predicted, lake.read("captions")).collect()
     ]
     lake.insert_new("caption_predictions", lake.spark.createDataFrame(values, CAPTION_PREDICTIONS.schema))

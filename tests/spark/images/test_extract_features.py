@@ -27,10 +27,18 @@ CAPTIONS = {
     "green": ["A green field"],
     "blue": ["A blue field", "the sea"],
 }
-SMALL = ["captioner.grid_width=16", "captioner.width=16", "captioner.embedding_width=8",
-         "captioner.num_attention_heads=2", "captions.test_share=0", "captions.validation_share=0",
-         "captions.min_token_uses=1", "cleaning.canvas_height_px=64", "cleaning.canvas_width_px=64",
-         "cleaning.canvas_step_px=64"]
+SMALL = [
+    "captioner.grid_width=16",
+    "captioner.width=16",
+    "captioner.embedding_width=8",
+    "captioner.num_attention_heads=2",
+    "captions.test_share=0",
+    "captions.validation_share=0",
+    "captions.min_token_uses=1",
+    "cleaning.canvas_height_px=64",
+    "cleaning.canvas_width_px=64",
+    "cleaning.canvas_step_px=64",
+]
 
 
 def settings(lake: Lake, *overrides: str) -> Settings:

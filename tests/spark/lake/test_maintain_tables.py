@@ -35,8 +35,10 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
     folder = Path(lake.storage.root) / "captions"
     long_ago = time.time() - 31 * 24 * 3600
     (folder / "left-by-a-killed-run.parquet").touch()
-    begun = [folder / "_delta_log" / f"{name}00000000000000000009.json.4b1c.tmp{end}"
-             for name, end in ((".", ""), ("..", ".crc"), (".now", ""))]
+    begun = [
+        folder / "_delta_log" / f"{name}00000000000000000009.json.4b1c.tmp{end}"
+        for name, end in ((".", ""), ("..", ".crc"), (".now", ""))
+    ]
     for file in begun:
         file.touch()
     for file in (*folder.glob("*.parquet"), *begun[:2]):
@@ -65,9 +67,7 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
 
 
 def test_files_are_joined_up_to_the_size_asked_for(lake: Lake) -> None:
-    settings = load_settings(
-        "molecules", "local", [f"storage.root={lake.storage.root}", "maintenance.file_bytes=1"]
-    )
+    settings = load_settings("molecules", "local", [f"storage.root={lake.storage.root}", "maintenance.file_bytes=1"])
     for name in ("a", "b"):
         row = (name, 0, "caption", "file.csv", "train", THEN)
         lake.insert_new("captions", lake.spark.createDataFrame([row], CAPTIONS.schema))

@@ -11,8 +11,10 @@ from lib.sections.lake import SparkSettings
 def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_pictures(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {key: spark.conf.get(key) for key in ("spark.sql.execution.arrow.maxRecordsPerBatch",
-                                                   "spark.sql.session.timeZone")}
+    before = {
+        key: spark.conf.get(key)
+        for key in ("spark.sql.execution.arrow.maxRecordsPerBatch", "spark.sql.session.timeZone")
+    }
     monkeypatch.setattr(spark_session, "ON_DATABRICKS", True)
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     try:

@@ -53,7 +53,11 @@ def test_different_pictures_of_one_name_are_all_refused_until_ids_are_paths(lake
 
     ingest(lake, landing, "landing.image_id=path")
     assert taken_in(lake) == {
-        "train/1": picture(1), "test/1": picture(2), "valid/1": picture(3), "train/2": picture(4), "test/2": picture(5),
+        "train/1": picture(1),
+        "test/1": picture(2),
+        "valid/1": picture(3),
+        "train/2": picture(4),
+        "test/2": picture(5),
     }
     assert rejected(lake) == []
 
@@ -127,9 +131,7 @@ def test_a_picture_is_taken_in_once_its_format_and_its_name_are_read(lake, landi
         member.size = len(picture(3))
         archive.addfile(member, io.BytesIO(picture(3)))
     ingest(lake, landing)
-    assert [row[:2] for row in rejected(lake)] == [
-        ("%D6%D0", "unreadable_name"), ("two.heic", "unsupported_format")
-    ]
+    assert [row[:2] for row in rejected(lake)] == [("%D6%D0", "unreadable_name"), ("two.heic", "unsupported_format")]
     ingest(lake, landing, "landing.member_name_encoding=gbk", "landing.image_suffixes=[.png,.heic]")
     assert taken_in(lake) == {"one": picture(1), "two": picture(2), "\u4e2d": picture(3)}
     assert rejected(lake) == []

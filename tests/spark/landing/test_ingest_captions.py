@@ -45,7 +45,9 @@ def test_captions_of_a_later_file_are_added_to_those_a_picture_has(lake, arrived
     ingest_words(lake, arrived, "landing.max_captions_per_image=3")
     rows = lake.read("captions").orderBy("caption_index").collect()
     assert [(row.caption_index, row.caption, row.source[-12:]) for row in rows] == [
-        (0, "one", "a_labels.csv"), (1, "two", "a_labels.csv"), (2, "three", "b_labels.csv")
+        (0, "one", "a_labels.csv"),
+        (1, "two", "a_labels.csv"),
+        (2, "three", "b_labels.csv"),
     ]
     assert [row.detail for row in lake.read("images_rejected").collect()] == ["four"]
 
@@ -66,7 +68,9 @@ def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, arri
     schema = "image_id string, caption_index int, caption string"
     assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
     assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
-        "empty_caption", "empty_caption", "too_many_captions"
+        "empty_caption",
+        "empty_caption",
+        "too_many_captions",
     ]
 
     (arrived / "captions.csv").write_text("image_id,InChI\np.png,first corrected\np.png,second\nq,other\n")
@@ -150,8 +154,10 @@ def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived
 
 def test_without_a_caption_file_that_fits_the_pictures_are_taken_in_and_the_job_names_the_setting(lake, arrived):
     (arrived / "labels.csv").write_text("name,text\np,hello\n")
-    sentence = (r"^no captions were taken in: .*labels.csv has no column 'image_id' and no column 'InChI' \(it has: "
-                r"name, text\): set landing.image_id_column and landing.caption_column, or landing.captions_files if")
+    sentence = (
+        r"^no captions were taken in: .*labels.csv has no column 'image_id' and no column 'InChI' \(it has: "
+        r"name, text\): set landing.image_id_column and landing.caption_column, or landing.captions_files if"
+    )
     for _ in range(2):
         with pytest.raises(LandingZoneError, match=sentence):
             ingest(lake, arrived)

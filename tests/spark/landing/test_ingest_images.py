@@ -36,7 +36,8 @@ def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(la
         [
             (image_id, f"file://{landing}/{place}", len(image), hashlib.sha256(image).hexdigest(), image)
             for image_id, place, image in (
-                ("loose", "a/b/loose.png", picture(1)), ("zipped", "two.zip!train/0/zipped.png", picture(2))
+                ("loose", "a/b/loose.png", picture(1)),
+                ("zipped", "two.zip!train/0/zipped.png", picture(2)),
             )
         ],
         "image_id string, source string, num_bytes long, sha256 string, image binary",
@@ -97,8 +98,11 @@ def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
     (landing / "good.png").write_bytes(picture(0))
     ingest(lake, landing, "landing.max_image_bytes=3000")
     assert rejected(lake) == {
-        "climbs": "unsafe_path", "bomb": "decompression_bomb", "broken.zip": "unreadable_archive",
-        "large": "too_many_bytes", "good": "duplicate_image_id",
+        "climbs": "unsafe_path",
+        "bomb": "decompression_bomb",
+        "broken.zip": "unreadable_archive",
+        "large": "too_many_bytes",
+        "good": "duplicate_image_id",
     }
     assert set(rejected(lake).values()) <= set(REJECTION_REASONS)
     assert [row.image_id for row in lake.read("images_raw").collect()] == ["good"]
@@ -129,8 +133,6 @@ def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, land
     ingest(lake, landing)
     assert sorted(row.image_id for row in lake.read("images_raw").collect()) == ["0", "1", "2"]
     assert "0" not in rejected(lake)
-
-
 
 
 def test_an_empty_landing_zone_stops_the_job_with_the_setting_to_change(lake, landing):

@@ -11,16 +11,30 @@ from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import picture
 
 FLOATS, INTS = pa.list_(pa.float32()), pa.list_(pa.int32())
-SCHEMA = pa.schema([
-    ("image_id", pa.string()), ("atom_x", FLOATS), ("atom_y", FLOATS), ("bond_begin", INTS), ("bond_end", INTS),
-    ("bond_order", FLOATS), ("bond_wedge", INTS),
-])
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("atom_x", FLOATS),
+        ("atom_y", FLOATS),
+        ("bond_begin", INTS),
+        ("bond_end", INTS),
+        ("bond_order", FLOATS),
+        ("bond_wedge", INTS),
+    ]
+)
 
 
 def write_layouts(path: Path, first_x: dict[str, float], schema: pa.Schema = SCHEMA) -> None:
     rows = [
-        {"image_id": image_id, "atom_x": [x, 2.0], "atom_y": [3.0, 4.0], "bond_begin": [0], "bond_end": [1],
-         "bond_order": [2.0], "bond_wedge": [0]}
+        {
+            "image_id": image_id,
+            "atom_x": [x, 2.0],
+            "atom_y": [3.0, 4.0],
+            "bond_begin": [0],
+            "bond_end": [1],
+            "bond_order": [2.0],
+            "bond_wedge": [0],
+        }
         for image_id, x in first_x.items()
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
@@ -64,10 +78,16 @@ def test_a_corrected_file_replaces_all_that_it_said(lake, arrived):
 
 def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     write_layouts(arrived / "good_layouts.parquet", {"p": 1.0})
-    write_layouts(arrived / "long_layouts.parquet", {"l": 1.0}, pa.schema([
-        (field.name, {FLOATS: pa.list_(pa.float64()), INTS: pa.list_(pa.int64())}.get(field.type, field.type))
-        for field in SCHEMA
-    ]))
+    write_layouts(
+        arrived / "long_layouts.parquet",
+        {"l": 1.0},
+        pa.schema(
+            [
+                (field.name, {FLOATS: pa.list_(pa.float64()), INTS: pa.list_(pa.int64())}.get(field.type, field.type))
+                for field in SCHEMA
+            ]
+        ),
+    )
     (arrived / "empty_layouts.parquet").write_bytes(b"")
     named = (arrived / "good_layouts.parquet").read_bytes().replace(b"atom_x", b"atom\x80x")
     (arrived / "named_layouts.parquet").write_bytes(named)  # a column's name is no UTF-8
@@ -79,7 +99,11 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     (arrived / "cut_layouts.parquet").write_bytes(content)
     ingest(lake, arrived)
     assert first_x(lake) == {"p": 1.0, "l": 1.0}
-    for sentence in ("empty_layouts.parquet is no Parquet file", "named_layouts.parquet is no Parquet file",
-                     "other_layouts.parquet lacks atom_x, atom_y", "text_layouts.parquet lacks atom_x",
-                     "cut_layouts.parquet cannot be read to its end"):
+    for sentence in (
+        "empty_layouts.parquet is no Parquet file",
+        "named_layouts.parquet is no Parquet file",
+        "other_layouts.parquet lacks atom_x, atom_y",
+        "text_layouts.parquet lacks atom_x",
+        "cut_layouts.parquet cannot be read to its end",
+    ):
         assert sentence in caplog.text

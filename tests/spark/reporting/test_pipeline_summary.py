@@ -23,8 +23,14 @@ def insert(lake: Lake, table: str, *rows: dict[str, object]) -> None:
 
 def evaluation(model: str, split: str, predictor: str, exact: float | None, when: datetime) -> dict[str, object]:
     return {
-        "model_version": model, "split": split, "predictor": predictor, "num_images": 4, "exact_match": exact,
-        "mean_edit_distance": 12.25, "mean_similarity": 0.875, "evaluated_at": when,
+        "model_version": model,
+        "split": split,
+        "predictor": predictor,
+        "num_images": 4,
+        "exact_match": exact,
+        "mean_edit_distance": 12.25,
+        "mean_similarity": 0.875,
+        "evaluated_at": when,
     }
 
 
@@ -38,21 +44,32 @@ def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lak
     lake = Lake(spark, StorageSettings(root=str(tmp_path_factory.mktemp("lake")), catalog=None, schema_name=None))
     insert(lake, "images_raw", *({"image_id": name} for name in "abc"))
     insert(lake, "images_clean", {"image_id": "a"}, {"image_id": "b"})
-    insert(lake, "images_rejected", {"image_id": "c", "stage": "clean", "reason": "blank_image", "source": "c.png"},
-           {"image_id": "d", "stage": "ingest", "reason": "blank_image", "source": "d.png"},
-           {"image_id": "e", "stage": "ingest", "reason": "blank_image", "source": "e.png"})
-    insert(lake, "evaluations",
-           evaluation("old", "test", "model", 0.25, NOON),
-           evaluation("new", "test", "model", 0.5, EVENING),
-           evaluation("new", "test", "shuffled_pictures", None, EVENING),
-           evaluation("new", "test", "constant_caption", 0.0, EVENING))
+    insert(
+        lake,
+        "images_rejected",
+        {"image_id": "c", "stage": "clean", "reason": "blank_image", "source": "c.png"},
+        {"image_id": "d", "stage": "ingest", "reason": "blank_image", "source": "d.png"},
+        {"image_id": "e", "stage": "ingest", "reason": "blank_image", "source": "e.png"},
+    )
+    insert(
+        lake,
+        "evaluations",
+        evaluation("old", "test", "model", 0.25, NOON),
+        evaluation("new", "test", "model", 0.5, EVENING),
+        evaluation("new", "test", "shuffled_pictures", None, EVENING),
+        evaluation("new", "test", "constant_caption", 0.0, EVENING),
+    )
     return lake
 
 
 def test_rows_are_counted_per_table_and_rejections_per_stage(filled: Lake) -> None:
     counted = summarise_pipeline(filled, None)
     assert counted.num_rows == {
-        "images_raw": 3, "images_clean": 2, "captions": 0, "vocabulary": 0, "caption_predictions": 0,
+        "images_raw": 3,
+        "images_clean": 2,
+        "captions": 0,
+        "vocabulary": 0,
+        "caption_predictions": 0,
     }
     assert counted.num_rejected == {"ingest": 2, "clean": 1}
 

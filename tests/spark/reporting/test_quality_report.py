@@ -52,14 +52,15 @@ def write_tables(lake: Lake) -> None:
     raw = {"p1": image("PNG"), "p2": image("TIFF"), "p3": b"broken", "p4": image("JPEG", "RGB")}
     references = {"p1": "C2H6/c1-2", "p2": "C3H8/c1-2", "p3": "<script>", "p4": "CH4"}
     predicted = {
-        "p1": ("C2H6/c1-2", 0, 1.0), "p2": ("C3H6/c1-2", 1, 1 - 1 / 9), "p3": ("", 8, 0.0), "p4": ("CH4", 0, 1.0),
+        "p1": ("C2H6/c1-2", 0, 1.0),
+        "p2": ("C3H6/c1-2", 1, 1 - 1 / 9),
+        "p3": ("", 8, 0.0),
+        "p4": ("CH4", 0, 1.0),
     }
     split = {name: "train" if name == "p4" else "test" for name in raw}
     rows = {
         IMAGES_RAW: [(name, name, 1, "", NOW, bytearray(content)) for name, content in raw.items()],
-        IMAGES_CLEAN: [
-            (name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"
-        ],
+        IMAGES_CLEAN: [(name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"],
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
         CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()],
         TRAINING_METRICS: [
@@ -83,8 +84,11 @@ def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: La
     # Similarities 1, 8/9 and 0. The only train caption, CH4, is 7, 7 and 8 edits from the references: 2/9, 2/9 and 0.
     assert "The model&#39;s mean similarity on test is 0.63; a constant caption gets 0.15" in html
     assert re.findall("<strong>(.*?)</strong>", html) == ["0.63", "33.3%", "3.0", "–", "0.50"]
-    assert re.findall("<figure class=\"card\">\n<h3>(.*?)</h3>", html) == [
-        "Similarity", "Edit distance", "Does confidence tell?", "Training",
+    assert re.findall('<figure class="card">\n<h3>(.*?)</h3>', html) == [
+        "Similarity",
+        "Edit distance",
+        "Does confidence tell?",
+        "Training",
     ]
     assert html.count("data:image/svg+xml;base64,") == 4
     assert "not_an_image" in html
@@ -136,7 +140,10 @@ def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluate
 def test_report_is_written_again_when_more_pictures_are_rejected(evaluated: Lake) -> None:
     assert "too_many_bytes" not in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
     rejected = dict.fromkeys(IMAGES_REJECTED.schema.names) | {
-        "image_id": "late", "stage": "ingest", "source": "late.png", "reason": "too_many_bytes",
+        "image_id": "late",
+        "stage": "ingest",
+        "source": "late.png",
+        "reason": "too_many_bytes",
     }
     evaluated.insert_new("images_rejected", evaluated.spark.createDataFrame([rejected], IMAGES_REJECTED.schema))
     assert "too_many_bytes" in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
@@ -144,9 +151,15 @@ def test_report_is_written_again_when_more_pictures_are_rejected(evaluated: Lake
 
 def test_pictures_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
     write_tables(lake)
-    empty = {name: F.lit(None).cast(kind) for name, kind in (
-        ("reference", "string"), ("edit_distance", "int"), ("similarity", "double"), ("split", "string"),
-    )}
+    empty = {
+        name: F.lit(None).cast(kind)
+        for name, kind in (
+            ("reference", "string"),
+            ("edit_distance", "int"),
+            ("similarity", "double"),
+            ("split", "string"),
+        )
+    }
     predictions = lake.read("caption_predictions")
     kinds = dict(predictions.dtypes)
     unscored = predictions.withColumns({name: column.cast(kinds[name]) for name, column in empty.items()})
@@ -170,19 +183,24 @@ def test_without_captions_there_is_no_report(lake: Lake, caplog: pytest.LogCaptu
     assert not Path(lake.storage.root).exists()
 
 
-@pytest.mark.parametrize(("model", "constant", "shuffled", "word", "says"), [
-    (0.80, 0.48, 0.45, "better", "That is 0.32 above chance"),
-    (0.50, 0.48, 0.45, "barely", "above chance by only 0.02"),
-    (0.47, 0.48, 0.45, "chance", "no better than chance"),
-    (0.44, None, 0.45, "chance", "no better than chance"),
-    (0.80, None, None, "unknown", "no control"),
-])
+@pytest.mark.parametrize(
+    ("model", "constant", "shuffled", "word", "says"),
+    [
+        (0.80, 0.48, 0.45, "better", "That is 0.32 above chance"),
+        (0.50, 0.48, 0.45, "barely", "above chance by only 0.02"),
+        (0.47, 0.48, 0.45, "chance", "no better than chance"),
+        (0.44, None, 0.45, "chance", "no better than chance"),
+        (0.80, None, None, "unknown", "no control"),
+    ],
+)
 def test_verdict_compares_the_model_with_the_better_control(
     model: float, constant: float | None, shuffled: float | None, word: str, says: str
 ) -> None:
     def row(mean_similarity: float | None) -> Row:
         values = dict.fromkeys(EVALUATIONS.schema.names) | {
-            "split": "test", "num_images": 500, "mean_similarity": mean_similarity,
+            "split": "test",
+            "num_images": 500,
+            "mean_similarity": mean_similarity,
         }
         return Row(**values)
 
@@ -212,9 +230,10 @@ def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:
     assert marked("", "") == ([], [])
 
 
-@pytest.mark.parametrize(("file_format", "mode", "kind", "shown_mode"), [
-    ("PNG", "1", "png", "L"), ("TIFF", "I;16", "png", "L"), ("JPEG", "L", "png", "L"), ("PNG", "RGBA", "png", "RGB"),
-])
+@pytest.mark.parametrize(
+    ("file_format", "mode", "kind", "shown_mode"),
+    [("PNG", "1", "png", "L"), ("TIFF", "I;16", "png", "L"), ("JPEG", "L", "png", "L"), ("PNG", "RGBA", "png", "RGB")],
+)
 def test_thumbnail_is_a_small_picture_that_browsers_show(
     file_format: str, mode: str, kind: str, shown_mode: str
 ) -> None:

@@ -22,13 +22,26 @@ def fill(lake: Lake) -> None:
     """Twelve pictures of the test split; the captions of the first six are right, and the model is surer of them."""
     references = {f"p{place:02}": f"{word} dogs run over {word} hills" for place, word in enumerate(NUMBERS)}
     rows = [(image_id, 0, text, "captions.csv", "test", NOW) for image_id, text in references.items()]
-    lake.insert_new("captions", lake.spark.createDataFrame(
-        [*rows, ("t", 0, "a cat", "captions.csv", "train", NOW)], CAPTIONS.schema
-    ))
+    lake.insert_new(
+        "captions",
+        lake.spark.createDataFrame([*rows, ("t", 0, "a cat", "captions.csv", "train", NOW)], CAPTIONS.schema),
+    )
     captions = {image_id: text if image_id < "p06" else "nobody" for image_id, text in references.items()}
     predicted = [
-        (image_id, "m1", captions[image_id], 0.9 - 0.05 * place, None, [], text, 0 if image_id < "p06" else 20, 0.5,
-         "test", "c1", NOW)
+        (
+            image_id,
+            "m1",
+            captions[image_id],
+            0.9 - 0.05 * place,
+            None,
+            [],
+            text,
+            0 if image_id < "p06" else 20,
+            0.5,
+            "test",
+            "c1",
+            NOW,
+        )
         for place, (image_id, text) in enumerate(references.items())
     ]
     lake.insert_new("caption_predictions", lake.spark.createDataFrame(predicted, CAPTION_PREDICTIONS.schema))
@@ -47,8 +60,13 @@ def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
 
     html = write_report(lake, ReportSettings(num_best=0, num_worst=0, num_random=0), "m1").read_text(encoding="utf-8")
     assert "The model&#39;s CIDEr on test is " in html
-    assert re.findall("<div class=\"card figure\">\n<h3>(.*?)</h3>", html) == [
-        "CIDEr", "BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "Mean confidence",
+    assert re.findall('<div class="card figure">\n<h3>(.*?)</h3>', html) == [
+        "CIDEr",
+        "BLEU-1",
+        "BLEU-4",
+        "METEOR",
+        "ROUGE-L",
+        "Mean confidence",
     ]
     assert "<h2>Sentences</h2>" in html
     assert "the bars rise to the right." in html

@@ -157,9 +157,9 @@ def expected_rows(spark: SparkSession, name: str) -> DataFrame:
 
 
 def test_every_file_is_among_those_tested() -> None:
-    tested = {f"views/{name}.sql" for name in EXPECTED} | {f"queries/{name}.sql" for name in (
-        "captions_changed_since", "commits_of_captions",
-    )}
+    tested = {f"views/{name}.sql" for name in EXPECTED} | {
+        f"queries/{name}.sql" for name in ("captions_changed_since", "commits_of_captions")
+    }
     assert {path.relative_to(SQL).as_posix() for path in SQL.rglob("*") if path.is_file()} == tested
 
 
@@ -250,8 +250,10 @@ def test_the_dashboards_totals_are_those_of_the_newest_captions_and_model(analys
 
 def test_the_dashboards_rejects_and_confidences_are_those_of_their_views(analysts: Lake) -> None:
     rejects = analysts.spark.createDataFrame(
-        [("ingest", "empty_file", 2, 2 / 6, NIGHT_2, "in/y.png", "no byte"),
-         ("clean", "blank_image", 1, 1 / 4, NIGHT_1, "in/c.png", "no ink")],
+        [
+            ("ingest", "empty_file", 2, 2 / 6, NIGHT_2, "in/y.png", "no byte"),
+            ("clean", "blank_image", 1, 1 / 4, NIGHT_1, "in/c.png", "no ink"),
+        ],
         "stage string, reason string, num_rejected long, share_of_pictures double, last_rejected_at timestamp, "
         "example_source string, example_detail string",
     )
@@ -265,16 +267,24 @@ def test_the_dashboards_rejects_and_confidences_are_those_of_their_views(analyst
 
 
 def test_the_dashboards_scores_are_those_of_the_model_beside_the_controls(analysts: Lake) -> None:
-    expected = analysts.spark.createDataFrame([
-        (DAY_1, "model", 0.75, 4.5), (DAY_1, "constant caption", 0.25, 20.0), (DAY_1, "shuffled pictures", 0.5, 16.0),
-        (DAY_2, "model", 0.75, 4.0), (DAY_2, "shuffled pictures", 0.25, 14.0),
-    ], "day date, captions_by string, similarity double, edit_distance double")
+    expected = analysts.spark.createDataFrame(
+        [
+            (DAY_1, "model", 0.75, 4.5),
+            (DAY_1, "constant caption", 0.25, 20.0),
+            (DAY_1, "shuffled pictures", 0.5, 16.0),
+            (DAY_2, "model", 0.75, 4.0),
+            (DAY_2, "shuffled pictures", 0.25, 14.0),
+        ],
+        "day date, captions_by string, similarity double, edit_distance double",
+    )
     assertDataFrameEqual(analysts.spark.sql(DATASETS["scores_by_day"]).select(*expected.columns), expected)
 
 
 WIDGETS = {
     entry["widget"]["name"]: entry["widget"]["queries"]
-    for page in DASHBOARD["pages"] for entry in page["layout"] if "queries" in entry["widget"]
+    for page in DASHBOARD["pages"]
+    for entry in page["layout"]
+    if "queries" in entry["widget"]
 }
 
 

@@ -118,10 +118,17 @@ def test_a_semicolon_ends_a_statement_unless_it_is_quoted(text: str, statements:
     assert split_statements(text) == (statements, rest)
 
 
-@pytest.mark.parametrize("statement", [
-    "delete from captions", "drop table captions", "insert into captions select * from captions",
-    "with x as (select 1) insert into captions select * from x", "optimize captions", "create view v as select 1",
-])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from captions",
+        "drop table captions",
+        "insert into captions select * from captions",
+        "with x as (select 1) insert into captions select * from x",
+        "optimize captions",
+        "create view v as select 1",
+    ],
+)
 def test_a_statement_that_writes_is_refused(opened: SqlPrompt, statement: str) -> None:
     assert refusal(opened, statement) == "This prompt only reads: start with select, with, describe, show or explain."
 
@@ -129,34 +136,56 @@ def test_a_statement_that_writes_is_refused(opened: SqlPrompt, statement: str) -
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
-        ("select * from evaluations",
-         "There is no table evaluations in {root} yet: "
-         "evaluate_captions makes it once a captioned picture has a reference."),
-        ("select * from quality_by_day",
-         "There is no view quality_by_day yet, because a table that it needs is not in {root} "
-         "(evaluations: evaluate_captions makes it once a captioned picture has a reference)."),
-        ("select * from captions_to_reviw",
-         "There is no table or view captions_to_reviw in {root}; did you mean captions_to_review?"),
-        ("select * from xyz",
-         "There is no table or view xyz in {root}; there are caption_history, caption_predictions, captions_to_review, "
-         "newest_captions, quality_by_caption_length, quality_by_confidence, review_thresholds."),
-        ("select * from elsewhere.newest_captions",
-         "There is no elsewhere.newest_captions, but there is newest_captions in {root}: leave out what stands before "
-         "the last dot."),
-        ("select * from main.captionlake.captions",
-         "There is no catalog main that this session can see: check the setting storage.catalog, "
-         "or ask for GRANT USE CATALOG ON CATALOG main TO <you or your group>."),
-        ("use nowhere", "There is no schema nowhere that this session can see: check the setting storage.schema_name, "
-         "or ask for GRANT USE SCHEMA ON SCHEMA nowhere TO <you or your group>."),
-        ("select captoin from review_thresholds",
-         "There is no column captoin; the nearest are: min_confidence, min_similarity."),
+        (
+            "select * from evaluations",
+            "There is no table evaluations in {root} yet: "
+            "evaluate_captions makes it once a captioned picture has a reference.",
+        ),
+        (
+            "select * from quality_by_day",
+            "There is no view quality_by_day yet, because a table that it needs is not in {root} "
+            "(evaluations: evaluate_captions makes it once a captioned picture has a reference).",
+        ),
+        (
+            "select * from captions_to_reviw",
+            "There is no table or view captions_to_reviw in {root}; did you mean captions_to_review?",
+        ),
+        (
+            "select * from xyz",
+            "There is no table or view xyz in {root}; there are caption_history, caption_predictions, captions_to_review, "
+            "newest_captions, quality_by_caption_length, quality_by_confidence, review_thresholds.",
+        ),
+        (
+            "select * from elsewhere.newest_captions",
+            "There is no elsewhere.newest_captions, but there is newest_captions in {root}: leave out what stands before "
+            "the last dot.",
+        ),
+        (
+            "select * from main.captionlake.captions",
+            "There is no catalog main that this session can see: check the setting storage.catalog, "
+            "or ask for GRANT USE CATALOG ON CATALOG main TO <you or your group>.",
+        ),
+        (
+            "use nowhere",
+            "There is no schema nowhere that this session can see: check the setting storage.schema_name, "
+            "or ask for GRANT USE SCHEMA ON SCHEMA nowhere TO <you or your group>.",
+        ),
+        (
+            "select captoin from review_thresholds",
+            "There is no column captoin; the nearest are: min_confidence, min_similarity.",
+        ),
         ("select 1 form x y", "The statement cannot be read near 'x' in line 1 at character 15."),
         ("select (1", "The statement cannot be read where it ends in line 1 at character 10."),
         ("select :image_id", "The statement asks for :image_id: add --param image_id=... with its value."),
-        ("select * from caption_predictions version as of 99",
-         "Cannot time travel Delta table to version 99. Available versions: [0, 1]."),
-        ("select nothing(1)", "Cannot resolve function `nothing` on search path "
-         "[`system`.`builtin`, `system`.`session`, `spark_catalog`.`prompt`]."),
+        (
+            "select * from caption_predictions version as of 99",
+            "Cannot time travel Delta table to version 99. Available versions: [0, 1].",
+        ),
+        (
+            "select nothing(1)",
+            "Cannot resolve function `nothing` on search path "
+            "[`system`.`builtin`, `system`.`session`, `spark_catalog`.`prompt`].",
+        ),
         ("select raise_error('boo')", "boo."),
         (" -- nothing", "There is no statement to run."),
     ],
@@ -168,20 +197,30 @@ def test_an_error_is_one_sentence_that_names_what_to_do(opened: SqlPrompt, state
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
-        ("[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\nUser does not have USE CATALOG on Catalog 'main'. "
-         "SQLSTATE: 42501",
-         "You have no right to USE CATALOG on catalog main: ask its owner or an administrator for "
-         "GRANT USE CATALOG ON CATALOG main TO <you or your group>."),
-        ("PERMISSION_DENIED: User does not have SELECT on Table 'main.captionlake.captions'.",
-         "You have no right to SELECT on table main.captionlake.captions: ask its owner or an administrator for "
-         "GRANT SELECT ON TABLE main.captionlake.captions TO <you or your group>."),
-        ("java.io.FileNotFoundException: part-0.parquet (Permission denied)",
-         "You may not read some files of {root}: ask for the right to read that folder."),
-        ("[NO_SUCH_CATALOG_EXCEPTION] Catalog 'mian' was not found. Please verify the catalog name.",
-         "There is no catalog mian that this session can see: check the setting storage.catalog, "
-         "or ask for GRANT USE CATALOG ON CATALOG mian TO <you or your group>."),
-        ("[DELTA_TABLE_NOT_FOUND] Delta table `prompt`.`captions` doesn't exist.",
-         "The files of prompt.captions are gone: start again, and if that does not help run its job."),
+        (
+            "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\nUser does not have USE CATALOG on Catalog 'main'. "
+            "SQLSTATE: 42501",
+            "You have no right to USE CATALOG on catalog main: ask its owner or an administrator for "
+            "GRANT USE CATALOG ON CATALOG main TO <you or your group>.",
+        ),
+        (
+            "PERMISSION_DENIED: User does not have SELECT on Table 'main.captionlake.captions'.",
+            "You have no right to SELECT on table main.captionlake.captions: ask its owner or an administrator for "
+            "GRANT SELECT ON TABLE main.captionlake.captions TO <you or your group>.",
+        ),
+        (
+            "java.io.FileNotFoundException: part-0.parquet (Permission denied)",
+            "You may not read some files of {root}: ask for the right to read that folder.",
+        ),
+        (
+            "[NO_SUCH_CATALOG_EXCEPTION] Catalog 'mian' was not found. Please verify the catalog name.",
+            "There is no catalog mian that this session can see: check the setting storage.catalog, "
+            "or ask for GRANT USE CATALOG ON CATALOG mian TO <you or your group>.",
+        ),
+        (
+            "[DELTA_TABLE_NOT_FOUND] Delta table `prompt`.`captions` doesn't exist.",
+            "The files of prompt.captions are gone: start again, and if that does not help run its job.",
+        ),
     ],
 )
 def test_what_only_a_catalog_or_a_store_refuses_is_said_too(opened: SqlPrompt, message: str, sentence: str) -> None:

@@ -37,8 +37,12 @@ def drawn_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
     (landing / "smiles.smi").write_text("\n".join(MOLECULES))
     drawing = settings_for(
-        landing, f"storage.root={root}", f"drawing.smiles_file={landing}/smiles.smi", "drawing.sideways_share=0.5",
-        "drawing.num_processes=1", "drawing.noise=0",
+        landing,
+        f"storage.root={root}",
+        f"drawing.smiles_file={landing}/smiles.smi",
+        "drawing.sideways_share=0.5",
+        "drawing.num_processes=1",
+        "drawing.noise=0",
     ).drawing
     write_landing_zone(drawing, str(landing))
     ingest(lake, landing, *DRAWN)
@@ -102,10 +106,20 @@ def test_layouts_are_part_of_the_name_of_the_data(drawn: Lake) -> None:
     assert data.max_tokens == max(
         len(row.token_ids) for row in training_rows(drawn, captions(drawn), data.vocabulary, "train", 1).collect()
     )
-    drawn.upsert("image_layouts", drawn.read("image_layouts").selectExpr(
-        "image_id", "transform(atom_x, x -> x + 1) as atom_x", "atom_y", "bond_begin", "bond_end", "bond_order",
-        "bond_wedge", "source", "ingested_at",
-    ))
+    drawn.upsert(
+        "image_layouts",
+        drawn.read("image_layouts").selectExpr(
+            "image_id",
+            "transform(atom_x, x -> x + 1) as atom_x",
+            "atom_y",
+            "bond_begin",
+            "bond_end",
+            "bond_order",
+            "bond_wedge",
+            "source",
+            "ingested_at",
+        ),
+    )
     moved = describe_training_data(drawn, captions(drawn), data.vocabulary)
     assert moved.fingerprint != data.fingerprint
 
@@ -158,8 +172,10 @@ def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:
     drawn.replace("image_layouts", drawn.read("image_layouts").where("false"))
     rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
     assert all(row.atom_x is None for row in rows)
-    rotations = {row.caption: row.rotation_deg for row in drawn.read("images_clean").join(
-        drawn.read("captions"), on="image_id").collect()}
+    rotations = {
+        row.caption: row.rotation_deg
+        for row in drawn.read("images_clean").join(drawn.read("captions"), on="image_id").collect()
+    }
     upright = [row for row in rows if rotations[row.caption] == 0]
     assert upright
     assert all(list(row.token_ids) == known[row.caption] for row in upright)

@@ -26,21 +26,38 @@ def test_every_genuine_figure_has_ours_beside_it(ours: dict[str, float]) -> None
     assert len(tabulate(ours).rows) == len(GENUINE)
 
 
-@pytest.mark.parametrize(("figure", "off_by"), [
-    ("mean width, px", 0.1), ("mean height, px", 0.1), ("median width / height", 0.2),
-    ("at the small size, share", 0.2),
-    ("margin, px, small size", 0.15), ("margin, px, large size", 0.1), ("height of letters, px, large size", 0.09),
-    ("bonds without ink, share", 0.35), ("heavy atoms", 0.1), ("tokens per label, mean", 0.1),
-])
+@pytest.mark.parametrize(
+    ("figure", "off_by"),
+    [
+        ("mean width, px", 0.1),
+        ("mean height, px", 0.1),
+        ("median width / height", 0.2),
+        ("at the small size, share", 0.2),
+        ("margin, px, small size", 0.15),
+        ("margin, px, large size", 0.1),
+        ("height of letters, px, large size", 0.09),
+        ("bonds without ink, share", 0.35),
+        ("heavy atoms", 0.1),
+        ("tokens per label, mean", 0.1),
+    ],
+)
 def test_a_figure_is_about_the_genuine_one(ours: dict[str, float], figure: str, off_by: float) -> None:
     assert ours[figure] == pytest.approx(GENUINE[figure][0], rel=off_by)
 
 
-@pytest.mark.parametrize("figure", [
-    "height of letters, px, small size", "specks, per pixel of paper", "missing ink, share, small size",
-    "missing ink, share, large size", "with stereo, share of labels", "with /t, share of labels",
-    "mean ink, share of pixels", "mean bytes of a PNG",
-])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "height of letters, px, small size",
+        "specks, per pixel of paper",
+        "missing ink, share, small size",
+        "missing ink, share, large size",
+        "with stereo, share of labels",
+        "with /t, share of labels",
+        "mean ink, share of pixels",
+        "mean bytes of a PNG",
+    ],
+)
 def test_a_figure_is_within_the_genuine_range(ours: dict[str, float], figure: str) -> None:
     lowest, highest = GENUINE[figure]
     assert lowest <= ours[figure] <= highest
@@ -53,13 +70,21 @@ def test_hardly_any_is_higher_than_wide_and_some_have_heavy_hydrogen(ours: dict[
 
 def test_what_is_drawn_otherwise_is_measured_otherwise() -> None:
     other = figures(
-        60, "drawing.drawers={indigo: 0, rdkit: 1}", "drawing.noise=0", "drawing.stereo_share=0",
-        "drawing.isotope_share=0", "drawing.margin_px=20", "drawing.reduced_share=1",
+        60,
+        "drawing.drawers={indigo: 0, rdkit: 1}",
+        "drawing.noise=0",
+        "drawing.stereo_share=0",
+        "drawing.isotope_share=0",
+        "drawing.margin_px=20",
+        "drawing.reduced_share=1",
     )
     assert other["at the small size, share"] == 1
     assert other["margin, px, small size"] == pytest.approx(12, abs=2)
     for figure in (
-        "missing ink, share, small size", "specks, per pixel of paper", "bonds without ink, share",
-        "with /t, share of labels", "with D or T, share of labels",
+        "missing ink, share, small size",
+        "specks, per pixel of paper",
+        "bonds without ink, share",
+        "with /t, share of labels",
+        "with D or T, share of labels",
     ):
         assert other[figure] == 0

@@ -66,7 +66,8 @@ def test_scores_are_told_apart_by_size_and_by_confidence() -> None:
     ]
     sizes = by_heavy_atoms(predicted, drawings)
     assert {size: (row["count"], row["exact"]) for size, row in sizes.items()} == {
-        "0 to 14": (10, 1.0), "35 to 60": (10, 0.5),
+        "0 to 14": (10, 1.0),
+        "35 to 60": (10, 0.5),
     }
     tenths = by_confidence(predicted, drawings)
     assert [row["exact"] for row in tenths] == [0, 0, 0.5] + [1] * 7

@@ -21,8 +21,15 @@ from bench.scaling import (
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED = Measured(
-    forward_s=0.005, backward_s=0.010, data_s=0.001, rest_s=0.050, deviation=0.10, exchange_s=0.020,
-    gradient_bytes=4 * BUCKET_BYTES, picture_bytes=5_000, writing_s=0.001,
+    forward_s=0.005,
+    backward_s=0.010,
+    data_s=0.001,
+    rest_s=0.050,
+    deviation=0.10,
+    exchange_s=0.020,
+    gradient_bytes=4 * BUCKET_BYTES,
+    picture_bytes=5_000,
+    writing_s=0.001,
 )
 GIGABIT = 125_000_000.0
 
@@ -71,7 +78,9 @@ def test_a_fixed_batch_stops_scaling_and_a_growing_one_does_not() -> None:
 def test_without_a_measurement_it_says_what_to_run(tmp_path: Path) -> None:
     refused = subprocess.run(
         [sys.executable, "-m", "bench.scaling", "--results", str(tmp_path / "none.json")],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert refused.returncode == 1
     assert refused.stderr.strip().endswith("is not there: run `make bench-distributed` first")
@@ -81,13 +90,17 @@ def test_the_tables_are_made_from_the_file_that_the_bench_writes(tmp_path: Path)
     step = {"data": 0.1, "forward": 0.5, "backward": 0.8, "exchange": 0.08, "rest": 0.05, "total": 1.53}
     way = {"num_workers": 2, "threads": 1, "meeting_s": 0.03, "compute_deviation_s": 0.1, "step_s": step}
     results = {
-        "num_cores": 2, "batch_size": 128, "gradient_bytes": 40_000_000, "picture_bytes": 2500,
-        "writing_s_per_picture": 0.003, "ways": {"two Ray workers": way},
+        "num_cores": 2,
+        "batch_size": 128,
+        "gradient_bytes": 40_000_000,
+        "picture_bytes": 2500,
+        "writing_s_per_picture": 0.003,
+        "ways": {"two Ray workers": way},
     }
     file = tmp_path / "distributed.json"
     file.write_text(json.dumps(results))
     shown = subprocess.run(
-        [sys.executable, "-m", "bench.scaling", "--results", str(file)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-m", "bench.scaling", "--results", str(file)], cwd=ROOT, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
     assert "two Ray workers" in shown.stdout

@@ -35,10 +35,16 @@ def test_bytes_paths_and_arrays_are_captioned_in_the_order_given(captioner: Capt
     grey = drawing(ASPIRIN)
     opaque = np.dstack([np.zeros((*grey.shape, 3), np.uint8), 255 - grey])  # black ink, and paper that is not there
     (tmp_path / "caffeine.png").write_bytes(encode_png(drawing(CAFFEINE)))
-    captioned = captioner.caption([
-        encode_png(grey), tmp_path / "caffeine.png", grey, str(tmp_path / "caffeine.png"), np.dstack([grey] * 3),
-        opaque,
-    ])
+    captioned = captioner.caption(
+        [
+            encode_png(grey),
+            tmp_path / "caffeine.png",
+            grey,
+            str(tmp_path / "caffeine.png"),
+            np.dstack([grey] * 3),
+            opaque,
+        ]
+    )
     assert [one.caption for one in captioned] == [ASPIRIN, CAFFEINE, ASPIRIN, CAFFEINE, ASPIRIN, ASPIRIN]
     assert all(one.is_valid and one.confidence > 0.5 and one.reason is None for one in captioned)
     assert all(one.caption not in dict(one.alternatives) for one in captioned)

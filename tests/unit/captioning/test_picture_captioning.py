@@ -26,8 +26,14 @@ ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/
 
 def settings(**changes: object) -> PredictionSettings:
     values = {
-        "model_version": "current", "batch_size": 4, "num_images_in_buffer": 8, "threads_per_worker": 1, "num_beams": 3,
-        "turns_deg": (0,), "scales": (1.0,), "sure_from": 0.9,
+        "model_version": "current",
+        "batch_size": 4,
+        "num_images_in_buffer": 8,
+        "threads_per_worker": 1,
+        "num_beams": 3,
+        "turns_deg": (0,),
+        "scales": (1.0,),
+        "sure_from": 0.9,
         "is_redrawn": False,
     }
     return PredictionSettings(**(values | changes))
@@ -137,14 +143,12 @@ def test_a_picture_is_read_turned_and_enlarged_until_a_caption_is_sure(
 
 def drawings(count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [
-        np.where(rng.random((32 + 32 * (place % 2), 64)) < 0.1, 0, 255).astype(np.uint8) for place in range(count)
-    ]
+    return [np.where(rng.random((32 + 32 * (place % 2), 64)) < 0.1, 0, 255).astype(np.uint8) for place in range(count)]
 
 
-@pytest.mark.parametrize("how", [
-    {"num_beams": 1}, {"num_beams": 3}, {"turns_deg": (0, 180), "scales": (1.0, 1.5), "is_redrawn": True},
-])
+@pytest.mark.parametrize(
+    "how", [{"num_beams": 1}, {"num_beams": 3}, {"turns_deg": (0, 180), "scales": (1.0, 1.5), "is_redrawn": True}]
+)
 def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
     pictures = drawings(9)
     together = PictureCaptioner(checkpoint, settings(**how)).caption(pictures)
@@ -161,10 +165,13 @@ def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_c
 ) -> None:
     picture = np.pad(np.where(draw_unworn_ink(PROPANOL, drawer), 0, 255).astype(np.uint8), 9, constant_values=255)
     captioner = PictureCaptioner(checkpoint, settings(is_redrawn=True))
-    readings = [[
-        Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6), Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
-        Guess("CCO", ETHANOL, math.log(0.05), 0.05),
-    ]]
+    readings = [
+        [
+            Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6),
+            Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
+            Guess("CCO", ETHANOL, math.log(0.05), 0.05),
+        ]
+    ]
     redrawn = captioner.prepared(picture)
     assert redrawn is not None
     chosen = captioner._choose(readings, redrawn)

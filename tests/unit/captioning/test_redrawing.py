@@ -50,9 +50,16 @@ def agreement(pixels: np.ndarray, inchi: str, drawer: str = "indigo") -> Agreeme
 
 
 @pytest.mark.parametrize("drawer", ["indigo", "rdkit", "coordgen"])
-@pytest.mark.parametrize("wear", [
-    {}, {"noise": 0.0}, {"reduced_share": 1.0}, {"sideways_share": 1.0, "seed": 1}, {"sideways_share": 1.0, "seed": 2},
-])
+@pytest.mark.parametrize(
+    "wear",
+    [
+        {},
+        {"noise": 0.0},
+        {"reduced_share": 1.0},
+        {"sideways_share": 1.0, "seed": 1},
+        {"sideways_share": 1.0, "seed": 2},
+    ],
+)
 @pytest.mark.parametrize(("right", "wrong"), [(ASPIRIN, THIOASPIRIN), (LEFT, RIGHT), (RIGHT, LEFT)])
 def test_the_right_molecule_covers_the_picture_better_however_it_was_drawn(
     right: str, wrong: str, wear: dict[str, object], drawer: str
@@ -88,10 +95,17 @@ def tried_until(drawer: str) -> list[str]:
     return [one for group in DRAWERS[: GROUP_OF[drawer] + 1] for one in group]
 
 
-@pytest.mark.parametrize(("drawer", "reduced_share", "fits"), [
-    ("indigo", 0.0, "indigo"), ("indigo", 1.0, "indigo small"), ("rdkit", 0.0, "rdkit"), ("rdkit", 1.0, "rdkit"),
-    ("coordgen", 0.0, "coordgen"), ("coordgen", 1.0, "coordgen"),
-])
+@pytest.mark.parametrize(
+    ("drawer", "reduced_share", "fits"),
+    [
+        ("indigo", 0.0, "indigo"),
+        ("indigo", 1.0, "indigo small"),
+        ("rdkit", 0.0, "rdkit"),
+        ("rdkit", 1.0, "rdkit"),
+        ("coordgen", 0.0, "coordgen"),
+        ("coordgen", 1.0, "coordgen"),
+    ],
+)
 def test_a_picture_is_covered_by_the_drawer_that_drew_it_and_the_others_are_not_asked_again(
     drawer: str, reduced_share: float, fits: str
 ) -> None:

@@ -76,8 +76,15 @@ def test_case_punctuation_and_line_breaks_do_not_count(monkeypatch: pytest.Monke
 
 def test_strange_captions_are_scored_and_pictures_without_a_reference_left_out(scorer: SentenceScorer):
     predictions = {
-        "empty": "", "dots": "...", "emoji": "\N{GRINNING FACE}", "kanji": "犬が走る", "bars": "a ||| b |||",
-        "long": "dog " * 400, "alone": "a dog", "of none": "a dog", "wordless": "a dog",
+        "empty": "",
+        "dots": "...",
+        "emoji": "\N{GRINNING FACE}",
+        "kanji": "犬が走る",
+        "bars": "a ||| b |||",
+        "long": "dog " * 400,
+        "alone": "a dog",
+        "of none": "a dog",
+        "wordless": "a dog",
     }
     references = {image_id: ["a dog runs ||| here", "犬が走る", "..."] for image_id in predictions.keys() - {"alone"}}
     references |= {"dots": ["собака"], "of none": [], "wordless": ["...", ""], "captioned by nobody": ["a cat"]}

@@ -20,9 +20,10 @@ from lib.sections.images import CleaningSettings
 from lib.settings import CONF
 
 # What tells drawings from stray ink is tested on drawings of molecules; here are lines and blobs.
-BASE = CleaningSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["cleaning"] | {
-    "longest_line": 0, "words_apart_from": 0, "rejects_shapes": False, "thin_from": 0,
-})
+BASE = CleaningSettings(
+    **yaml.safe_load((CONF / "base.yaml").read_text())["cleaning"]
+    | {"longest_line": 0, "words_apart_from": 0, "rejects_shapes": False, "thin_from": 0}
+)
 
 
 def settings(**changes: object) -> CleaningSettings:

@@ -122,8 +122,12 @@ def test_postscript_called_png_runs_no_program(tmp_path):
     with Image.open(io.BytesIO(eps)) as picture:  # Pillow by itself would open it
         assert picture.format == "EPS"
     answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=eps, capture_output=True, check=True,
-        cwd=Path(__file__).resolve().parents[3], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        [sys.executable, "-c", PROGRAM],
+        input=eps,
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[3],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
     )
     assert answer.stdout.decode().strip() == "not_an_image"
     assert not (tmp_path / "was_run").exists()

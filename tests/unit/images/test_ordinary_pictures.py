@@ -56,27 +56,31 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("inchi", MOLECULES)
-@pytest.mark.parametrize("name", [
-    name for name in PICTURE_VARIATIONS if name not in ("turned by 2 degrees", "half size", "blurred by a pixel")
-])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in PICTURE_VARIATIONS if name not in ("turned by 2 degrees", "half size", "blurred by a pixel")],
+)
 def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_picture(name: str, inchi: str) -> None:
     pixels = drawn(inchi)
     assert likeness(cleaned(png(pixels)), cleaned(PICTURE_VARIATIONS[name](pixels))) > SAME
 
 
-@pytest.mark.parametrize(("name", "step"), [
-    ("paper of 252", {"is_normalised": False}),
-    ("paper fading to 225", {"is_normalised": False}),
-    ("ink of 150", {"is_normalised": False, "rejects_shapes": False}),
-    ("white on black", {"is_normalised": False}),
-    ("yellow on black", {"is_normalised": False}),
-    ("frame of 1 px", {"longest_line": 0}),
-    ("frame at the rim", {"longest_line": 0}),
-    ("underlined", {"longest_line": 0}),
-    ("scan edge", {"longest_line": 0}),
-    ("line of text below", {"words_apart_from": 0}),
-    ("number below", {"words_apart_from": 0}),
-])
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("paper of 252", {"is_normalised": False}),
+        ("paper fading to 225", {"is_normalised": False}),
+        ("ink of 150", {"is_normalised": False, "rejects_shapes": False}),
+        ("white on black", {"is_normalised": False}),
+        ("yellow on black", {"is_normalised": False}),
+        ("frame of 1 px", {"longest_line": 0}),
+        ("frame at the rim", {"longest_line": 0}),
+        ("underlined", {"longest_line": 0}),
+        ("scan edge", {"longest_line": 0}),
+        ("line of text below", {"words_apart_from": 0}),
+        ("number below", {"words_apart_from": 0}),
+    ],
+)
 def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
     pixels = drawn(ASPIRIN)
     try:

@@ -14,10 +14,19 @@ MEMBERS = {f"train/{i}/0/pic{i}.png": bytes([i]) * (100 + i) for i in range(5)}
 
 def settings(path: Path | str, **changes: object) -> LandingSettings:
     values: dict[str, object] = {
-        "path": str(path), "image_suffixes": (".png", ".jpg"), "image_id": "name", "member_name_encoding": None,
-        "captions_files": "*labels*", "captions_notation": None, "captions_encoding": None,
-        "image_id_column": "image_id", "caption_column": "caption",
-        "max_captions_per_image": 1, "layouts_files": "*_layouts.parquet", "split_files": {}, "max_image_bytes": 1000,
+        "path": str(path),
+        "image_suffixes": (".png", ".jpg"),
+        "image_id": "name",
+        "member_name_encoding": None,
+        "captions_files": "*labels*",
+        "captions_notation": None,
+        "captions_encoding": None,
+        "image_id_column": "image_id",
+        "caption_column": "caption",
+        "max_captions_per_image": 1,
+        "layouts_files": "*_layouts.parquet",
+        "split_files": {},
+        "max_image_bytes": 1000,
         "images_per_commit": 10,
     }
     return LandingSettings.model_validate(values | changes)

@@ -49,14 +49,17 @@ def test_a_caption_of_two_lines_is_two_rejected_rows_and_no_half_of_it_is_taken(
 
 
 def test_quoted_fields_hold_commas_and_doubled_quotes(tmp_path: Path) -> None:
-    captions = ['InChI=1S/CH4/h1,2H', 'a "big" dog, it seems', '""', "semi;colon", "tab\tstop", 'a 5" pipe']
+    captions = ["InChI=1S/CH4/h1,2H", 'a "big" dog, it seems', '""', "semi;colon", "tab\tstop", 'a 5" pipe']
     written = io.StringIO()
     csv.writer(written).writerows([("image_id", "caption"), *((str(n), text) for n, text in enumerate(captions))])
     rows = rows_of(tmp_path / "labels.csv", written.getvalue())
     assert texts(rows) == [(str(n), text) for n, text in enumerate(captions)]
     bare = rows_of(tmp_path / "labels.csv", HEADER + 'a,a "big" dog\nb, "spaced, out" \nc,"x" y\nd,5" pipe\n')
     assert texts(bare) == [
-        ("a", 'a "big" dog'), ("b", "unpaired_quote"), ("c", "unpaired_quote"), ("d", "unpaired_quote")
+        ("a", 'a "big" dog'),
+        ("b", "unpaired_quote"),
+        ("c", "unpaired_quote"),
+        ("d", "unpaired_quote"),
     ]
 
 
@@ -76,7 +79,11 @@ def test_bytes_that_are_wrong_in_a_utf8_file_cost_their_row_and_never_enter_a_ta
     content = f"{HEADER}a,caf\u00e9\nb,h\u00f4tel\n".encode() + b"c,na\xefve\nd\xe9,x\nd,plain\ne,nul\0\n"
     rows = rows_of(tmp_path / "labels.csv", content)
     assert texts(rows) == [
-        ("a", "caf\u00e9"), ("b", "h\u00f4tel"), ("c", "unreadable_row"), ("row 4", "unreadable_row"), ("d", "plain"),
+        ("a", "caf\u00e9"),
+        ("b", "h\u00f4tel"),
+        ("c", "unreadable_row"),
+        ("row 4", "unreadable_row"),
+        ("d", "plain"),
         ("e", "unreadable_row"),
     ]
     assert not any("\ufffd" in f"{row.image_id}{row.caption}" for row in rows)
@@ -125,7 +132,10 @@ def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(
     paths = pd.DataFrame({"path": [f"file://{tmp_path}/{name}.zip" for name in ("bad_name", "cut", "good")]})
     found = pd.concat(list_members(iter([paths])))
     assert list(zip(found["path"].str.rpartition("/")[2], found["member"], strict=True)) == [
-        ("bad_name.zip", ""), ("cut.zip", ""), ("good.zip", "\u00e9/labels.csv"), ("good.zip", "README.txt"),
+        ("bad_name.zip", ""),
+        ("cut.zip", ""),
+        ("good.zip", "\u00e9/labels.csv"),
+        ("good.zip", "README.txt"),
     ]
 
 
@@ -140,7 +150,10 @@ def test_a_line_without_end_takes_no_more_memory_than_a_line_may(
 def test_rows_that_do_not_fit_the_header_or_lack_something_are_rejected(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "labels.csv", "caption,image_id\n\nx,a\n \nx,y,b\nonly\n,c\nx,\n")
     assert [(row.image_id, row.reason, row.position) for row in rows] == [
-        ("a", None, 1), ("y", "uneven_row", 2), ("row 3", "uneven_row", 3), ("c", "empty_caption", 4),
+        ("a", None, 1),
+        ("y", "uneven_row", 2),
+        ("row 3", "uneven_row", 3),
+        ("c", "empty_caption", 4),
         ("row 5", "empty_caption", 5),
     ]
 
@@ -180,8 +193,15 @@ def test_nothing_is_in_an_empty_file(tmp_path: Path, content: bytes) -> None:
 def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
     landing = settings(tmp_path, captions_files=("*captions*", "*labels*"), layouts_files="*_layouts.parquet")
     named = ["train_labels.csv", "Captions.TSV", "captions.txt", "my_captions_v2.csv.gz", "labels.csv"]
-    others = ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "labels_layouts.parquet",
-              "captions.json", "README.txt"]
+    others = [
+        "sample_submission.csv",
+        "extra_approved_InChIs.csv",
+        "notes.csv",
+        "a.tsv",
+        "labels_layouts.parquet",
+        "captions.json",
+        "README.txt",
+    ]
     assert [name for name in named + others if is_captions_file(name, landing)] == named
     reported = [name for name in others if may_hold_captions(name, landing)]
     assert reported == ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "captions.json"]
@@ -190,10 +210,15 @@ def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
 
 def test_flickrs_own_file_is_read_without_a_header_its_marks_as_they_are(tmp_path: Path) -> None:
     lines = (
-        'a.jpg#0\tA "dog", running .', "a.jpg#1\tTabs\tstay", "b.jpg.1#0\tno picture", "no number\tx", "c.jpg#2\t ",
+        'a.jpg#0\tA "dog", running .',
+        "a.jpg#1\tTabs\tstay",
+        "b.jpg.1#0\tno picture",
+        "no number\tx",
+        "c.jpg#2\t ",
     )
     rows = rows_of(tmp_path / "Flickr8k.token.txt", "\n".join(lines))
     assert [(row.image_id, row.caption, row.reason) for row in rows[:2]] == [
-        ("a", 'A "dog", running .', None), ("a", "Tabs\tstay", None),
+        ("a", 'A "dog", running .', None),
+        ("a", "Tabs\tstay", None),
     ]
     assert [row.reason for row in rows[2:]] == [None, "uneven_row", "empty_caption"]

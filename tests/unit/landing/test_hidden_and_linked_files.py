@@ -25,7 +25,11 @@ def pictures(zone: LandingZone, root: Path) -> list[str]:
 
 
 SERVICE_FILES = (
-    ".ipynb_checkpoints/p-checkpoint.png", "a/.Trash-0/p.png", "@eaDir/p.png", "b/__MACOSX/p.png", "._p.png",
+    ".ipynb_checkpoints/p-checkpoint.png",
+    "a/.Trash-0/p.png",
+    "@eaDir/p.png",
+    "b/__MACOSX/p.png",
+    "._p.png",
     ".p/q.png",
 )
 
@@ -85,7 +89,9 @@ def test_links_to_nothing_and_pipes_are_rows_and_the_others_are_read(tmp_path):
     zone = list_landing_zone(settings(tmp_path))
     assert pictures(zone, tmp_path) == ["good.png"]
     assert [(a.image_id, a.reason) for a in zone.rejected] == [
-        ("gone", "unreadable_file"), ("gone.zip", "unreadable_file"), ("pipe", "unreadable_file")
+        ("gone", "unreadable_file"),
+        ("gone.zip", "unreadable_file"),
+        ("pipe", "unreadable_file"),
     ]
     assert "No such file" in str(zone.rejected[0].detail)
 
@@ -102,7 +108,9 @@ def test_names_that_are_not_utf8_are_rows_that_can_be_written_and_hold_no_replac
     zone = list_landing_zone(settings(tmp_path, image_id="path"))
     assert pictures(zone, tmp_path) == ["good.png"]
     assert {a.image_id: a.reason for a in zone.rejected} == {
-        "%D6%D0": "unreadable_name", "%E9t%E9/p": "unreadable_name", "lost%EF%BF%BD": "unreadable_name",
+        "%D6%D0": "unreadable_name",
+        "%E9t%E9/p": "unreadable_name",
+        "lost%EF%BF%BD": "unreadable_name",
     }
     assert all("".join(map(str, arrival)).encode() for arrival in zone.rejected)
 
@@ -116,7 +124,9 @@ def test_pictures_of_a_format_that_is_not_read_are_rows_that_say_to_convert_them
     (tmp_path / name).unlink()
     write_zip(tmp_path / "a.zip", {f"train/{name}": b"x", "q.png": b"y", "notes.txt": b"z"})
     assert {a.source.split("!")[-1]: a.reason for a in arrivals_in(tmp_path)} == {
-        f"file://{tmp_path}/good.png": None, f"train/{name}": "unsupported_format", "q.png": None
+        f"file://{tmp_path}/good.png": None,
+        f"train/{name}": "unsupported_format",
+        "q.png": None,
     }
 
 
@@ -129,7 +139,8 @@ def test_an_archive_inside_an_archive_is_a_row(tmp_path):
     ("url", "needs"),
     [
         ("hdfs://nowhere:9000/landing", "; it needs Hadoop's library libhdfs and Java"),
-        ("abfss://container@account/landing", "; it needs the package adlfs"), ("nothing://x", ""),
+        ("abfss://container@account/landing", "; it needs the package adlfs"),
+        ("nothing://x", ""),
     ],
 )
 def test_a_storage_whose_package_is_missing_or_that_cannot_be_reached_is_one_sentence(url, needs):

@@ -132,7 +132,9 @@ def test_a_zip_damaged_in_its_directory_keeps_what_comes_before(tmp_path):
     third = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) + 1)
     (tmp_path / "a.zip").write_bytes(content[:third] + b"xx" + content[third + 2 :])
     assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [
-        ("0", None), ("1", None), ("a.zip", "unreadable_archive")
+        ("0", None),
+        ("1", None),
+        ("a.zip", "unreadable_archive"),
     ]
 
 
@@ -152,7 +154,8 @@ def test_sizes_that_no_file_has_are_damage(tmp_path, num_bytes):
     content[end + 12 : end + 16] = struct.pack("<L", end - entry)
     (tmp_path / "a.zip").write_bytes(content)
     assert {a.image_id: a.reason for a in arrivals_in(tmp_path)} == {
-        "a.tar": "unreadable_archive", "a.zip": "unreadable_archive"
+        "a.tar": "unreadable_archive",
+        "a.zip": "unreadable_archive",
     }
 
 

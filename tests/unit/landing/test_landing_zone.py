@@ -56,7 +56,11 @@ def test_a_member_that_climbs_out_of_its_archive_is_refused(tmp_path):
     write_zip(tmp_path / "a.zip", dict.fromkeys(names, b"x"))
     reasons = {arrival.image_id: arrival.reason for arrival in arrivals_in(tmp_path)}
     assert reasons == {
-        "evil": "unsafe_path", "abs": "unsafe_path", "up": "unsafe_path", "win": "unsafe_path", "good": None
+        "evil": "unsafe_path",
+        "abs": "unsafe_path",
+        "up": "unsafe_path",
+        "win": "unsafe_path",
+        "good": None,
     }
 
 
@@ -123,7 +127,9 @@ def test_a_tar_damaged_in_a_header_says_so_and_keeps_what_came_before(tmp_path, 
     (tmp_path / "a.tar").write_bytes(content[: third_header + (0 if cut else len(content))])
     arrivals = arrivals_in(tmp_path)
     assert [(a.image_id, a.reason) for a in arrivals] == [
-        ("pic0", None), ("pic1", None), ("a.tar", "unreadable_archive")
+        ("pic0", None),
+        ("pic1", None),
+        ("a.tar", "unreadable_archive"),
     ]
 
 

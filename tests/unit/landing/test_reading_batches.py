@@ -36,5 +36,6 @@ def test_what_is_refused_already_keeps_its_reason_among_what_is_read(tmp_path):
     batches = iter([pd.DataFrame(arrivals_in(tmp_path), columns=ARRIVAL_SCHEMA.names)])
     (rows,) = read_batches(batches, WorkerCounter("localhost", 9, bytes(16)))
     assert rows[["image_id", "reason", "image"]].to_numpy().tolist() == [
-        ["up", "unsafe_path", None], ["good", None, b"y"]
+        ["up", "unsafe_path", None],
+        ["good", None, b"y"],
     ]

@@ -147,12 +147,19 @@ def test_an_image_with_several_captions_is_encoded_once_and_read_as_if_it_came_w
     pictures = [rng.integers(0, 255, (32, 32), np.uint8) for _ in range(2)]
     captions = [[[7, 8], [5], [6, 6, 6]], [[9]]]
     batch = collate(
-        [{"pixels": pixels, "token_ids": of_image[0], "other_token_ids": of_image[1:]}
-         for pixels, of_image in zip(pictures, captions, strict=True)], 1,
+        [
+            {"pixels": pixels, "token_ids": of_image[0], "other_token_ids": of_image[1:]}
+            for pixels, of_image in zip(pictures, captions, strict=True)
+        ],
+        1,
     )
     apart = collate(
-        [{"pixels": pixels, "token_ids": ids}
-         for pixels, of_image in zip(pictures, captions, strict=True) for ids in of_image], 1,
+        [
+            {"pixels": pixels, "token_ids": ids}
+            for pixels, of_image in zip(pictures, captions, strict=True)
+            for ids in of_image
+        ],
+        1,
     )
     assert len(batch.images) == 2
     assert torch.equal(batch.tokens, apart.tokens)

@@ -56,9 +56,17 @@ def test_the_parameter_counts_in_the_module_docstring_are_those_of_the_pretraine
     decoder = network.decoder
     assert network.cells is not None
     parts = (
-        (network,), (network.encoder,), (network.cells,), (decoder.keys, decoder.values), (decoder.embedding,),
-        (decoder.first_lstm,), (decoder.is_naming,), (decoder.first_attention,), (decoder.second_lstm,),
-        (decoder.second_attention,), (decoder.output,),
+        (network,),
+        (network.encoder,),
+        (network.cells,),
+        (decoder.keys, decoder.values),
+        (decoder.embedding,),
+        (decoder.first_lstm,),
+        (decoder.is_naming,),
+        (decoder.first_attention,),
+        (decoder.second_lstm,),
+        (decoder.second_attention,),
+        (decoder.output,),
     )
     counted = [f"{sum(weight.numel() for one in part for weight in one.parameters()):,}" for part in parts]
     picture = (model.captioner.__doc__ or "").split("\nB batch")[0]
@@ -73,7 +81,9 @@ def test_attention_is_scaled_dot_product_attention() -> None:
     queries, keys, values = (
         layer(inputs).unflatten(2, (2, 16)).transpose(1, 2)
         for layer, inputs in (
-            (decoder.first_attention.query, outputs), (decoder.keys, features), (decoder.values, features)
+            (decoder.first_attention.query, outputs),
+            (decoder.keys, features),
+            (decoder.values, features),
         )
     )
     expected = torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
@@ -92,7 +102,8 @@ def test_coverage_adds_to_keys_and_values_as_often_as_a_position_was_named() -> 
         queries, keys, values = (
             layer(inputs).unflatten(2, (2, 16)).transpose(1, 2)
             for layer, inputs in (
-                (looked.attention.query, outputs[:, step : step + 1]), (decoder.keys, features),
+                (looked.attention.query, outputs[:, step : step + 1]),
+                (decoder.keys, features),
                 (decoder.values, features),
             )
         )

@@ -27,9 +27,7 @@ from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_b
 
 def save(directory: Path, captioner: Captioner | None = None, note: str = "first", **more: object) -> Captioner:
     captioner = captioner or tiny_captioner()
-    save_checkpoint(
-        directory, captioner, VOCABULARY, details={"notation": "inchi"}, provenance={"note": note}, **more
-    )
+    save_checkpoint(directory, captioner, VOCABULARY, details={"notation": "inchi"}, provenance={"note": note}, **more)
     return captioner
 
 
@@ -186,13 +184,16 @@ DAMAGES = {
         "has shape",
     ),
     "the config asks for more than any memory holds": (
-        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**6}), "has shape",
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**6}),
+        "has shape",
     ),
     "the config asks for more than can be counted": (
-        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**12}), "cannot be built as its config",
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": 10**12}),
+        "cannot be built as its config",
     ),
     "the config asks for no whole number": (
-        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": "32"}), "cannot be read",
+        lambda d: edit_json(d / "config.json", captioner=TINY | {"width": "32"}),
+        "cannot be read",
     ),
     "a file is missing": (lambda d: (d / "provenance.json").unlink(), r"provenance\.json"),
 }

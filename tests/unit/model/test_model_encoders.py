@@ -145,10 +145,16 @@ def test_a_backbone_that_is_not_frozen_learns() -> None:
 
 
 def photo_config(**changes: object) -> CaptionerConfig:
-    return tiny_config(**{
-        "encoder": "efficientnet_lite2", "encoder_weights": "imagenet", "is_encoder_frozen": True, "num_channels": 3,
-        "num_cell_labels": 0, **changes,
-    })
+    return tiny_config(
+        **{
+            "encoder": "efficientnet_lite2",
+            "encoder_weights": "imagenet",
+            "is_encoder_frozen": True,
+            "num_channels": 3,
+            "num_cell_labels": 0,
+            **changes,
+        }
+    )
 
 
 @torch.no_grad()
@@ -158,7 +164,8 @@ def test_packaged_weights_fill_the_whole_backbone() -> None:
     features = published.extract(torch.rand(2, 3, 64, 96))
     assert features.shape == (2, 1280, 2, 3)
     same = [
-        name for name, tensor in published.backbone.state_dict().items()
+        name
+        for name, tensor in published.backbone.state_dict().items()
         if tensor.is_floating_point() and torch.equal(tensor, random.backbone.state_dict()[name])
     ]
     assert same == []

@@ -212,7 +212,10 @@ def test_training_that_cannot_be_is_refused_by_field(changes: dict, seen: str) -
 def test_the_lowest_edit_distance_is_the_best_and_the_loss_decides_between_equals() -> None:
     state = TrainingState()
     assert [state.note_scores(*scores) for scores in ((9.0, 1.0), (8.0, 2.0), (8.0, 1.5), (8.5, 0.1))] == [
-        True, True, True, False
+        True,
+        True,
+        True,
+        False,
     ]
     assert state.best == (8.0, 1.5)
     assert state.epochs_since_best == 1
@@ -222,7 +225,9 @@ def test_training_is_over_after_its_epochs_its_time_or_its_patience() -> None:
     config = quick_training(num_epochs=5, patience_epochs=2)
     state = TrainingState(epoch=3)
     assert [(state.note_scores(distance, 1.0), state.is_over(config)) for distance in (4.0, 5.0, 4.0)] == [
-        (True, False), (False, False), (False, True)
+        (True, False),
+        (False, False),
+        (False, True),
     ]
     assert not state.is_over(quick_training(num_epochs=5))
     assert TrainingState(epoch=5).is_over(config)

@@ -65,7 +65,10 @@ def drawn_without_indigo(folder: Path, *words: str) -> "subprocess.CompletedProc
     command = [sys.executable, "-m", "jobs.draw_molecules", *words, "--output", str(folder / "zone")]
     return subprocess.run(
         [*command, "--smiles-file", str(folder / "molecules.smi")],
-        capture_output=True, text=True, cwd=ROOT, env=environment_without_indigo(folder),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment_without_indigo(folder),
     )
 
 

@@ -38,7 +38,13 @@ from model.vocabulary import Vocabulary
 from tests.unit.molecules.drawn_molecules import SMILES as FORTY
 
 SMILES = [
-    "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "Clc1ccncc1", "CCN(CC)CC", "O=C1CCCCC1", "C#CCO", "CC(C)Br",
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "C[C@H](N)C(=O)O",
+    "Clc1ccncc1",
+    "CCN(CC)CC",
+    "O=C1CCCCC1",
+    "C#CCO",
+    "CC(C)Br",
     "c1ccc2ccccc2c1",
 ]
 
@@ -46,10 +52,17 @@ SMILES = [
 def settings(tmp_path: Path, *overrides: str) -> Settings:
     (tmp_path / "molecules.smi").write_text("\n".join(SMILES))
     paths = [f"{key}={tmp_path}" for key in ("landing.path", "storage.root")]
-    return load_settings("molecules", "local", [
-        *paths, f"drawing.smiles_file={tmp_path}/molecules.smi", "drawing.num_processes=1", "drawing.isotope_share=0",
-        *overrides,
-    ])
+    return load_settings(
+        "molecules",
+        "local",
+        [
+            *paths,
+            f"drawing.smiles_file={tmp_path}/molecules.smi",
+            "drawing.num_processes=1",
+            "drawing.isotope_share=0",
+            *overrides,
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +74,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
     """Every drawing of the store without wear."""
-    nothing = [f"wear.{name}=0" for name in (
-        "dropped_bond_share", "cleaned_share", "upside_down_share", "turned_share", "thick_share", "blurred_share",
-    )]
+    nothing = [
+        f"wear.{name}=0"
+        for name in (
+            "dropped_bond_share",
+            "cleaned_share",
+            "upside_down_share",
+            "turned_share",
+            "thick_share",
+            "blurred_share",
+        )
+    ]
     ranges = ["wear.missing_pixel_share=[0, 0]", "wear.speck_density=[0, 0]", "wear.scale=[1, 1]"]
     asked = settings(folder, *nothing, *ranges, *overrides)
     vocabulary = Vocabulary.from_tokens(token_counts(store))
@@ -232,9 +253,9 @@ def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder
         state = TrainingState(epoch=epoch)
         return next(DrawingFeed(store, vocabulary, asked, state, torch.device("cpu"), rank, 2).batches())
 
-    lengths = np.array([
-        [length for rank in (0, 1) for length in bond_lengths(first_batch(epoch, rank))] for epoch in range(6)
-    ])  # (6, 4)
+    lengths = np.array(
+        [[length for rank in (0, 1) for length in bond_lengths(first_batch(epoch, rank))] for epoch in range(6)]
+    )  # (6, 4)
     assert np.ptp(lengths, axis=1).max() < 0.06 * lengths.mean()
     assert np.ptp(lengths.mean(axis=1)) > 0.15 * lengths.mean()
 
@@ -309,8 +330,12 @@ def test_labels_say_what_atoms_and_bonds_are() -> None:
     acid = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
     numbers = np.zeros(0, np.float32)
     layout = Layout(
-        np.arange(6, dtype=np.float32), np.zeros(6, np.float32), np.array([0, 1, 1, 2, 2]), np.array([1, 2, 3, 4, 5]),
-        np.array([1, 1, 1, 2, 1]), np.array([0, 0, 1, 0, 0]),
+        np.arange(6, dtype=np.float32),
+        np.zeros(6, np.float32),
+        np.array([0, 1, 1, 2, 2]),
+        np.array([1, 2, 3, 4, 5]),
+        np.array([1, 1, 1, 2, 1]),
+        np.array([0, 0, 1, 0, 0]),
     )
     named = [{LABELS[place] for place in np.flatnonzero(row)} for row in mark_labels(acid, layout)]
     assert named[1] >= {"C", "3 neighbours", "1 hydrogens", "stereo centre"}
@@ -339,19 +364,28 @@ def test_hydrogens_that_the_drawer_made_explicit_have_a_label_of_their_own() -> 
     assert rows[:5, LABELS.index("explicit hydrogen")].tolist() == [0, 0, 1, 1, 1]  # drawn as D, atoms of the InChI
 
 
-@pytest.mark.parametrize("change", [
-    lambda layout: layout._replace(atom_x=layout.atom_x[:-1], atom_y=layout.atom_y[:-1]),
-    lambda layout: layout._replace(atom_x=np.append(layout.atom_x, 0), atom_y=np.append(layout.atom_y, 0)),
-    lambda layout: layout._replace(bond_end=np.append(layout.bond_end[:-1], 0)),
-    lambda layout: layout._replace(
-        bond_begin=np.append(layout.bond_begin, 0), bond_end=np.append(layout.bond_end, 6),
-        bond_order=np.append(layout.bond_order, 1), bond_wedge=np.append(layout.bond_wedge, 0),
-    ),
-    lambda layout: layout._replace(bond_begin=np.where(layout.bond_end == 3, 0, layout.bond_begin)),
-], ids=[
-    "an atom too few", "an atom without a bond", "a hydrogen without its bond", "a hydrogen with two bonds",
-    "another bond",
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layout: layout._replace(atom_x=layout.atom_x[:-1], atom_y=layout.atom_y[:-1]),
+        lambda layout: layout._replace(atom_x=np.append(layout.atom_x, 0), atom_y=np.append(layout.atom_y, 0)),
+        lambda layout: layout._replace(bond_end=np.append(layout.bond_end[:-1], 0)),
+        lambda layout: layout._replace(
+            bond_begin=np.append(layout.bond_begin, 0),
+            bond_end=np.append(layout.bond_end, 6),
+            bond_order=np.append(layout.bond_order, 1),
+            bond_wedge=np.append(layout.bond_wedge, 0),
+        ),
+        lambda layout: layout._replace(bond_begin=np.where(layout.bond_end == 3, 0, layout.bond_begin)),
+    ],
+    ids=[
+        "an atom too few",
+        "an atom without a bond",
+        "a hydrogen without its bond",
+        "a hydrogen with two bonds",
+        "another bond",
+    ],
+)
 def test_a_layout_of_other_atoms_or_bonds_is_refused(change: Callable[[Layout], Layout]) -> None:
     layout = lay_out_with_indigo(ALANINE)
     mark_labels(ALANINE, layout)
@@ -378,9 +412,7 @@ def test_a_network_that_goes_on_sees_other_wear_in_another_order(folder: Path) -
     vocabulary = Vocabulary.from_tokens(token_counts(store))
 
     def first_batch(seen_before: int) -> Batch:
-        feed = DrawingFeed(
-            store, vocabulary, asked, TrainingState(), torch.device("cpu"), seen_before=seen_before
-        )
+        feed = DrawingFeed(store, vocabulary, asked, TrainingState(), torch.device("cpu"), seen_before=seen_before)
         return next(feed.batches())
 
     once, again, later = (first_batch(seen_before).images for seen_before in (0, 0, 8))
@@ -396,12 +428,22 @@ def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     made, published = tmp_path / "made", tmp_path / "published"
     command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(made)]
     changes = {
-        "landing.path": "unused", "storage.root": tmp_path, "drawing.smiles_file": tmp_path / "molecules.smi",
-        "drawing.num_processes": 1, "cluster.num_workers": 2, "training.start_from": "null", "training.batch_size": 4,
-        "training.num_epochs": 1, "training.learning_rate": 0.003,
-        "training.log_interval_steps": 1, "training.checkpoint_interval_steps": 2,
-        "captioner.grid_width": 32, "captioner.width": 32, "captioner.embedding_width": 16,
-        "captioner.num_attention_heads": 2, "training.average_decay": 0.5,
+        "landing.path": "unused",
+        "storage.root": tmp_path,
+        "drawing.smiles_file": tmp_path / "molecules.smi",
+        "drawing.num_processes": 1,
+        "cluster.num_workers": 2,
+        "training.start_from": "null",
+        "training.batch_size": 4,
+        "training.num_epochs": 1,
+        "training.learning_rate": 0.003,
+        "training.log_interval_steps": 1,
+        "training.checkpoint_interval_steps": 2,
+        "captioner.grid_width": 32,
+        "captioner.width": 32,
+        "captioner.embedding_width": 16,
+        "captioner.num_attention_heads": 2,
+        "training.average_decay": 0.5,
     }
     command += [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

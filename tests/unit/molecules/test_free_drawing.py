@@ -122,10 +122,17 @@ def test_words_longer_than_the_drawing_are_cut_off() -> None:
     assert 0 <= layout.atom_y.min() <= layout.atom_y.max() < pixels.shape[0]
 
 
-@pytest.mark.parametrize(("directions", "can_stack", "side"), [
-    ([], True, "right"), ([(-1, 0)], True, "right"), ([(1, 0)], True, "left"), ([(-1, 0.2), (1, 0.2)], True, "above"),
-    ([(-0.8, -0.6), (0.8, -0.6)], True, "below"), ([(-0.8, -0.6), (0.8, -0.6)], False, "right"),
-])
+@pytest.mark.parametrize(
+    ("directions", "can_stack", "side"),
+    [
+        ([], True, "right"),
+        ([(-1, 0)], True, "right"),
+        ([(1, 0)], True, "left"),
+        ([(-1, 0.2), (1, 0.2)], True, "above"),
+        ([(-0.8, -0.6), (0.8, -0.6)], True, "below"),
+        ([(-0.8, -0.6), (0.8, -0.6)], False, "right"),
+    ],
+)
 def test_hydrogens_stand_where_there_is_no_bond(directions: list, can_stack: bool, side: str) -> None:
     assert free_side(np.array(directions, float).reshape(-1, 2), can_stack) == side
 

@@ -27,7 +27,16 @@ from lib.settings import CONF
 
 BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])
 SMILES = [
-    "CCCCO", "CCCCN", "c1ccccc1Cl", "CC(C)CO", "OC(=O)c1ccccc1", "CCOC(C)=O", "c1ccncc1C", "CCCCCC", "NCCCO", "CCSCC",
+    "CCCCO",
+    "CCCCN",
+    "c1ccccc1Cl",
+    "CC(C)CO",
+    "OC(=O)c1ccccc1",
+    "CCOC(C)=O",
+    "c1ccncc1C",
+    "CCCCCC",
+    "NCCCO",
+    "CCSCC",
 ]
 FILES = ["train.zip", "train_labels.csv", "train_layouts.parquet"]
 
@@ -84,15 +93,21 @@ def test_layout_columns_have_the_types_of_the_table(tmp_path: Path) -> None:
     write_landing_zone(settings(smiles_file=smiles_file(tmp_path)), str(tmp_path / "zone"))
     schema = pq.read_schema(tmp_path / "zone/train_layouts.parquet")
     assert [(field.name, re.sub(r"element|item", "", str(field.type))) for field in schema] == [
-        ("image_id", "string"), ("atom_x", "list<: float>"), ("atom_y", "list<: float>"),
-        ("bond_begin", "list<: int32>"), ("bond_end", "list<: int32>"), ("bond_order", "list<: float>"),
+        ("image_id", "string"),
+        ("atom_x", "list<: float>"),
+        ("atom_y", "list<: float>"),
+        ("bond_begin", "list<: int32>"),
+        ("bond_end", "list<: int32>"),
+        ("bond_order", "list<: float>"),
         ("bond_wedge", "list<: int32>"),
     ]
 
 
 def test_same_seed_writes_the_same_bytes_in_one_process_or_two(tmp_path: Path) -> None:
     for zone, changes in (
-        ("one", {"num_processes": 1}), ("two", {"num_processes": 2}), ("other", {"num_processes": 1, "seed": 1}),
+        ("one", {"num_processes": 1}),
+        ("two", {"num_processes": 2}),
+        ("other", {"num_processes": 1, "seed": 1}),
     ):
         write_landing_zone(settings(num_drawings=100, **changes), str(tmp_path / zone))
     assert digests_of(tmp_path / "one") == digests_of(tmp_path / "two")
@@ -170,7 +185,9 @@ def test_killed_run_leaves_no_files_and_no_processes(tmp_path: Path) -> None:
     )
     run = subprocess.Popen(
         [sys.executable, "-c", script, str(CONF / "base.yaml"), str(tmp_path / "zone")],
-        cwd=CONF.parent, env={**os.environ, "TMPDIR": str(tmp_path)}, start_new_session=True,
+        cwd=CONF.parent,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
     )
     try:
         wait_until(lambda: any(path.stat().st_size > 100_000 for path in tmp_path.glob("drawings-*/train.zip")))

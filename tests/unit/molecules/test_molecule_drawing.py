@@ -136,7 +136,9 @@ def test_indigo_draws_a_hydrogen_at_both_ends_of_a_stereo_double_bond(geometry: 
 
 def test_a_mirrored_molecule_has_hashes_for_wedges() -> None:
     for left, right in (
-        ("InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1",) * 2, (TESTOSTERONE,) * 2, (PENICILLIN,) * 2,
+        ("InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1",) * 2,
+        (TESTOSTERONE,) * 2,
+        (PENICILLIN,) * 2,
     ):
         mirrored = right.replace("/m0", "/m2").replace("/m1", "/m0").replace("/m2", "/m1")
         wedges, others = draw(left).layout.bond_wedge, draw(mirrored).layout.bond_wedge
@@ -225,8 +227,10 @@ def test_no_noise_is_the_drawers_own_drawing(drawer: Drawer) -> None:
 
 
 def test_pale_strokes_become_ink_at_one_of_the_grey_levels_of_the_real_collection() -> None:
-    amounts = {int(np.count_nonzero(draw(TESTOSTERONE, seed, noise=0.0, reduced_share=1.0).pixels == INK))
-               for seed in range(12)}
+    amounts = {
+        int(np.count_nonzero(draw(TESTOSTERONE, seed, noise=0.0, reduced_share=1.0).pixels == INK))
+        for seed in range(12)
+    }
     assert len(amounts) >= 4
     assert max(amounts) < 1.3 * min(amounts)
 
@@ -292,11 +296,21 @@ def test_text_that_is_no_inchi_is_a_notation_error(text: str, drawer: Drawer) ->
 def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
     values = BASE.model_dump()
     for wrong in (
-        {"noise": 6}, {"num_drawings": 0}, {"dropped_bond_share": 1.1}, {"margin_px": 0}, {"colour": "blue"},
-        {"font": "absent.ttf"}, {"drawers": {}}, {"drawers": {"pencil": 1}}, {"drawers": {"indigo": 0, "rdkit": 0}},
-        {"drawers": {"indigo": 2, "rdkit": -1}}, {"reduced_missing_pixel_share": (0.3, 0.2)},
-        {"free_bond_length_px": (60, 20)}, {"free_bond_length_px": (20, 5000)},
-        {"missing_pixel_share": (0.3, 0.2)}, {"min_heavy_atoms": 30, "max_heavy_atoms": 20},
+        {"noise": 6},
+        {"num_drawings": 0},
+        {"dropped_bond_share": 1.1},
+        {"margin_px": 0},
+        {"colour": "blue"},
+        {"font": "absent.ttf"},
+        {"drawers": {}},
+        {"drawers": {"pencil": 1}},
+        {"drawers": {"indigo": 0, "rdkit": 0}},
+        {"drawers": {"indigo": 2, "rdkit": -1}},
+        {"reduced_missing_pixel_share": (0.3, 0.2)},
+        {"free_bond_length_px": (60, 20)},
+        {"free_bond_length_px": (20, 5000)},
+        {"missing_pixel_share": (0.3, 0.2)},
+        {"min_heavy_atoms": 30, "max_heavy_atoms": 20},
     ):
         with pytest.raises(ValidationError):
             DrawingSettings(**{**values, **wrong})

@@ -126,7 +126,10 @@ def test_random_stereo_gives_both_hands() -> None:
     for seed in range(12):
         labels.add(Chem.MolToInchi(with_random_stereo(parse_smiles("CC(F)C=CC"), np.random.default_rng(seed))))
     assert {inchi.split("/h")[1].split("/", 1)[1] for inchi in labels} == {
-        "b4-3-/t5-/m0/s1", "b4-3-/t5-/m1/s1", "b4-3+/t5-/m0/s1", "b4-3+/t5-/m1/s1",
+        "b4-3-/t5-/m0/s1",
+        "b4-3-/t5-/m1/s1",
+        "b4-3+/t5-/m0/s1",
+        "b4-3+/t5-/m1/s1",
     }
 
 

@@ -31,8 +31,29 @@ LABELS = [
 
 def test_an_inchi_is_cut_into_elements_layers_whole_numbers_and_signs():
     assert INCHI.write("InChI=1S/C13H20OBr/c1-9(2)/t3-,10?/m0/s1", None, 0).tokens == [
-        "C", "13", "H", "20", "O", "Br", "/c", "1", "-", "9", "(", "2", ")", "/t", "3", "-", ",", "10", "?", "/m", "0",
-        "/s", "1",
+        "C",
+        "13",
+        "H",
+        "20",
+        "O",
+        "Br",
+        "/c",
+        "1",
+        "-",
+        "9",
+        "(",
+        "2",
+        ")",
+        "/t",
+        "3",
+        "-",
+        ",",
+        "10",
+        "?",
+        "/m",
+        "0",
+        "/s",
+        "1",
     ]
 
 
@@ -89,7 +110,8 @@ def double_bonds(inchi: str, layout: Layout) -> set[tuple[int, int]]:
     molecule = Chem.MolFromSmiles(smiles, sanitize=False)  # atoms in the order of the tokens
     return {
         tuple(sorted((written[bond.GetBeginAtomIdx()], written[bond.GetEndAtomIdx()])))
-        for bond in molecule.GetBonds() if bond.GetBondTypeAsDouble() == 2
+        for bond in molecule.GetBonds()
+        if bond.GetBondTypeAsDouble() == 2
     }
 
 
@@ -161,9 +183,10 @@ def test_only_a_molecule_is_read_and_in_standard_form():
     assert [notation_named("smiles").read(text) for text in ("", "C1CC", "C(", "CN(C)(C)(C)C")] == [None] * 4
 
 
-@pytest.mark.parametrize("salt", [
-    "InChI=1S/C6H7N.ClH/c7-6-4-2-1-3-5-6;/h1-5H,7H2;1H", "InChI=1S/2C2H4O2.Ca/c2*1-2(3)4;/h2*1H3,(H,3,4);/q;;+2/p-2",
-])
+@pytest.mark.parametrize(
+    "salt",
+    ["InChI=1S/C6H7N.ClH/c7-6-4-2-1-3-5-6;/h1-5H,7H2;1H", "InChI=1S/2C2H4O2.Ca/c2*1-2(3)4;/h2*1H3,(H,3,4);/q;;+2/p-2"],
+)
 def test_a_salt_is_read_in_every_notation_and_names_no_atom_where_its_parts_are_counted_anew(salt: str):
     for name in ("inchi", "smiles", "smiles_drawn_kekule"):
         notation = notation_named(name)

@@ -55,8 +55,11 @@ def test_workers_with_uneven_batches_stop_together_with_the_same_weights(
 
 def test_without_a_compiler_the_build_says_what_it_needs() -> None:
     refused = subprocess.run(
-        [sys.executable, "-m", "lib.training.horovod_build"], cwd=ROOT, env={"PATH": "/nowhere"},
-        capture_output=True, text=True,
+        [sys.executable, "-m", "lib.training.horovod_build"],
+        cwd=ROOT,
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
     )
     assert refused.returncode == 1
     assert refused.stderr.startswith("Horovod is built from source, which needs cmake, make, c++: install")

@@ -34,9 +34,15 @@ def run_script(folder: Path, num_failures: int = 0, **variables: str) -> tuple[i
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     environment = {
-        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "NOTES": str(notes), "FAILURES": str(failures),
-        "STANDINS": str(folder), "CAPTIONLAKE_ENVIRONMENT": str(folder / "ray-environment"), "CAPTIONLAKE_RETRY_S": "0",
-        "CAPTIONLAKE_WHEELS": str(folder), "SPARK_HOME": "/databricks/spark", **variables,
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "NOTES": str(notes),
+        "FAILURES": str(failures),
+        "STANDINS": str(folder),
+        "CAPTIONLAKE_ENVIRONMENT": str(folder / "ray-environment"),
+        "CAPTIONLAKE_RETRY_S": "0",
+        "CAPTIONLAKE_WHEELS": str(folder),
+        "SPARK_HOME": "/databricks/spark",
+        **variables,
     }
     (folder / "captionlake-0.1.0-py3-none-any.whl").touch()
     (folder / "requirements.lock").touch()
@@ -76,9 +82,10 @@ def test_a_folder_without_the_wheel_or_the_tested_versions_is_named(tmp_path: Pa
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / there).touch()
-    assert run_script(tmp_path, DB_IS_DRIVER="TRUE", CAPTIONLAKE_WHEELS=str(folder)) == (1, [
-        f"no captionlake-*.whl or no requirements.lock in {folder}: copy both there first (see docs/runbook.md)"
-    ])
+    assert run_script(tmp_path, DB_IS_DRIVER="TRUE", CAPTIONLAKE_WHEELS=str(folder)) == (
+        1,
+        [f"no captionlake-*.whl or no requirements.lock in {folder}: copy both there first (see docs/runbook.md)"],
+    )
 
 
 def test_the_driver_makes_a_token_that_nobody_else_can_read(tmp_path: Path) -> None:

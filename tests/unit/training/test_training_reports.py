@@ -33,10 +33,14 @@ def run(tmp_path: Path) -> TrainingRun:
 def reporter_of(run: TrainingRun, captioner: Captioner, state: TrainingState) -> TrainingReporter:
     training = quick_training(log_interval_steps=2, checkpoint_interval_steps=3)
     config = {
-        "training": asdict(training), "total_steps": 10,
-        "checkpoint": str(run.checkpoint), "best_checkpoint": str(run.best_checkpoint),
-        "resume_checkpoint": str(run.resume_checkpoint), "metrics_file": str(run.metrics_file),
-        "progress_file": str(run.progress_file), "details": {"notation": "words", "max_tokens": 9},
+        "training": asdict(training),
+        "total_steps": 10,
+        "checkpoint": str(run.checkpoint),
+        "best_checkpoint": str(run.best_checkpoint),
+        "resume_checkpoint": str(run.resume_checkpoint),
+        "metrics_file": str(run.metrics_file),
+        "progress_file": str(run.progress_file),
+        "details": {"notation": "words", "max_tokens": 9},
         "provenance": {"model_version": run.model_version, "num_workers": 2},
     }
     return TrainingReporter(config, Learner(captioner, make_optimizer(captioner, training), state, {}), VOCABULARY)

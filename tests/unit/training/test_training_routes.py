@@ -71,16 +71,28 @@ def steps(monkeypatch: pytest.MonkeyPatch, run: TrainingRun) -> list[Any]:
 def test_elsewhere_training_runs_on_raydp_after_the_first_spark_has_ended(steps: list[Any], tmp_path: Path) -> None:
     train_captioner.run(settings_of(tmp_path), [])
     assert steps == [
-        "Spark starts", "Spark ends", "Ray starts", "RayDP starts", ("train", "RayDP's Spark"),
-        ("finish", "RayDP's Spark"), ("record", "RayDP's Spark"), "RayDP ends", "Ray ends",
+        "Spark starts",
+        "Spark ends",
+        "Ray starts",
+        "RayDP starts",
+        ("train", "RayDP's Spark"),
+        ("finish", "RayDP's Spark"),
+        ("record", "RayDP's Spark"),
+        "RayDP ends",
+        "Ray ends",
     ]
 
 
 def test_on_databricks_own_route_the_clusters_spark_hands_over(steps: list[Any], tmp_path: Path) -> None:
     train_captioner.run(settings_of(tmp_path, "cluster.ray_on=databricks"), [])
     assert steps == [
-        "Spark starts", "Ray on Spark starts", ("train", "the cluster's Spark"), "Ray on Spark ends",
-        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
+        "Spark starts",
+        "Ray on Spark starts",
+        ("train", "the cluster's Spark"),
+        "Ray on Spark ends",
+        ("finish", "the cluster's Spark"),
+        ("record", "the cluster's Spark"),
+        "Spark ends",
     ]
 
 
@@ -90,8 +102,11 @@ def test_raydp_on_databricks_trains_in_the_init_scripts_python(
     monkeypatch.setattr(spark_session, "ON_DATABRICKS", True)
     train_captioner.run(settings_of(tmp_path, "cluster.copy_folder=/shared"), ["--dataset", "photos"])
     assert steps == [
-        "Spark starts", ("train detached", "the cluster's Spark", "/shared", ["--dataset", "photos"]),
-        ("finish", "the cluster's Spark"), ("record", "the cluster's Spark"), "Spark ends",
+        "Spark starts",
+        ("train detached", "the cluster's Spark", "/shared", ["--dataset", "photos"]),
+        ("finish", "the cluster's Spark"),
+        ("record", "the cluster's Spark"),
+        "Spark ends",
     ]
 
 
@@ -170,7 +185,9 @@ def test_ray_on_spark_starts_a_node_for_each_worker_joins_them_and_shuts_them_do
         raise TrainingFailedError("as workers may")
     hook = "lib.training.ray_cluster.JobStartHook"
     sizes = {
-        "max_worker_nodes": 4, "num_cpus_worker_node": 6, "num_gpus_worker_node": 0,
+        "max_worker_nodes": 4,
+        "num_cpus_worker_node": 6,
+        "num_gpus_worker_node": 0,
         "head_node_options": {"include_dashboard": False},
     }
     assert done == [sizes, hook, "10.0.0.7:9000", "shut down"]
@@ -236,10 +253,24 @@ def test_detached_training_copies_tables_starts_the_job_apart_and_brings_its_mod
     ((task, command, environment),) = started
     assert task == "train_captioner"
     assert command == [
-        detached_training.RAY_PYTHON, "-m", "jobs.train_captioner", "--dataset", "molecules",
-        "--set", "storage.catalog=main", "--verbose", "--set", f"storage.root={copy}", "--set", "storage.catalog=null",
-        "--set", "storage.schema_name=null", "--set", "cluster.address=auto",
-        "--set", "tracking.experiment_id=null",
+        detached_training.RAY_PYTHON,
+        "-m",
+        "jobs.train_captioner",
+        "--dataset",
+        "molecules",
+        "--set",
+        "storage.catalog=main",
+        "--verbose",
+        "--set",
+        f"storage.root={copy}",
+        "--set",
+        "storage.catalog=null",
+        "--set",
+        "storage.schema_name=null",
+        "--set",
+        "cluster.address=auto",
+        "--set",
+        "tracking.experiment_id=null",
     ]
     assert environment["PATH"] == os.environ["PATH"]
     assert not {"SPARK_HOME", "DATABRICKS_RUNTIME_VERSION"} & environment.keys()

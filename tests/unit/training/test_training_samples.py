@@ -23,7 +23,10 @@ def row() -> dict[str, Any]:
     drawing = draw_molecule(ETHANOL, SETTINGS.drawing, np.random.default_rng(0))
     layout = {name: values.tolist() for name, values in drawing.layout._asdict().items()}
     return {
-        "image": encode_png(drawing.pixels), "token_ids": [5, 6, 7], "marks_of_tokens": [0, 1, 2], "caption": ETHANOL,
+        "image": encode_png(drawing.pixels),
+        "token_ids": [5, 6, 7],
+        "marks_of_tokens": [0, 1, 2],
+        "caption": ETHANOL,
         **layout,
     }
 
@@ -37,7 +40,7 @@ def test_a_row_with_a_layout_has_the_marks_that_its_notation_knows(row: dict[str
 
 
 def test_without_layout_taught_labels_or_a_notation_that_knows_marks_the_caption_alone_is_learned(
-    row: dict[str, Any]
+    row: dict[str, Any],
 ) -> None:
     inchi = notation_named("inchi")
     assert "marks" not in as_sample(row | {"atom_x": None}, TAUGHT, inchi)
