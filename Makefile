@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality \
+.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-faults \
   bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -98,6 +98,10 @@ bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of
 bench-distributed: $(READY)  ## images/s of one process, Ray and Horovod workers, step by step (under 8 minutes)
 	@$(RUN) -m bench.distributed
 	@$(RUN) -m bench.scaling
+
+# FAULTS="--drawings 300 --seeds 3 --jobs clean_images" chooses; train_captioner is tried only where --jobs names it.
+bench-faults: $(READY)  ## kill each job 20 times, fill its disk, run it twice, send hostile files; compare all tables (hours; FAULTS="--seeds 3" for less)
+	@$(RUN) -m bench.faults $(FAULTS)
 
 tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a minute each, and print a table
 	@$(RUN) -m jobs.tune_captioner --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"

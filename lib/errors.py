@@ -6,6 +6,7 @@ CaptionlakeError
 ├── SchemaMismatchError      rows that are not what the table holds
 ├── RuntimeMissingError      no Java 17, no Delta jars, no Horovod, no Ray cluster to join: what should be there
 ├── ConcurrentWriteError     another run writes what this one would write
+├── StorageError             a disk that is full or read-only
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
 ├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
@@ -36,6 +37,10 @@ class RuntimeMissingError(CaptionlakeError):
 
 class ConcurrentWriteError(CaptionlakeError):
     """Raised when another run writes the same table or trains the same model at the same time."""
+
+
+class StorageError(CaptionlakeError):
+    """Raised when nothing can be written: the disk is full or read-only."""
 
 
 class MissingInputError(CaptionlakeError):

@@ -17,6 +17,7 @@ from lib.child_process import end_in_order_on_sigterm
 from lib.errors import CaptionlakeError
 from lib.job_log import file_in_use, log_details, send_rest_to_file, show_last_lines, start_logging
 from lib.settings import Settings, load_settings
+from lib.storage_faults import storage_fault
 from lib.temporary_folders import use_short_temporary_folder
 from model.errors import CheckpointError, EncoderWeightsError
 
@@ -86,6 +87,9 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
             if (sentence := what_to_ask_for(error)) is not None:
                 logger.error("%s: %s", SqlRefusedError.__name__, sentence)
                 sys.exit(EXIT_REFUSED)
+        if (fault := storage_fault(str(error))) is not None:
+            logger.error("%s: %s", type(fault).__name__, fault)
+            sys.exit(EXIT_REFUSED)
         if file_in_use() is None:
             raise
         traceback.print_exc()

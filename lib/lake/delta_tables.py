@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lib.errors import MissingInputError, SchemaMismatchError
 from lib.lake.commits import committed
 from lib.lake.schemas import TABLES, Table
-from lib.lake.staged_rows import remove_stale, staged, staging_folder
+from lib.lake.staged_rows import remove_stale, remove_unfinished_commits, staged, staging_folder
 from lib.sections.lake import StorageSettings
 
 
@@ -129,6 +129,8 @@ class Lake:
     def vacuum(self, name: str, retain_hours: int) -> None:
         """Delete the files that no version of the last `retain_hours` needs: time travel ends there."""
         self._open(TABLES[name]).vacuum(retain_hours)
+        if not self.storage.catalog:  # whose storage has whole files alone
+            remove_unfinished_commits(self._address(TABLES[name]), retain_hours)
 
     def remove_stale_rows(self, retain_hours: int) -> int:
         """Remove staged rows that killed runs have left; the number of runs."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
@@ -14,6 +15,7 @@ from lib.errors import RuntimeMissingError
 from lib.job_log import ON_DATABRICKS as ON_DATABRICKS
 from lib.lake.java import ensure_java
 from lib.sections.lake import SparkSettings
+from lib.storage_faults import storage_fault
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
@@ -24,6 +26,7 @@ def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]
     """A Spark session with Delta; stopped at the end, with its Java process.
 
     On Databricks it is the cluster's own, which goes on; only what a batch may hold and the time zone are set.
+    Elsewhere an error of Java is raised as a StorageError, or as a RuntimeError with what Java says.
     """
     if ON_DATABRICKS:
         spark = SparkSession.builder.getOrCreate()
@@ -36,6 +39,9 @@ def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]
         spark = _build(settings, app_name, warehouse)
         try:
             yield spark
+        except Py4JJavaError as error:
+            message = str(error)  # asks Java, which has ended when others would ask
+            raise storage_fault(message) or RuntimeError(message) from None
         finally:
             spark.stop()
             end_gateway()

@@ -45,5 +45,19 @@ def remove_stale(root: str, retain_hours: int) -> int:
     return len(stale)
 
 
+def remove_unfinished_commits(table: str, retain_hours: int) -> int:
+    """Remove commits that killed runs have begun to write to a table's log and not named; the number of files.
+
+    VACUUM leaves the log alone. Nothing reads these, whose names begin with a dot.
+    """
+    oldest = time.time() - retain_hours * 3600
+    log = _path(table) / "_delta_log"
+    unfinished = [file for pattern in (".*.tmp", ".*.tmp.crc") for file in log.glob(pattern)]
+    stale = [file for file in unfinished if file.stat().st_mtime < oldest]
+    for file in stale:
+        file.unlink(missing_ok=True)
+    return len(stale)
+
+
 def _path(folder: str) -> Path:
     return Path(folder.removeprefix("file:"))

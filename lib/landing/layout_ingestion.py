@@ -22,7 +22,7 @@ from lib.sections.landing import LandingSettings
 logger = logging.getLogger(__name__)
 
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
-DAMAGE = (pa.ArrowException, OSError)
+DAMAGE = (pa.ArrowException, OSError, UnicodeError)
 ROW_COLUMNS = [*FILE_COLUMNS, "source", "fault"]
 ROW_SCHEMA = T.StructType(
     [*(field for field in IMAGE_LAYOUTS.schema if field.name in ROW_COLUMNS), T.StructField("fault", T.StringType())]

@@ -35,7 +35,13 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
     folder = Path(lake.storage.root) / "captions"
     long_ago = time.time() - 31 * 24 * 3600
     (folder / "left-by-a-killed-run.parquet").touch()
-    for file in folder.glob("*.parquet"):
+    begun = [
+        folder / "_delta_log" / f"{name}00000000000000000009.json.4b1c.tmp{end}"
+        for name, end in ((".", ""), ("..", ".crc"), (".now", ""))
+    ]
+    for file in begun:
+        file.touch()
+    for file in (*folder.glob("*.parquet"), *begun[:2]):
         os.utime(file, (long_ago, long_ago))
 
     settings = load_settings("molecules", "local", [f"storage.root={lake.storage.root}"])
@@ -47,6 +53,7 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
     assert joined not in small
     # The three small files were left by OPTIMIZE just now, so the last thirty days still need them.
     assert {file.name for file in folder.glob("*.parquet")} == {joined, *small}
+    assert [file.exists() for file in begun] == [False, False, True]
     assert "maintain_tables: captions: 3 files joined into 1" in caplog.messages
     assert "maintain_tables: images_rejected: 0 files joined into 0" in caplog.messages
     assert not any("images_clean" in message for message in caplog.messages)

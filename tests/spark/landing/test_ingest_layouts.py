@@ -89,6 +89,8 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
         ),
     )
     (arrived / "empty_layouts.parquet").write_bytes(b"")
+    named = (arrived / "good_layouts.parquet").read_bytes().replace(b"atom_x", b"atom\x80x")
+    (arrived / "named_layouts.parquet").write_bytes(named)  # a column's name is no UTF-8
     pq.write_table(pa.table({"image_id": ["p"], "x": [1]}), arrived / "other_layouts.parquet")
     pq.write_table(pa.table({name: ["text"] for name in SCHEMA.names}), arrived / "text_layouts.parquet")
     write_layouts(arrived / "cut_layouts.parquet", {str(number): float(number) for number in range(500)})
@@ -99,6 +101,7 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     assert first_x(lake) == {"p": 1.0, "l": 1.0}
     for sentence in (
         "empty_layouts.parquet is no Parquet file",
+        "named_layouts.parquet is no Parquet file",
         "other_layouts.parquet lacks atom_x, atom_y",
         "text_layouts.parquet lacks atom_x",
         "cut_layouts.parquet cannot be read to its end",
