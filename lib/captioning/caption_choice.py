@@ -20,7 +20,7 @@ LOG_ODDS = (-0.233, 0.216, 0.513, 0.401, 0.279)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
-STRANGE_LOG_ODDS = (-0.665, 0.68, 0.66)
+STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability and the log-odds of
 # its drawing's correlation with the picture.
 GREEDY_LOG_ODDS = (0.058, 1.461, 0.705)
