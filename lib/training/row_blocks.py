@@ -75,6 +75,5 @@ def shares_of_epoch(
 def _caption_lengths(block: pa.Table) -> np.ndarray:
     lengths = pc.list_value_length(block["token_ids"]).to_numpy()
     if "other_token_ids" in block.column_names:
-        others = block["other_token_ids"].to_pylist()
-        lengths = lengths + [sum(len(ids) + 1 for ids in captions) for captions in others]
+        lengths = lengths + pc.list_value_length(block["other_token_ids"]).to_numpy()
     return lengths

@@ -1,6 +1,7 @@
 """A row of training_rows as a sample that the network learns from: pixels, tokens and, where known, marks."""
 
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lib.images.cleaning import decode_png
 from lib.images.features import unpack_features
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from model.config import CaptionerConfig
+from model.vocabulary import END
 
 
 def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notation) -> dict[str, Any]:
@@ -20,8 +22,9 @@ def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notatio
         sample["features"] = unpack_features(row["features"])
     else:
         sample["pixels"] = decode_png(row["image"])
-    if others := row.get("other_token_ids"):
-        return sample | {"other_token_ids": others}
+    if others := row.get("other_token_ids"):  # one list, END after each caption: RayDP cannot send empty lists of lists
+        ends = [index for index, token_id in enumerate(others) if token_id == END]
+        return sample | {"other_token_ids": [others[start + 1 : end] for start, end in pairwise([-1, *ends])]}
     if not captioner.num_cell_labels or notation.mark is None:
         return sample
     if all(row[name] is not None for name in LAYOUT_COLUMNS):
