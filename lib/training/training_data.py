@@ -94,18 +94,14 @@ def training_rows(
 ) -> DataFrame:
     """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
 
-    image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens, caption, and the
-    layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand instead of `image`.
+    image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens,
+    caption, and the layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand instead of `image`.
     """
     pairs = _pairs(lake, settings, vocabulary).where(F.col("is_learnable") & (F.col("split") == split))
     first = F.row_number().over(Window.partitionBy("image_id").orderBy("caption_index"))
     others = Window.partitionBy("image_id").orderBy("caption_index").rowsBetween(1, Window.unboundedFollowing)
-    rows = pairs.withColumns(
-        {
-            "rank": first,
-            "other_token_ids": F.flatten(F.collect_list(F.concat("token_ids", F.array(F.lit(END)))).over(others)),
-        }
-    ).where("rank = 1")
+    further = F.flatten(F.collect_list(F.concat("token_ids", F.array(F.lit(END)))).over(others))
+    rows = pairs.withColumns({"rank": first, "other_token_ids": further}).where("rank = 1")
     place = (F.xxhash64("image_id", "caption"), "image_id")
     if most is not None:
         rows = rows.orderBy(*place).limit(most)
