@@ -95,7 +95,8 @@ def training_rows(
     """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
 
     image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens,
-    caption, and the layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand instead of `image`.
+    caption, and the layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand
+    instead of `image`.
     """
     pairs = _pairs(lake, settings, vocabulary).where(F.col("is_learnable") & (F.col("split") == split))
     first = F.row_number().over(Window.partitionBy("image_id").orderBy("caption_index"))
