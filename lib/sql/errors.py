@@ -21,6 +21,7 @@ MADE_BY = {
     "captions": "ingest_images makes it from caption files",
     "image_layouts": "ingest_images makes it from layout files",
     "images_clean": "clean_images makes it",
+    "image_features": "extract_features makes it where the encoder is frozen",
     "vocabulary": "build_vocabulary makes it",
     "training_metrics": "train_captioner makes it",
     "caption_predictions": "predict_captions makes it",

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import gpus_to_use
 from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
 from lib.training.step_reports import ignore_step
-from lib.training.training_data import training_rows
+from lib.training.training_data import mean_input_bytes, training_rows
 from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, absolute
 from lib.training.training_samples import as_sample
@@ -37,7 +38,10 @@ from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-ROWS_PER_PARTITION = 2_000  # of the hand-over: small enough to stream, large enough not to cost a task for nothing
+# Of the hand-over: small enough to stream and for an executor's heap, large enough not to cost a task for nothing.
+ROWS_PER_PARTITION = 2_000
+BYTES_PER_PARTITION = 32 * 2**20
+_SIGNS_OF_A_LOST_EXECUTOR = ("ExecutorLostFailure", "MetadataFetchFailedException", "OutOfMemoryError")
 
 
 def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
@@ -120,10 +124,12 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
     is_train = split == "train"
     most = None if is_train else settings.training.num_validation_images
     num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
-    num_partitions = max(2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION)
-    return training_rows(
-        lake, settings.captions, run.data.vocabulary, split, num_partitions, most, encoder_version(settings.captioner)
+    encoder = encoder_version(settings.captioner)
+    num_bytes = num_rows * mean_input_bytes(lake, encoder)
+    num_partitions = max(
+        2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION, ceil(num_bytes / BYTES_PER_PARTITION)
     )
+    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most, encoder)
 
 
 def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
@@ -191,7 +197,12 @@ def _batches(
 
 
 def _first_fault(error: BaseException) -> str:
-    """The line of a worker's traceback that names what went wrong."""
+    """The line of a worker's or an executor's traceback that names what went wrong."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()]
-    named = [text for text in lines if "Error" in text and not text.startswith(("File", "ray.", "Traceback"))]
+    if any(sign in str(error) for sign in _SIGNS_OF_A_LOST_EXECUTOR):
+        return (
+            "an executor of the hand-over ended, most often for lack of memory: "
+            "raise cluster.memory_per_spark_executor, or see the job's log"
+        )
+    named = [text for text in lines if "Error" in text and not text.startswith(("File", "ray.", "Traceback", "at "))]
     return (named or lines or [type(error).__name__])[-1]

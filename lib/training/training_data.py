@@ -17,6 +17,8 @@ from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.sections.captions import CaptionSettings
 from model.vocabulary import END, UNKNOWN, Vocabulary
 
+NUM_MEASURED = 64  # images whose bytes are measured
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -118,6 +120,17 @@ def training_rows(
         .sortWithinPartitions(*place)
         .select("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS)
     )
+
+
+def mean_input_bytes(lake: Lake, encoder_version: str | None) -> float:
+    """Bytes of what the network is given of an image, its PNG or its features, on average over a few."""
+    if encoder_version is None:
+        inputs = lake.read("images_clean").select(F.col("image").alias("input"))
+    else:
+        encoded = lake.require("image_features", written_by="extract_features")
+        inputs = encoded.where(F.col("encoder_version") == encoder_version).select(F.col("features").alias("input"))
+    mean = inputs.limit(NUM_MEASURED).agg(F.avg(F.length("input"))).first()
+    return mean[0] or 0.0 if mean else 0.0
 
 
 def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFrame:
