@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/python -W ignore -m lib.lake.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
 	@touch $(READY)
 
-# The model in the box can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.
+# The pretrained model can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.
 DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set training.batch_size=64 --set prediction.scales=[1.0]
 
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 15 minutes on 2 cores)
@@ -42,14 +42,14 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
-# Each folder gets a lake of its own, or OUTPUT names it: pictures of two folders may be called alike.
+# Each folder gets a lake of its own, or OUTPUT names it: images of two folders may be called alike.
 caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos, with a model that comes with the project: IMAGES=folder
-	@if [ -z "$$IMAGES" ]; then echo "Name a folder of pictures: make caption IMAGES=/data/pictures" >&2; exit 2; fi; \
+	@if [ -z "$$IMAGES" ]; then echo "Name a folder of images: make caption IMAGES=/data/images" >&2; exit 2; fi; \
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
 	  --set prediction.model_version=pretrained
 
-sheet: $(READY)  ## write a contact sheet of pictures before and after cleaning to lake/contact_sheet.png
+sheet: $(READY)  ## write a contact sheet of images before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
@@ -86,13 +86,13 @@ bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules 
 	@$(RUN) -m bench.quality $(MOLECULES) $(if $(SCANS),--scans $(SCANS))
 	@$(RUN) -m bench.ordinary $(MOLECULES)
 
-bench-train: $(READY)  ## how fast the model in the box learns, beside the classic starter and the matrix rate (nothing else may run)
+bench-train: $(READY)  ## how fast the pretrained model learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
 
 bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (90 minutes on 2 cores)
 	@$(RUN) -m bench.lessons $(MOLECULES)
 
-bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: shares of pictures, and losses
+bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: fractions of images, and losses
 	@$(RUN) -m bench.same_result
 
 bench-distributed: $(READY)  ## images/s of one process, Ray and Horovod workers, step by step (under 8 minutes)
@@ -118,12 +118,12 @@ SECONDS_OF_TRAINING ?= 5400
 DRAWINGS ?= 400000
 BATCH ?= $(if $(GPU),768,64)
 RATE ?= $(if $(GPU),0.0014,0.0007)
-reader: $(READY)  ## train the model in the box further on drawings alone; what reads better replaces it (READER=folder keeps drawings)
+reader: $(READY)  ## train the pretrained model further on drawings alone; what reads better replaces it (READER=folder keeps drawings)
 	@$(RUN) -m jobs.train_on_drawings --folder $(READER) --publish model/pretrained/molecules \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set training.num_epochs=1000 \
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
 	  --set training.checkpoint_interval_steps=100 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
-	  --set training.average_decay=0.999 --set drawing.stereo_share=0.9 --set drawing.isotope_share=0.03 \
+	  --set training.average_decay=0.999 --set drawing.stereo_fraction=0.9 --set drawing.isotope_fraction=0.03 \
 	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4}" --set "drawing.free_bond_length_px=[22, 60]" \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 

@@ -1,1 +1,1 @@
-"""What is measured, and pictures for eyes: commands that print or draw, never imported by the jobs."""
+"""What is measured, and images for eyes: commands that print or draw, never imported by the jobs."""

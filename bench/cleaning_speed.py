@@ -1,4 +1,4 @@
-"""Cleaning, pictures per second on one core, beside the textbook's cleaning in the same run.
+"""Cleaning, images per second on one core, beside the textbook's cleaning in the same run.
 
 `python -m bench.cleaning_speed [--num-drawings 500]`
 """
@@ -39,7 +39,7 @@ def main() -> None:
         for name, way in ways.items():
             rates[name].append(per_second(way, images))
     ours, textbook = np.median(rates["ours"]), np.median(rates["textbook"])
-    print(f"cleaning {len(images)} drawings, one core, pictures per second (median of 5 runs)")
+    print(f"cleaning {len(images)} drawings, one core, images per second (median of 5 runs)")
     print(f"  ours                                               {ours:8.0f}")
     print(
         f"  textbook: median blur, closing, resize             {textbook:8.0f}   "
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def per_second(way: Callable[[bytes], bytes], images: list[bytes]) -> float:
-    """Pictures per second of one way of cleaning."""
+    """Images per second of one way of cleaning."""
     started = time.perf_counter()
     for image in images:
         way(image)

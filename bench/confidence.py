@@ -17,14 +17,14 @@ from torch import Tensor
 
 from bench.quality_sets import DRAWERS, Sample, drawn_samples
 from lib.captioning.caption_choice import (
-    Guess,
+    CaptionCandidate,
     greedy_features,
     is_drawn_alike,
-    shares,
     vote_features,
+    vote_fractions,
     weigh_agreements,
 )
-from lib.captioning.picture_captioning import PictureCaptioner, seen_as
+from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
 from lib.progress import show_progress
@@ -38,8 +38,8 @@ LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
 
 def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
-    """What every picture's readings said, and how each candidate's drawing agrees."""
-    captioner = PictureCaptioner(checkpoint, settings.prediction)
+    """What every image's readings said, and how each candidate's drawing agrees."""
+    captioner = ImageCaptioner(checkpoint, settings.prediction)
     drawing = settings.drawing.model_copy(update={"seed": SEED})
     settings = settings.model_copy(update={"drawing": drawing})
     kinds = [
@@ -55,19 +55,19 @@ def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings: Settings) -> list[dict[str, Any]]:
-    pictures = [clean_image(sample.image, settings.cleaning).pixels for _, sample in kinds]
+def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: Settings) -> list[dict[str, Any]]:
+    images = [clean_image(sample.image, settings.cleaning).pixels for _, sample in kinds]
     views = [(turn, scale) for scale, turn in product(settings.prediction.scales, settings.prediction.turns_deg)]
-    greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in pictures], 1)
+    greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in images], 1)
     beams = [
-        captioner.read([seen_as(pixels, *view) for pixels in pictures], settings.prediction.num_beams) for view in views
+        captioner.read([seen_as(pixels, *view) for pixels in images], settings.prediction.num_beams) for view in views
     ]
     rows = []
-    for place, (kind, sample) in enumerate(kinds):
-        redrawn = captioner.prepared(pictures[place])
-        readings = [one[place] for one in beams]
-        captions = [guess.caption for guess in greedy[place]]
-        captions += list(shares(readings))
+    for index, (kind, sample) in enumerate(kinds):
+        redrawn = captioner.prepared(images[index])
+        readings = [one[index] for one in beams]
+        captions = [candidate.caption for candidate in greedy[index]]
+        captions += list(vote_fractions(readings))
         assert redrawn is not None
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
@@ -75,8 +75,8 @@ def _read(kinds: list[tuple[str, Sample]], captioner: PictureCaptioner, settings
             {
                 "kind": kind,
                 "truth": sample.inchi,
-                "greedy": greedy[place][0]._asdict(),
-                "readings": [[guess._asdict() for guess in one] for one in readings],
+                "greedy": greedy[index][0]._asdict(),
+                "readings": [[candidate._asdict() for candidate in one] for one in readings],
                 "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
             }
         )
@@ -118,26 +118,26 @@ def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     for bound in (0.9, 0.95, 0.98):
         sure = confidence >= bound
         if sure.any():
-            print(f"greedy, confidence from {bound}: {sure.mean():.3f} of pictures, {is_right[sure].mean():.4f} right")
+            print(f"greedy, confidence from {bound}: {sure.mean():.3f} of images, {is_right[sure].mean():.4f} right")
     return tuple(weights.round(3).tolist())
 
 
 def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
-    guess = Guess(**row["greedy"])
-    assert guess.caption is not None
-    return greedy_features(guess, Agreement(*row["agreements"][guess.caption]))
+    candidate = CaptionCandidate(**row["greedy"])
+    assert candidate.caption is not None
+    return greedy_features(candidate, Agreement(*row["agreements"][candidate.caption]))
 
 
-State = tuple[str, dict[str, float], dict[str, Agreement], list[list[Guess]]]
+State = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]]]
 
 
 def states(rows: list[dict[str, Any]], are_alike: bool) -> list[State]:
-    """Truth, votes, agreements and readings after each reading of each picture that a drawing fits, or none does."""
+    """Truth, votes, agreements and readings after each reading of each image that a drawing fits, or none does."""
     found = []
     for row in rows:
-        readings = [[Guess(**guess) for guess in one] for one in row["readings"]]
+        readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         for count in range(1, len(readings) + 1):
-            votes = shares(readings[:count])
+            votes = vote_fractions(readings[:count])
             agreements = {caption: Agreement(*row["agreements"][caption]) for caption in votes}
             if votes and is_drawn_alike(agreements) == are_alike:
                 found.append((row["truth"], votes, agreements, readings[:count]))
@@ -159,14 +159,14 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
     def loss() -> Tensor:
         cost, unavoidable = logs.exp() + floors
         losses = [
-            -(evidence - cost * beyond / (least + unavoidable)).log_softmax(0)[place]
-            for evidence, beyond, least, place in problems
+            -(evidence - cost * beyond / (least + unavoidable)).log_softmax(0)[index]
+            for evidence, beyond, least, index in problems
         ]
         return torch.stack(losses).mean()
 
     _minimise(loss, [logs])
     cost, unavoidable = (logs.exp() + floors).tolist()
-    print(f"choice: {loss().item():.4f} nats a picture with the right caption among its candidates")
+    print(f"choice: {loss().item():.4f} nats an image with the right caption among its candidates")
     return round(cost, 2), round(unavoidable, 2)
 
 
@@ -182,7 +182,7 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
 
 
 def fit_strange(rows: list[dict[str, Any]]) -> tuple[float, ...]:
-    """The weights of a caption that votes alone chose, on pictures that no drawing fits."""
+    """The weights of a caption that votes alone chose, on images that no drawing fits."""
     features, is_right = [], []
     for truth, votes, _, readings in states(rows, are_alike=False):
         chosen = next(iter(votes))

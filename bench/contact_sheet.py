@@ -1,4 +1,4 @@
-"""Writes a contact sheet of pictures before and after cleaning, for eyes.
+"""Writes a contact sheet of images before and after cleaning, for eyes.
 
 `python -m bench.contact_sheet --set landing.path=FOLDER --output sheet.png [--num-images 8]`
 """
@@ -20,7 +20,7 @@ from lib.landing.zone import list_landing_zone
 from lib.settings import Settings, load_settings
 
 GAP_PX = 14
-LARGEST = (300, 480)  # height and width in pixels; larger pictures are shown smaller
+LARGEST = (300, 480)  # height and width in pixels; larger images are shown smaller
 BACKGROUND, FRAME, WRITING = 244, 205, 90  # grey levels
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def contact_sheet(settings: Settings, num_images: int) -> Pixels:
-    """The first pictures of the landing zone, a row each: as arrived | cleaned, or why it was rejected."""
+    """The first images of the landing zone, a row each: as arrived | cleaned, or why it was rejected."""
     return pairs_sheet(islice(_images(settings), num_images), settings.cleaning)
 
 
@@ -59,7 +59,7 @@ def pairs_sheet(images: Iterable[bytes], cleaning: CleaningSettings) -> Pixels:
 
 def _images(settings: Settings) -> Iterator[bytes]:
     zone = list_landing_zone(settings.landing)
-    for file in zone.pictures + zone.archives:
+    for file in zone.images + zone.archives:
         arrivals = (arrival for arrival in list_arrivals(file, settings.landing) if not arrival.reason)
         yield from (image for _, image, _, _ in read_arrivals(arrivals) if image is not None)
 
@@ -68,12 +68,12 @@ def _pair(image: bytes, cleaning: CleaningSettings) -> tuple[Pixels, Pixels]:
     try:
         arrived, cleaned = decode_image(image, cleaning), clean_image(image, cleaning).pixels
     except CorruptImageError as error:
-        return _words("no picture"), _words(error.reason)
+        return _words("no image"), _words(error.reason)
     return _shown(arrived), _shown(cleaned)
 
 
 def _shown(pixels: Pixels) -> Pixels:
-    """The picture in BGR at its own size, or smaller to fit, in a thin frame."""
+    """The image in BGR at its own size, or smaller to fit, in a thin frame."""
     pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
     scale = min(LARGEST[0] / pixels.shape[0], LARGEST[1] / pixels.shape[1], 1.0)
     if scale < 1:

@@ -1,6 +1,6 @@
 """Images/s of one process with two threads, two Ray workers and two Horovod workers, and where each step's time goes.
 
-All learn the same steps, made of the same pictures, in turns.
+All learn the same steps, made of the same images, in turns.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from lib.captions.notations import Notation, notation_named
 from lib.settings import Settings, load_settings
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import ray_cluster
-from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.row_blocks import RowBlocks, parts_of_epoch, row_blocks
 from lib.training.training_samples import as_sample
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate
@@ -71,7 +71,7 @@ class AloneGroup:
 
     rank, local_rank, num_workers = 0, 0, 1
 
-    def share(self, captioner: Captioner) -> torch.nn.Module:
+    def wrap(self, captioner: Captioner) -> torch.nn.Module:
         return Explaining(captioner)
 
 
@@ -101,7 +101,7 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
 def _shared(captioner: Captioner, group: WorkerGroup, variant: str) -> torch.nn.Module:
     if variant == "one bucket":
         return DistributedDataParallel(Explaining(captioner), bucket_cap_mb=1000)
-    model = group.share(captioner)
+    model = group.wrap(captioner)
     if variant == "bf16 gradients":
         model.register_comm_hook(None, default_hooks.bf16_compress_hook)
     return model
@@ -115,8 +115,8 @@ def _batches(
     epoch: int,
     group: WorkerGroup,
 ) -> Iterator[Batch]:
-    for share, weight in shares_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
-        samples = [as_sample(row, captioner, notation) for row in share]
+    for part, weight in parts_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
+        samples = [as_sample(row, captioner, notation) for row in part]
         yield replace(collate(samples, captioner.num_channels), weight=weight)
 
 
@@ -142,11 +142,11 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
     captioner, vocabulary, _ = load_captioner(PRETRAINED / "molecules")
     training = replace(settings.training, max_train_seconds=None)
     table = training_table(settings, vocabulary, num_steps * training.batch_size)
-    num_pictures = table.rows.num_rows
+    num_images = table.rows.num_rows
     rounds: dict[str, list[list[Report]]] = {way.name: [] for way in ways}
     cluster = settings.cluster.model_copy(update={"num_workers": sum(way.num_workers for way in ways)})
     with tempfile.TemporaryDirectory() as folder, ray_cluster(cluster):
-        blocks = [ray.put(table.rows.slice(at, ROWS_PER_BLOCK)) for at in range(0, num_pictures, ROWS_PER_BLOCK)]
+        blocks = [ray.put(table.rows.slice(at, ROWS_PER_BLOCK)) for at in range(0, num_images, ROWS_PER_BLOCK)]
         turns = Turns.remote()
         config = {
             "turns": turns,
@@ -162,19 +162,19 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
                     reports = players.play(way.name, turn)
                     console.print(
                         f"{'warm-up' if turn == 0 else f'round {turn}'}: {way.name}, "
-                        f"{_speed(reports, num_pictures):.1f} images/s"
+                        f"{_speed(reports, num_images):.1f} images/s"
                     )
                     rounds[way.name] += [reports] if turn else []
-    measured = {way.name: _summary(way, rounds[way.name], num_pictures) for way in ways}
+    measured = {way.name: _summary(way, rounds[way.name], num_images) for way in ways}
     return {
         "num_cores": os.cpu_count(),
-        "num_pictures": num_pictures,
+        "num_images": num_images,
         "batch_size": training.batch_size,
         "num_rounds": num_rounds,
         "precision": training.precision,
         "gradient_bytes": sum(4 * one.numel() for one in captioner.parameters() if one.requires_grad),
-        "picture_bytes": table.rows.nbytes / num_pictures,
-        "writing_s_per_picture": table.writing_s,
+        "image_bytes": table.rows.nbytes / num_images,
+        "writing_s_per_image": table.writing_s,
         "efficiency_ray_2": _efficiency(measured, RAY_2),
         "efficiency_horovod_2": _efficiency(measured, HOROVOD_2),
         "efficiency_ray_4": _efficiency(measured, RAY_4),
@@ -183,19 +183,19 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
     }
 
 
-def _speed(reports: list[Report], num_pictures: int) -> float:
-    return num_pictures / max(report["seconds"] for report in reports)
+def _speed(reports: list[Report], num_images: int) -> float:
+    return num_images / max(report["seconds"] for report in reports)
 
 
 def _efficiency(measured: dict[str, Any], way: Way) -> float | None:
-    """Speed as a share of one process's, round by round; the median."""
+    """Speed as a fraction of one process's, round by round; the median."""
     if way.name not in measured or ALONE.name not in measured:
         return None
     pairs = zip(*(measured[name]["images_per_second"] for name in (way.name, ALONE.name)), strict=True)
     return median(own / alone for own, alone in pairs)
 
 
-def _summary(way: Way, rounds: list[list[Report]], num_pictures: int) -> dict[str, Any]:
+def _summary(way: Way, rounds: list[list[Report]], num_images: int) -> dict[str, Any]:
     """Speed of each round, and the seconds of a step by phase: means over workers and rounds, without first steps."""
     workers = [report for reports in rounds for report in reports]
     steps = [step for report in workers for step in report["steps"][1:]]
@@ -203,7 +203,7 @@ def _summary(way: Way, rounds: list[list[Report]], num_pictures: int) -> dict[st
     return {
         "num_workers": way.num_workers,
         "threads": way.threads,
-        "images_per_second": [_speed(reports, num_pictures) for reports in rounds],
+        "images_per_second": [_speed(reports, num_images) for reports in rounds],
         "step_s": phases | {"total": sum(phases.values())},
         "meeting_s": mean(report["meeting_s"] / len(report["steps"]) for report in workers),
         "compute_deviation_s": _deviation(rounds),
@@ -212,7 +212,7 @@ def _summary(way: Way, rounds: list[list[Report]], num_pictures: int) -> dict[st
 
 
 def _deviation(rounds: list[list[Report]]) -> float:
-    """By how much workers differ in what the same step's forward and backward take; they have pictures of like size."""
+    """By how much workers differ in what the same step's forward and backward take; they have images of like size."""
     steps = [same for reports in rounds for same in zip(*(report["steps"][1:] for report in reports), strict=True)]
     if len(steps[0]) == 1:
         return 0.0

@@ -1,4 +1,4 @@
-"""Draws molecules and prints their statistics beside those of the genuine pictures."""
+"""Draws molecules and prints their statistics beside those of the genuine images."""
 
 import argparse
 import time
@@ -27,26 +27,26 @@ GENUINE = {
     "mean width, px": (381, 381),
     "mean height, px": (220, 220),
     "median width / height": (1.5, 1.5),
-    "higher than wide, share": (0, 0),
-    "at the small size, share": (0.48, 0.48),
+    "higher than wide, fraction": (0, 0),
+    "at the small size, fraction": (0.48, 0.48),
     "margin, px, small size": (26, 26),
     "margin, px, large size": (41, 41),
     "height of letters, px, small size": (8, 9),
     "height of letters, px, large size": (12, 12),
-    "mean ink, share of pixels": (0.002, 0.02),
+    "mean ink, fraction of pixels": (0.002, 0.02),
     "mean bytes of a PNG": (1200, 3000),
     "specks, per pixel of paper": (3.0e-5, 8.5e-5),
-    "missing ink, share, small size": (0.15, 0.26),
-    "missing ink, share, large size": (0.09, 0.14),
-    "bonds without ink, share": (0.03, 0.03),
-    "with stereo, share of labels": (0.3, 1),
-    "with /t, share of labels": (0.18, 1),
-    "with /b, share of labels": (0.14, 1),
-    "with D or T, share of labels": (0.001, 0.1),
+    "missing ink, fraction, small size": (0.15, 0.26),
+    "missing ink, fraction, large size": (0.09, 0.14),
+    "bonds without ink, fraction": (0.03, 0.03),
+    "with stereo, fraction of labels": (0.3, 1),
+    "with /t, fraction of labels": (0.18, 1),
+    "with /b, fraction of labels": (0.14, 1),
+    "with D or T, fraction of labels": (0.001, 0.1),
     "heavy atoms": (24.2, 24.2),
     "tokens per label, mean": (90, 90),
     "tokens per label, median": (88, 88),
-    "labels above 140 tokens, share": (0.032, 0.032),
+    "labels above 140 tokens, fraction": (0.032, 0.032),
 }
 LETTERS = ("N", "O", "F")  # of one letter, as high as all capitals
 LETTER_HEIGHTS = (0.15, 0.5)  # in lengths of a bond; what is lower or higher is no whole letter
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
 
 def measure(drawing: DrawnMolecule, settings: DrawingSettings) -> Measured:
     """Compare a drawing with the same one without specks and missing pixels (its dropped bonds stay dropped)."""
-    nothing = dict.fromkeys(("missing_pixel_share", "reduced_missing_pixel_share", "speck_density"), (0.0, 0.0))
+    nothing = dict.fromkeys(("missing_pixel_fraction", "reduced_missing_pixel_fraction", "speck_density"), (0.0, 0.0))
     rng = np.random.default_rng(int(drawing.image_id, 16))
     is_clean_ink = draw_molecule(drawing.inchi, settings.model_copy(update=nothing), rng).pixels == INK
     pixels = cv2.imdecode(np.frombuffer(drawing.png, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -115,8 +115,8 @@ def _letter_height(is_ink: np.ndarray, layout: Layout, symbols: Sequence[str], b
     _, _, boxes, _ = cv2.connectedComponentsWithStats(is_ink.astype(np.uint8), connectivity=8)
     lefts, tops, widths, heights = boxes[1:, :4].T  # the first is the paper
     found = []
-    for place in (place for place, symbol in enumerate(symbols) if symbol in LETTERS):
-        x, y = float(layout.atom_x[place]), float(layout.atom_y[place])
+    for index in (index for index, symbol in enumerate(symbols) if symbol in LETTERS):
+        x, y = float(layout.atom_x[index]), float(layout.atom_y[index])
         is_around = (lefts <= x) & (x <= lefts + widths) & (tops <= y) & (y <= tops + heights)
         found += heights[is_around].tolist()
     lowest, highest = (part * bond_px for part in LETTER_HEIGHTS)
@@ -142,25 +142,25 @@ def summarize(measured: Sequence[Measured], settings: DrawingSettings) -> dict[s
         "mean width, px": columns.width.mean(),
         "mean height, px": columns.height.mean(),
         "median width / height": np.median(columns.width / columns.height),
-        "higher than wide, share": (columns.height > columns.width).mean(),
-        "at the small size, share": is_small.mean(),
+        "higher than wide, fraction": (columns.height > columns.width).mean(),
+        "at the small size, fraction": is_small.mean(),
         **{f"margin, px, {size} size": some.margin.median() for size, some in sizes.items()},
         **{f"height of letters, px, {size} size": some.letter_height.median() for size, some in sizes.items()},
-        "mean ink, share of pixels": (columns.num_ink / (columns.width * columns.height)).mean(),
+        "mean ink, fraction of pixels": (columns.num_ink / (columns.width * columns.height)).mean(),
         "mean bytes of a PNG": columns.num_bytes.mean(),
         "specks, per pixel of paper": columns.num_specks.sum() / columns.num_paper_when_clean.sum(),
         **{
-            f"missing ink, share, {size} size": some.num_missing.sum() / max(1, some.num_ink_when_clean.sum())
+            f"missing ink, fraction, {size} size": some.num_missing.sum() / max(1, some.num_ink_when_clean.sum())
             for size, some in sizes.items()
         },
-        "bonds without ink, share": columns.num_blank_bonds.sum() / columns.num_bonds.sum(),
-        "with stereo, share of labels": (has["/t"] | has["/b"]).mean(),
-        **{f"with {layer}, share of labels": found.mean() for layer, found in has.items()},
-        "with D or T, share of labels": has_isotope.mean(),
+        "bonds without ink, fraction": columns.num_blank_bonds.sum() / columns.num_bonds.sum(),
+        "with stereo, fraction of labels": (has["/t"] | has["/b"]).mean(),
+        **{f"with {layer}, fraction of labels": found.mean() for layer, found in has.items()},
+        "with D or T, fraction of labels": has_isotope.mean(),
         "heavy atoms": columns.num_heavy_atoms.mean(),
         "tokens per label, mean": columns.num_tokens.mean(),
         "tokens per label, median": np.median(columns.num_tokens),
-        "labels above 140 tokens, share": (columns.num_tokens > 140).mean(),
+        "labels above 140 tokens, fraction": (columns.num_tokens > 140).mean(),
     }
 
 

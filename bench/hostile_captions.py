@@ -4,7 +4,7 @@ import gzip
 import random
 from collections.abc import Iterator
 
-from bench.hostile_pictures import CUT_EVERY_BYTES, READ, HostileFile
+from bench.hostile_images import CUT_EVERY_BYTES, READ, HostileFile
 
 WHOLE = frozenset({READ})
 CAPTIONS_HEADER = "image_id,InChI\n"

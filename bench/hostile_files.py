@@ -1,6 +1,6 @@
-"""About a thousand hostile files for the landing zone, each with what is right: pictures, archives and names.
+"""About a thousand hostile files for the landing zone, each with what is right: images, archives and names.
 
-Each picture has an image_id of its own, so that all can arrive at once.
+Each image has an image_id of its own, so that all can arrive at once.
 """
 
 import gzip
@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 
-from bench.hostile_pictures import ANYTHING, CUT_EVERY_BYTES, READ, HostileFile, drawing, encoded, hostile_pictures
+from bench.hostile_images import ANYTHING, CUT_EVERY_BYTES, READ, HostileFile, drawing, encoded, hostile_images
 
 ANY_ARCHIVE = frozenset({"unreadable_archive"})
 WHOLE = frozenset({READ})
@@ -70,25 +70,25 @@ def members(prefix: str) -> dict[str, bytes]:
     return {f"{prefix}-{i}.png": encoded(drawing(seed=i), "PNG") for i in range(NUM_MEMBERS)}
 
 
-def zipped(pictures: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(images: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in pictures.items():
+        for name, content in images.items():
             archive.writestr(zipfile.ZipInfo(name), content, compression)
     return file.getvalue()
 
 
-def tarred(pictures: dict[str, bytes], is_packed: bool = False) -> bytes:
+def tarred(images: dict[str, bytes], is_packed: bool = False) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, content in pictures.items():
+        for name, content in images.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return gzip.compress(file.getvalue(), mtime=0) if is_packed else file.getvalue()
 
 
-WRITERS = {"zip": zipped, "tar": tarred, "tar.gz": lambda pictures: tarred(pictures, is_packed=True)}
+WRITERS = {"zip": zipped, "tar": tarred, "tar.gz": lambda images: tarred(images, is_packed=True)}
 
 
 def legal_archives() -> Iterator[HostileFile]:
@@ -122,8 +122,8 @@ def damaged_archives(seed: int = 0) -> Iterator[HostileFile]:
 
 def hostile_archives() -> Iterator[HostileFile]:
     """Bombs, lies, locked members, bad paths, and crowds of members."""
-    picture = encoded(drawing(), "PNG")
-    good = {"good": picture}
+    image = encoded(drawing(), "PNG")
+    good = {"good": image}
 
     def of(name: str, content: bytes, **right: str) -> HostileFile:
         suffix = name.partition(".")[2]
@@ -136,8 +136,8 @@ def hostile_archives() -> Iterator[HostileFile]:
             else {f"{stem}.{suffix}": ANY_ARCHIVE},
         )
 
-    def named(stem: str, **pictures: bytes) -> dict[str, bytes]:
-        return {f"{stem}-{name}.png": content for name, content in (good | pictures).items()}
+    def named(stem: str, **images: bytes) -> dict[str, bytes]:
+        return {f"{stem}-{name}.png": content for name, content in (good | images).items()}
 
     zeros = bytes(BOMB_BYTES)
     for suffix, reason in (("zip", "decompression_bomb"), ("tar", "too_many_bytes"), ("tar.gz", "too_many_bytes")):
@@ -148,12 +148,12 @@ def hostile_archives() -> Iterator[HostileFile]:
         last = bomb.rindex(mark)
         bomb[last + at : last + at + 4] = struct.pack("<L", 100)
     yield of("liar.zip", bytes(bomb), good=READ, bomb="unreadable_member")
-    locked = bytearray(zipped(named("locked", secret=picture)))
+    locked = bytearray(zipped(named("locked", secret=image)))
     last = locked.rindex(b"PK\x01\x02")
     locked[last + 8] |= 1
     yield of("locked.zip", bytes(locked), good=READ, secret="unreadable_member")
     for at, value, what in ((42, 2**31 - 1, "far"), (42, 7, "inside"), (16, 1, "checksum"), (20, 2**32 - 2, "packed")):
-        lying = bytearray(zipped(named(f"lying-{what}", lie=picture)))
+        lying = bytearray(zipped(named(f"lying-{what}", lie=image)))
         last = lying.rindex(b"PK\x01\x02")
         lying[last + at : last + at + 4] = struct.pack("<L", value)
         reason = "too_many_bytes|unreadable_member" if what == "packed" else "unreadable_member"
@@ -162,7 +162,7 @@ def hostile_archives() -> Iterator[HostileFile]:
     for suffix in ("zip", "tar"):
         for i, (path, reason) in enumerate(odd.items()):
             stem = f"path{i}-{suffix}"
-            content = WRITERS[suffix](named(stem) | {f"{path}-{stem}.png": picture})
+            content = WRITERS[suffix](named(stem) | {f"{path}-{stem}.png": image})
             image_id = f"{path.rpartition('/')[2]}-{stem}"
             right = {f"{stem}-good": WHOLE, image_id: frozenset({reason})}
             yield HostileFile(f"{stem}.{suffix}", content, right)
@@ -175,15 +175,15 @@ def hostile_archives() -> Iterator[HostileFile]:
     yield of("noise.zip", random.Random(0).randbytes(3000), archive="")
     yield of("noise.tar", random.Random(1).randbytes(3000), archive="")
     yield of("text.tar.gz", gzip.compress(b"I am a text"), archive="")
-    yield of("twice.zip", zipped({"twice-a.png": picture}) + zipped({"twice-good.png": picture}), good=READ)
+    yield of("twice.zip", zipped({"twice-a.png": image}) + zipped({"twice-good.png": image}), good=READ)
     yield of("crowd.zip", zipped({f"notes/{i}.txt": b"" for i in range(20_000)} | named("crowd")), good=READ)
     empty = {f"hollow-e{i}.png": b"" for i in range(300)}
     right = {name.removesuffix(".png"): frozenset({"empty_file"}) for name in empty} | {"hollow-good": WHOLE}
     yield HostileFile("hollow.tar", tarred(empty | named("hollow")), right)
 
 
-def named_pictures() -> Iterator[HostileFile]:
-    """A legal picture under each odd name. A backslash stands between folders, and ids are NFC."""
+def named_images() -> Iterator[HostileFile]:
+    """A legal image under each odd name. A backslash stands between folders, and ids are NFC."""
     content = encoded(drawing(), "PNG")
     for name in NAMES:
         yield HostileFile(f"{name}.png", content, {name: WHOLE})
@@ -193,11 +193,11 @@ def named_pictures() -> Iterator[HostileFile]:
 
 def hostile_files() -> Iterator[HostileFile]:
     """All of them but caption files, which would stand in each other's way."""
-    yield from hostile_pictures()
+    yield from hostile_images()
     yield from legal_archives()
     yield from damaged_archives()
     yield from hostile_archives()
-    yield from named_pictures()
+    yield from named_images()
 
 
 ALLOWED_ANYWHERE = (

@@ -6,7 +6,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from bench.hostile_files import HostileFile, hostile_files, wrong_outcomes
-from bench.hostile_pictures import READ
+from bench.hostile_images import READ
 from lib.errors import CorruptImageError, LandingZoneError
 from lib.images.cleaning import clean_image
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
@@ -17,14 +17,14 @@ from lib.settings import Settings
 Outcomes = list[tuple[str, str]]  # image_id, READ or the reason of a rejection
 
 
-def picture_outcomes(file: HostileFile, folder: Path, settings: Settings) -> Outcomes:
-    """A picture or an archive that arrives alone: listed, read and cleaned. `folder` is left empty."""
+def image_outcomes(file: HostileFile, folder: Path, settings: Settings) -> Outcomes:
+    """An image or an archive that arrives alone: listed, read and cleaned. `folder` is left empty."""
     path = folder / file.name
     path.write_bytes(file.content)
     landing = settings.landing.model_copy(update={"path": str(folder)})
     try:
         zone = list_landing_zone(landing)
-        listed = [arrival for one in zone.pictures + zone.archives for arrival in list_arrivals(one, landing)]
+        listed = [arrival for one in zone.images + zone.archives for arrival in list_arrivals(one, landing)]
         return [
             (arrival.image_id, reason or cleaned_or_reason(content or b"", settings))
             for arrival, content, reason, _ in read_arrivals([*listed, *zone.rejected])
@@ -35,7 +35,7 @@ def picture_outcomes(file: HostileFile, folder: Path, settings: Settings) -> Out
 
 
 def cleaned_or_reason(content: bytes, settings: Settings) -> str:
-    """READ if the picture can be cleaned, or why not."""
+    """READ if the image can be cleaned, or why not."""
     try:
         clean_image(content, settings.cleaning)
     except CorruptImageError as error:

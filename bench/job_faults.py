@@ -148,14 +148,14 @@ def two_at_once(stage: Stage) -> Outcome:
 
 
 def on_a_bad_disk(stage: Stage, variant: str, full_at: Sequence[float] = (0.2, 0.6)) -> Outcome:
-    """On a disk that has room for these shares of what the job writes, or that is read-only; mended, the job runs."""
+    """On a disk with room for these fractions of what the job writes, or a read-only one; mended, the job runs."""
     outcome = Outcome(stage.job, variant, round(stage.undisturbed[1], 1))
     num_before, num_after = _num_bytes(stage.before), _num_bytes(stage.undisturbed[0])
-    for share in full_at if variant == "full_disk" else full_at[:1]:
+    for fraction in full_at if variant == "full_disk" else full_at[:1]:
         with small_disk(stage.work / "disk", num_after + ROOM_BYTES) as disk:
             stage.copy("disk")
             is_full = variant == "full_disk"
-            room = int(num_before + share * max(0, num_after - num_before))
+            room = int(num_before + fraction * max(0, num_after - num_before))
             disk.remount(f"size={room}" if is_full else "ro")
             ended = run_job(stage.job, stage.overrides(disk.folder))
             outcome.runs += 1

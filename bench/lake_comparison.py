@@ -27,7 +27,7 @@ NOT_COMPARED = {
         "learning_rate",
     }
 }
-SIGNIFICANT_DIGITS = 5  # of floating point numbers: pictures are captioned in other company after a kill
+SIGNIFICANT_DIGITS = 5  # of floating point numbers: images are captioned in other company after a kill
 OLD_DAYS = 400
 
 

@@ -54,7 +54,7 @@ LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what diffe
     "smiles": ("smiles", {}),
     "smiles_drawn_kekule, captions alone": (NOTATION, WITHOUT),
     "smiles_drawn_kekule, captions and cells": (NOTATION, {"attention_loss_weight": 0.0}),
-    "smiles_drawn_kekule, cells without focus": (NOTATION, {"cell_loss_weight": 10.0, "cell_loss_focus": 0.0}),
+    "smiles_drawn_kekule, cells without focus": (NOTATION, {"cell_loss_weight": 10.0, "cell_loss_focal_exponent": 0.0}),
     "smiles_drawn_kekule, captions and attention": (NOTATION, {"cell_loss_weight": 0.0}),
     "smiles_drawn_kekule, a tenth of attention": (NOTATION, {"attention_loss_weight": 0.1}),
 }
@@ -67,7 +67,7 @@ def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
     for row in rows:
         inchi = stored.read(stored.join(row["tokens_0"].split(" ")))
         assert inchi is not None, row["tokens_0"]
-        atoms = np.array(row["places"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
+        atoms = np.array(row["positions_xy"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
         for turn_deg in ORIENTATIONS_DEG:
             written = wanted.write(inchi, atoms if turn_deg == 0 else -atoms, 0)
             row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.marks}
@@ -132,7 +132,7 @@ def read_back(
     vocabulary: Vocabulary,
     max_tokens: int,
 ) -> tuple[float, float]:
-    """The shares of pictures, each a batch, whose caption is of the right molecule, and of any molecule at all."""
+    """The fractions of images, each a batch, whose caption is of the right molecule, and of any molecule at all."""
     join, asked = notation_named(notation).join, NotationProcess(notation)
     captioner.eval()
     num_exact = num_valid = 0
@@ -194,7 +194,7 @@ def main() -> None:
         "storage.root=unused",
         "drawing.num_drawings=150000",
         "drawing.max_heavy_atoms=18",
-        "drawing.stereo_share=0",
+        "drawing.stereo_fraction=0",
         "captioner.grid_width=128",
         "captioner.width=256",
         "training.learning_rate=0.0015",

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contact_sheet import pairs_sheet
-from bench.picture_variations import DRAWN_AGAIN, PICTURE_VARIATIONS, png
+from bench.image_variations import DRAWN_AGAIN, IMAGE_VARIATIONS, png
 from lib.captioning.caption_choice import PredictedCaption
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.molecules.drawing_batches import draw_batches
@@ -55,20 +55,20 @@ def unworn_drawings(settings: Settings) -> Iterator[Drawing]:
             yield Drawing(drawn.inchi, cv2.imdecode(np.frombuffer(drawn.png, np.uint8), cv2.IMREAD_GRAYSCALE))
 
 
-def read(images: Sequence[bytes], captioner: PictureCaptioner, settings: Settings) -> list[PredictedCaption | None]:
+def read(images: Sequence[bytes], captioner: ImageCaptioner, settings: Settings) -> list[PredictedCaption | None]:
     """The captions of images; None for those that cleaning rejects."""
-    pictures: dict[int, np.ndarray] = {}
-    for place, image in enumerate(images):
+    cleaned: dict[int, np.ndarray] = {}
+    for index, image in enumerate(images):
         try:
-            pictures[place] = clean_image(image, settings.cleaning).pixels
+            cleaned[index] = clean_image(image, settings.cleaning).pixels
         except CorruptImageError:
             continue
-    captions = dict(zip(pictures, captioner.caption(list(pictures.values())), strict=True)) if pictures else {}
-    return [captions.get(place) for place in range(len(images))]
+    captions = dict(zip(cleaned, captioner.caption(list(cleaned.values())), strict=True)) if cleaned else {}
+    return [captions.get(index) for index in range(len(images))]
 
 
 def drawings_that_are_read(
-    candidates: Iterable[Drawing], num_drawings: int, captioner: PictureCaptioner, settings: Settings
+    candidates: Iterable[Drawing], num_drawings: int, captioner: ImageCaptioner, settings: Settings
 ) -> list[Drawing]:
     """The first drawings that the model reads exactly."""
     found: list[Drawing] = []
@@ -86,7 +86,7 @@ def drawings_that_are_read(
 
 def variations(drawings: Sequence[Drawing]) -> Iterator[tuple[str, list[bytes]]]:
     """The name of each variation and the images it makes of the drawings."""
-    for name, vary in PICTURE_VARIATIONS.items():
+    for name, vary in IMAGE_VARIATIONS.items():
         yield name, [vary(drawing.pixels) for drawing in drawings]
     for name, draw in DRAWN_AGAIN.items():
         yield name, [draw(drawing.inchi) for drawing in drawings]
@@ -108,11 +108,11 @@ def _is_exact(caption: PredictedCaption | None, drawing: Drawing) -> bool:
 
 
 def measure(
-    drawings: Sequence[Drawing], captioner: PictureCaptioner, settings: Settings, sheets: Path | None
+    drawings: Sequence[Drawing], captioner: ImageCaptioner, settings: Settings, sheets: Path | None
 ) -> dict[str, Outcome]:
     """The outcome of every variation; a sheet of each, before | after, goes into the folder."""
     outcomes = {}
-    with show_progress("ordinary pictures", len(PICTURE_VARIATIONS) + len(DRAWN_AGAIN), "variations") as line:
+    with show_progress("ordinary images", len(IMAGE_VARIATIONS) + len(DRAWN_AGAIN), "variations") as line:
         for name, images in variations(drawings):
             outcomes[name] = outcome(read(images, captioner, settings), drawings)
             if sheets:
@@ -143,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    captioner = PictureCaptioner(arguments.checkpoint, settings.prediction)
+    captioner = ImageCaptioner(arguments.checkpoint, settings.prediction)
     drawings = drawings_that_are_read(unworn_drawings(settings), arguments.num_drawings, captioner, settings)
     outcomes = measure(drawings, captioner, settings, arguments.sheets)
     show(outcomes, len(drawings), Console(width=None if sys.stdout.isatty() else 120))

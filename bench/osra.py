@@ -19,13 +19,13 @@ def has_osra() -> bool:
     return shutil.which("osra") is not None
 
 
-def read_with_osra(pictures: Sequence[np.ndarray]) -> list[str]:
-    """The InChI that osra reads from each picture, '' where it reads none that RDKit accepts."""
+def read_with_osra(images: Sequence[np.ndarray]) -> list[str]:
+    """The InChI that osra reads from each image, '' where it reads none that RDKit accepts."""
     smiles = NotationProcess("smiles")
     captions = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "drawing.png"
-        for pixels in pictures:
+        for pixels in images:
             path.write_bytes(encode_png(pixels))
             try:
                 answer = subprocess.run(

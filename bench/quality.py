@@ -1,4 +1,4 @@
-"""How well a model reads pictures of molecules that no training saw, beside controls that look at no picture."""
+"""How well a model reads images of molecules that no training saw, beside controls that look at no image."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from rich.table import Table
 from bench.osra import has_osra, read_with_osra
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.wear_removal import mend_strokes, remove_specks
@@ -68,11 +68,11 @@ def without_stereo(inchi: str) -> str:
 
 
 def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """Scores of the best constant caption (of 50 tried) and of the model's captions shuffled among the pictures."""
+    """Scores of the best constant caption (of 50 tried) and of the model's captions shuffled among the images."""
     order = np.random.default_rng(0).permutation(len(references))
-    tried = [references[place] for place in order[:50]]
+    tried = [references[index] for index in order[:50]]
     constant = min(tried, key=lambda one: sum(Levenshtein.distance(one, other) for other in references[:300]))
-    shuffled = [predicted[place - 1] for place in range(len(predicted))]
+    shuffled = [predicted[index - 1] for index in range(len(predicted))]
     return {
         "constant_caption": scores([constant] * len(references), references),
         "shuffled_pictures": scores(shuffled, references),
@@ -80,28 +80,28 @@ def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, A
 
 
 class Reader:
-    """A checkpoint that reads pictures in several ways, and the scores of each."""
+    """A checkpoint that reads images in several ways, and the scores of each."""
 
     def __init__(self, checkpoint: Path, cleaning: CleaningSettings) -> None:
         self.checkpoint, self.cleaning = checkpoint, cleaning
         self.results: dict[str, dict[str, Any]] = {}
 
     def read(self, name: str, samples: Sequence[Sample], prediction: PredictionSettings) -> list[PredictedCaption]:
-        """Clean and caption pictures, and note the scores under the name. A picture that is rejected has no caption."""
-        captioner = PictureCaptioner(self.checkpoint, prediction)
+        """Clean and caption images, and note the scores under the name. An image that is rejected has no caption."""
+        captioner = ImageCaptioner(self.checkpoint, prediction)
         cleaned = {
-            place: pixels for place, sample in enumerate(samples) if (pixels := self._cleaned(sample)) is not None
+            index: pixels for index, sample in enumerate(samples) if (pixels := self._cleaned(sample)) is not None
         }
         found: dict[int, PredictedCaption] = {}
         started, step = time.monotonic(), prediction.num_images_in_buffer
-        with show_progress(name, len(samples), "pictures") as line:
-            for places in (list(cleaned)[start : start + step] for start in range(0, len(cleaned), step)):
-                found |= zip(places, captioner.caption([cleaned[place] for place in places]), strict=True)
+        with show_progress(name, len(samples), "images") as line:
+            for indices in (list(cleaned)[start : start + step] for start in range(0, len(cleaned), step)):
+                found |= zip(indices, captioner.caption([cleaned[index] for index in indices]), strict=True)
                 line.update(len(found))
-        predicted = [found.get(place, NO_CAPTION) for place in range(len(samples))]
+        predicted = [found.get(index, NO_CAPTION) for index in range(len(samples))]
         self.results[name] = described(predicted, samples) | {
             "num_rejected": len(samples) - len(cleaned),
-            "pictures_per_second": len(samples) / (time.monotonic() - started),
+            "images_per_second": len(samples) / (time.monotonic() - started),
         }
         return predicted
 
@@ -163,7 +163,7 @@ def measure(sets: dict[str, list[Sample]], settings: Settings, checkpoint: Path)
 
 
 def by_heavy_atoms(predicted: list[PredictedCaption], samples: Sequence[Sample]) -> dict[str, Any]:
-    """Scores of the pictures of each class of size that there are any of."""
+    """Scores of the images of each class of size that there are any of."""
     sizes = [read_inchi(sample.inchi).GetNumHeavyAtoms() for sample in samples]
     found = {}
     for low, end in pairwise(SIZES):
@@ -178,7 +178,7 @@ def by_heavy_atoms(predicted: list[PredictedCaption], samples: Sequence[Sample])
 
 
 def by_confidence(predicted: list[PredictedCaption], samples: Sequence[Sample]) -> list[dict[str, float]]:
-    """Mean confidence and the share that is exactly right, of each tenth of the captions by confidence."""
+    """Mean confidence and the fraction that is exactly right, of each tenth of the captions by confidence."""
     pairs = zip(predicted, samples, strict=True)
     table = sorted((one.confidence, one.caption == sample.inchi) for one, sample in pairs)
     return [
@@ -189,7 +189,7 @@ def by_confidence(predicted: list[PredictedCaption], samples: Sequence[Sample]) 
 
 
 def osra_scores(samples: Sequence[Sample], settings: Settings) -> dict[str, Any] | None:
-    """Scores of osra on pictures as they are, cleaned at their full size, and without wear; None if it is not there."""
+    """Scores of osra on images as they are, cleaned at their full size, and without wear; None if it is not there."""
     if not has_osra():
         return None
     cleaning, unworn = settings.cleaning, settings.drawing.model_copy(update={"noise": 0.0})
@@ -206,16 +206,16 @@ def osra_scores(samples: Sequence[Sample], settings: Settings) -> dict[str, Any]
     }
     found = {}
     with show_progress("osra", len(ways) * len(samples), "drawings") as line:
-        for name, pictures in ways.items():
-            found[name] = scores(read_with_osra(pictures), [sample.inchi for sample in samples])
-            line.advance(len(pictures))
+        for name, images in ways.items():
+            found[name] = scores(read_with_osra(images), [sample.inchi for sample in samples])
+            line.advance(len(images))
     return found
 
 
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the figures as tables."""
     table = Table(
-        "pictures",
+        "images",
         "number",
         "exact",
         "without stereo layers",
@@ -225,7 +225,7 @@ def show(results: dict[str, Any], console: Console) -> None:
         "valid",
         "confidence",
         "off by at most",
-        "pictures/s",
+        "images/s",
     )
     lines = dict(results["sets"])
     headline = next(name for name in lines if ":" not in name)
@@ -245,17 +245,17 @@ def show(results: dict[str, Any], console: Console) -> None:
             f"{row['valid']:.3f}" if "valid" in row else "",
             f"{np.mean([one['confidence'] for one in tenths]):.2f}" if tenths else "",
             f"{max(abs(one['confidence'] - one['exact']) for one in tenths):.2f}" if tenths else "",
-            f"{row['pictures_per_second']:.1f}" if row.get("pictures_per_second") else "",
+            f"{row['images_per_second']:.1f}" if row.get("images_per_second") else "",
         )
     console.print(table)
     if results["osra"] is None:
         console.print("osra is not installed, so it was not measured: apt-get install osra")
-    sizes = Table("heavy atoms", "pictures", "exact", "mean distance", "similarity")
+    sizes = Table("heavy atoms", "images", "exact", "mean distance", "similarity")
     for size, row in results["by_heavy_atoms"].items():
         measures = (f"{row['exact']:.3f}", f"{row['mean_edit_distance']:.2f}", f"{row['similarity']:.3f}")
         sizes.add_row(size, f"{row['count']:,}", *measures)
     console.print(sizes)
-    confidences = Table("confidence, mean of a tenth of the pictures", "exact")
+    confidences = Table("confidence, mean of a tenth of the images", "exact")
     for row in results["sets"][headline]["by_confidence"]:
         confidences.add_row(f"{row['confidence']:.3f}", f"{row['exact']:.3f}")
     console.print(confidences)
@@ -266,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-drawings", type=int, default=2000, help="drawings like the collection's")
     parser.add_argument("--num-others", type=int, default=300, help="drawings by each other drawer")
-    parser.add_argument("--scans", type=Path, action="append", default=[], help="folder of pictures with a labels.csv")
+    parser.add_argument("--scans", type=Path, action="append", default=[], help="folder of images with a labels.csv")
     parser.add_argument("--checkpoint", type=Path, default=PRETRAINED / "molecules")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")

@@ -1,4 +1,4 @@
-"""Pictures with known captions that no training saw: drawings by each drawer, and scans with a table of labels."""
+"""Images with known captions that no training saw: drawings by each drawer, and scans with a table of labels."""
 
 import csv
 import hashlib
@@ -23,12 +23,12 @@ from lib.molecules.sources import (
 )
 from lib.settings import Settings
 
-STEREO_SHARE = 0.6  # of molecules that name no hands, given some: as in the real collection a third has stereo then
+STEREO_FRACTION = 0.6  # of molecules that name no hands, given some: as in the real collection a third has stereo then
 DRAWERS = {"collection": "indigo", "rdkit": "rdkit", "coordgen": "coordgen", "free styles": "free"}
 
 
 class Sample(NamedTuple):
-    """A picture and what it shows."""
+    """An image and what it shows."""
 
     image_id: str
     inchi: str
@@ -46,12 +46,12 @@ def unseen_molecules(settings: Settings) -> Iterator[str]:
     smiles = read_smiles_file(drawing.smiles_file) if drawing.smiles_file else shipped_smiles()
     rng = np.random.default_rng(drawing.seed)
     known = set()
-    for place in rng.permutation(len(smiles)).tolist():
+    for index in rng.permutation(len(smiles)).tolist():
         with rdBase.BlockLogs():
-            molecule = parse_smiles(smiles[place])
+            molecule = parse_smiles(smiles[index])
             if molecule is None or not is_unseen(Chem.MolToInchi(molecule)):  # type: ignore[no-untyped-call]
                 continue
-            if rng.random() < STEREO_SHARE:
+            if rng.random() < STEREO_FRACTION:
                 molecule = with_random_stereo(molecule, rng)
             inchi = label_molecule(molecule, drawing.min_heavy_atoms, drawing.max_heavy_atoms)
         if inchi is not None and inchi not in known:
@@ -72,7 +72,7 @@ def drawn_samples(settings: Settings, drawer: str) -> Iterator[Sample]:
 
 
 def scanned_samples(folder: Path) -> list[Sample]:
-    """The pictures of a folder that its labels.csv (image_id, InChI) names. Raises SettingsError if there is none."""
+    """The images of a folder that its labels.csv (image_id, InChI) names. Raises SettingsError if there is none."""
     labels = folder / "labels.csv"
     if not labels.is_file():
         raise SettingsError(f"{folder} has no labels.csv with the columns image_id and InChI")
@@ -80,6 +80,6 @@ def scanned_samples(folder: Path) -> list[Sample]:
     with labels.open(newline="") as lines:
         rows = [(row["image_id"], row["InChI"]) for row in csv.DictReader(lines)]
     rows = [row for row in rows if row[0] in paths]
-    # In an order that says nothing of the pictures, so that the first few stand for all.
+    # In an order that says nothing of the images, so that the first few stand for all.
     rows.sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
     return [Sample(image_id, inchi, paths[image_id].read_bytes()) for image_id, inchi in rows]

@@ -1,4 +1,4 @@
-"""The same training with 1, 2 and 4 workers: what of the pictures an epoch shows, and how far the results differ.
+"""The same training with 1, 2 and 4 workers: what of the images an epoch shows, and how far the results differ.
 
 `python -m bench.same_result`: minutes on 2 cores. Exits with 1 if validation losses differ by more than TOLERANCE.
 """
@@ -24,7 +24,7 @@ from lib.molecules.drawing_batches import draw_batches
 from lib.settings import Settings, load_settings
 from lib.training.distributed_training import run_workers
 from lib.training.ray_cluster import ray_cluster
-from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.row_blocks import RowBlocks, parts_of_epoch, row_blocks
 from lib.training.training_data import TrainingData
 from lib.training.training_runs import TrainingRun, read_metrics
 from model.config import TrainingConfig
@@ -33,7 +33,7 @@ from model.vocabulary import Vocabulary
 RESULTS = Path(__file__).parent / "results" / "same_result.json"
 NUM_WORKERS = (1, 2, 4)  # four share two cores here: for correctness, not for speed
 NUM_TRAIN, NUM_VALIDATION = 541, 60  # neither 2 nor 4 divides what is learned from
-TOLERANCE = 0.05  # of the validation loss: norms have the statistics of each worker's share, and dropout its own places
+TOLERANCE = 0.05  # of the validation loss: norms have the statistics of each worker's part, and dropout its own indices
 SCORES = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 OVERRIDES = [
     "storage.root=unused",
@@ -61,13 +61,13 @@ def main() -> None:
     data = TrainingData("none", len(train), len(validation), "", longest, vocabulary)
     with ray_cluster(_settings(max(NUM_WORKERS)).cluster), tempfile.TemporaryDirectory() as folder:
         rows = {"train": _blocks(train), "validation": _blocks(validation)}
-        is_whole = [_is_every_picture_once(rows["train"], _settings(num_workers)) for num_workers in NUM_WORKERS]
+        is_whole = [_is_every_image_once(rows["train"], _settings(num_workers)) for num_workers in NUM_WORKERS]
         runs = [_trained(rows, data, _settings(num_workers), Path(folder)) for num_workers in NUM_WORKERS]
     losses = [one["validation_loss"] for one in runs]
     result = {
         "num_train_images": len(train),
         "num_validation_images": len(validation),
-        "every_picture_once_per_epoch": all(is_whole),
+        "every_image_once_per_epoch": all(is_whole),
         "tolerance": TOLERANCE,
         "spread_of_validation_loss": (max(losses) - min(losses)) / losses[0],
         "runs": runs,
@@ -112,18 +112,18 @@ def _blocks(rows: list[dict[str, Any]]) -> RowBlocks:
     return row_blocks([ray.put(pa.Table.from_pylist(rows[start : start + 97])) for start in range(0, len(rows), 97)])
 
 
-def _is_every_picture_once(rows: RowBlocks, settings: Settings) -> bool:
-    """Whether the workers' shares of an epoch, read by processes of their own, are every picture once."""
+def _is_every_image_once(rows: RowBlocks, settings: Settings) -> bool:
+    """Whether the workers' fractions of an epoch, read by processes of their own, are every image once."""
     num_workers = settings.cluster.num_workers
-    shares = [_ids_of.remote(rows, settings.training, worker, num_workers) for worker in range(num_workers)]
-    seen = sum(ray.get(shares), Counter())
+    parts = [_ids_of.remote(rows, settings.training, worker, num_workers) for worker in range(num_workers)]
+    seen = sum(ray.get(parts), Counter())
     return len(seen) == NUM_TRAIN and set(seen.values()) == {1}
 
 
 @ray.remote
 def _ids_of(rows: RowBlocks, training: TrainingConfig, worker: int, num_workers: int) -> Counter[str]:
-    shares = shares_of_epoch(rows, training, 0, 0, worker, num_workers)
-    return Counter(row["image_id"] for share, _ in shares for row in share)
+    parts = parts_of_epoch(rows, training, 0, 0, worker, num_workers)
+    return Counter(row["image_id"] for part, _ in parts for row in part)
 
 
 def _trained(rows: dict[str, RowBlocks], data: TrainingData, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _trained(rows: dict[str, RowBlocks], data: TrainingData, settings: Settings,
 
 def _show(result: dict[str, Any]) -> None:
     names = ("num_workers", "num_steps", *SCORES)
-    table = Table(title=f"the same training on {result['num_train_images']} pictures")
+    table = Table(title=f"the same training on {result['num_train_images']} images")
     for name in names:
         table.add_column(name, justify="right")
     for one in result["runs"]:
@@ -149,7 +149,7 @@ def _show(result: dict[str, Any]) -> None:
     console.print(table)
     console.print(
         f"validation losses differ by {result['spread_of_validation_loss']:.1%} (at most {result['tolerance']:.0%} "
-        f"allowed); every picture once per epoch: {result['every_picture_once_per_epoch']}"
+        f"allowed); every image once per epoch: {result['every_image_once_per_epoch']}"
     )
 
 

@@ -1,7 +1,7 @@
 """The classic starter for image captioning in plain PyTorch, for bench.train_speed: ResNet34, an attention LSTM, fp32.
 
 "Show, Attend and Tell" (arXiv 1502.03044) as tutorials write it: one LSTM cell per step, which first looks at the
-picture with soft attention. B batch, T tokens, P image positions, V vocabulary.
+image with soft attention. B batch, T tokens, P image positions, V vocabulary.
 """
 
 import torch
@@ -20,7 +20,7 @@ LONGEST_GRADIENT = 5.0
 
 
 class Starter(nn.Module):
-    """Pictures (B, 3, 224, 224) and tokens (B, T + 1) to the loss of the tokens."""
+    """Images (B, 3, 224, 224) and tokens (B, T + 1) to the loss of the tokens."""
 
     def __init__(self, num_tokens: int) -> None:
         super().__init__()
@@ -90,8 +90,8 @@ class StarterTraining:
         return float(loss.item())
 
 
-def starter_pictures(ink: Tensor) -> Tensor:
-    """Pictures (B, 1, H, W) with ink = 1 as the starter takes them: squares of light with ImageNet's statistics."""
+def starter_images(ink: Tensor) -> Tensor:
+    """Images (B, 1, H, W) with ink = 1 as the starter takes them: squares of light with ImageNet's statistics."""
     squares = nn.functional.interpolate(1 - ink, (SIDE_PX, SIDE_PX), mode="bilinear")  # (B, 1, 224, 224)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (squares.expand(-1, 3, -1, -1) - mean[:, None, None]) / deviation[:, None, None]

@@ -1,9 +1,9 @@
-"""Training, pictures per second on one core, beside the classic starter, and beside what the core can multiply.
+"""Training, images per second on one core, beside the classic starter, and beside what the core can multiply.
 
 `python -m bench.train_speed [--num-drawings 4096]`
 
 One thread each, by turns: nothing else may run, as what a machine calls two cores may be two threads of one. Ours is a
-step as train_on_drawings takes it, making the batch from stored drawings included; the starter's pictures lie ready in
+step as train_on_drawings takes it, making the batch from stored drawings included; the starter's images lie ready in
 memory. Both learn the same captions.
 """
 
@@ -21,7 +21,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.starter import StarterTraining, starter_pictures
+from bench.starter import StarterTraining, starter_images
 from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store
@@ -39,7 +39,7 @@ MATRIX_SIDE = 2048
 
 
 class OurTraining:
-    """Training on drawings from the model in the box, in pieces."""
+    """Training on drawings from the pretrained model, in pieces."""
 
     def __init__(self, settings: Settings, store: DrawingStore) -> None:
         start = PRETRAINED / "molecules"
@@ -106,7 +106,7 @@ def one_round(ours: OurTraining, starter: StarterTraining) -> dict[str, float]:
     used: list[Batch] = []
     ours.making_seconds = 0.0
     seconds = seconds_of(lambda: used.extend(ours.take_steps(BATCHES_PER_ROUND)))
-    images = torch.cat([starter_pictures(batch.images[::BATCHES_PER_ROUND]) for batch in used])
+    images = torch.cat([starter_images(batch.images[::BATCHES_PER_ROUND]) for batch in used])
     tokens = [caption for batch in used for caption in batch.tokens[::BATCHES_PER_ROUND]]
     padded = pad_sequence(tokens, batch_first=True)
     starter_seconds = seconds_of(lambda: starter.step(images, padded))
@@ -129,7 +129,7 @@ def measure(settings: Settings, store: DrawingStore) -> dict[str, Any]:
     rounds = []
     for number in range(1, ROUNDS + 1):
         rounds.append(one_round(ours, starter))
-        print(f"round {number} of {ROUNDS}: {rounds[-1]['images_per_second_per_core']:.1f} pictures/s", flush=True)
+        print(f"round {number} of {ROUNDS}: {rounds[-1]['images_per_second_per_core']:.1f} images/s", flush=True)
     medians = {name: float(np.median([one[name] for one in rounds])) for name in rounds[0]}
     return medians | {
         "ratio_to_starter": medians["images_per_second_per_core"] / medians["starter_images_per_second_per_core"],
@@ -142,7 +142,7 @@ def measure(settings: Settings, store: DrawingStore) -> dict[str, Any]:
 
 def show(results: dict[str, Any]) -> None:
     """Print the figures."""
-    print(f"training on one core with one thread, pictures per second (median of {ROUNDS} rounds, by turns)")
+    print(f"training on one core with one thread, images per second (median of {ROUNDS} rounds, by turns)")
     print(
         f"  ours, in batches of {results['batch_size']}, making them included       "
         f"{results['images_per_second_per_core']:8.1f}   "
@@ -156,7 +156,7 @@ def show(results: dict[str, Any]) -> None:
     print(f"  GFLOP per second in products of our step           {results['gflops_per_second']:8.0f}")
     print(
         f"  GFLOP per second in a product of {MATRIX_SIDE} x {MATRIX_SIDE}, bf16 "
-        f"{results['matrix_gflops_per_second']:8.0f}   share reached = {results['share_of_matrix_rate']:.2f}"
+        f"{results['matrix_gflops_per_second']:8.0f}   fraction reached = {results['share_of_matrix_rate']:.2f}"
     )
 
 

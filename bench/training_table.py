@@ -36,17 +36,17 @@ def _row(
 ) -> dict[str, Any] | None:
     cleaned, layout = clean_image(drawn.png, settings.cleaning), drawn.layout
     arrived = np.stack((layout.atom_x, layout.atom_y, np.ones_like(layout.atom_x)))  # (3, A)
-    places = (cleaned.transform @ arrived).T.astype(np.float32)  # (A, 2)
+    positions_xy = (cleaned.transform @ arrived).T.astype(np.float32)  # (A, 2)
     began = time.perf_counter()
     try:
-        written = notation_named(settings.captions.notation).write(drawn.inchi, places, cleaned.rotation_deg)
+        written = notation_named(settings.captions.notation).write(drawn.inchi, positions_xy, cleaned.rotation_deg)
     except NotationError:
         return None
     seconds.append(time.perf_counter() - began)
     token_ids = vocabulary.encode(list(written.tokens))
     if UNKNOWN in token_ids or not 1 <= len(token_ids) <= settings.captions.max_tokens:
         return None
-    moved = layout._replace(atom_x=places[:, 0], atom_y=places[:, 1])
+    moved = layout._replace(atom_x=positions_xy[:, 0], atom_y=positions_xy[:, 1])
     return {
         "image_id": drawn.image_id,
         "image": encode_png(cleaned.pixels),

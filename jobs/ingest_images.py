@@ -16,7 +16,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.lake.delta_tables import Lake
     from lib.landing.caption_ingestion import ingest_captions
     from lib.landing.caption_search import find_captions
-    from lib.landing.image_ingestion import ingest_pictures
+    from lib.landing.image_ingestion import ingest_images
     from lib.landing.layout_ingestion import ingest_layouts
     from lib.landing.split_lists import apply_split_lists
     from lib.landing.zone import list_landing_zone
@@ -24,9 +24,9 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     lake = Lake(spark, settings.storage)
     zone = list_landing_zone(settings.landing)
     found = find_captions(lake, zone, settings.landing, settings.captions)
-    lake.create("images_rejected")  # there to be counted, also when nothing is ever refused
+    lake.create("images_rejected")  # there to be counted, also when nothing is ever rejected
     with lake.staging():
-        ingest_pictures(lake, zone, settings.landing)
+        ingest_images(lake, zone, settings.landing)
     with lake.staging():
         ingest_captions(lake, found, settings.landing, settings.captions)
     apply_split_lists(lake, zone, settings.landing)

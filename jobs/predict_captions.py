@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def run(spark: "SparkSession", settings: Settings) -> None:
-    """Caption the pictures that the model has not captioned yet, and score what has a reference."""
+    """Caption the images that the model has not captioned yet, and score what has a reference."""
     from lib.captioning.caption_prediction import predict_new_images
     from lib.lake.delta_tables import Lake
 

@@ -54,7 +54,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
         if plan.is_trained:
             logger.info("train_captioner: model %s is up to date", plan.model_version)
         else:
-            logger.info("train_captioner: model %s, %d train pictures", plan.model_version, plan.data.num_train)
+            logger.info("train_captioner: model %s, %d train images", plan.model_version, plan.data.num_train)
             if cluster.ray_on == "databricks":
                 with ray_on_spark(cluster):
                     train_on_ray(lake, plan, settings)

@@ -1,4 +1,4 @@
-"""train_on_drawings: draws molecules and trains on them without tables: how the model in the box is made."""
+"""train_on_drawings: draws molecules and trains on them without tables: how the pretrained model is made."""
 
 import logging
 from collections.abc import Sequence

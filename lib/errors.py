@@ -8,7 +8,7 @@ CaptionlakeError
 ├── ConcurrentWriteError     another run writes what this one would write
 ├── StorageError             a disk that is full or read-only
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
-├── CorruptImageError        bytes that are no picture we can read (becomes a row in images_rejected)
+├── CorruptImageError        bytes that are no image we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
 ├── SqlRefusedError          (lib/sql/errors.py) a statement that cannot be answered, with what to ask for
 └── TrainingFailedError      the Ray workers stopped before the last step
@@ -48,7 +48,7 @@ class MissingInputError(CaptionlakeError):
 
 
 class CorruptImageError(CaptionlakeError):
-    """Raised when bytes cannot be decoded as a picture; `reason` is the one images_rejected shows."""
+    """Raised when bytes cannot be decoded as an image; `reason` is the one images_rejected shows."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

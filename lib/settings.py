@@ -6,7 +6,7 @@ Every value stands in base.yaml once, with its meaning and unit; each owner decl
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -22,6 +22,7 @@ from lib.sections.reporting import EvaluationSettings, ReportSettings
 from lib.sections.training import ClusterSettings, SearchSettings, TrackingSettings
 from model.config import CaptionerConfig, TrainingConfig
 
+RENAMED_ENDS = {"_share": "_fraction", "_focus": "_focal_exponent"}  # of settings' names, until version 0.2
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -62,11 +63,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
-        """The network must be built for the pictures that cleaning makes."""
+        """The network must be built for the images that cleaning makes."""
         num_channels = 1 if self.cleaning.color == "grey" else 3
         if num_channels != self.captioner.num_channels:
             raise ValueError(
-                f"cleaning.color {self.cleaning.color} makes pictures of {num_channels} channels, "
+                f"cleaning.color {self.cleaning.color} makes images of {num_channels} channels, "
                 f"captioner.num_channels is {self.captioner.num_channels}"
             )
         return self
@@ -132,9 +133,19 @@ def _describe(error: ValidationError | TypeError) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "settings"
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            faults.append(f"{key}: unknown setting")
+            faults.append(f"{key}: unknown setting{_new_name(fault['loc'])}")
         elif fault["type"] in ("missing", "value_error"):
             faults.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}")
         else:
             faults.append(f"{key}: {fault['msg']} (seen: {fault['input']!r})")
     return f"{len(faults)} setting{'s' if len(faults) != 1 else ''} cannot be used:\n  " + "\n  ".join(faults)
+
+
+def _new_name(location: tuple[int | str, ...]) -> str:
+    """What a setting that was renamed is called now, as the end of a sentence; empty if it never was one."""
+    section, name = map(str, location[:2]) if len(location) == 2 else ("", "")
+    known = get_type_hints(Settings.model_fields[section].annotation) if section in Settings.model_fields else {}
+    for old, new in RENAMED_ENDS.items():
+        if name.endswith(old) and (now := name.removesuffix(old) + new) in known:
+            return f", which is called {section}.{now} now"
+    return ""

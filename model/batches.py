@@ -1,6 +1,6 @@
-"""Pictures and token ids to padded batches, sorted so that little padding is computed; knows nothing of the network.
+"""Images and token ids to padded batches, sorted so that little padding is computed; knows nothing of the network.
 
-B batch, C channels, H W picture height and width, T tokens, M marks of a picture, L labels of a mark.
+B batch, C channels, H W image height and width, T tokens, M marks of an image, L labels of a mark.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ PAPER = 255
 SIDE_STEP_PX = 16  # sides of a batch are multiples of this
 
 
-class PictureShapeError(ValueError):
-    """Raised when a picture has channels that the network does not take; the message names both."""
+class ImageShapeError(ValueError):
+    """Raised when an image has channels that the network does not take; the message names both."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Labelled points of pictures whose drawer is known (atoms, bonds), and which of them each token names."""
+    """Labelled points of images whose drawer is known (atoms, bonds), and which of them each token names."""
 
-    places: Tensor  # (B, M, 2) float32, x and y in pixels of the batch's pictures
+    positions_xy: Tensor  # (B, M, 2) float32, x and y in pixels of the batch's images
     labels: Tensor  # (B, M, L) float32, 1 where a label holds; all 0 for padding
     marks_of_tokens: Tensor  # (B, T + 1) int64, index of the mark that a token names, -1 for a token that names none
-    is_marked: Tensor  # (B,) bool, false for a picture without marks
+    is_marked: Tensor  # (B,) bool, false for an image without marks
 
     def to(self, device: torch.device) -> "Marks":
         """Return these marks on the device."""
@@ -39,7 +39,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with their captions, ready for a device."""
+    """Images with their captions, ready for a device."""
 
     images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper; or float with ink = 1, or of an encoder's features
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
@@ -56,7 +56,7 @@ class Batch:
         return self.tokens[:, 1:]  # (B, T)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return this batch on the device; pictures stay uint8, a quarter of the bytes of fp32."""
+        """Return this batch on the device; images stay uint8, a quarter of the bytes of fp32."""
         marks = self.marks.to(device) if self.marks else None
         indices = None if self.image_indices is None else self.image_indices.to(device)
         return replace(
@@ -76,12 +76,12 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
     Instead of "pixels" all may have "features", float (F, h, w). Samples may have "other_token_ids", further captions
-    of the same image, or "marks" (see pad_marks); the batch has none if no sample has. Raises PictureShapeError.
+    of the same image, or "marks" (see pad_marks); the batch has none if no sample has. Raises ImageShapeError.
     """
     if "features" in samples[0]:
         images = torch.from_numpy(np.stack([sample["features"] for sample in samples]))  # (B, F, h, w)
     else:
-        images = stack_pictures([sample["pixels"] for sample in samples], num_channels)
+        images = stack_images([sample["pixels"] for sample in samples], num_channels)
     captions = [[sample["token_ids"], *sample.get("other_token_ids", ())] for sample in samples]
     tokens = pad_captions([caption for of_image in captions for caption in of_image])
     if len(tokens) > len(samples):
@@ -91,22 +91,22 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if any(marks) else None)
 
 
-def stack_pictures(pictures: Sequence[np.ndarray], num_channels: int) -> Tensor:
-    """Return pictures (H, W) or (H, W, 3) as one tensor (B, C, H, W), still uint8 with ink = 0.
+def stack_images(images: Sequence[np.ndarray], num_channels: int) -> Tensor:
+    """Return images (H, W) or (H, W, 3) as one tensor (B, C, H, W), still uint8 with ink = 0.
 
-    Each lies at the upper left of white paper of the size of the largest, rounded up. Raises PictureShapeError.
+    Each lies at the upper left of white paper of the size of the largest, rounded up. Raises ImageShapeError.
     """
-    height = round_up(max(pixels.shape[0] for pixels in pictures))
-    width = round_up(max(pixels.shape[1] for pixels in pictures))
-    sheets = np.full((len(pictures), height, width, num_channels), PAPER, dtype=np.uint8)
-    for place, pixels in enumerate(pictures):
+    height = round_up(max(pixels.shape[0] for pixels in images))
+    width = round_up(max(pixels.shape[1] for pixels in images))
+    sheets = np.full((len(images), height, width, num_channels), PAPER, dtype=np.uint8)
+    for index, pixels in enumerate(images):
         if pixels.ndim == 2:
             pixels = pixels[..., None]  # (H, W, 1)
         if pixels.shape[2] not in (1, num_channels):
-            raise PictureShapeError(
-                f"picture {place} of the batch has {pixels.shape[2]} channels, the captioner takes {num_channels}"
+            raise ImageShapeError(
+                f"image {index} of the batch has {pixels.shape[2]} channels, the captioner takes {num_channels}"
             )
-        sheets[place, : pixels.shape[0], : pixels.shape[1]] = pixels
+        sheets[index, : pixels.shape[0], : pixels.shape[1]] = pixels
     return torch.from_numpy(sheets).permute(0, 3, 1, 2)  # (B, C, H, W), channels last in memory
 
 
@@ -118,30 +118,30 @@ def round_up(side_px: int) -> int:
 def pad_captions(captions: Sequence[Sequence[int]]) -> Tensor:
     """Return captions as <start> ... <end>, padded to the longest: int64 (B, T + 1)."""
     tokens = np.full((len(captions), max(map(len, captions)) + 2), PAD, dtype=np.int64)
-    for place, caption in enumerate(captions):
-        tokens[place, : len(caption) + 2] = [START, *caption, END]
+    for index, caption in enumerate(captions):
+        tokens[index, : len(caption) + 2] = [START, *caption, END]
     return torch.from_numpy(tokens)  # (B, T + 1)
 
 
 def pad_marks(marks: Sequence[dict[str, np.ndarray] | None], num_tokens: int) -> Marks:
-    """Return the marks of several pictures, at least one of which has any, padded to the most.
+    """Return the marks of several images, at least one of which has any, padded to the most.
 
-    Each is {"places": (M, 2) pixels, "labels": (M, L) 0 or 1, "marks_of_tokens": (T,), -1 for none}, the last without
-    <start> and <end>; num_tokens counts those. None stands for a picture without marks.
+    Each is {"positions_xy": (M, 2) pixels, "labels": (M, L) 0 or 1, "marks_of_tokens": (T,), -1 for none}, the last
+    without <start> and <end>; num_tokens counts those. None stands for an image without marks.
     """
     known = {row: one for row, one in enumerate(marks) if one is not None}
-    shape = (len(marks), max(len(one["places"]) for one in known.values()))
+    shape = (len(marks), max(len(one["positions_xy"]) for one in known.values()))
     num_labels = next(iter(known.values()))["labels"].shape[1]
-    places = np.zeros((*shape, 2), np.float32)
+    positions_xy = np.zeros((*shape, 2), np.float32)
     labels = np.zeros((*shape, num_labels), np.float32)
     marks_of_tokens = np.full((len(marks), num_tokens), -1, np.int64)
     is_marked = np.zeros(len(marks), bool)
     for row, one in known.items():
         is_marked[row] = True
-        places[row, : len(one["places"])] = one["places"]
+        positions_xy[row, : len(one["positions_xy"])] = one["positions_xy"]
         labels[row, : len(one["labels"])] = one["labels"]
         marks_of_tokens[row, 1 : 1 + len(one["marks_of_tokens"])] = one["marks_of_tokens"]
-    return Marks(*map(torch.from_numpy, (places, labels, marks_of_tokens, is_marked)))
+    return Marks(*map(torch.from_numpy, (positions_xy, labels, marks_of_tokens, is_marked)))
 
 
 def plan_batches(
@@ -158,7 +158,7 @@ def plan_batches(
         # Shuffled first, so that captions of the same length do not meet the same neighbours in every epoch.
         shuffled = shuffler.permutation(chunk)
         batches = _equal_parts(shuffled[np.argsort(num_tokens[shuffled], kind="stable")], batch_size)
-        plan += [batches[place] for place in shuffler.permutation(len(batches))]
+        plan += [batches[index] for index in shuffler.permutation(len(batches))]
     return plan
 
 
@@ -167,16 +167,16 @@ def step_sizes(num_rows: int, batch_size: int, num_batches_in_buffer: int) -> li
     return [len(batch) for batch in plan_batches(np.zeros(num_rows, int), batch_size, num_batches_in_buffer, (0,))]
 
 
-def share_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
+def part_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
     """Return one worker's part of a batch of plan_batches; lengths are as similar between parts as they can be."""
     return batch[worker::num_workers]
 
 
-def weight_of(share: np.ndarray, batch: np.ndarray, num_tokens: np.ndarray, num_workers: int) -> float:
+def weight_of(part: np.ndarray, batch: np.ndarray, num_tokens: np.ndarray, num_workers: int) -> float:
     """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens."""
-    return float((num_tokens[share] + 1).sum() / (num_tokens[batch] + 1).sum() * num_workers)  # <end> is learned too
+    return float((num_tokens[part] + 1).sum() / (num_tokens[batch] + 1).sum() * num_workers)  # <end> is learned too
 
 
-def _equal_parts(places: np.ndarray, most: int) -> list[np.ndarray]:
+def _equal_parts(indices: np.ndarray, most: int) -> list[np.ndarray]:
     """Return the fewest parts of at most `most` rows each; their sizes differ by at most one."""
-    return np.array_split(places, -(-len(places) // most)) if len(places) else []
+    return np.array_split(indices, -(-len(indices) // most)) if len(indices) else []

@@ -2,7 +2,7 @@
 
 Parameters of the pretrained model for molecules: 5,487,015.
 
-picture (B, C, H, W)
+image (B, C, H, W)
   -> Encoder            1,081,664  grid (B, P, G)     -> cells    8,738  labels of each position (B, P, L), for training
   -> keys, values         131,584  grid for attention, the same for both
 token (B, T)
@@ -13,7 +13,7 @@ token (B, T)
   -> second attention     131,840  what comes next, given the coverage (B, T, G)
   -> output                52,292  logits of the next token (B, T, V)
 
-B batch, C channels, H W picture height and width, T tokens, P image positions (cells), L labels of a cell, G grid
+B batch, C channels, H W image height and width, T tokens, P image positions (cells), L labels of a cell, G grid
 width, E embedding width, D width of the LSTMs, N attention heads, V vocabulary, K beams.
 """
 
@@ -32,16 +32,16 @@ TAUGHT_HEAD = 0  # index of the head of each attention that the attention loss t
 
 
 class Grid(NamedTuple):
-    """An encoded batch of pictures as attention reads it: keys and values of each head."""
+    """An encoded batch of images as attention reads it: keys and values of each head."""
 
     keys: Tensor  # (B, N, G/N, P)
     values: Tensor  # (B, N, P, G/N)
     padding: Tensor | None = None  # (B, 1, 1, P), added to logits: 0, or -inf for padding; None = no padding
 
-    def select(self, pictures: Tensor) -> "Grid":
-        """Return the grid of some of the pictures, by index or by mask."""
-        padding = None if self.padding is None else self.padding[pictures]
-        return Grid(self.keys[pictures], self.values[pictures], padding)
+    def select(self, images: Tensor) -> "Grid":
+        """Return the grid of some of the images, by index or by mask."""
+        padding = None if self.padding is None else self.padding[images]
+        return Grid(self.keys[images], self.values[images], padding)
 
     def match(self, queries: Tensor) -> Tensor:
         """Return the attention logits (B, N, T, P) of queries (B, N, T, G/N)."""
@@ -63,7 +63,7 @@ def join_grids(grids: Sequence[Grid]) -> Grid:
 
 
 class State(NamedTuple):
-    """The decoder's memory between steps, per picture and beam: both LSTMs' states and the coverage."""
+    """The decoder's memory between steps, per image and beam: both LSTMs' states and the coverage."""
 
     first_hidden: Tensor  # (B, K, D)
     first_cell: Tensor  # (B, K, D)
@@ -71,9 +71,9 @@ class State(NamedTuple):
     second_cell: Tensor  # (B, K, D)
     coverage: Tensor  # (B, K, P), expected number of times that the caption so far named each position
 
-    def select(self, pictures: Tensor) -> "State":
-        """Return the state of some of the pictures, by index or by mask."""
-        return State(*(memory[pictures] for memory in self))
+    def select(self, images: Tensor) -> "State":
+        """Return the state of some of the images, by index or by mask."""
+        return State(*(memory[images] for memory in self))
 
     def follow(self, beams: Tensor) -> "State":
         """Return the state whose beam k continues beam beams[b, k]; beams is int64 (B, K)."""
@@ -209,7 +209,7 @@ def _advance(lstm: nn.LSTM, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tup
 
 
 class Captioner(nn.Module):
-    """An encoder and a decoder: pictures (B, C, H, W) with ink = 1 and paper = 0 to token logits (B, T, V)."""
+    """An encoder and a decoder: images (B, C, H, W) with ink = 1 and paper = 0 to token logits (B, T, V)."""
 
     def __init__(self, config: CaptionerConfig, num_tokens: int) -> None:
         super().__init__()
@@ -237,11 +237,11 @@ class Captioner(nn.Module):
         return Explained(logits, cells, first_attention, second_attention)
 
     def encode(self, images: Tensor) -> Grid:
-        """Return the grid of images (B, C, H, W), computed once per picture before its first step."""
+        """Return the grid of images (B, C, H, W), computed once per image before its first step."""
         return self.decoder.project(self.encoder(images))
 
     def start(self, grid: Grid, num_beams: int) -> State:
-        """Return the state before the first token of each picture of a grid: all zeros."""
+        """Return the state before the first token of each image of a grid: all zeros."""
         weight, (num_images, _, _, num_positions) = self.decoder.output.weight, grid.keys.shape
         zeros = weight.new_zeros(num_images, num_beams, self.config.width)  # (B, K, D)
         return State(zeros, zeros, zeros, zeros, weight.new_zeros(num_images, num_beams, num_positions))

@@ -25,7 +25,7 @@ class CaptionerConfig:
     encoder: Literal["inknet", "resnet50", "efficientnet_lite2"]  # the first for line drawings; STRIDES_PX
     encoder_weights: str  # 'random', 'imagenet' (not inknet), or the path of a .safetensors or .pth file
     is_encoder_frozen: bool  # true = the backbone keeps its starting weights and batch statistics
-    num_channels: int  # of a picture: 1 = ink, 3 = colour
+    num_channels: int  # of an image: 1 = ink, 3 = colour
     num_cell_labels: int  # L, labels of a grid position; from 0; 0 = no cell loss
     grid_width: int  # G, features of a grid position; a multiple of 4 and of num_attention_heads
     width: int  # D, features of each LSTM; from 1
@@ -64,23 +64,23 @@ class TrainingConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    batch_size: int  # pictures in a step, over all workers; from 1
-    num_epochs: int  # passes over the training pictures; from 1
+    batch_size: int  # images in a step, over all workers; from 1
+    num_epochs: int  # passes over the training images; from 1
     learning_rate: float  # highest rate of AdamW; above 0
-    warmup_share: float  # fraction of the steps with a rising rate, then cosine to 0; 0 to below 1
+    warmup_fraction: float  # fraction of the steps with a rising rate, then cosine to 0; 0 to below 1
     weight_decay: float  # of AdamW, for parameters with 2 or more dimensions; from 0
     max_gradient_norm: float  # L2 norm to which gradients are clipped; above 0
     label_smoothing: float  # target probability spread over all tokens; 0 to below 1
     average_decay: float  # decay of the moving average of weights, per step; 0 = none; below 1
     cell_loss_weight: float  # factor of the cell loss; from 0
-    cell_loss_focus: float  # focal exponent of the cell loss; 0 = plain cross-entropy; from 0
+    cell_loss_focal_exponent: float  # focal exponent of the cell loss; 0 = plain cross-entropy; from 0
     attention_loss_weight: float  # factor of the attention loss; from 0
     precision: Precision  # auto = bf16 where the hardware multiplies in it, else fp32
-    seed: int  # of starting weights, dropout and the order of pictures
+    seed: int  # of starting weights, dropout and the order of images
     num_batches_in_buffer: int  # batches sorted together by caption length; from 1
     log_interval_steps: int  # steps between two rows of training_metrics; from 1
     checkpoint_interval_steps: int  # steps between two checkpoints to resume from; from 1
-    num_validation_images: int  # most pictures validated after an epoch; from 1
+    num_validation_images: int  # most images validated after an epoch; from 1
     patience_epochs: int | None  # epochs without a better validation before training ends; from 1; None = no end
     max_train_seconds: float | None  # training and validation time in seconds; above 0; None = no limit
     start_from: str | None  # 'pretrained' or a checkpoint's directory; None = untrained
@@ -93,10 +93,10 @@ class TrainingConfig:
         for name in ("learning_rate", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected above 0")
-        for name in ("warmup_share", "label_smoothing", "average_decay"):
+        for name in ("warmup_fraction", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        for name in ("weight_decay", "cell_loss_weight", "cell_loss_focus", "attention_loss_weight"):
+        for name in ("weight_decay", "cell_loss_weight", "cell_loss_focal_exponent", "attention_loss_weight"):
             if getattr(self, name) < 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
         if self.precision not in ("auto", "bf16", "fp32"):

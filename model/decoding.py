@@ -1,6 +1,6 @@
-"""Pictures to captions, token by token: greedy and beam search; knows the captioner's steps, not its insides.
+"""Images to captions, token by token: greedy and beam search; knows the captioner's steps, not its insides.
 
-B pictures still being written, C channels, H W picture height and width, K beams, T tokens so far, V vocabulary.
+B images still being written, C channels, H W image height and width, K beams, T tokens so far, V vocabulary.
 """
 
 import math
@@ -18,7 +18,7 @@ NEVER_WRITTEN = [PAD, START, UNKNOWN]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One caption for one picture, with its score and probability."""
+    """One caption for one image, with its score and probability."""
 
     token_ids: tuple[int, ...]  # without <start> and <end>
     score: float  # log-probability of the whole caption, <end> included, in nats
@@ -30,7 +30,7 @@ class Candidate:
 class _Beams:
     """The captions being written; a beam that has ended is kept unchanged and still ranks among the others."""
 
-    pictures: Tensor  # (B,) index of each picture in the caller's batch
+    images: Tensor  # (B,) index of each image in the caller's batch
     tokens: Tensor  # (B, K, T) <start> first, <pad> after <end>
     log_probabilities: Tensor  # (B, K), largest first
     is_ended: Tensor  # (B, K)
@@ -38,9 +38,9 @@ class _Beams:
     state: State
 
     def select(self, chosen: Tensor) -> "_Beams":
-        """Return the beams of some of the pictures, by mask."""
+        """Return the beams of some of the images, by mask."""
         return _Beams(
-            pictures=self.pictures[chosen],
+            images=self.images[chosen],
             tokens=self.tokens[chosen],
             log_probabilities=self.log_probabilities[chosen],
             is_ended=self.is_ended[chosen],
@@ -59,9 +59,9 @@ def greedy(captioner: Captioner, images: Tensor, max_tokens: int) -> list[Candid
 
 @torch.inference_mode()
 def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: int) -> list[list[Candidate]]:
-    """Return up to num_beams captions for each picture of a grid (captioner.encode), best first.
+    """Return up to num_beams captions for each image of a grid (captioner.encode), best first.
 
-    max_tokens counts <end>. The captioner must be in evaluation mode; then a picture's captions do not depend on the
+    max_tokens counts <end>. The captioner must be in evaluation mode; then an image's captions do not depend on the
     others in its batch.
     """
     beams = _start(captioner, grid, num_beams)
@@ -73,7 +73,7 @@ def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: in
         num_open = int(is_open.sum())
         if num_open == 0:
             break
-        # Finished pictures leave, so that one long caption does not slow the rest; in groups, as moving costs a copy.
+        # Finished images leave, so that one long caption does not slow the rest; in groups, as moving costs a copy.
         if num_open <= 0.75 * len(is_open):
             _collect(beams.select(~is_open), candidates)
             beams = beams.select(is_open)
@@ -87,7 +87,7 @@ def _start(captioner: Captioner, grid: Grid, num_beams: int) -> _Beams:
     log_probabilities = torch.full(shape, -torch.inf, device=device)  # (B, K)
     log_probabilities[:, 0] = 0
     return _Beams(
-        pictures=torch.arange(len(grid.keys), device=device),
+        images=torch.arange(len(grid.keys), device=device),
         tokens=torch.full((*shape, 1), START, device=device),  # (B, K, 1)
         log_probabilities=log_probabilities,
         is_ended=torch.zeros(shape, dtype=torch.bool, device=device),
@@ -97,7 +97,7 @@ def _start(captioner: Captioner, grid: Grid, num_beams: int) -> _Beams:
 
 
 def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
-    """Return the best K continuations of each picture's beams by one token, from its logits (B, K, V)."""
+    """Return the best K continuations of each image's beams by one token, from its logits (B, K, V)."""
     num_beams, num_tokens = logits.shape[1:]
     scores = logits.float().log_softmax(dim=2)  # (B, K, V)
     # After the softmax: what these tokens would have got counts against the network's confidence.
@@ -105,8 +105,8 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
     scores[beams.is_ended] = -torch.inf
     scores[..., PAD].masked_fill_(beams.is_ended, 0)
     totals = (beams.log_probabilities[..., None] + scores).flatten(1)  # (B, K * V)
-    log_probabilities, places = totals.topk(num_beams, dim=1)  # (B, K)
-    parents, token_ids = places // num_tokens, places % num_tokens  # (B, K)
+    log_probabilities, indices = totals.topk(num_beams, dim=1)  # (B, K)
+    parents, token_ids = indices // num_tokens, indices % num_tokens  # (B, K)
     was_ended = beams.is_ended.gather(1, parents)  # (B, K)
     history = beams.tokens.gather(1, parents[..., None].expand_as(beams.tokens))  # (B, K, T)
     return replace(
@@ -119,15 +119,15 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
 
 
 def _collect(beams: _Beams, candidates: list[list[Candidate]]) -> None:
-    """Put the captions of these pictures into their places among the candidates, best first."""
-    columns = (beams.pictures, beams.tokens[:, :, 1:], beams.log_probabilities)
-    for picture, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
+    """Put the captions of these images into their places among the candidates, best first."""
+    columns = (beams.images, beams.tokens[:, :, 1:], beams.log_probabilities)
+    for image, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
         for caption, total in zip(captions, totals, strict=True):
             if total == -float("inf"):  # the vocabulary has fewer continuations than there are beams
                 continue
             written = [token_id for token_id in caption if token_id != PAD]
             is_finished = written[-1:] == [END]
-            candidates[picture].append(
+            candidates[image].append(
                 Candidate(
                     token_ids=tuple(written[:-1] if is_finished else written),
                     score=total,
@@ -135,4 +135,4 @@ def _collect(beams: _Beams, candidates: list[list[Candidate]]) -> None:
                     is_finished=is_finished,
                 )
             )
-        candidates[picture].sort(key=lambda candidate: candidate.score, reverse=True)
+        candidates[image].sort(key=lambda candidate: candidate.score, reverse=True)

@@ -1,6 +1,6 @@
-"""Pictures to a grid of features, one row of numbers per image position; knows nothing of captions.
+"""Images to a grid of features, one row of numbers per image position; knows nothing of captions.
 
-B batch, C channels, H W picture height and width, h w grid height and width, P = h * w image positions, G grid width.
+B batch, C channels, H W image height and width, h w grid height and width, P = h * w image positions, G grid width.
 """
 
 import textwrap
@@ -22,7 +22,7 @@ TIMM_NAMES = {"efficientnet_lite2": "tf_efficientnet_lite2"}
 TIMM_MEAN, TIMM_DEVIATION = 127 / 255, 128 / 255  # of TensorFlow's EfficientNet-Lite, for all three colours
 CLASSIFIERS = ("fc.", "_fc.", "classifier.")  # the last layers of published weights, which tell classes apart
 
-WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest picture
+WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest image
 
 
 class Encoder(nn.Module):
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
 def _waves(num_rows: int, num_columns: int, device: torch.device) -> Tensor:
     """Return sines and cosines of the row and column of each position (h, w, 4 * wavelengths).
 
-    They are defined for pictures larger than any in training; a learned table of positions is not.
+    They are defined for images larger than any in training; a learned table of positions is not.
     """
     turns = 2 * torch.pi / torch.tensor(WAVELENGTHS, device=device)
     rows = torch.arange(num_rows, device=device)[:, None] * turns  # (h, wavelengths)

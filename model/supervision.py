@@ -1,6 +1,6 @@
 """Auxiliary losses from marks: the labels of each grid position, and the target of attention.
 
-B batch, T tokens, P image positions, h w grid height and width, M marks of a picture, L labels, N attention heads.
+B batch, T tokens, P image positions, h w grid height and width, M marks of an image, L labels, N attention heads.
 """
 
 import torch
@@ -14,16 +14,16 @@ SMALLEST = 1e-6  # attention is clamped to this before its logarithm
 
 
 def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
-    """Return the binary cross-entropy of the labels of each position, averaged over those of pictures with marks.
+    """Return the binary cross-entropy of the labels of each position, averaged over those of images with marks.
 
     Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focus, p being the probability of the true label;
     focus 0 is plain cross-entropy. Most positions are paper, whose terms would outweigh those of rare labels.
     """
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
-    share = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
+    weight = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
     losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focus)  # -1 = no weight of its own
-    return (share[:, None, None] * losses).mean()
+    return (weight[:, None, None] * losses).mean()
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:
@@ -43,8 +43,8 @@ def cells_of(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor:
     """Return the index of the grid position (B, M) in which each mark lies."""
     height, width = image_shape[2:]
     stride = round((height * width / num_cells) ** 0.5)
-    columns = (marks.places[..., 0] / stride).long().clamp(0, width // stride - 1)  # (B, M)
-    rows = (marks.places[..., 1] / stride).long().clamp(0, height // stride - 1)
+    columns = (marks.positions_xy[..., 0] / stride).long().clamp(0, width // stride - 1)  # (B, M)
+    rows = (marks.positions_xy[..., 1] / stride).long().clamp(0, height // stride - 1)
     return rows * (width // stride) + columns
 
 

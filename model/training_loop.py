@@ -1,6 +1,6 @@
 """Trains a captioner from any iterable of batches, alone or as one of several; knows nothing of who feeds it.
 
-B batch, C channels, H W picture height and width, T tokens, V vocabulary.
+B batch, C channels, H W image height and width, T tokens, V vocabulary.
 """
 
 import math
@@ -74,9 +74,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-def learning_rate_at(step: float, total_steps: int, learning_rate: float, warmup_share: float) -> float:
-    """Return the rate of a step, counted from 0: linear over the first warmup_share of the steps, then cosine to 0."""
-    warmup_steps = warmup_share * total_steps
+def learning_rate_at(step: float, total_steps: int, learning_rate: float, warmup_fraction: float) -> float:
+    """Return the rate of a step, counted from 0: linear over the first warmup_fraction of steps, then cosine to 0."""
+    warmup_steps = warmup_fraction * total_steps
     if step < warmup_steps:
         return learning_rate * (step + 1) / (warmup_steps + 1)
     progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)
@@ -146,7 +146,7 @@ def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) ->
     progress_steps = float(state.step)
     if config.max_train_seconds is not None:
         progress_steps = max(progress_steps, total_steps * state.seconds / config.max_train_seconds)
-    return learning_rate_at(progress_steps, total_steps, config.learning_rate, config.warmup_share)
+    return learning_rate_at(progress_steps, total_steps, config.learning_rate, config.warmup_fraction)
 
 
 def _take_step(
@@ -173,7 +173,7 @@ def _marks_loss(explained: Explained, batch: Batch, config: TrainingConfig) -> T
     """Return the weighted cell and attention losses; 0 for a batch without marks."""
     if batch.marks is None:
         return 0 * explained.cells.float().sum()  # a data-parallel wrapper waits for a gradient of every weight
-    cells = config.cell_loss_weight * cell_loss(explained, batch, config.cell_loss_focus)
+    cells = config.cell_loss_weight * cell_loss(explained, batch, config.cell_loss_focal_exponent)
     return cells + config.attention_loss_weight * attention_loss(explained, batch)
 
 

@@ -21,7 +21,7 @@ class TokenIdError(ValueError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens a captioner can write; a token's id is its place, the four special tokens come first."""
+    """The tokens a captioner can write; a token's id is its index, the four special tokens come first."""
 
     tokens: tuple[str, ...]
 
@@ -59,7 +59,7 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         # Without the specials: a caption that spells out "<end>" must not end itself.
-        return {token: place for place, token in enumerate(self.tokens) if place >= len(SPECIAL_TOKENS)}
+        return {token: index for index, token in enumerate(self.tokens) if index >= len(SPECIAL_TOKENS)}
 
     def encode(self, tokens: list[str]) -> list[int]:
         """Return the ids of these tokens, UNKNOWN for what is not in the vocabulary; adds no start and no end."""

@@ -34,7 +34,7 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Path:
-    """An empty folder for pictures to arrive in."""
+    """An empty folder for images to arrive in."""
     folder = tmp_path / "landing"
     folder.mkdir()
     return folder

@@ -1,1 +1,1 @@
-"""From pictures to captions with a trained model."""
+"""From images to captions with a trained model."""

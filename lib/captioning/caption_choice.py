@@ -1,6 +1,6 @@
-"""Chooses a picture's caption among what several readings wrote, and says how likely it is to be right.
+"""Chooses an image's caption among what several readings wrote, and says how likely it is to be right.
 
-Readings vote. Where captions were drawn again, how well the drawings cover the picture counts besides.
+Readings vote. Where captions were drawn again, how well the drawings cover the image counts besides.
 """
 
 import math
@@ -15,25 +15,29 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # avoided: where not even the best drawing fits well, differences say little.
 MISMATCH, UNAVOIDABLE = 13.2, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# those of its drawing's correlation with the picture, and the logarithms of its share of the votes and of the readings.
+# those of its drawing's correlation with the image, and the logarithms of its fraction of the votes and of the number
+# of readings.
 LOG_ODDS = (-0.233, 0.216, 0.513, 0.401, 0.279)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability and the log-odds of
-# its drawing's correlation with the picture.
+# its drawing's correlation with the image.
 GREEDY_LOG_ODDS = (0.058, 1.461, 0.705)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
-class Guess(NamedTuple):
+class CaptionCandidate(NamedTuple):
     """What one candidate of a beam means."""
 
     text: str  # as the network wrote it
     caption: str | None  # in standard form; None if it is not valid, or was cut off
     score: float  # the logarithm of its probability
     probability: float
+
+
+Readings = Sequence[Sequence[CaptionCandidate]]  # the candidates of each reading, best first
 
 
 class PredictedCaption(NamedTuple):
@@ -46,14 +50,14 @@ class PredictedCaption(NamedTuple):
 
 
 def choose(
-    readings: Sequence[Sequence[Guess]], repair: Callable[[str], str], agreements: Mapping[str, Agreement] | None = None
+    readings: Readings, repair: Callable[[str], str], agreements: Mapping[str, Agreement] | None = None
 ) -> PredictedCaption:
-    """The caption with the largest share of all readings; where a drawing fits the picture, the likeliest by both.
+    """The caption with the largest fraction of all readings; where a drawing fits the image, the likeliest by both.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
     If no candidate is valid, the best is repaired.
     """
-    votes = shares(readings)
+    votes = vote_fractions(readings)
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
@@ -65,36 +69,38 @@ def choose(
         weights = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
         confidence = _probability(weights, vote_features(chosen, readings))
     others: dict[str, float] = {}
-    for guess in sorted((guess for one in readings for guess in one), key=lambda guess: guess.score, reverse=True):
-        if (guess.caption or guess.text) != chosen:
-            others.setdefault(guess.caption or guess.text, guess.score)
+    candidates = (candidate for reading in readings for candidate in reading)
+    for candidate in sorted(candidates, key=lambda candidate: candidate.score, reverse=True):
+        if (candidate.caption or candidate.text) != chosen:
+            others.setdefault(candidate.caption or candidate.text, candidate.score)
     return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
 
 
-def confirm(guess: Guess, agreement: Agreement) -> PredictedCaption:
+def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
     """A valid caption that was read greedily, and how likely it is right given how well its drawing agrees."""
-    assert guess.caption is not None
-    confidence = _probability(GREEDY_LOG_ODDS, greedy_features(guess, agreement))
-    return PredictedCaption(guess.caption, confidence, True, [])
+    assert candidate.caption is not None
+    confidence = _probability(GREEDY_LOG_ODDS, greedy_features(candidate, agreement))
+    return PredictedCaption(candidate.caption, confidence, True, [])
 
 
-def greedy_features(guess: Guess, agreement: Agreement) -> tuple[float, ...]:
+def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[float, ...]:
     """What GREEDY_LOG_ODDS are multiplied with."""
-    return 1.0, math.log(max(guess.probability, LEAST)), _log_odds(agreement.correlation)
+    return 1.0, math.log(max(candidate.probability, LEAST)), _log_odds(agreement.correlation)
 
 
-def vote_features(chosen: str, readings: Sequence[Sequence[Guess]]) -> tuple[float, ...]:
+def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
     """What VOTES_LOG_ODDS and STRANGE_LOG_ODDS are multiplied with."""
-    mean = sum(guess.probability for one in readings for guess in one if guess.caption == chosen) / len(readings)
+    votes = (candidate.probability for reading in readings for candidate in reading if candidate.caption == chosen)
+    mean = sum(votes) / len(readings)
     return 1.0, _log_odds(mean), math.log(len(readings))
 
 
-def shares(readings: Sequence[Sequence[Guess]]) -> dict[str, float]:
-    """Each valid caption's share of the votes, the largest first."""
+def vote_fractions(readings: Readings) -> dict[str, float]:
+    """Each valid caption's fraction of the votes, the largest first."""
     votes: dict[str, float] = {}
-    for guess in (guess for one in readings for guess in one):
-        if guess.caption is not None:
-            votes[guess.caption] = votes.get(guess.caption, 0.0) + guess.probability / len(readings)
+    for candidate in (candidate for one in readings for candidate in one):
+        if candidate.caption is not None:
+            votes[candidate.caption] = votes.get(candidate.caption, 0.0) + candidate.probability / len(readings)
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 
@@ -105,9 +111,9 @@ def weigh_agreements(
     mismatch: float = MISMATCH,
     unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
-    """The likeliest caption by votes and by how its drawing covers the picture; what LOG_ODDS are multiplied with."""
+    """The likeliest caption by votes and by how its drawing covers the image; what LOG_ODDS are multiplied with."""
     least = min(agreement.mismatch for agreement in agreements.values())
-    evidence = {caption: math.log(max(share, sys.float_info.min)) for caption, share in votes.items()}
+    evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
     for caption in evidence:
         if caption in agreements:
             evidence[caption] -= mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
@@ -124,7 +130,7 @@ def weigh_agreements(
 
 
 def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
-    """Whether any caption's drawing fits: then the picture was drawn as these are, and what does not fit is wrong."""
+    """Whether any caption's drawing fits: then the image was drawn as these are, and what does not fit is wrong."""
     return _best(agreements) >= DRAWN_ALIKE_FROM
 
 

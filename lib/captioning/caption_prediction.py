@@ -1,4 +1,4 @@
-"""images_clean to caption_predictions: the checkpoint is loaded once per Python worker, pictures pass in batches."""
+"""images_clean to caption_predictions: the checkpoint is loaded once per Python worker, images pass in batches."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pyspark.sql.functions as F
 import torch
 from pyspark.sql import DataFrame
 
-from lib.captioning.picture_captioning import PictureCaptioner, of_like_size
+from lib.captioning.image_captioning import ImageCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
@@ -28,7 +28,7 @@ from model.checkpoint import load_captioner, load_config
 
 logger = logging.getLogger(__name__)
 
-BATCHES_AT_A_TIME = 4  # as many pictures as batches of them that are not sure yet can still be filled
+BATCHES_AT_A_TIME = 4  # as many images as batches of them that are not sure yet can still be filled
 PREDICTED_SCHEMA = (
     "image_id string, caption string, confidence double, is_valid boolean, "
     "alternatives array<struct<caption: string, score: double>>, cleaning_version string"
@@ -40,9 +40,9 @@ UNSCORED_COLUMNS = [name for name in CAPTION_PREDICTIONS.schema.names if name no
 def predict_new_images(
     lake: Lake, settings: PredictionSettings, dataset: str, notation: str, cleaning: CleaningSettings
 ) -> None:
-    """Caption the pictures that this model has not captioned as they are now; score those with a reference.
+    """Caption the images that this model has not captioned as they are now; score those with a reference.
 
-    Raises SettingsError if the model writes another notation or has learned from pictures cleaned otherwise.
+    Raises SettingsError if the model writes another notation or has learned from images cleaned otherwise.
     """
     model_version, directory = model_in_use(lake, settings.model_version, dataset)
     lake.create("caption_predictions")
@@ -72,9 +72,7 @@ def predict_new_images(
                     lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                 num_done += num_rows
     num_changed = _score_changed_references(lake, captions, model_version)
-    logger.info(
-        "predict_captions: %d pictures captioned by model %s; %d scored late", total, model_version, num_changed
-    )
+    logger.info("predict_captions: %d images captioned by model %s; %d scored late", total, model_version, num_changed)
 
 
 def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
@@ -142,35 +140,35 @@ def predict_batches(
     torch.set_num_threads(settings.threads_per_worker)
     captioner = _captioner(directory, settings)
     for rows in _gathered(batches, settings.num_images_in_buffer):
-        pictures = [
+        images = [
             captioner.encoded(decode_png(image)) if features is None else unpack_features(features)
             for image, features in zip(rows["image"], rows["features"], strict=True)
         ]
-        # A part at a time, so that the count of pictures that are done grows as steadily as the work.
-        for places in of_like_size(pictures, BATCHES_AT_A_TIME * settings.batch_size):
-            predicted = captioner.caption([pictures[place] for place in places], counter.add)
+        # A part at a time, so that the count of images that are done grows as steadily as the work.
+        for indices in of_like_size(images, BATCHES_AT_A_TIME * settings.batch_size):
+            predicted = captioner.caption([images[index] for index in indices], counter.add)
             yield pd.DataFrame(
                 {
-                    "image_id": rows["image_id"].iloc[np.asarray(places)].array,
+                    "image_id": rows["image_id"].iloc[np.asarray(indices)].array,
                     "caption": [one.caption for one in predicted],
                     "confidence": [one.confidence for one in predicted],
                     "is_valid": [one.is_valid for one in predicted],
                     "alternatives": [
                         [{"caption": text, "score": score} for text, score in one.alternatives] for one in predicted
                     ],
-                    "cleaning_version": rows["cleaning_version"].iloc[np.asarray(places)].array,
+                    "cleaning_version": rows["cleaning_version"].iloc[np.asarray(indices)].array,
                 }
             )
 
 
 @lru_cache(maxsize=1)
-def _captioner(directory: str, settings: PredictionSettings) -> PictureCaptioner:
+def _captioner(directory: str, settings: PredictionSettings) -> ImageCaptioner:
     """Loaded once per Python worker process, which outlives a task."""
-    return PictureCaptioner(Path(directory), settings)
+    return ImageCaptioner(Path(directory), settings)
 
 
 def _gathered(batches: Iterator[pd.DataFrame], num_rows: int) -> Iterator[pd.DataFrame]:
-    """Batches of rows joined until each has `num_rows`, so that many pictures of one size can be captioned together."""
+    """Batches of rows joined until each has `num_rows`, so that many images of one size can be captioned together."""
     waiting: list[pd.DataFrame] = []
     for batch in batches:
         waiting.append(batch)

@@ -1,8 +1,8 @@
-"""Pictures to captions from Python, without Spark and without tables.
+"""Images to captions from Python, without Spark and without tables.
 
 from lib.captioning.captioner import Captioner
-for picture in Captioner.pretrained("molecules").caption(["drawing.png"]):
-    print(picture.caption, picture.confidence)
+for image in Captioner.pretrained("molecules").caption(["drawing.png"]):
+    print(image.caption, image.confidence)
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
@@ -20,11 +20,11 @@ from lib.sections.images import CleaningSettings
 from lib.settings import load_settings
 from model.checkpoint import load_provenance
 
-PictureSource = bytes | str | Path | np.ndarray  # a picture file's bytes, its path, or pixels
+ImageSource = bytes | str | Path | np.ndarray  # an image file's bytes, its path, or pixels
 
 
-class CaptionedPicture(NamedTuple):
-    """A picture's caption; if the picture could not be read, `reason` says why and the rest is null."""
+class CaptionedImage(NamedTuple):
+    """An image's caption; if the image could not be read, `reason` says why and the rest is null."""
 
     caption: str | None
     confidence: float | None  # probability that the caption is right
@@ -34,7 +34,7 @@ class CaptionedPicture(NamedTuple):
 
 
 class Captioner:
-    """A model that captions pictures as they arrive."""
+    """A model that captions images as they arrive."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Captioner:
         """Load the model of a checkpoint directory, with the settings `prediction` of a dataset.
 
         `overrides` are `section.key=value`; `conf` is the folder of the settings, by default that of this checkout.
-        Pictures are cleaned as those that the model learned from. Raises CheckpointError, SettingsError, NotationError.
+        Images are cleaned as those that the model learned from. Raises CheckpointError, SettingsError, NotationError.
         """
         settings = load_settings(dataset, "local", overrides, conf)
-        self._captioner = PictureCaptioner(Path(checkpoint), settings.prediction)
+        self._captioner = ImageCaptioner(Path(checkpoint), settings.prediction)
         self._cleaning = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
 
     @classmethod
@@ -57,42 +57,42 @@ class Captioner:
         """The model for a dataset that comes with the project. Raises SettingsError if there is none."""
         return cls(pretrained_model(dataset, "the dataset's model").directory, dataset, overrides, conf)
 
-    def caption(self, pictures: Sequence[PictureSource]) -> list[CaptionedPicture]:
-        """One entry for each picture, in the order given.
+    def caption(self, images: Sequence[ImageSource]) -> list[CaptionedImage]:
+        """One entry for each image, in the order given.
 
         Pixels are uint8: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with opacity; 0 is ink.
         """
-        return caption_pictures(self._captioner, self._cleaning, pictures)
+        return caption_images(self._captioner, self._cleaning, images)
 
 
-def caption_pictures(
-    captioner: PictureCaptioner, cleaning: CleaningSettings, pictures: Sequence[PictureSource]
-) -> list[CaptionedPicture]:
-    """Clean and caption pictures as they arrive; one entry for each, in the order given."""
+def caption_images(
+    captioner: ImageCaptioner, cleaning: CleaningSettings, images: Sequence[ImageSource]
+) -> list[CaptionedImage]:
+    """Clean and caption images as they arrive; one entry for each, in the order given."""
     pixels: dict[int, np.ndarray] = {}
-    entries: dict[int, CaptionedPicture] = {}
-    for index, picture in enumerate(pictures):
+    entries: dict[int, CaptionedImage] = {}
+    for index, image in enumerate(images):
         try:
-            pixels[index] = clean_image(_as_bytes(picture), cleaning).pixels
+            pixels[index] = clean_image(_as_bytes(image), cleaning).pixels
         except (CorruptImageError, OSError) as error:
-            entries[index] = CaptionedPicture(None, None, None, [], reason=str(error))
+            entries[index] = CaptionedImage(None, None, None, [], reason=str(error))
     for index, captioned in zip(pixels, captioner.caption(list(pixels.values())), strict=True):
-        entries[index] = CaptionedPicture(*captioned)
-    return [entries[index] for index in range(len(pictures))]
+        entries[index] = CaptionedImage(*captioned)
+    return [entries[index] for index in range(len(images))]
 
 
-def _as_bytes(picture: PictureSource) -> bytes:
-    """The bytes of a picture file. Raises OSError or CorruptImageError."""
-    if isinstance(picture, str | Path):
-        return Path(picture).read_bytes()
-    if isinstance(picture, bytes | bytearray | memoryview):
-        return bytes(picture)
-    if not isinstance(picture, np.ndarray):
-        raise CorruptImageError("not_an_image", f"{type(picture).__name__} is no bytes, path or array")
-    is_picture = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
-    if picture.dtype != np.uint8 or not is_picture or not picture.size:
-        raise CorruptImageError("not_an_image", f"array of {picture.dtype} {picture.shape}: uint8 pixels are read")
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        opacity = picture[..., 3:].astype(np.float32) / 255
-        picture = (picture[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
-    return encode_png(picture)
+def _as_bytes(image: ImageSource) -> bytes:
+    """The bytes of an image file. Raises OSError or CorruptImageError."""
+    if isinstance(image, str | Path):
+        return Path(image).read_bytes()
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if not isinstance(image, np.ndarray):
+        raise CorruptImageError("not_an_image", f"{type(image).__name__} is no bytes, path or array")
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+    if image.dtype != np.uint8 or not is_image or not image.size:
+        raise CorruptImageError("not_an_image", f"array of {image.dtype} {image.shape}: uint8 pixels are read")
+    if image.ndim == 3 and image.shape[2] == 4:
+        opacity = image[..., 3:].astype(np.float32) / 255
+        image = (image[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
+    return encode_png(image)

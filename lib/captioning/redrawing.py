@@ -1,9 +1,9 @@
-"""Lays the drawing of a caption on a picture and says how well they agree: whether a caption is right can be seen.
+"""Lays the drawing of a caption on an image and says how well they agree: whether a caption is right can be seen.
 
-A right caption, drawn as the picture's drawer draws, covers the picture stroke by stroke; with a wrong one some ink of
-the picture stays bare. Knows nothing of molecules and of who wrote the caption.
+A right caption, drawn as the image's drawer draws, covers the image stroke by stroke; with a wrong one some ink of
+the image stays bare. Knows nothing of molecules and of who wrote the caption.
 
-H W height and width of a picture, h w of a drawing; ink is float32, 1 = ink, 0 = paper.
+H W height and width of an image, h w of a drawing; ink is float32, 1 = ink, 0 = paper.
 """
 
 import math
@@ -16,34 +16,34 @@ from numpy.typing import NDArray
 
 Ink = NDArray[np.float32]
 
-INK_FROM = 0.3  # share of a pixel from which it counts as ink, in pictures that were shrunk
-MARGIN_PX = 12  # paper around the picture's ink: drawings may stick out
+INK_FROM = 0.3  # fraction of a pixel from which it counts as ink, in images that were shrunk
+MARGIN_PX = 12  # paper around the image's ink: drawings may stick out
 COARSE_BLUR_PX, FINE_BLUR_PX = 1.5, 0.7  # standard deviations; strokes are a pixel wide
 SAME_SCALE = 1.03  # scales closer than this are not both tried
-AROUND = (0.99, 1.01)  # times the scales that make the drawing as wide, or as high, as the picture
-MAX_STEPS, MIN_GAIN = 15, 1e-4  # of the search for the exact place
+AROUND = (0.99, 1.01)  # times the scales that make the drawing as wide, or as high, as the image
+MAX_STEPS, MIN_GAIN = 15, 1e-4  # of the search for the exact position
 WORTH_REFINING = 0.5  # correlation under which a drawing is of something else
-LOST_COUNTS = 1 / 16  # old pictures lose strokes, but hardly any gain one; fitted with the weights of caption_choice
+LOST_COUNTS = 1 / 16  # old images lose strokes, but hardly any gain one; fitted with the weights of caption_choice
 THERE_FROM = 0.3  # of a stroke's strength, less of which is no trace of it
-DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this picture's molecule, or not drawn in its way
+DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this image's molecule, or not drawn in its way
 CAPTIONS_TO_FIND_A_DRAWER = 3  # drawn by all; where none fits by then, the one that came closest goes on
 SQUARE = 0.8  # sides that differ by less may have been exchanged
 
 
 class Agreement(NamedTuple):
-    """How well a drawing covers a picture."""
+    """How well a drawing covers an image."""
 
     correlation: float  # of the two, blurred by less than a pixel: 1 = the same but for a factor
-    # The picture's ink that the drawing does not cover, as a sum of squares in pixels of full ink, and LOST_COUNTS of
-    # the drawing's ink that the picture has not.
+    # The image's ink that the drawing does not cover, as a sum of squares in pixels of full ink, and LOST_COUNTS of
+    # the drawing's ink that the image has not.
     mismatch: float
 
 
 DISAGREEMENT = Agreement(0.0, math.inf)  # of what cannot be drawn
 
 
-class Picture(NamedTuple):
-    """A picture ready to be compared with many drawings."""
+class PreparedImage(NamedTuple):
+    """An image ready to be compared with many drawings."""
 
     ink: Ink  # (H, W), MARGIN_PX of paper around the ink
     coarse: Ink  # (H / 2, W / 2), blurred
@@ -52,37 +52,40 @@ class Picture(NamedTuple):
     width: int
 
 
-class Place(NamedTuple):
-    """Where a drawing lies in a picture, roughly."""
+class Placement(NamedTuple):
+    """Where a drawing lies in an image, roughly."""
 
     correlation: float
     num_turns: int  # by 90 degrees, counterclockwise
     scale: float  # the drawing's size there, times its own
-    left: int  # pixels of the picture's ink
+    left: int  # pixels of the image's ink
     top: int
 
 
-class RedrawnPicture:
-    """A picture with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
+class RedrawnImage:
+    """An image with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
 
     def __init__(
-        self, picture: Picture, drawers: Sequence[Sequence[str]], draw: Callable[[str, str], NDArray[np.bool_] | None]
+        self,
+        image: PreparedImage,
+        drawers: Sequence[Sequence[str]],
+        draw: Callable[[str, str], NDArray[np.bool_] | None],
     ) -> None:
         """`draw` takes a caption and the name of a drawer; None is no drawing.
 
         Drawers are tried group by group, all of a group, until one fits; then that one alone goes on.
         """
         self.agreements: dict[str, Agreement] = {}  # of the captions drawn so far, by the drawer that fits best
-        self._picture, self._groups, self._draw = picture, drawers, draw
+        self._image, self._groups, self._draw = image, drawers, draw
         self._best: dict[str, float] = {}  # correlation of each drawer's best drawing so far
 
     def draw(self, caption: str) -> None:
-        """Draw a caption, and keep how well it agrees with the picture."""
+        """Draw a caption, and keep how well it agrees with the image."""
         found: dict[str, Agreement] = {}
         for group in self._groups:
             for drawer in group:
                 drawing = self._draw(caption, drawer)
-                found[drawer] = compare(self._picture, drawing) if drawing is not None else DISAGREEMENT
+                found[drawer] = compare(self._image, drawing) if drawing is not None else DISAGREEMENT
                 self._best[drawer] = max(self._best.get(drawer, 0.0), found[drawer].correlation)
             if max(one.correlation for one in found.values()) >= DRAWN_ALIKE_FROM:
                 break
@@ -92,60 +95,60 @@ class RedrawnPicture:
             self._groups = [[likeliest]]
 
 
-def prepare(pixels: NDArray[np.uint8]) -> Picture | None:
-    """A cleaned picture (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
+def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:
+    """A cleaned image (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     cropped = _cropped((1 - grey / 255).astype(np.float32))
     if not cropped.size:
         return None
     ink: Ink = np.pad(cropped, MARGIN_PX)
     coarse = _scaled(_blurred(ink, COARSE_BLUR_PX), 0.5)
-    return Picture(ink, coarse, _blurred(ink, FINE_BLUR_PX), *cropped.shape)
+    return PreparedImage(ink, coarse, _blurred(ink, FINE_BLUR_PX), *cropped.shape)
 
 
-def compare(picture: Picture, drawing: NDArray[np.bool_]) -> Agreement:
-    """Lay a drawing (h, w) on a picture: turned by quarters, as large as fits, moved and bent a little.
+def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
+    """Lay a drawing (h, w) on an image: turned by quarters, as large as fits, moved and bent a little.
 
     The last is Evangelidis and Psarakis (2008), doi 10.1109/TPAMI.2008.113, as OpenCV has it.
     """
     ink = _cropped(drawing.astype(np.float32))
     if not ink.size:
         return DISAGREEMENT
-    place = _best_place(picture, ink)
-    if place.correlation < WORTH_REFINING:
-        return Agreement(place.correlation, float((picture.fine**2).sum()))
-    laid = _blurred(_fitted(picture, _laid(picture, ink, place)), FINE_BLUR_PX)
+    position = _best_placement(image, ink)
+    if position.correlation < WORTH_REFINING:
+        return Agreement(position.correlation, float((image.fine**2).sum()))
+    laid = _blurred(_fitted(image, _laid(image, ink, position)), FINE_BLUR_PX)
     if not laid.any():
         return DISAGREEMENT
-    correlation = float((picture.fine * laid).sum()) / math.sqrt(float((picture.fine**2).sum() * (laid**2).sum()))
+    correlation = float((image.fine * laid).sum()) / math.sqrt(float((image.fine**2).sum() * (laid**2).sum()))
     # Strokes come out paler or darker than drawn; how much, those tell that have not been lost.
-    is_there = picture.fine >= THERE_FROM * laid
+    is_there = image.fine >= THERE_FROM * laid
     drawn = float((laid**2)[is_there].sum())
-    strength = float((picture.fine * laid)[is_there].sum()) / drawn if drawn else 0.0
-    rest = picture.fine - strength * laid
+    strength = float((image.fine * laid)[is_there].sum()) / drawn if drawn else 0.0
+    rest = image.fine - strength * laid
     bare, lost = (float((np.maximum(side, 0) ** 2).sum()) for side in (rest, -rest))
     return Agreement(correlation, bare + LOST_COUNTS * lost)
 
 
-def _best_place(picture: Picture, ink: Ink) -> Place:
-    def found(num_turns: int, *parts: float) -> Place:
+def _best_placement(image: PreparedImage, ink: Ink) -> Placement:
+    def found(num_turns: int, *parts: float) -> Placement:
         turned = np.ascontiguousarray(np.rot90(ink, num_turns))
-        return _find(picture, turned, num_turns, [fit * part for fit in _fits(picture, turned) for part in parts])
+        return _find(image, turned, num_turns, [fit * part for fit in _fits(image, turned) for part in parts])
 
-    def correlation(place: Place) -> float:
-        return place.correlation
+    def correlation(position: Placement) -> float:
+        return position.correlation
 
-    place = max(found(0, 1.0), found(2, 1.0), key=correlation)
-    if place.correlation < WORTH_REFINING and min(ink.shape) > SQUARE * max(ink.shape):
+    position = max(found(0, 1.0), found(2, 1.0), key=correlation)
+    if position.correlation < WORTH_REFINING and min(ink.shape) > SQUARE * max(ink.shape):
         # Of a drawing about as high as wide, wear decides whether cleaning turns it.
-        place = max(place, found(1, 1.0), found(3, 1.0), key=correlation)
-    return max(place, found(place.num_turns, *AROUND), key=correlation)
+        position = max(position, found(1, 1.0), found(3, 1.0), key=correlation)
+    return max(position, found(position.num_turns, *AROUND), key=correlation)
 
 
-def _find(picture: Picture, turned: Ink, num_turns: int, scales: list[float]) -> Place:
-    """The best place of a drawing that was turned, at one of those scales, searched at half the size."""
-    seen = picture.coarse
-    best = Place(0.0, num_turns, 1.0, 0, 0)
+def _find(image: PreparedImage, turned: Ink, num_turns: int, scales: list[float]) -> Placement:
+    """The best position of a drawing that was turned, at one of those scales, searched at half the size."""
+    seen = image.coarse
+    best = Placement(0.0, num_turns, 1.0, 0, 0)
     for scale in scales:
         half = _blurred(np.pad(_scaled(turned, scale / 2), 2), COARSE_BLUR_PX / 2)
         over = [max(0, mine - theirs) for mine, theirs in zip(half.shape, seen.shape, strict=True)]
@@ -154,27 +157,27 @@ def _find(picture: Picture, turned: Ink, num_turns: int, scales: list[float]) ->
         _, product, _, (left, top) = cv2.minMaxLoc(found)
         correlation = product / float(np.sqrt((seen**2).sum() * (half**2).sum()))
         if correlation > best.correlation:
-            best = Place(correlation, num_turns, scale, 2 * (left + 2 - over[1]), 2 * (top + 2 - over[0]))
+            best = Placement(correlation, num_turns, scale, 2 * (left + 2 - over[1]), 2 * (top + 2 - over[0]))
     return best
 
 
-def _fits(picture: Picture, ink: Ink) -> list[float]:
-    """Scales at which a drawing is as wide or as high as the picture: lost ends seldom make it smaller in both."""
-    fits = sorted({picture.width / ink.shape[1], picture.height / ink.shape[0]})
+def _fits(image: PreparedImage, ink: Ink) -> list[float]:
+    """Scales at which a drawing is as wide or as high as the image: lost ends seldom make it smaller in both."""
+    fits = sorted({image.width / ink.shape[1], image.height / ink.shape[0]})
     return fits if fits[-1] > SAME_SCALE * fits[0] else fits[-1:]
 
 
-def _laid(picture: Picture, ink: Ink, place: Place) -> Ink:
-    """The drawing (H, W) at its place."""
-    scaled = _scaled(np.ascontiguousarray(np.rot90(ink, place.num_turns)), place.scale)
-    shift = np.array([[1, 0, place.left], [0, 1, place.top]], np.float32)
-    return _warped(scaled, shift, picture.ink.shape)
+def _laid(image: PreparedImage, ink: Ink, position: Placement) -> Ink:
+    """The drawing (H, W) at its position."""
+    scaled = _scaled(np.ascontiguousarray(np.rot90(ink, position.num_turns)), position.scale)
+    shift = np.array([[1, 0, position.left], [0, 1, position.top]], np.float32)
+    return _warped(scaled, shift, image.ink.shape)
 
 
-def _fitted(picture: Picture, laid: Ink) -> Ink:
+def _fitted(image: PreparedImage, laid: Ink) -> Ink:
     """A drawing moved, scaled and turned a little, so that it fits best."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, MAX_STEPS, MIN_GAIN)
-    seen, drawn = _blurred(picture.ink, COARSE_BLUR_PX), _blurred(laid, COARSE_BLUR_PX)
+    seen, drawn = _blurred(image.ink, COARSE_BLUR_PX), _blurred(laid, COARSE_BLUR_PX)
     matrix: Any = np.eye(2, 3, dtype=np.float32)
     try:
         _, matrix = cv2.findTransformECC(seen, drawn, matrix, cv2.MOTION_AFFINE, stop, None, 1)

@@ -1,4 +1,4 @@
-"""A model of the registry as MLflow loads it: pictures as they arrive in, captions out. Knows nothing of tables.
+"""A model of the registry as MLflow loads it: images as they arrive in, captions out. Knows nothing of tables.
 
 mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.captioning.captioner import caption_pictures
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.captioner import caption_images
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.sections.captioning import PredictionSettings
 from model.checkpoint import load_provenance
@@ -32,17 +32,17 @@ class RegisteredCaptioner:
     def __init__(self, folder: Path) -> None:
         values = json.loads((folder / PREDICTION).read_text())
         settings = PredictionSettings(**{name: value for name, value in values.items() if name not in GONE})
-        self.captioner = PictureCaptioner(folder / CHECKPOINT, settings)
+        self.captioner = ImageCaptioner(folder / CHECKPOINT, settings)
         cleaning = learned_cleaning(load_provenance(folder / CHECKPOINT))
         assert cleaning is not None, folder  # every checkpoint that training registers says so
         self.cleaning = cleaning
 
-    def predict(self, pictures: pd.DataFrame) -> pd.DataFrame:
-        """Rows (image: the bytes of a picture file) in; rows (caption, confidence, is_valid) out, one for one.
+    def predict(self, images: pd.DataFrame) -> pd.DataFrame:
+        """Rows (image: the bytes of an image file) in; rows (caption, confidence, is_valid) out, one for one.
 
-        Nulls for what is no picture.
+        Nulls for what is no image.
         """
-        captioned = caption_pictures(self.captioner, self.cleaning, list(pictures["image"]))
+        captioned = caption_images(self.captioner, self.cleaning, list(images["image"]))
         rows = [(one.caption, one.confidence, one.is_valid) for one in captioned]
         return pd.DataFrame(rows, columns=["caption", "confidence", "is_valid"])
 

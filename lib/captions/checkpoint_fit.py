@@ -1,4 +1,4 @@
-"""Whether a checkpoint was made for what the settings ask for: the notation, and how pictures are cleaned."""
+"""Whether a checkpoint was made for what the settings ask for: the notation, and how images are cleaned."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-# Not how a picture looks, but whether it is seen at all, and, of max_scale, how small ones look.
+# Not how an image looks, but whether it is seen at all, and, of max_scale, how small ones look.
 NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
 
 
@@ -31,13 +31,13 @@ ADDED_STEPS = {
 
 
 def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
-    """How the pictures were cleaned that a checkpoint learned from; None if its provenance does not say so."""
+    """How the images were cleaned that a checkpoint learned from; None if its provenance does not say so."""
     its_own = provenance.get("settings", {}).get("cleaning")
     return CleaningSettings(**(ADDED_STEPS | its_own)) if its_own else None
 
 
 def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: str, way_out: str) -> None:
-    """Raises SettingsError if the checkpoint writes another notation or has learned from pictures cleaned otherwise.
+    """Raises SettingsError if the checkpoint writes another notation or has learned from images cleaned otherwise.
 
     The message calls the checkpoint by `name`, names the first setting that differs and ends with `way_out`. Cleaning
     is compared where the checkpoint's provenance tells it. Raises CheckpointError if there is no checkpoint.
@@ -52,7 +52,7 @@ def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: 
         its_own = its_cleaning.get(setting, asked)
         if its_own != asked and setting not in NOT_COMPARED:
             raise SettingsError(
-                f"{name} has learned from pictures cleaned with cleaning.{setting} {its_own}, the settings ask for "
+                f"{name} has learned from images cleaned with cleaning.{setting} {its_own}, the settings ask for "
                 f"{asked}: set it so, {way_out}"
             )
 
@@ -62,7 +62,7 @@ def checked_vocabulary(
 ) -> Vocabulary:
     """The vocabulary of starting weights.
 
-    Raises SettingsError if they are of another network or notation, or of pictures cleaned otherwise.
+    Raises SettingsError if they are of another network or notation, or of images cleaned otherwise.
     """
     name = f"training.start_from {start}"
     try:

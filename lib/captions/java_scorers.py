@@ -56,10 +56,10 @@ class Meteor:
         """
         try:
             statistics = []
-            for prediction, of_picture in zip(predictions, references, strict=True):
-                fields = (text.replace("|||", "") for text in (*of_picture, prediction))
+            for prediction, of_image in zip(predictions, references, strict=True):
+                fields = (text.replace("|||", "") for text in (*of_image, prediction))
                 statistics.append(self._ask(" ||| ".join(("SCORE", *fields)), num_lines=1))
-            # One score for each picture comes before the one for all.
+            # One score for each image comes before the one for all.
             return float(self._ask(" ||| ".join(("EVAL", *statistics)), num_lines=len(statistics) + 1))
         except (OSError, ValueError) as error:
             raise _failed("METEOR", self.close() or str(error)) from None

@@ -28,7 +28,7 @@ Columns = Mapping[str, np.ndarray]  # of a layout, by the names of lib.lake.layo
 
 
 class Writing(NamedTuple):
-    """A caption as tokens, with the mark that each names: its index in the picture's layout, -1 for none."""
+    """A caption as tokens, with the mark that each names: its index in the image's layout, -1 for none."""
 
     tokens: list[str]
     marks: list[int]
@@ -42,17 +42,17 @@ class Notation:
     caption_prefixes: tuple[str, ...]  # every caption begins with one of these: a check that costs nothing
     needs_isolation: frozenset[str]  # functions below that can end their process: asked through NotationProcess
     needs_every_token: bool  # a caption with a token that the vocabulary lacks means something else
-    drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, in groups as RedrawnPicture tries them
-    # Caption, columns of its layout if known, and by how much cleaning turned the picture clockwise (0 or 90); raises
+    drawers: tuple[tuple[str, ...], ...]  # who can draw a caption, in groups as RedrawnImage tries them
+    # Caption, columns of its layout if known, and by how much cleaning turned the image clockwise (0 or 90); raises
     # NotationError.
     write: Callable[[str, Columns | None, int], Writing]
     join: Callable[[Sequence[str]], str]
     read: Callable[[str], str | None]  # joined tokens to the caption in standard form, None if it is not valid
     repair: Callable[[str], str]  # joined tokens that are not valid to a caption all the same
-    # A caption and a drawer to the picture, (H, W) True where there is ink; raises NotationError.
+    # A caption and a drawer to the image, (H, W) True where there is ink; raises NotationError.
     draw: Callable[[str, str], np.ndarray]
-    # A caption and the columns of its layout to what lies where: places (M, 2), x and y in pixels, and labels (M, L) of
-    # 0 or 1; raises NotationError if they do not belong together. None = a notation without layouts.
+    # A caption and the columns of its layout to what lies where: positions_xy (M, 2) in pixels and labels (M, L) of 0
+    # or 1; raises NotationError if they do not belong together. None = a notation without layouts.
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
 
 

@@ -25,8 +25,8 @@ NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many refer
 def with_scores(predicted: DataFrame, captions: DataFrame) -> DataFrame:
     """Add reference, edit_distance, similarity and split to rows with image_id and caption, one for one.
 
-    Of several references of a picture the nearest counts, and of equally near ones the first. All four are null for a
-    picture without reference.
+    Of several references of an image the nearest counts, and of equally near ones the first. All four are null for a
+    image without reference.
     """
 
     def measured(reference: Column) -> Column:
@@ -59,7 +59,7 @@ def _similarity(edit_distance: Column, caption: Column, reference: Column) -> Co
 
 
 def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False) -> None:
-    """Score a model's captions on each split beside controls that need no picture.
+    """Score a model's captions on each split beside controls that need no image.
 
     `as_sentences` adds BLEU, METEOR, ROUGE-L and CIDEr to edit distances.
     Raises MissingInputError if that model has captioned nothing, and RuntimeMissingError if sentences cannot be scored.
@@ -68,7 +68,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
         if lake.read("images_clean").isEmpty():
-            logger.info("evaluate_captions: there is no clean picture, so there are no captions to evaluate")
+            logger.info("evaluate_captions: there is no clean image, so there are no captions to evaluate")
             return
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
@@ -77,7 +77,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     scored = with_known_reference(predictions.where(of_model), captions)
     known = lake.read("evaluations").where(of_model)
     if known.isEmpty() and scored.isEmpty():
-        logger.info("evaluate_captions: no picture that model %s captioned has a reference to score by", model_version)
+        logger.info("evaluate_captions: no image that model %s captioned has a reference to score by", model_version)
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
     inputs_fingerprint = fingerprint(
@@ -121,7 +121,7 @@ def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFra
 
 
 def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption: str | None) -> DataFrame:
-    """One row per picture and predictor: split, predictor, edit_distance, similarity, is_valid, confidence.
+    """One row per image and predictor: split, predictor, edit_distance, similarity, is_valid, confidence.
 
     is_valid and confidence are null for the controls: their captions are the model's own and a person's.
     """
@@ -140,7 +140,7 @@ def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption:
 
 
 def captions_by_predictor(scored: DataFrame, control_caption: str | None) -> DataFrame:
-    """One row per picture and predictor: image_id, split, predictor, caption; null where a control has no caption."""
+    """One row per image and predictor: image_id, split, predictor, caption; null where a control has no caption."""
     captions = {
         MODEL: F.col("caption"),
         CONSTANT_CAPTION: F.lit(control_caption).cast("string"),
@@ -175,9 +175,9 @@ def best_constant_caption(captions: DataFrame) -> str | None:
 
 
 def _caption_of_another() -> Column:
-    """The caption of the picture before this one in the hash order of its split, the last for the first; null if alone.
+    """The caption of the image before this one in the hash order of its split, the last for the first; null if alone.
 
-    A ring of two or more pictures never hands a picture its own caption.
+    A ring of two or more images never hands an image its own caption.
     """
     split = Window.partitionBy("split")
     ring = split.orderBy(F.xxhash64("image_id"), "image_id")
@@ -209,7 +209,7 @@ def _summarise(scores: DataFrame) -> DataFrame:
 def _log(evaluation: Row) -> None:
     scores = (evaluation.mean_similarity, evaluation.mean_edit_distance, evaluation.exact_match)
     logger.info(
-        "evaluate_captions: model %s, split %s, %s: %d pictures, mean similarity %s, mean edit distance %s, exact %s",
+        "evaluate_captions: model %s, split %s, %s: %d images, mean similarity %s, mean edit distance %s, exact %s",
         evaluation.model_version,
         evaluation.split,
         evaluation.predictor,

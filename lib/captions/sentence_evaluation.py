@@ -30,7 +30,7 @@ def score_sentences(written: DataFrame, captions: DataFrame) -> Scores:
 
 
 def references_of(captions: DataFrame, split: str) -> dict[str, list[str]]:
-    """All references of each picture of a split, in their order."""
+    """All references of each image of a split, in their order."""
     known = captions.where((F.col("split") == split) & F.col("caption").isNotNull())
     grouped = known.groupBy("image_id").agg(
         F.sort_array(F.collect_list(F.struct("caption_index", "caption")))["caption"].alias("references")

@@ -15,8 +15,8 @@ METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider")
 class TokenizedSet(NamedTuple):
     """By image id, in words joined by blanks, as pycocoevalcap takes them."""
 
-    predictions: dict[str, list[str]]  # one for each picture; '' where the caption has no word
-    references: dict[str, list[str]]  # at least one for each picture, none of them ''
+    predictions: dict[str, list[str]]  # one for each image; '' where the caption has no word
+    references: dict[str, list[str]]  # at least one for each image, none of them ''
 
 
 def sentence_scores(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
@@ -40,11 +40,11 @@ class SentenceScorer:
         self._meteor.close()
 
     def score(self, predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
-        """METRICS over all pictures that have both a prediction and a reference with a word, and how many they are.
+        """METRICS over all images that have both a prediction and a reference with a word, and how many they are.
 
-        num_sentences is the number of these pictures; METRICS are left out where it is 0. num_empty_sentences is the
+        num_sentences is the number of these images; METRICS are left out where it is 0. num_empty_sentences is the
         number of their predictions without a word, which are scored as they are. CIDEr's document frequencies are those
-        of the references of these pictures, so its values compare within one set of pictures only.
+        of the references of these images, so its values compare within one set of images only.
         Raises RuntimeMissingError if pycocoevalcap or Java 17 is missing, or if a program in Java fails.
         """
         tokenized = tokenize(predictions, references)
@@ -68,7 +68,7 @@ class SentenceScorer:
 
 
 def cider_by_image(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """CIDEr of each picture that can be scored, with the document frequencies of all of them.
+    """CIDEr of each image that can be scored, with the document frequencies of all of them.
 
     Raises RuntimeMissingError as SentenceScorer.score does.
     """
@@ -82,7 +82,7 @@ def cider_by_image(predictions: Mapping[str, str], references: Mapping[str, Sequ
 
 
 def tokenize(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> TokenizedSet:
-    """The pictures that can be scored, in words. Raises RuntimeMissingError as SentenceScorer.score does."""
+    """The images that can be scored, in words. Raises RuntimeMissingError as SentenceScorer.score does."""
     known = {image_id: list(references[image_id]) for image_id in predictions if references.get(image_id)}
     sentences = [sentence for image_id, captions in known.items() for sentence in (predictions[image_id], *captions)]
     words = iter(words_of(sentences) if sentences else ())

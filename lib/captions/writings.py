@@ -28,7 +28,7 @@ def writing_of(
     """The caption as a struct of tokens and marks (the index that each token names, -1 for none).
 
     Null for a caption that the notation cannot express. Notations that follow the drawing go by the `layout` in the
-    cleaned picture, a struct of LAYOUT's fields, or, where that is null, by where the drawer would have put the marks.
+    cleaned image, a struct of LAYOUT's fields, or, where that is null, by where the drawer would have put the marks.
     """
     notation_named(notation_name)  # said here, not by every worker
 

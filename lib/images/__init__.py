@@ -1,1 +1,1 @@
-"""Cleaning of pictures, and the Spark job around it."""
+"""Cleaning of images, and the Spark job around it."""

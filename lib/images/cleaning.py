@@ -1,4 +1,4 @@
-"""Pictures in, clean pictures out: pure numpy and OpenCV, which knows nothing of Spark.
+"""Images in, clean images out: pure numpy and OpenCV, which knows nothing of Spark.
 
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB; 0 is ink, 255 is paper.
 """
@@ -27,7 +27,7 @@ cv2.setNumThreads(1)  # Spark and Ray already run one task per core
 
 @dataclass(frozen=True)
 class CleanImage:
-    """A cleaned picture and what was done to it; the fields are columns of images_clean."""
+    """A cleaned image and what was done to it; the fields are columns of images_clean."""
 
     pixels: Pixels
     rotation_deg: int
@@ -37,7 +37,7 @@ class CleanImage:
 
 
 def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
-    """Decode a picture and clean it. Raises CorruptImageError with a reason of lib.lake.schemas.REJECTION_REASONS."""
+    """Decode an image and clean it. Raises CorruptImageError with a reason of lib.lake.schemas.REJECTION_REASONS."""
     try:
         return _cleaned(decode_image(image, settings), settings)
     except cv2.error as error:  # such as sides that OpenCV has no memory or no numbers for
@@ -50,7 +50,7 @@ def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:
-        raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the picture")
+        raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the image")
     transform = np.eye(2, 3)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
@@ -129,7 +129,7 @@ def fit_to_canvas(
     """Scale to fit the canvas, by at most `max_scale`, and centre on paper, or stretch to all of it.
 
     With `stroke_length_px` the strokes of every drawing, `length` pixels long, come out equally long.
-    The sides become multiples of `canvas_step_px`: pictures of few sizes can be batched with their like.
+    The sides become multiples of `canvas_step_px`: images of few sizes can be batched with their like.
     """
     height, width = pixels.shape[:2]
     scale = min(settings.canvas_width_px / width, settings.canvas_height_px / height, settings.max_scale)
@@ -164,7 +164,7 @@ def encode_png(pixels: Pixels) -> bytes:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     is_written, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not is_written:
-        raise CorruptImageError("corrupt_image", "OpenCV cannot encode the cleaned picture")
+        raise CorruptImageError("corrupt_image", "OpenCV cannot encode the cleaned image")
     return png.tobytes()
 
 

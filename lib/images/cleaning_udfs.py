@@ -41,14 +41,14 @@ def cleaning_version(settings: CleaningSettings) -> str:
 
 
 def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
-    """Clean the pictures of images_raw that these settings have not cleaned or rejected yet.
+    """Clean the images of images_raw that these settings have not cleaned or rejected yet.
 
-    After a change of settings every picture is cleaned again and its rows are replaced. A picture is done when it is in
+    After a change of settings every image is cleaned again and its rows are replaced. An image is done when it is in
     exactly one of the two tables, under these settings: a run that ended between two commits leaves it in both.
     """
     version = cleaning_version(settings)
     raw = lake.require("images_raw", written_by="ingest_images")
-    lake.create("images_clean")  # there to be read, also when no picture can be cleaned
+    lake.create("images_clean")  # there to be read, also when no image can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")
     done = (

@@ -1,4 +1,4 @@
-"""Bytes of a picture to pixels, or the reason why it cannot be read.
+"""Bytes of an image to pixels, or the reason why it cannot be read.
 
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB.
 """
@@ -23,9 +23,9 @@ NEW_SUBFILE_TYPE = 254  # TIFF tag; bit 0 is set in smaller copies of another pa
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
-    """Decode a picture of FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
+    """Decode an image of FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
 
-    The header is read first, so that a picture too large for memory is refused before it is unpacked. Raises
+    The header is read first, so that an image too large for memory is rejected before it is unpacked. Raises
     CorruptImageError.
     """
     if not image:
@@ -42,26 +42,26 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
         detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
         raise CorruptImageError("too_many_pixels", detail)
     try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
-            picture.load()  # strict about truncation, where OpenCV fills the rest with black
-            has_more = _has_more_pages(picture)
+        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
+            opened.load()  # strict about truncation, where OpenCV fills the rest with black
+            has_more = _has_more_pages(opened)
     except Exception as error:  # a damaged file may fail anywhere inside a codec
         raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:
-        raise CorruptImageError("many_pages", f"{file_format} of several pictures: save each as a file of its own")
+        raise CorruptImageError("many_pages", f"{file_format} of several images: save each as a file of its own")
     return _as_pixels(image, settings, file_format)
 
 
-def _has_more_pages(picture: Image.Image) -> bool:
-    """Whether a file holds more than one picture. A camera's JPEG may, but the others are its previews."""
-    if picture.format != "TIFF":
-        return picture.format in FORMATS and getattr(picture, "is_animated", False)
+def _has_more_pages(image: Image.Image) -> bool:
+    """Whether a file holds more than one image. A camera's JPEG may, but the others are its previews."""
+    if image.format != "TIFF":
+        return image.format in FORMATS and getattr(image, "is_animated", False)
     for page in itertools.count(1):
         try:
-            picture.seek(page)
+            image.seek(page)
         except EOFError:
             return False
-        if not picture.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1:  # type: ignore[attr-defined]
+        if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1:  # type: ignore[attr-defined]
             return True
     raise AssertionError
 
@@ -91,7 +91,7 @@ def _as_pixels(image: bytes, settings: CleaningSettings, file_format: str | None
 
 
 def decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
-    """What OpenCV reads in a picture file's bytes. Raises CorruptImageError if it cannot."""
+    """What OpenCV reads in an image file's bytes. Raises CorruptImageError if it cannot."""
     try:
         pixels = cv2.imdecode(buffer, flags)
     except cv2.error as error:

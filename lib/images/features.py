@@ -20,7 +20,7 @@ from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import IMAGE_FEATURES
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
-from model.batches import as_ink, stack_pictures
+from model.batches import as_ink, stack_images
 from model.config import CaptionerConfig
 from model.encoders import frozen_encoder
 from model.errors import EncoderWeightsError
@@ -110,7 +110,7 @@ def encode_batches(
 def extract(images: list[np.ndarray], config: CaptionerConfig) -> np.ndarray:
     """Features (B, F, h, w) float16 of images (H, W, 3) of one size."""
     encoder = _encoder(config)
-    features: np.ndarray = encoder.extract(as_ink(stack_pictures(images, config.num_channels))).half().numpy()
+    features: np.ndarray = encoder.extract(as_ink(stack_images(images, config.num_channels))).half().numpy()
     return features
 
 

@@ -1,4 +1,4 @@
-"""Pictures turned, cropped and enlarged, and where each pixel went. Pixels are uint8, 0 is ink, 255 is paper."""
+"""Images turned, cropped and enlarged, and where each pixel went. Pixels are uint8, 0 is ink, 255 is paper."""
 
 import cv2
 import numpy as np
@@ -31,13 +31,13 @@ def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[P
 
 
 def enlarging(factor: float) -> Transform:
-    """The transform of a picture `factor` times as large: x' + 0.5 = factor (x + 0.5), since centres correspond."""
+    """The transform of an image `factor` times as large: x' + 0.5 = factor (x + 0.5), since centres correspond."""
     shift = 0.5 * factor - 0.5
     return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
 
 
 def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole picture if there is none."""
+    """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole image if there is none."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
     ink = grey < INK_BELOW
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))

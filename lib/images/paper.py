@@ -1,7 +1,7 @@
 """Any paper and any ink to black on white: what comes before every other step of cleaning a drawing.
 
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB or BGR, of any ink and paper; results are (H, W), 0 is ink, 255 is paper.
-Paper is what more than half of a picture is.
+Paper is what more than half of an image is.
 """
 
 import cv2
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-MIDDLE = 128  # grey level under which most of a picture is dark
-SHEER_SHARE = 0.5  # share of opaque pixels under which they are the ink themselves, not paper with ink on it
+MIDDLE = 128  # grey level under which most of an image is dark
+SHEER_FRACTION = 0.5  # fraction of opaque pixels under which they are the ink themselves, not paper with ink on it
 PAPER_CELLS = 64  # cells along the longer side, in each of which the paper's level is looked for
 MIN_CELL_PX = 8
 INK_CELLS = 5  # cells, side of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper; what is darker over whole cells is no paper, but where there was none
 NEAR_WHITE = 24  # grey levels from the paper's that are still paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that are still paper
-FULL_INK_SHARE = 0.05  # share of the ink's pixels that become fully black
-MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is a picture of nothing
+FULL_INK_FRACTION = 0.05  # fraction of the ink's pixels that become fully black
+MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is an image of nothing
 
 
 def is_black_on_white(pixels: Pixels) -> bool:
@@ -31,7 +31,7 @@ def is_black_on_white(pixels: Pixels) -> bool:
 def on_contrasting_paper(pixels: Pixels, alpha: NDArray[np.float32]) -> Pixels:
     """Put pixels (H, W, C) with alpha (H, W, 1), 0 to 1, on white, or on black if they are light ink alone."""
     opaque = alpha[..., 0] > 0.5
-    is_light_ink = opaque.any() and opaque.mean() < SHEER_SHARE and pixels[opaque].max(axis=1).mean() >= MIDDLE
+    is_light_ink = opaque.any() and opaque.mean() < SHEER_FRACTION and pixels[opaque].max(axis=1).mean() >= MIDDLE
     background = 0 if is_light_ink else 255
     laid: Pixels = (pixels * alpha + background * (1 - alpha)).astype(np.uint8)
     return laid
@@ -49,7 +49,7 @@ def darkest_channel(pixels: Pixels) -> Pixels:
 def normalise(pixels: Pixels) -> Pixels:
     """Grey pixels (H, W) with the paper at 255 and the ink at 0, without the paper's noise; edges of strokes stay grey.
 
-    A picture in which nothing stands out from the paper becomes white.
+    An image in which nothing stands out from the paper becomes white.
     """
     if _quantile(_histogram(pixels), 0.5) < MIDDLE:
         pixels = 255 - pixels
@@ -77,7 +77,7 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
 
 
 def stretch(pixels: Pixels) -> Pixels:
-    """Near-white to white and pale ink to black, by what the levels of the whole picture say of its noise and ink."""
+    """Near-white to white and pale ink to black, by what the levels of the whole image say of its noise and ink."""
     levels = _histogram(pixels)
     # Of noise about the paper's level the sixth of the paper's pixels that is darkest lies a deviation below it.
     paper = np.where(np.arange(256) >= MIDDLE, levels, 0)
@@ -86,7 +86,7 @@ def stretch(pixels: Pixels) -> Pixels:
     is_ink = np.arange(256) < middle - near_white
     if not (levels * is_ink).any():
         return np.full_like(pixels, 255)
-    black = _quantile(levels * is_ink, FULL_INK_SHARE)
+    black = _quantile(levels * is_ink, FULL_INK_FRACTION)
     if middle - black < MIN_CONTRAST * near_white:
         return np.full_like(pixels, 255)
     shades = 255 * (np.arange(256) - black) / (middle - black)
@@ -100,7 +100,7 @@ def _histogram(pixels: Pixels) -> NDArray[np.float32]:
     return counts
 
 
-def _quantile(levels: NDArray[np.float32], share: float) -> int:
-    """The grey level under or at which that share of the counted pixels lies."""
+def _quantile(levels: NDArray[np.float32], fraction: float) -> int:
+    """The grey level under or at which that fraction of the counted pixels lies."""
     total = np.cumsum(levels)
-    return int(np.searchsorted(total, share * total[-1]))
+    return int(np.searchsorted(total, fraction * total[-1]))

@@ -13,14 +13,14 @@ from lib.images.strokes import INK_BELOW, Pixels, typical_stroke_length
 
 Mask = NDArray[np.bool_]
 
-LONG_SHARE = 0.25  # of the longer side of all ink, from which a group may be a line or a frame
-BORDER_SHARE = 0.01  # of a frame's side: lines of scans are not quite straight
-INNER_SHARE = 0.08  # of a box's sides; a frame has next to no ink so far inside
+LONG_FRACTION = 0.25  # of the longer side of all ink, from which a group may be a line or a frame
+BORDER_FRACTION = 0.01  # of a frame's side: lines of scans are not quite straight
+INNER_FRACTION = 0.08  # of a box's sides; a frame has next to no ink so far inside
 ALONE = 0.3  # stroke lengths around a line in which a multiple bond has its other lines
 SURELY_LONG = 7.0  # stroke lengths; no straight row of bonds is as long
 WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this
 PIECES_IF_WORN = 0.035  # pieces for each pixel of ink; 0.005 to 0.02 in whole drawings, 0.08 to 0.16 in worn ones
-CELL_SHARE = 0.12  # of a stroke length, side of the cells in which distances are measured
+CELL_FRACTION = 0.12  # of a stroke length, side of the cells in which distances are measured
 ROUND_SPREAD = 0.01  # standard deviation of a circle's distances from its middle, as a part of them
 BLOB_WIDTH = 0.4  # width of strokes over their length, above which they are none
 SQUARE_FROM = 0.9  # shorter over longer side of a box that may be a ring of four
@@ -43,7 +43,7 @@ class Groups(NamedTuple):
 def ink_groups(pixels: Pixels, reach_px: int = 1) -> Groups:
     """Find groups; ink within 2 `reach_px` pixels touches.
 
-    The reach is at most the shorter side of the picture: a sheet of ink has wide strokes, and dilating takes long.
+    The reach is at most the shorter side of the image: a sheet of ink has wide strokes, and dilating takes long.
     """
     ink = pixels < INK_BELOW
     side = 2 * min(reach_px, *pixels.shape) + 1
@@ -63,7 +63,7 @@ def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Ma
     if not len(lefts):
         return None
     extent = max((lefts + widths).max() - lefts.min(), (tops + heights).max() - tops.min())
-    large = 1 + np.flatnonzero(np.maximum(widths, heights) >= LONG_SHARE * extent)
+    large = 1 + np.flatnonzero(np.maximum(widths, heights) >= LONG_FRACTION * extent)
     found = {group: sides for group in large.tolist() if (sides := _sides_of_line(groups, group, width))}
     if not found:
         return None
@@ -88,7 +88,7 @@ def _sides_of_line(groups: Groups, group: int, width: float) -> tuple[float, flo
     """The sides of the box, turned as need be, of a group that is a frame, a part of one or a straight bar; or None."""
     left, top, box_width, box_height = groups.boxes[group]
     labels = groups.labels[top : top + box_height, left : left + box_width]
-    inset_x, inset_y = round(INNER_SHARE * box_width), round(INNER_SHARE * box_height)
+    inset_x, inset_y = round(INNER_FRACTION * box_width), round(INNER_FRACTION * box_height)
     mask = (labels == group) & groups.ink[top : top + box_height, left : left + box_width]
     inner = mask[inset_y : box_height - inset_y, inset_x : box_width - inset_x]
     if min(box_width, box_height) > 0.1 * max(box_width, box_height) and inner.sum() > 0.4 * mask.sum():
@@ -96,7 +96,7 @@ def _sides_of_line(groups: Groups, group: int, width: float) -> tuple[float, flo
     ys, xs = np.nonzero(mask)
     points = np.stack((xs, ys), axis=1).astype(np.float32)  # (N, 2)
     middle, sides, angle = cv2.minAreaRect(points)
-    slack = 2 * width + 2 + BORDER_SHARE * max(sides)
+    slack = 2 * width + 2 + BORDER_FRACTION * max(sides)
     if min(sides) <= slack:
         return sides
     if min(sides) < max(sides) / 12 and len(points) > 0.6 * sides[0] * sides[1]:
@@ -121,11 +121,11 @@ def words_apart(
 ) -> Mask | None:
     """Words and numbers that stand `from_lengths` stroke lengths from all else; None if there are none.
 
-    `unmended` is the picture (H, W) before mending, `length` that of strokes. Where there are words it is measured
-    again, on the largest part of the picture: many letters would decide it. In worn pictures, whose strokes are in
+    `unmended` is the image (H, W) before mending, `length` that of strokes. Where there are words it is measured
+    again, on the largest part of the image: many letters would decide it. In worn images, whose strokes are in
     pieces, a lost bond may leave a label alone, so that another distance counts.
     """
-    parts = _parts_apart(pixels, length * from_lengths, length * CELL_SHARE)
+    parts = _parts_apart(pixels, length * from_lengths, length * CELL_FRACTION)
     if len(parts) < 2:
         return None
     rows, columns = _box(max(parts, key=_area))
@@ -133,7 +133,7 @@ def words_apart(
     is_worn = _is_in_pieces(unmended[rows, columns])
     again = typical_stroke_length(drawing)
     length = max(length, again or 0.0)
-    parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_SHARE)
+    parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_FRACTION)
     # Mending joins letters, but what is worn falls into pieces as small as letters without it.
     words = _words_among(parts, pixels if is_worn else unmended, WORDS_BELOW * length)
     return np.logical_or.reduce(words) if words else None

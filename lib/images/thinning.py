@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_width
 
 FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
-EDGE_SHARE = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
+EDGE_FRACTION = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
 LETTER_WIDTH = 1.6  # times the width of strokes: letters are bolder
 LONG_FROM = 0.5  # stroke lengths, from which a straight stroke is none of a letter's
 LETTER_BELOW = 0.8  # stroke lengths; letters are smaller
 LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
-SURE_SHARE = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
-BRIDGE_SHARE = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
+SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
+BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
 
 
-def thin_strokes(pixels: Pixels, width: float, length: float, share: float) -> Pixels:
-    """Strokes of `width` and `length` pixels brought to a width of `share` of their length, but never under a pixel.
+def thin_strokes(pixels: Pixels, width: float, length: float, fraction: float) -> Pixels:
+    """Strokes of `width` and `length` pixels brought to a width of `fraction` of their length, but never under a pixel.
 
     Where two strokes touch by a few pixels alone they are parted. Fine strokes come out twice as large, (2 H, 2 W).
     """
@@ -28,17 +28,17 @@ def thin_strokes(pixels: Pixels, width: float, length: float, share: float) -> P
         pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     ink = local_ink(pixels, math.ceil(factor * width))
     letters = letters_of(pixels, ink, factor * width, factor * length)
-    strokes, wanted = ink & (1 - letters), share * factor * length
+    strokes, wanted = ink & (1 - letters), fraction * factor * length
     thinned = part_bridges(strokes, narrowed(strokes, wanted)) | narrowed(letters, LETTER_WIDTH * wanted)
     return np.where(thinned > 0, 0, 255).astype(np.uint8)
 
 
 def local_ink(pixels: Pixels, reach_px: int) -> NDArray[np.uint8]:
-    """1 where a pixel is at least EDGE_SHARE as dark as the darkest within `reach_px`: pale strokes stay whole."""
+    """1 where a pixel is at least EDGE_FRACTION as dark as the darkest within `reach_px`: pale strokes stay whole."""
     side = 2 * reach_px + 1
     darkness = 255 - pixels
     darkest = cv2.dilate(darkness, np.ones((side, side), np.uint8))
-    return ((darkness > 0) & (darkness >= EDGE_SHARE * darkest)).astype(np.uint8)
+    return ((darkness > 0) & (darkness >= EDGE_FRACTION * darkest)).astype(np.uint8)
 
 
 def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np.uint8]:
@@ -68,11 +68,11 @@ def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: flo
 def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Thinned ink (H, W), 0 and 1, without what joined strokes that only just touched, such as a double bond's."""
     width = _width(ink)
-    side = 2 * max(1, round(SURE_SHARE * width)) + 1
+    side = 2 * max(1, round(SURE_FRACTION * width)) + 1
     sure = cv2.dilate(cv2.erode(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))), np.ones((side, side)))
     doubtful = thinned & (1 - sure)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(doubtful, connectivity=8)
-    is_bridge = stats[:, cv2.CC_STAT_AREA] <= BRIDGE_SHARE * width
+    is_bridge = stats[:, cv2.CC_STAT_AREA] <= BRIDGE_FRACTION * width
     is_bridge[0] = False
     parted: NDArray[np.uint8] = thinned & ~is_bridge[labels].view(np.uint8) & 1
     return parted
@@ -109,7 +109,7 @@ def _taken_off(is_second: bool) -> NDArray[np.uint8]:
     """Of each of 256 neighbourhoods of an ink pixel, 1 if half a pass takes the pixel off."""
     taken = np.zeros(256, np.uint8)
     for code in range(256):
-        p2, p3, p4, p5, p6, p7, p8, p9 = (code >> place & 1 for place in range(8))  # as the paper calls them
+        p2, p3, p4, p5, p6, p7, p8, p9 = (code >> bit & 1 for bit in range(8))  # as the paper calls them
         num_joined = sum(
             not gap and (one or other) for gap, one, other in ((p2, p3, p4), (p4, p5, p6), (p6, p7, p8), (p8, p9, p2))
         )

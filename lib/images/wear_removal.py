@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lib.images.stray_ink import Groups, ink_groups
 from lib.images.strokes import INK_BELOW, Pixels
 
-MENDED_FROM = 0.8  # share of a line that must be ink for its middle to become ink
+MENDED_FROM = 0.8  # fraction of a line that must be ink for its middle to become ink
 
 
 def remove_specks(pixels: Pixels, speck_max_px: int, groups: Groups | None = None) -> tuple[Pixels, int]:

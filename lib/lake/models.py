@@ -53,7 +53,7 @@ def model_in_use(lake: Lake, model_version: str, dataset: str) -> Model:
     if model_version == "current" and not has_current_model(lake.storage) and _has_no_captions(lake):
         if not (PRETRAINED / dataset).is_dir():
             raise MissingInputError(
-                f"no picture in {lake.storage.root} has a caption to learn from, and no model for dataset {dataset} "
+                f"no image in {lake.storage.root} has a caption to learn from, and no model for dataset {dataset} "
                 "comes with the project: put a captions file into landing.path, or name a model in "
                 "prediction.model_version"
             )
@@ -71,12 +71,12 @@ def why_nothing_is_trained(lake: Lake, model_version: str) -> str | None:
     if model_version == IN_THE_PROJECT:
         return f"prediction.model_version is {IN_THE_PROJECT}"
     if _has_no_captions(lake):
-        return f"no picture in {lake.storage.root} has a caption to learn from"
+        return f"no image in {lake.storage.root} has a caption to learn from"
     return None
 
 
 def _has_no_captions(lake: Lake) -> bool:
-    """Whether pictures have been ingested, but no caption."""
+    """Whether images have been ingested, but no caption."""
     return lake.has("images_raw") and lake.read("captions").isEmpty()
 
 

@@ -14,7 +14,7 @@ ROWS_PER_TASK = 500  # a few seconds of work, so that progress moves and no core
 
 
 def num_tasks(spark: SparkSession, num_rows: int) -> int:
-    """Into how many tasks a batch of pictures is split: enough for every core, and none of them long."""
+    """Into how many tasks a batch of images is split: enough for every core, and none of them long."""
     return max(2 * spark.sparkContext.defaultParallelism, -(-num_rows // ROWS_PER_TASK))
 
 
@@ -30,7 +30,7 @@ class PendingRows:
         """(commit time, number of rows pending) of each commit with something pending, oldest first.
 
         The time is in microseconds, for a datetime would pass through the local clock, which repeats an hour a year.
-        Reads ids and times alone, no picture.
+        Reads ids and times alone, no image.
         """
         time = F.unix_micros(self.committed_at).alias("time")
         counts = self._pending_ids().groupBy(time).count().orderBy("time")

@@ -24,7 +24,7 @@ def _column(name: str, data_type: T.DataType, comment: str) -> T.StructField:
 _TEXT, _INT, _LONG, _DOUBLE, _FLOAT = T.StringType(), T.IntegerType(), T.LongType(), T.DoubleType(), T.FloatType()
 _TIME, _BYTES, _BOOLEAN = T.TimestampType(), T.BinaryType(), T.BooleanType()
 
-IMAGE_ID = _column("image_id", _TEXT, "The picture: its file name, or its path (landing.image_id), without suffix.")
+IMAGE_ID = _column("image_id", _TEXT, "The image: its file name, or its path (landing.image_id), without suffix.")
 MODEL_VERSION = _column("model_version", _TEXT, "Model, named by the settings, data and weights that made it.")
 
 LANDING_FILES = Table(
@@ -49,12 +49,12 @@ LANDING_FILES = Table(
 IMAGES_RAW = Table(
     "images_raw",
     ("image_id",),
-    "Pictures as they arrived, one row each.",
+    "Images as they arrived, one row each.",
     T.StructType(
         [
             IMAGE_ID,
             _column("source", _TEXT, "Where it came from: a path, followed by '!' and the member if in an archive."),
-            _column("num_bytes", _LONG, "Size of the picture file in bytes."),
+            _column("num_bytes", _LONG, "Size of the image file in bytes."),
             _column("sha256", _TEXT, "SHA-256 of its bytes, in hexadecimal."),
             _column("ingested_at", _TIME, "When it was taken in (UTC); one value per commit."),
             _column("image", _BYTES, "The file's bytes, untouched."),
@@ -70,14 +70,14 @@ REJECTION_REASONS = {
     "unreadable_member": "the member's bytes do not match its checksum, or it is encrypted",
     "unreadable_file": "a link to nothing, no file, or one that may not be opened",
     "unreadable_name": "a name that is not UTF-8, and for archive members not landing.member_name_encoding either",
-    "unsupported_format": "pictures or archives of a format that is not read: convert them",
-    "duplicate_image_id": "another picture has this image_id: of equal ones one is kept, of different ones the one "
+    "unsupported_format": "images or archives of a format that is not read: convert them",
+    "duplicate_image_id": "another image has this image_id: of equal ones one is kept, of different ones the one "
     "taken in earlier, if any (landing.image_id)",
     "empty_file": "no bytes",
-    "not_an_image": "the bytes are of no known picture format",
-    "corrupt_image": "the picture is truncated or damaged",
+    "not_an_image": "the bytes are of no known image format",
+    "corrupt_image": "the image is truncated or damaged",
     "too_many_pixels": "width times height is above cleaning.max_pixels, or a side is longer than 1,048,576",
-    "many_pages": "several pages or moving pictures in one file: save each as a file of its own",
+    "many_pages": "several pages or moving images in one file: save each as a file of its own",
     "blank_image": "no ink, or nothing but ink",
     "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
@@ -87,7 +87,7 @@ REJECTION_REASONS = {
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
     "(landing.captions_notation)",
     "empty_caption": "a row of a captions file without image_id or without caption",
-    "too_many_captions": "more captions for one picture than landing.max_captions_per_image",
+    "too_many_captions": "more captions for one image than landing.max_captions_per_image",
 }
 
 _EXPLAINED = "; ".join(f"{reason}: {meaning}" for reason, meaning in REJECTION_REASONS.items())
@@ -95,17 +95,17 @@ _EXPLAINED = "; ".join(f"{reason}: {meaning}" for reason, meaning in REJECTION_R
 IMAGES_REJECTED = Table(
     "images_rejected",
     ("image_id", "stage", "source"),
-    "Pictures that went no further, and why. Arrived = images_raw + rejected at ingest; "
+    "Images that went no further, and why. Arrived = images_raw + rejected at ingest; "
     "images_raw = images_clean + rejected at clean.",
     T.StructType(
         [
             IMAGE_ID,
-            _column("stage", _TEXT, "Step that refused it: ingest, clean, or captions for a row of a captions file."),
+            _column("stage", _TEXT, "Step that rejected it: ingest, clean, or captions for a row of a captions file."),
             _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
             _column("detail", _TEXT, "What was seen, for people."),
             _column("source", _TEXT, "Where it came from, as in images_raw."),
-            _column("cleaning_version", _TEXT, "Cleaning settings that refused it; null at ingest."),
-            _column("rejected_at", _TIME, "When it was refused (UTC)."),
+            _column("cleaning_version", _TEXT, "Cleaning settings that rejected it; null at ingest."),
+            _column("rejected_at", _TIME, "When it was rejected (UTC)."),
         ]
     ),
 )
@@ -113,11 +113,11 @@ IMAGES_REJECTED = Table(
 CAPTIONS = Table(
     "captions",
     ("image_id", "caption_index"),
-    "Reference captions: what people wrote about the pictures.",
+    "Reference captions: what people wrote about the images.",
     T.StructType(
         [
             IMAGE_ID,
-            _column("caption_index", _INT, "0 for the first caption of a picture, 1 for its second, and so on."),
+            _column("caption_index", _INT, "0 for the first caption of an image, 1 for its second, and so on."),
             _column("caption", _TEXT, "The caption as it arrived."),
             _column("source", _TEXT, "The file it came from."),
             _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
@@ -129,7 +129,7 @@ CAPTIONS = Table(
 IMAGE_LAYOUTS = Table(
     "image_layouts",
     ("image_id",),
-    "For drawings whose drawer is known: where each atom lies in the arrived picture.",
+    "For drawings whose drawer is known: where each atom lies in the arrived image.",
     T.StructType(
         [
             IMAGE_ID,
@@ -146,23 +146,23 @@ IMAGE_LAYOUTS = Table(
 IMAGES_CLEAN = Table(
     "images_clean",
     ("image_id",),
-    "Cleaned pictures, ready for the network, with what cleaning did.",
+    "Cleaned images, ready for the network, with what cleaning did.",
     T.StructType(
         [
             IMAGE_ID,
-            _column("width", _INT, "Width of the cleaned picture in pixels."),
-            _column("height", _INT, "Height of the cleaned picture in pixels."),
+            _column("width", _INT, "Width of the cleaned image in pixels."),
+            _column("height", _INT, "Height of the cleaned image in pixels."),
             _column(
                 "rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0, 90, 180, 270."
             ),
             _column("num_specks_removed", _INT, "Isolated specks that were removed."),
             _column(
-                "ink_fraction", _FLOAT, "Share of dark pixels in the arrived picture after specks were removed, 0..1."
+                "ink_fraction", _FLOAT, "Fraction of dark pixels in the arrived image after specks were removed, 0..1."
             ),
             _column("transform", T.ArrayType(_DOUBLE), "2 x 3 matrix, row by row, from arrived to cleaned pixels."),
             _column("cleaning_version", _TEXT, "Hash of the cleaning settings that made it."),
             _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
-            _column("image", _BYTES, "The cleaned picture as PNG."),
+            _column("image", _BYTES, "The cleaned image as PNG."),
         ]
     ),
 )
@@ -215,9 +215,7 @@ TRAINING_METRICS = Table(
             _column(
                 "validation_loss", _DOUBLE, "Mean cross-entropy per validation token, in nats; null between epochs."
             ),
-            _column(
-                "validation_token_accuracy", _DOUBLE, "Share of validation tokens guessed right, 0..1; null as above."
-            ),
+            _column("validation_token_accuracy", _DOUBLE, "Fraction of right validation tokens, 0..1; null as above."),
             _column(
                 "validation_edit_distance",
                 _DOUBLE,
@@ -225,7 +223,7 @@ TRAINING_METRICS = Table(
                 "in characters of the notation (captions.notation), not of the caption; null as above.",
             ),
             _column("learning_rate", _DOUBLE, "Step size of the optimizer."),
-            _column("images_per_second", _DOUBLE, "Pictures trained on per second, over all workers."),
+            _column("images_per_second", _DOUBLE, "Images trained on per second, over all workers."),
             _column("num_workers", _INT, "Training workers."),
             _column("reported_at", _TIME, "When it was measured (UTC)."),
         ]
@@ -261,8 +259,8 @@ CAPTION_PREDICTIONS = Table(
             _column(
                 "similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."
             ),
-            _column("split", _TEXT, "Split of the picture; null where there is no reference."),
-            _column("cleaning_version", _TEXT, "Cleaning that made the picture the model saw."),
+            _column("split", _TEXT, "Split of the image; null where there is no reference."),
+            _column("cleaning_version", _TEXT, "Cleaning that made the image the model saw."),
             _column("predicted_at", _TIME, "When it was predicted (UTC)."),
         ]
     ),
@@ -276,18 +274,18 @@ _QUANTILES = [
 
 _OF_SENTENCES = "over all captions at once; null where captions are not scored as sentences"
 _SENTENCE_SCORES = [
-    _column("num_sentences", _LONG, "Pictures scored as sentences, whose references have words; null where none are."),
-    _column("num_empty_sentences", _LONG, "Of these, pictures whose caption has no word; null as above."),
+    _column("num_sentences", _LONG, "Images scored as sentences, whose references have words; null where none are."),
+    _column("num_empty_sentences", _LONG, "Of these, images whose caption has no word; null as above."),
     *(
         _column(f"bleu_{n}", _DOUBLE, f"BLEU with sequences of up to {n} words, 0..1, {_OF_SENTENCES}.")
         for n in (1, 2, 3, 4)
     ),
     _column("meteor", _DOUBLE, f"METEOR 1.5 for English, 0..1, {_OF_SENTENCES}."),
-    _column("rouge_l", _DOUBLE, f"ROUGE-L, mean of the pictures, 0..1, {_OF_SENTENCES}."),
+    _column("rouge_l", _DOUBLE, f"ROUGE-L, mean of the images, 0..1, {_OF_SENTENCES}."),
     _column(
         "cider",
         _DOUBLE,
-        f"CIDEr, mean of the pictures, 0..10, with document frequencies of the references of "
+        f"CIDEr, mean of the images, 0..10, with document frequencies of the references of "
         f"this split, {_OF_SENTENCES}.",
     ),
 ]
@@ -295,17 +293,17 @@ _SENTENCE_SCORES = [
 EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
-    "Scores of a model on a split, and of the controls that need no picture.",
+    "Scores of a model on a split, and of the controls that need no image.",
     T.StructType(
         [
             MODEL_VERSION,
             _column("split", _TEXT, "train, validation or test."),
             _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
-            _column("num_images", _LONG, "Pictures scored."),
-            _column("exact_match", _DOUBLE, "Share of captions equal to the reference, 0..1."),
+            _column("num_images", _LONG, "Images scored."),
+            _column("exact_match", _DOUBLE, "Fraction of captions equal to the reference, 0..1."),
             _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
             _column("mean_similarity", _DOUBLE, "Mean similarity, 0..1."),
-            _column("valid_share", _DOUBLE, "Share of captions that are well formed, 0..1; null for controls."),
+            _column("valid_share", _DOUBLE, "Fraction of captions that are well formed, 0..1; null for controls."),
             _column("mean_confidence", _DOUBLE, "Mean confidence, 0..1; null for controls."),
             *_QUANTILES,
             _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),

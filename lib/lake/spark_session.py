@@ -1,4 +1,4 @@
-"""The one place an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
+"""The one index an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
 
 import os
 import sys
@@ -76,7 +76,7 @@ def delta_configuration(parallelism: int) -> dict[str, str]:
 
 
 def _of_every_session(settings: SparkSettings) -> dict[str, str]:
-    """What our jobs rely on wherever Spark comes from: pictures that fit Arrow's batches, and days that are UTC's."""
+    """What our jobs rely on wherever Spark comes from: images that fit Arrow's batches, and days that are UTC's."""
     return {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
         "spark.sql.session.timeZone": "UTC",

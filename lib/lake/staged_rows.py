@@ -41,7 +41,7 @@ def staged(rows: DataFrame, folder: str) -> DataFrame:
 
 def written(rows: DataFrame, path: str) -> DataFrame:
     """Write the rows as Parquet, and return them as they are read from there."""
-    rows.write.option("compression", "none").parquet(path)  # pictures are packed already
+    rows.write.option("compression", "none").parquet(path)  # images are packed already
     reader = rows.sparkSession.read.schema(rows.schema).option("__globPaths__", "false")  # [ and * are characters
     return reader.parquet(path)
 

@@ -23,7 +23,7 @@ class WorkerCounter:
     """Counts the rows that a task has done; every task has its own copy."""
 
     def __init__(self, host: str, port: int, token: bytes) -> None:
-        self._place, self._token, self._done = (host, port), token, 0
+        self._address, self._token, self._done = (host, port), token, 0
 
     def add(self, count: int = 1) -> None:
         """Say that the task has done `count` more rows. Outside of a task nobody is told."""
@@ -32,7 +32,7 @@ class WorkerCounter:
         if task is None or not count:
             return
         with suppress(OSError), closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
-            sender.sendto(MESSAGE.pack(self._token, task.partitionId(), self._done), self._place)
+            sender.sendto(MESSAGE.pack(self._token, task.partitionId(), self._done), self._address)
 
 
 @contextmanager

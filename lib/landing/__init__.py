@@ -1,1 +1,1 @@
-"""What has arrived, and how it becomes tables: pictures, captions and layouts."""
+"""What has arrived, and how it becomes tables: images, captions and layouts."""

@@ -1,6 +1,6 @@
-"""Pictures in landed files, read member by member, never a whole archive.
+"""Images in landed files, read member by member, never a whole archive.
 
-Knows nothing of Spark. An `Arrival` says where one picture lies; reading it is a second step, so that a big archive
+Knows nothing of Spark. An `Arrival` says where one image lies; reading it is a second step, so that a big archive
 is split by members and read by many tasks at once.
 """
 
@@ -23,7 +23,7 @@ from lib.landing.zone import (
     GZIP_MAGIC,
     MEMBER_MARK,
     UNREAD_ARCHIVES,
-    UNREAD_PICTURES,
+    UNREAD_IMAGES,
     ZIP_SUFFIXES,
     Arrival,
     LandedFile,
@@ -39,7 +39,7 @@ from lib.sections.landing import LandingSettings
 
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
 DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
-HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no picture: `num_bytes` counts members passed over
+HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
 
@@ -47,7 +47,7 @@ Outcome = tuple[Arrival, bytes | None, str | None, str | None]
 
 
 def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    """The pictures in a landed file: itself, or the members of the archive it is.
+    """The images in a landed file: itself, or the members of the archive it is.
 
     A damaged archive gives the members before the damage and one more row with reason unreadable_archive; an archive
     that cannot be reached (OSError) stops the job, for the next run may reach it. Where members are hidden, one row
@@ -193,14 +193,14 @@ def _member(
     num_bytes: int,
     settings: LandingSettings,
 ) -> Arrival | None:
-    """The member of this name; None if it is no picture."""
+    """The member of this name; None if it is no image."""
     source = escaped(raw_name.decode("utf-8", "surrogateescape"))
     name = _decoded(raw_name, settings)
     base = posixpath.basename((name or source).replace("\\", "/")).lower()
     unsupported = (
         None
         if base.endswith(settings.image_suffixes)
-        else unsupported_format(base, UNREAD_PICTURES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
+        else unsupported_format(base, UNREAD_IMAGES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
     )
     reason = detail = None
     parts = (name or source).replace("\\", "/").split("/")

@@ -29,10 +29,10 @@ ARRIVAL_SCHEMA = T.StructType(
 def in_reading_order(arrivals: DataFrame, num_partitions: int) -> DataFrame:
     """Arrivals in ranges by path and offset, sorted.
 
-    A packed tar is read from its beginning, so by one task; all else from wherever a task's share begins.
+    A packed tar is read from its beginning, so by one task; all else from wherever a task's part begins.
     """
-    share = F.when(F.col("kind") == "tar.gz", 0).otherwise(F.col("offset"))
-    return arrivals.repartitionByRange(num_partitions, "path", share).sortWithinPartitions("path", "offset")
+    part = F.when(F.col("kind") == "tar.gz", 0).otherwise(F.col("offset"))
+    return arrivals.repartitionByRange(num_partitions, "path", part).sortWithinPartitions("path", "offset")
 
 
 def arrivals_of(batches: Iterable[pd.DataFrame]) -> Iterator[Arrival]:

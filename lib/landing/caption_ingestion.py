@@ -1,4 +1,4 @@
-"""Reference captions: CSV files to the captions table, with the split each picture belongs to."""
+"""Reference captions: CSV files to the captions table, with the split each image belongs to."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -30,15 +30,15 @@ FILE_SCHEMA = (
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string"
 ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source
-NUM_BUCKETS = 1_000_000  # a picture falls into one by the hash of its id
+NUM_BUCKETS = 1_000_000  # an image falls into one by the hash of its id
 
 
 def split_of(image_id: Column, settings: CaptionSettings) -> Column:
-    """The split of a picture: a hash of its id alone, so that it never changes as data grows."""
+    """The split of an image: a hash of its id alone, so that it never changes as data grows."""
     bucket = F.pmod(F.xxhash64(image_id), F.lit(NUM_BUCKETS)) / NUM_BUCKETS
     return (
-        F.when(bucket < settings.test_share, "test")
-        .when(bucket < settings.test_share + settings.validation_share, "validation")
+        F.when(bucket < settings.test_fraction, "test")
+        .when(bucket < settings.test_fraction + settings.validation_fraction, "validation")
         .otherwise("train")
     )
 
@@ -46,8 +46,8 @@ def split_of(image_id: Column, settings: CaptionSettings) -> Column:
 def ingest_captions(lake: Lake, found: FoundCaptions, landing: LandingSettings, settings: CaptionSettings) -> None:
     """Read the caption files that were found.
 
-    A new file adds captions to those a picture has. A changed file replaces all that it said before, rejected rows
-    too, and leaves other files' alone. A file that is deleted leaves its captions, as pictures stay.
+    A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
+    too, and leaves other files' alone. A file that is deleted leaves its captions, as images stay.
     """
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
     if sources:
@@ -82,13 +82,13 @@ def _replace(
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
-    pictures = lake.read("images_raw").select("image_id")
-    without_picture = lake.read("captions").join(pictures, on="image_id", how="left_anti")
+    images = lake.read("images_raw").select("image_id")
+    without_image = lake.read("captions").join(images, on="image_id", how="left_anti")
     logger.info(
-        "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no picture yet",
+        "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no image yet",
         num_changes,
         len(files),
-        without_picture.count(),
+        without_image.count(),
     )
     if num_rejected:
         logger.warning(
@@ -98,15 +98,15 @@ def _replace(
 
 
 def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFrame:
-    """Rejected rows of these sources, and of other files those that had no room beside captions of touched pictures."""
-    place = F.regexp_extract("source", ROW_PLACE, 2).cast("long")
+    """Rejected rows of these sources, and of other files those that had no room beside captions of touched images."""
+    row_number = F.regexp_extract("source", ROW_PLACE, 2).cast("long")
     rows = (
         lake.read("images_rejected")
         .where(F.col("stage") == "captions")
         .select(
             "image_id",
             F.regexp_extract("source", ROW_PLACE, 1).alias("source"),
-            place.alias("position"),
+            row_number.alias("position"),
             "reason",
             "detail",
         )
@@ -183,7 +183,7 @@ def _convert(batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tupl
 
 
 def _numbered(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list[str]) -> DataFrame:
-    """Each text once per picture with its caption_index.
+    """Each text once per image with its caption_index.
 
     First what other files said, then the rows in their order, then what other files said and there was no room for.
     """

@@ -44,11 +44,11 @@ def _local_files(root: str, unreadable: list[OSError]) -> Iterator[str]:
     real_root = os.path.realpath(root)
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable.append):
         status = os.stat(folder)
-        place = status.st_dev, status.st_ino, is_hidden(os.path.relpath(folder, root))
-        if place in entered:
+        identity = status.st_dev, status.st_ino, is_hidden(os.path.relpath(folder, root))
+        if identity in entered:
             subfolders.clear()
             continue
-        entered.add(place)
+        entered.add(identity)
         subfolders[:] = sorted(name for name in subfolders if not _is_link_back(os.path.join(folder, name), real_root))
         yield from (os.path.join(folder, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""Which of several pictures with one image_id is taken in: one whose bytes no other disputes, or none."""
+"""Which of several images with one image_id is taken in: one whose bytes no other disputes, or none."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,14 @@ from lib.sections.landing import LandingSettings
 PLACE = ["image_id", "source", "offset"]
 DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
 WHAT_TO_CHANGE = {
-    "name": "if they are different pictures, set landing.image_id=path, or path_with_archive if their archives differ",
-    "path": "if they are different pictures, set landing.image_id=path_with_archive or rename one",
-    "path_with_archive": "if they are different pictures, rename one",
+    "name": "if they are different images, set landing.image_id=path, or path_with_archive if their archives differ",
+    "path": "if they are different images, set landing.image_id=path_with_archive or rename one",
+    "path_with_archive": "if they are different images, rename one",
 }
 
 
 def check_ids(listed: DataFrame, known: DataFrame) -> None:
-    """Raises LandingZoneError if landing.image_id changed since pictures were taken in: their ids do not change."""
+    """Raises LandingZoneError if landing.image_id changed since images were taken in: their ids do not change."""
     known = known.withColumnRenamed("image_id", "known_id")
     num_folders = F.size(F.split("image_id", "/")), F.size(F.split("known_id", "/"))
     renamed = listed.join(known, on="source").where(num_folders[0] != num_folders[1]).first()
@@ -36,11 +36,11 @@ def check_ids(listed: DataFrame, known: DataFrame) -> None:
 
 
 def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings: LandingSettings) -> DataFrame:
-    """Give readable arrivals whose image_id another picture has the reason duplicate_image_id.
+    """Give readable arrivals whose image_id another image has the reason duplicate_image_id.
 
-    A picture in images_raw keeps its id. Of new pictures with one id and the same bytes the first by source is taken
+    An image in images_raw keeps its id. Of new images with one id and the same bytes the first by source is taken
     in; if their bytes differ none is, for captions could not tell them apart. Of members of one archive with the same
-    path the first is meant. Pictures that cannot be read have no say.
+    path the first is meant. Images that cannot be read have no say.
     """
     advice = WHAT_TO_CHANGE[settings.image_id]
     known = known.withColumnRenamed("source", "known_source")
@@ -72,7 +72,7 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
 
 
 def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
-    """Columns PLACE, verdict (a reason, or null for the picture that is taken in) and verdict_detail."""
+    """Columns PLACE, verdict (a reason, or null for the image that is taken in) and verdict_detail."""
     is_read = F.col("sha256").isNotNull()
     of_source = Window.partitionBy("image_id", "source", is_read).orderBy("offset")
     of_id = Window.partitionBy("image_id", "is_meant")
@@ -85,7 +85,7 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
         }
     )
     another = F.when(F.col("source") == F.col("first_source"), F.col("last_source")).otherwise(F.col("first_source"))
-    disputed = F.concat(F.lit("another picture has this image_id, "), another, F.lit(f"; {advice}"))
+    disputed = F.concat(F.lit("another image has this image_id, "), another, F.lit(f"; {advice}"))
     taken = F.concat(F.lit("the image_id is taken by "), F.col("first_source"), F.lit("; the bytes are the same"))
     return digests.select(
         *PLACE,

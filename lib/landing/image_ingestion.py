@@ -39,11 +39,11 @@ MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark mu
 MAX_ROWS_PER_ARROW_BATCH = 128  # so that progress moves
 
 
-def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
-    """Read the pictures that are not in the lake yet into images_raw, or into images_rejected with a reason."""
+def ingest_images(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
+    """Read the images that are not in the lake yet into images_raw, or into images_rejected with a reason."""
     archives = unread_files(lake, zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
-    listed = lake.stage(_list_files(lake, zone.pictures + archives, zone.rejected, settings))
+    listed = lake.stage(_list_files(lake, zone.images + archives, zone.rejected, settings))
     hidden = listed.where(F.col("reason") == HIDDEN_MEMBERS).agg(F.sum("num_bytes")).first()
     listed = listed.where(~F.col("reason").eqNullSafe(HIDDEN_MEMBERS))
     known = lake.read("images_raw").select("image_id", "source")
@@ -68,7 +68,7 @@ def ingest_pictures(lake: Lake, zone: LandingZone, settings: LandingSettings) ->
     unfinished = _paths_to_open_again(lake, listed, marked)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
-        "ingest_images: %d new pictures; %d archives opened of %d; %d other and %d hidden files passed over",
+        "ingest_images: %d new images; %d archives opened of %d; %d other and %d hidden files skipped",
         num_arrivals,
         len(archives),
         len(zone.archives),
@@ -86,21 +86,21 @@ def _list_files(lake: Lake, files: list[LandedFile], rejected: list[Arrival], se
 
 
 def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
-    """Arrivals that were not refused before for the same reason, numbered by `position` in order of their place."""
-    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source", "reason")
+    """Arrivals that were not rejected before for the same reason, numbered by `position` in order of their place."""
+    rejected = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source", "reason")
     # Refused before and still for the same reason, or for one that a new listing cannot see.
     is_settled = (
-        (marked["source"] == refused["source"])
-        & (marked["image_id"] == refused["image_id"])
-        & (marked["reason"].eqNullSafe(refused["reason"]) | ~refused["reason"].isin(*MAY_PASS_LATER))
+        (marked["source"] == rejected["source"])
+        & (marked["image_id"] == rejected["image_id"])
+        & (marked["reason"].eqNullSafe(rejected["reason"]) | ~rejected["reason"].isin(*MAY_PASS_LATER))
     )
-    return marked.join(refused, on=is_settled, how="left_anti").withColumn(
+    return marked.join(rejected, on=is_settled, how="left_anti").withColumn(
         "position", F.row_number().over(Window.orderBy("path", "offset", "source")) - 1
     )
 
 
 def _paths_to_open_again(lake: Lake, listed: DataFrame, marked: DataFrame) -> set[str]:
-    """Archives that may give more next time: damaged ones, and those with pictures whose image_id nobody has."""
+    """Archives that may give more next time: damaged ones, and those with images whose image_id nobody has."""
     held = lake.read("images_raw").select("image_id")
     without_id = marked.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
     damaged = listed.where(F.col("reason") == "unreadable_archive")
@@ -108,22 +108,22 @@ def _paths_to_open_again(lake: Lake, listed: DataFrame, marked: DataFrame) -> se
 
 
 def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
-    """Read one batch and commit it: first what is refused, then what is taken in; both may be repeated harmlessly."""
+    """Read one batch and commit it: first what is rejected, then what is taken in; both may be repeated harmlessly."""
     now = F.lit(commit_time())
     outcomes = (
         in_reading_order(arrivals, num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(read_batches, counter=counter), OUTCOME_SCHEMA)
         .transform(lake.stage)
     )
-    has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
-    refused = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source")
-    if has_refused or not refused.isEmpty():
-        places = ["image_id", "source"]
-        # What was refused under another image_id, as landing.image_id was then, goes.
-        renamed = refused.join(outcomes, on="source", how="left_semi").join(outcomes, on=places, how="left_anti")
+    has_rejected = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
+    rejected = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source")
+    if has_rejected or not rejected.isEmpty():
+        keys = ["image_id", "source"]
+        # What was rejected under another image_id, as landing.image_id was then, goes.
+        renamed = rejected.join(outcomes, on="source", how="left_semi").join(outcomes, on=keys, how="left_anti")
         rows = (
             outcomes.orderBy(F.col("reason").isNull())
-            .dropDuplicates(places)
+            .dropDuplicates(keys)
             .unionByName(renamed, allowMissingColumns=True)
             .withColumns({"stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now})
         )

@@ -32,7 +32,7 @@ ROW_SCHEMA = T.StructType(
 def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> None:
     """Read layouts from files that are new or changed; a changed file replaces what it said before.
 
-    Of several files with a layout of one picture the first to arrive counts. A file that does not fit is said in the
+    Of several files with a layout of one image the first to arrive counts. A file that does not fit is said in the
     log and stops nothing.
     """
     files = []

@@ -34,16 +34,16 @@ class ZipEntry(NamedTuple):
 def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
     """The members of a zip. Raises zipfile.BadZipFile or struct.error where the directory is damaged."""
     start, end, num_before = _directory(file)
-    place = start
-    while place < end:
-        file.seek(place)
+    position = start
+    while position < end:
+        file.seek(position)
         fields = ENTRY.unpack(file.read(ENTRY.size))
         signature, flags, compression = fields[0], fields[3], fields[4]
         checksum, packed, unpacked, name_length, extra_length, comment_length = fields[7:13]
         if signature != b"PK\x01\x02":
-            raise zipfile.BadZipFile(f"no entry of the directory at byte {place}")
+            raise zipfile.BadZipFile(f"no entry of the directory at byte {position}")
         name, extra = file.read(name_length), file.read(extra_length)
-        place += ENTRY.size + name_length + extra_length + comment_length
+        position += ENTRY.size + name_length + extra_length + comment_length
         extras = _extra_fields(extra)
         # Sizes that do not fit stand in the extra field, in this order, those alone that do not fit.
         wide = io.BytesIO(extras.get(ZIP64_EXTRA, b""))
@@ -52,7 +52,7 @@ def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
             for size in (unpacked, packed, fields[-1])
         )
         if max(unpacked, packed, offset) > LARGEST:
-            raise zipfile.BadZipFile(f"the entry at byte {place} has sizes that no file has")
+            raise zipfile.BadZipFile(f"the entry at byte {position} has sizes that no file has")
         yield ZipEntry(
             _name_of(name, extras), bool(flags & 1), compression, checksum, packed, unpacked, offset + num_before
         )

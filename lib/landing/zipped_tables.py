@@ -1,4 +1,4 @@
-"""Tables inside zips: caption files may lie beside the pictures. Those inside tars are not looked for."""
+"""Tables inside zips: caption files may lie beside the images. Those inside tars are not looked for."""
 
 import posixpath
 import struct

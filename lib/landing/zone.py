@@ -24,7 +24,7 @@ ZIP_SUFFIXES = (".zip",)
 ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
-UNREAD_PICTURES = (
+UNREAD_IMAGES = (
     ".ai",
     ".avif",
     ".djv",
@@ -58,7 +58,7 @@ class LandedFile(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """One picture that has arrived, or the reason why it cannot be read.
+    """One image that has arrived, or the reason why it cannot be read.
 
     `offset` is where the member's bytes begin in the (decompressed) archive, for a zip where its local header begins;
     `num_packed_bytes` is what it takes there. `reason` is one of lib.lake.schemas.REJECTION_REASONS or None.
@@ -81,7 +81,7 @@ class Arrival(NamedTuple):
 class LandingZone:
     """The files of a landing zone, by kind; `rejected` are those that should be read and cannot be."""
 
-    pictures: list[LandedFile] = field(default_factory=list)
+    images: list[LandedFile] = field(default_factory=list)
     archives: list[LandedFile] = field(default_factory=list)
     captions: list[LandedFile] = field(default_factory=list)
     layouts: list[LandedFile] = field(default_factory=list)
@@ -92,7 +92,7 @@ class LandingZone:
 
 
 def list_landing_zone(settings: LandingSettings) -> LandingZone:
-    """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is a picture."""
+    """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is an image."""
     try:
         filesystem, root = fsspec.core.url_to_fs(settings.path)
         if not filesystem.exists(root):
@@ -122,16 +122,16 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
             if info["size"] is None:
                 raise LandingZoneError(f"landing.path {settings.path} does not say how large its files are")
             group.append(LandedFile(url, int(info["size"]), _modified_at(info, settings)))
-    if not zone.pictures and not zone.archives and not zone.rejected:
+    if not zone.images and not zone.archives and not zone.rejected:
         raise LandingZoneError(
-            f"landing.path {settings.path} holds no picture ({', '.join(settings.image_suffixes)}) and no archive "
+            f"landing.path {settings.path} holds no image ({', '.join(settings.image_suffixes)}) and no archive "
             f"({', '.join(ARCHIVE_SUFFIXES)})"
         )
     return zone
 
 
 def image_id_of(path: str, settings: LandingSettings) -> str:
-    """The id of the picture at `path`, which is relative to the landing zone's root or to its archive's.
+    """The id of the image at `path`, which is relative to the landing zone's root or to its archive's.
 
     `a/b/0001.png` gives `0001` if landing.image_id is `name`, else `a/b/0001`. The Unicode form is NFC.
     """
@@ -171,10 +171,10 @@ def open_as_it_is(path: str) -> IO[bytes]:
 
 
 def unsupported_format(name: str, unread: tuple[str, ...]) -> tuple[str, str] | None:
-    """Reason and detail if a file of this name, in lower case, holds pictures in a format that is not read."""
+    """Reason and detail if a file of this name, in lower case, holds images in a format that is not read."""
     for suffix in unread:
         if name.endswith(suffix):
-            wanted = "PNG" if suffix in UNREAD_PICTURES else "a .zip or .tar.gz that lies in the landing zone itself"
+            wanted = "PNG" if suffix in UNREAD_IMAGES else "a .zip or .tar.gz that lies in the landing zone itself"
             return "unsupported_format", f"{suffix} is not read: convert it to {wanted}"
     return None
 
@@ -198,7 +198,7 @@ def rejected_file(relative: str, url: str, reason: str, detail: str, settings: L
 def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[LandedFile] | None:
     """The list of `zone` to which a file of this name, in lower case, belongs."""
     if name.endswith(settings.image_suffixes):
-        return zone.pictures
+        return zone.images
     if name.endswith(ARCHIVE_SUFFIXES):
         return zone.archives
     if name in {one.lower() for one in settings.split_files.values()}:
@@ -211,7 +211,7 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
 def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:
     """Reason and detail if the file cannot be read."""
     if not name.endswith(settings.image_suffixes) and (
-        unsupported := unsupported_format(name, UNREAD_PICTURES + UNREAD_ARCHIVES)
+        unsupported := unsupported_format(name, UNREAD_IMAGES + UNREAD_ARCHIVES)
     ):
         return unsupported
     if isinstance(info, OSError):

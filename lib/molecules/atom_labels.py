@@ -45,7 +45,7 @@ GROUPS = (
     ("N3", "N=[N+]=[N-]", "N3"),
     ("CONH2", "C(=O)[NH2]", "H2NOC"),
 )
-MOST_ABBREVIATED = 0.6  # share of a molecule's atoms
+MOST_ABBREVIATED = 0.6  # fraction of a molecule's atoms
 _PART = re.compile(r"[A-Z][a-z]?|\d+|[a-z]-?|.")
 _ELEMENT = re.compile(r"[A-Z][a-z]?")
 
@@ -95,7 +95,7 @@ def group_label(group: Group, side: str) -> Label:
     """The label of a group whose bond comes from the other side: 'right' or 'left'."""
     text = group.left if side == "left" else group.right
     runs = tuple(Run(part, -1 if part.isdecimal() else 0) for part in _PART.findall(text))
-    elements = [place for place, run in enumerate(runs) if _ELEMENT.fullmatch(run.text)]
+    elements = [index for index, run in enumerate(runs) if _ELEMENT.fullmatch(run.text)]
     return Label(runs, elements[-1] if side == "left" else elements[0])
 
 

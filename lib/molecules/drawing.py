@@ -29,18 +29,18 @@ def draw_molecule(inchi: str, settings: DrawingSettings, rng: np.random.Generato
     Settings that differ in the amounts of wear alone give the same drawing of the same rng, more or less worn.
     """
     (pixels, layout), _, is_reduced = draw_unworn(inchi, choose_drawer(settings, rng), settings, rng)
-    dropped = drop_at_random(len(layout.bond_begin), settings.noise * settings.dropped_bond_share, rng)
-    missing = settings.reduced_missing_pixel_share if is_reduced else settings.missing_pixel_share
-    missing_share, speck_density = (
+    dropped = drop_at_random(len(layout.bond_begin), settings.noise * settings.dropped_bond_fraction, rng)
+    missing = settings.reduced_missing_pixel_fraction if is_reduced else settings.missing_pixel_fraction
+    missing_fraction, speck_density = (
         settings.noise * rng.uniform(*bounds) for bounds in (missing, settings.speck_density)
     )
-    is_sideways = rng.random() < settings.sideways_share
+    is_sideways = rng.random() < settings.sideways_fraction
     is_clockwise = rng.random() < 0.5
 
-    places = np.stack((layout.atom_x, layout.atom_y), axis=1)
+    positions_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)
     for bond in dropped:
-        pixels = erase_line(pixels, places[layout.bond_begin[bond]], places[layout.bond_end[bond]])
-    pixels = remove_stroke_pixels(pixels, missing_share, rng)
+        pixels = erase_line(pixels, positions_xy[layout.bond_begin[bond]], positions_xy[layout.bond_end[bond]])
+    pixels = remove_stroke_pixels(pixels, missing_fraction, rng)
     pixels = add_specks(pixels, speck_density, rng)
     drawing = Drawing(pixels, layout)
     return turn(drawing, is_clockwise) if is_sideways else drawing
@@ -54,7 +54,7 @@ def choose_drawer(settings: DrawingSettings, rng: np.random.Generator) -> Drawer
 
 def draw_unworn(inchi: str, drawer: Drawer, settings: DrawingSettings, rng: np.random.Generator) -> UnwornDrawing:
     """Draw one molecule at one of the two sizes, by lot. Raises NotationError if the drawer cannot."""
-    is_reduced = rng.random() < settings.reduced_share
+    is_reduced = rng.random() < settings.reduced_fraction
     if drawer == "free":
         style = free_style(settings.free_bond_length_px, rng)
         return UnwornDrawing(draw_freely(inchi, style, rng), style.bond_length_px, is_reduced)

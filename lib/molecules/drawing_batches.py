@@ -71,9 +71,9 @@ def plan_molecules(settings: DrawingSettings) -> Iterator[MoleculeBatch]:
     """
     smiles = read_smiles_file(settings.smiles_file) if settings.smiles_file else shipped_smiles()
     order = iter(np.random.default_rng(settings.seed).permutation(len(smiles)).tolist())
-    num_given = BATCH_SIZE if settings.smiles_file else round(BATCH_SIZE * (1 - settings.recombined_share))
+    num_given = BATCH_SIZE if settings.smiles_file else round(BATCH_SIZE * (1 - settings.recombined_fraction))
     for number in count():
-        given = tuple(smiles[place] for place in islice(order, num_given))
+        given = tuple(smiles[index] for index in islice(order, num_given))
         if settings.smiles_file and not given:
             return
         yield MoleculeBatch(number, given, 0 if settings.smiles_file else BATCH_SIZE - len(given))
@@ -89,11 +89,11 @@ def draw_batch(batch: MoleculeBatch, settings: DrawingSettings) -> DrawnBatch:
         molecules += recombine(batch.num_recombined, rng)
         if not settings.smiles_file:
             molecules = [
-                with_random_stereo(molecule, rng) if rng.random() < settings.stereo_share else molecule
+                with_random_stereo(molecule, rng) if rng.random() < settings.stereo_fraction else molecule
                 for molecule in molecules
             ]
             molecules = [
-                with_heavy_hydrogen(molecule, rng) if rng.random() < settings.isotope_share else molecule
+                with_heavy_hydrogen(molecule, rng) if rng.random() < settings.isotope_fraction else molecule
                 for molecule in molecules
             ]
         drawings = [drawn for molecule in molecules if (drawn := _draw(molecule, settings)) is not None]
@@ -131,7 +131,7 @@ def draw_batches(settings: DrawingSettings) -> Generator[DrawnBatch, None, None]
 
 
 def id_of_drawing(inchi: str, seed: int) -> str:
-    """The name of the picture of a molecule: 12 hexadecimal digits."""
+    """The name of the image of a molecule: 12 hexadecimal digits."""
     return hashlib.blake2b(f"{seed}:{inchi}".encode()).hexdigest()[:ID_DIGITS]
 
 

@@ -12,7 +12,7 @@ from lib.molecules.drawing_store import DrawingStore
 from lib.molecules.drawing_wear import LaidOut, lay_out, wear_out, worn_batch
 from lib.sections.molecules import WearSettings
 from lib.settings import Settings
-from model.batches import Batch, share_of, weight_of
+from model.batches import Batch, part_of, weight_of
 from model.training_loop import TrainingState
 from model.vocabulary import Vocabulary
 
@@ -23,7 +23,7 @@ SCALES_OF_BATCH = (0.98, 1.02)  # times the scale of a batch
 
 
 class DrawingFeed:
-    """One worker's share of batches of worn drawings, epoch after epoch.
+    """One worker's fraction of batches of worn drawings, epoch after epoch.
 
     Helpers, processes of their own, lay drawings out ahead of time; without any, it is done when a batch is asked for.
     """
@@ -58,12 +58,12 @@ class DrawingFeed:
 
     def batches(self) -> Iterator[Batch]:
         """What is left of the epoch that the state says."""
-        for laid_out, share in self._loader:
-            batch = wear_out(laid_out, share.wear, self._settings.cleaning, share.seed, self._device)
-            yield replace(batch, weight=share.weight)
+        for laid_out, part in self._loader:
+            batch = wear_out(laid_out, part.wear, self._settings.cleaning, part.seed, self._device)
+            yield replace(batch, weight=part.weight)
 
 
-class _Share(NamedTuple):
+class _Part(NamedTuple):
     """What one worker does with one batch."""
 
     indices: list[int]  # of its drawings
@@ -72,21 +72,21 @@ class _Share(NamedTuple):
     weight: float
 
 
-_Laid = tuple[LaidOut, _Share]
+_Laid = tuple[LaidOut, _Part]
 
 
 class _DrawingsLaidOut(Dataset[_Laid]):
-    """Shares of batches to drawings that lie side by side."""
+    """Fractions of batches to drawings that lie side by side."""
 
     def __init__(self, store: DrawingStore, vocabulary: Vocabulary) -> None:
         self.store, self.vocabulary = store, vocabulary
 
-    def __getitem__(self, share: _Share) -> _Laid:
-        return lay_out(self.store, share.indices, self.vocabulary, share.wear, share.seed), share
+    def __getitem__(self, part: _Part) -> _Laid:
+        return lay_out(self.store, part.indices, self.vocabulary, part.wear, part.seed), part
 
 
-class _Plan(Sampler[_Share]):
-    """One worker's shares of what is left of an epoch: drawings of like size, step by step."""
+class _Plan(Sampler[_Part]):
+    """One worker's fractions of what is left of an epoch: drawings of like size, step by step."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class _Plan(Sampler[_Share]):
         self.first, self.end = num_kept_back(store), len(store)
         self.lengths, (self.heights, self.widths) = store.lengths(), store.sides()
 
-    def __iter__(self) -> Iterator[_Share]:
+    def __iter__(self) -> Iterator[_Part]:
         training, epoch, first_step = self.settings.training, self.state.epoch, self.state.step_in_epoch
         rng = np.random.default_rng([*self.seed, epoch])
         order = rng.permutation(np.arange(self.first, self.end))
@@ -112,10 +112,10 @@ class _Plan(Sampler[_Share]):
             for drawings in _like_with_like(chunk, self.lengths, self.widths, self.heights, training.batch_size, rng):
                 wear = _with_one_scale(self.settings.wear, rng)
                 if step >= first_step:
-                    mine = share_of(drawings, self.rank, self.num_workers)
+                    mine = part_of(drawings, self.rank, self.num_workers)
                     seed = hash((*self.seed, epoch, step, self.rank)) % 2**31
                     weight = weight_of(mine, drawings, self.lengths, self.num_workers)
-                    yield _Share(mine.tolist(), wear, seed, weight)
+                    yield _Part(mine.tolist(), wear, seed, weight)
                 step += 1
 
 
@@ -133,8 +133,8 @@ def _like_with_like(
         for ordered in [level[np.argsort(heights[level], kind="stable")]]
         for level, at in ((ordered, at) for at in range(0, len(ordered) - size + 1, size))
     ]
-    for place in rng.permutation(len(lists)):
-        yield lists[place][rng.permutation(size)]
+    for index in rng.permutation(len(lists)):
+        yield lists[index][rng.permutation(size)]
 
 
 def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
@@ -143,7 +143,7 @@ def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def _with_one_scale(wear: WearSettings, rng: np.random.Generator) -> WearSettings:
-    """Narrow the scale down to about one of its range: drawings of like size stay so, in every worker's share."""
+    """Narrow the scale down to about one of its range: drawings of like size stay so, in every worker's part."""
     scale = rng.uniform(*wear.scale)
     return wear.model_copy(update={"scale": tuple(scale * part for part in SCALES_OF_BATCH)})
 

@@ -1,4 +1,4 @@
-"""What the drawer of a molecule knows of its picture, as marks: a place with labels for each atom and each bond."""
+"""What the drawer of a molecule knows of its image, as marks: a position with labels for each atom and each bond."""
 
 import numpy as np
 from rdkit import Chem
@@ -23,10 +23,10 @@ LABELS = (
     "wedge",
     "hash",
     "bond in ring",
-    *(f"bond direction {place}" for place in range(NUM_DIRECTIONS)),
+    *(f"bond direction {position}" for position in range(NUM_DIRECTIONS)),
     "explicit hydrogen",  # new labels come last: a network that knows fewer goes on with the same ones
 )
-_AT = {label: place for place, label in enumerate(LABELS)}
+_AT = {label: position for position, label in enumerate(LABELS)}
 
 
 def mark_labels(inchi: str, layout: Layout) -> np.ndarray:
@@ -87,8 +87,8 @@ def _with_explicit_hydrogens(molecule: Chem.Mol, layout: Layout) -> Chem.Mol:
     return molecule.GetMol()
 
 
-def mark_places(layout: Layout) -> np.ndarray:
-    """Places (M, 2), x and y in pixels of the layout's picture: atoms, then the middles of bonds."""
+def mark_positions(layout: Layout) -> np.ndarray:
+    """Places (M, 2), x and y in pixels of the layout's image: atoms, then the middles of bonds."""
     atoms = np.stack((layout.atom_x, layout.atom_y), axis=1)
     middles = (atoms[layout.bond_begin] + atoms[layout.bond_end]) / 2
     return np.concatenate((atoms, middles)).astype(np.float32)

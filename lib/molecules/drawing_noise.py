@@ -11,27 +11,27 @@ ERASED_ENDS = (0.2, 0.8)  # of a line: letters at its ends stay
 ERASER = 0.36  # width of what takes a line away, as a part of its length: both lines of a double bond
 
 
-def drop_at_random(count: int, share: float, rng: np.random.Generator) -> set[int]:
-    """Which of `count` things are lost when each is lost with probability `share`; at least one always stays."""
+def drop_at_random(count: int, fraction: float, rng: np.random.Generator) -> set[int]:
+    """Which of `count` things are lost when each is lost with probability `fraction`; at least one always stays."""
     lots = rng.random(count)
-    dropped = set(np.flatnonzero(lots < share).tolist())
+    dropped = set(np.flatnonzero(lots < fraction).tolist())
     if len(dropped) == count:
         dropped.discard(int(np.argmax(lots)))
     return dropped
 
 
 def erase_line(pixels: np.ndarray, first: np.ndarray, last: np.ndarray, paper: int = PAPER) -> np.ndarray:
-    """Turn a line from one place (2,) to another (x, y in pixels), and what lies close beside it, to paper."""
-    near, far = (first + share * (last - first) for share in ERASED_ENDS)
+    """Turn a line from one position (2,) to another (x, y in pixels), and what lies close beside it, to paper."""
+    near, far = (first + fraction * (last - first) for fraction in ERASED_ENDS)
     width = max(1, round(ERASER * float(np.linalg.norm(last - first))))
     return cv2.line(pixels.copy(), np.rint(near).astype(int).tolist(), np.rint(far).astype(int).tolist(), paper, width)
 
 
-def remove_stroke_pixels(pixels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Turn each ink pixel to paper with probability `share`."""
+def remove_stroke_pixels(pixels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Turn each ink pixel to paper with probability `fraction`."""
     worn = pixels.copy()
     ink = np.flatnonzero(worn == INK)
-    worn.flat[ink[rng.random(ink.size) < share]] = PAPER
+    worn.flat[ink[rng.random(ink.size) < fraction]] = PAPER
     return worn
 
 

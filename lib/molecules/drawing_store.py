@@ -23,7 +23,7 @@ from lib.fingerprints import fingerprint
 from lib.images.geometry import is_sideways
 from lib.molecules.drawing import choose_drawer, draw_unworn
 from lib.molecules.drawing_batches import begin_worker
-from lib.molecules.drawing_marks import mark_labels, mark_places
+from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.layout import turn
 from lib.molecules.smiles import write_smiles
 from lib.molecules.sources import (
@@ -48,8 +48,8 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("bond_length", pa.float32()),  # in pixels
-        ("bits", pa.binary()),  # rows of the picture one after another, eight pixels a byte, 1 = ink, padded at the end
-        ("places", pa.list_(pa.float32())),  # x, y of each mark in pixels: atoms in the InChI's order, then bonds
+        ("bits", pa.binary()),  # rows of the image one after another, eight pixels a byte, 1 = ink, padded at the end
+        ("positions_xy", pa.list_(pa.float32())),  # x, y of each mark in pixels: atoms in the InChI's order, then bonds
         ("labels", pa.binary()),  # of each mark, len(LABELS) bytes of 0 or 1
         ("bonds", pa.list_(pa.int16())),  # the two atoms of each bond
         *((f"tokens_{turn_deg}", pa.string()) for turn_deg in ORIENTATIONS_DEG),  # separated by spaces
@@ -62,7 +62,7 @@ class StoredDrawing(NamedTuple):
     """A drawing as it was made, without wear, turned by 0 degrees."""
 
     ink: np.ndarray  # (H, W) bool
-    places: np.ndarray  # (M, 2) float32
+    positions_xy: np.ndarray  # (M, 2) float32
     labels: np.ndarray  # (M, L) uint8
     bonds: np.ndarray  # (B, 2) int16
 
@@ -104,10 +104,10 @@ class DrawingStore:
         batch, row = self._find(index)
         height, width = batch["height"][row].as_py(), batch["width"][row].as_py()
         bits = np.frombuffer(batch["bits"][row].as_buffer(), np.uint8)
-        places = _floats(batch["places"], row).reshape(-1, 2)
-        labels = np.frombuffer(batch["labels"][row].as_buffer(), np.uint8).reshape(len(places), -1)
+        positions_xy = _floats(batch["positions_xy"], row).reshape(-1, 2)
+        labels = np.frombuffer(batch["labels"][row].as_buffer(), np.uint8).reshape(len(positions_xy), -1)
         ink = np.unpackbits(bits, count=height * width).reshape(height, width).view(bool)
-        return StoredDrawing(ink, places, labels, _floats(batch["bonds"], row).reshape(-1, 2))
+        return StoredDrawing(ink, positions_xy, labels, _floats(batch["bonds"], row).reshape(-1, 2))
 
     def writing(self, index: int, turn_deg: int) -> tuple[list[str], np.ndarray]:
         """The tokens of a drawing turned by so many degrees, and the mark (T,) that each names, -1 for none."""
@@ -139,14 +139,14 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     smiles = read_smiles_file(settings.smiles_file) if settings.smiles_file else shipped_smiles()
     order = np.random.default_rng(settings.seed).permutation(len(smiles))[: settings.num_drawings].tolist()
     shards = [order[start : start + DRAWINGS_PER_SHARD] for start in range(0, len(order), DRAWINGS_PER_SHARD)]
-    names = [f"{number:05d}-{fingerprint([smiles[place] for place in shard])}" for number, shard in enumerate(shards)]
+    names = [f"{number:05d}-{fingerprint([smiles[index] for index in shard])}" for number, shard in enumerate(shards)]
     for stale in folder.glob("*.arrow"):  # of other molecules, or another number of them
         if stale.stem not in names:
             stale.unlink()
     for torn in folder.glob(".*.written"):  # by a call that was killed
         torn.unlink()
     missing = [
-        (folder / f"{name}.arrow", [smiles[place] for place in shard])
+        (folder / f"{name}.arrow", [smiles[index] for index in shard])
         for name, shard in zip(names, shards, strict=True)
         if not (folder / f"{name}.arrow").is_file()
     ]
@@ -178,10 +178,10 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
     drawer = choose_drawer(settings, rng)
     if molecule is None or is_unseen(Chem.MolToInchi(molecule)):
         return None
-    if rng.random() < settings.stereo_share:
+    if rng.random() < settings.stereo_fraction:
         # RDKit draws a double bond that names no hand as one that does: there only centres can be told apart.
         molecule = with_random_stereo(molecule, rng, centres_alone=drawer != "indigo")
-    if rng.random() < settings.isotope_share:
+    if rng.random() < settings.isotope_fraction:
         molecule = with_heavy_hydrogen(molecule, rng)
     inchi = label_molecule(molecule, settings.min_heavy_atoms, settings.max_heavy_atoms)
     if inchi is None or is_unseen(inchi):
@@ -193,7 +193,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
         ink = drawing.pixels[top : top + height, left : left + width] == 0
         layout = drawing.layout._replace(atom_x=drawing.layout.atom_x - left, atom_y=drawing.layout.atom_y - top)
-        places, labels = mark_places(layout), mark_labels(inchi, layout)
+        positions_xy, labels = mark_positions(layout), mark_labels(inchi, layout)
         writings = {turn_deg: write_smiles(inchi, layout, True, turn_deg) for turn_deg in ORIENTATIONS_DEG}
     except NotationError:
         return None
@@ -202,7 +202,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         "width": width,
         "bond_length": bond_length_px,
         "bits": np.packbits(ink).tobytes(),
-        "places": places.ravel(),
+        "positions_xy": positions_xy.ravel(),
         "labels": labels.tobytes(),
         "bonds": np.stack((layout.bond_begin, layout.bond_end), axis=1).ravel().astype(np.int16),
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},

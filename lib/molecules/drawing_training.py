@@ -1,4 +1,4 @@
-"""Training on stored drawings alone, without Spark: how the model in the box is made, on a CPU's cores or a GPU."""
+"""Training on stored drawings alone, without Spark: how the pretrained model is made, on a CPU's cores or a GPU."""
 
 import json
 import logging
@@ -163,14 +163,14 @@ def _seen_before(latest: Path, start: Path | None) -> int:
 def scores_of(
     captioner: Captioner, vocabulary: Vocabulary, store: DrawingStore, settings: Settings
 ) -> dict[str, float]:
-    """What `validate` says of the drawings of a store that are kept back, and the share read `exact`, greedily."""
+    """What `validate` says of the drawings of a store that are kept back, and the fraction read `exact`, greedily."""
     batches = validation_batches(store, vocabulary, settings, next(captioner.parameters()).device)
     scores = validate(captioner, batches, settings.training.precision)
-    return scores | {"exact": exact_share(captioner, batches, settings.captions.max_tokens)}
+    return scores | {"exact": exact_fraction(captioner, batches, settings.captions.max_tokens)}
 
 
-def exact_share(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
-    """The share of pictures, each a batch, whose caption is written greedily as it is."""
+def exact_fraction(captioner: Captioner, batches: Sequence[Batch], max_tokens: int) -> float:
+    """The fraction of images, each a batch, whose caption is written greedily as it is."""
     captioner.eval()
     num_exact = sum(
         list(greedy(captioner, batch.images, max_tokens)[0].token_ids) == batch.tokens[0, 1:-1].tolist()

@@ -1,7 +1,7 @@
-"""Clean drawings to batches of worn ones: what drawing_noise and cleaning do to one picture, done to many as tensors.
+"""Clean drawings to batches of worn ones: what drawing_noise and cleaning do to one image, done to many as tensors.
 
 One path for CPUs and GPUs: stored drawings become sheets of ink, and everything after that happens on the device
-that trains. B batch, H W height and width of sheets, h w of the network's pictures, T tokens, M marks.
+that trains. B batch, H W height and width of sheets, h w of the network's images, T tokens, M marks.
 """
 
 import math
@@ -58,14 +58,14 @@ def lay_out(
     captions, marks, drawings = [], [], []
     for index in indices:
         drawing = store.drawing(index)
-        is_upside_down = rng.random() < wear.upside_down_share
+        is_upside_down = rng.random() < wear.upside_down_fraction
         written, marks_of_tokens = store.writing(index, 180 if is_upside_down else 0)
-        drawing = _drop_bonds(drawing, wear.dropped_bond_share, rng)
+        drawing = _drop_bonds(drawing, wear.dropped_bond_fraction, rng)
         drawings.append(_upside_down(drawing) if is_upside_down else drawing)
         captions.append(vocabulary.encode(written))
         marks.append(
             {
-                "places": drawings[-1].places + SHEET_MARGIN_PX,
+                "positions_xy": drawings[-1].positions_xy + SHEET_MARGIN_PX,
                 "labels": drawing.labels,
                 "marks_of_tokens": marks_of_tokens,
             }
@@ -80,25 +80,25 @@ def lay_out(
     )
 
 
-def _drop_bonds(drawing: StoredDrawing, share: float, rng: np.random.Generator) -> StoredDrawing:
-    dropped = np.flatnonzero(rng.random(len(drawing.bonds)) < share)
+def _drop_bonds(drawing: StoredDrawing, fraction: float, rng: np.random.Generator) -> StoredDrawing:
+    dropped = np.flatnonzero(rng.random(len(drawing.bonds)) < fraction)
     if not len(dropped):
         return drawing
     ink = drawing.ink.astype(np.uint8)
     for begin, end in drawing.bonds[dropped]:
-        ink = erase_line(ink, drawing.places[begin], drawing.places[end], paper=0)
+        ink = erase_line(ink, drawing.positions_xy[begin], drawing.positions_xy[end], paper=0)
     return drawing._replace(ink=ink.view(bool))
 
 
 def _upside_down(drawing: StoredDrawing) -> StoredDrawing:
     height, width = drawing.ink.shape
-    return drawing._replace(ink=drawing.ink[::-1, ::-1], places=(width - 1, height - 1) - drawing.places)
+    return drawing._replace(ink=drawing.ink[::-1, ::-1], positions_xy=(width - 1, height - 1) - drawing.positions_xy)
 
 
 def wear_out(
     laid_out: LaidOut, wear: WearSettings, cleaning: CleaningSettings, seed: int, device: torch.device
 ) -> Batch:
-    """The pictures (B, 1, h, w) of drawings that lie side by side, with ink = 1, each worn in its own way."""
+    """The images (B, 1, h, w) of drawings that lie side by side, with ink = 1, each worn in its own way."""
     rng = np.random.default_rng([seed, 1])  # other numbers than those by which bonds were dropped
     random = torch.Generator(device).manual_seed(seed)
     marks, count = laid_out.marks.to(device), len(laid_out.sheets)
@@ -106,22 +106,22 @@ def wear_out(
     def draw(low: float, high: float) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, count).astype(np.float32)).to(device)
 
-    def chosen(share: float) -> Tensor:
-        return torch.from_numpy(np.flatnonzero(rng.random(count) < share)).to(device)
+    def chosen(fraction: float) -> Tensor:
+        return torch.from_numpy(np.flatnonzero(rng.random(count) < fraction)).to(device)
 
-    sheets, places = _unpack(laid_out.sheets.to(device)), marks.places.clone()
-    turned = chosen(wear.turned_share)
+    sheets, positions_xy = _unpack(laid_out.sheets.to(device)), marks.positions_xy.clone()
+    turned = chosen(wear.turned_fraction)
     if len(turned):
         angles = torch.deg2rad(draw(-wear.max_turn_deg, wear.max_turn_deg))[turned]
-        sheets[turned], places[turned] = turn_sheets(sheets[turned], places[turned], angles)
-    sheets = remove_ink(sheets, draw(*wear.missing_pixel_share), random)
-    cleaned = chosen(wear.cleaned_share)
+        sheets[turned], positions_xy[turned] = turn_sheets(sheets[turned], positions_xy[turned], angles)
+    sheets = remove_ink(sheets, draw(*wear.missing_pixel_fraction), random)
+    cleaned = chosen(wear.cleaned_fraction)
     density = draw(*wear.speck_density)
     density[cleaned] = 0
     sheets = add_specks(sheets, density, random)
     if cleaning.mend_reach_px and len(cleaned):
         sheets[cleaned] = mend_sheets(sheets[cleaned], cleaning.mend_reach_px)
-    thick = chosen(wear.thick_share)
+    thick = chosen(wear.thick_fraction)
     if len(thick):
         sheets[thick] = torch.nn.functional.max_pool2d(sheets[thick], 2, stride=1, padding=1)[..., 1:, 1:]
 
@@ -139,18 +139,18 @@ def wear_out(
     scale = torch.from_numpy(scales).to(device, torch.float32)
     start = torch.from_numpy(starts).to(device, torch.float32)
     images = shrink_sheets(sheets, scale, start, height, width)
-    blurred = chosen(wear.blurred_share)
+    blurred = chosen(wear.blurred_fraction)
     if len(blurred):
         images[blurred] = torch.nn.functional.avg_pool2d(images[blurred], 3, stride=1, padding=1)
     # Pixel centres, not corners, correspond: x' + 0.5 = scale (x + 0.5) + start.
-    places = (places + 0.5) * scale[:, None, None] + start.flip(1)[:, None] - 0.5
+    positions_xy = (positions_xy + 0.5) * scale[:, None, None] + start.flip(1)[:, None] - 0.5
     images = images.contiguous(memory_format=torch.channels_last)
-    return Batch(images, laid_out.tokens.to(device), replace(marks, places=places))
+    return Batch(images, laid_out.tokens.to(device), replace(marks, positions_xy=positions_xy))
 
 
 def _stroke_length(drawing: StoredDrawing) -> float:
     """What images.strokes.typical_stroke_length finds in such a drawing, about."""
-    ends = drawing.places[drawing.bonds]  # (B, 2, 2)
+    ends = drawing.positions_xy[drawing.bonds]  # (B, 2, 2)
     return STROKE_PER_BOND * float(np.median(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)))
 
 
@@ -171,8 +171,8 @@ def _unpack(packed: Tensor) -> Tensor:
     return bits.flatten(2)[:, None].to(torch.bfloat16)  # which holds 0, 1 and counts up to 256 exactly
 
 
-def turn_sheets(sheets: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn sheets (B, 1, H, W) and places (B, M, 2) about the middle by angles (B,) in radians."""
+def turn_sheets(sheets: Tensor, positions_xy: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn sheets (B, 1, H, W) and positions_xy (B, M, 2) about the middle by angles (B,) in radians."""
     height, width = sheets.shape[2:]
     middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=sheets.device)
     sine, cosine = angles.sin(), angles.cos()
@@ -182,14 +182,14 @@ def turn_sheets(sheets: Tensor, places: Tensor, angles: Tensor) -> tuple[Tensor,
     back = torch.nn.functional.pad(back, (0, 1))  # (B, 2, 3)
     sources = torch.nn.functional.affine_grid(back, [len(sheets), 1, height, width], align_corners=True)
     taken = torch.nn.functional.grid_sample(sheets.float(), sources, mode="nearest", align_corners=True)
-    return taken.to(sheets.dtype), (places - middle) @ turn.transpose(1, 2) + middle
+    return taken.to(sheets.dtype), (positions_xy - middle) @ turn.transpose(1, 2) + middle
 
 
-def remove_ink(sheets: Tensor, shares: Tensor, random: torch.Generator) -> Tensor:
-    """Turn each ink pixel of sheets (B, 1, H, W) to paper with the probability of its sheet's share (B,)."""
+def remove_ink(sheets: Tensor, fractions: Tensor, random: torch.Generator) -> Tensor:
+    """Turn each ink pixel of sheets (B, 1, H, W) to paper with the probability of its sheet's fraction (B,)."""
     ink = sheets.nonzero(as_tuple=True)
     lots = torch.rand(len(ink[0]), generator=random, device=sheets.device)
-    sheets[ink] = (lots >= shares[ink[0]]).to(sheets.dtype)
+    sheets[ink] = (lots >= fractions[ink[0]]).to(sheets.dtype)
     return sheets
 
 
@@ -222,9 +222,9 @@ def mend_sheets(sheets: Tensor, reach_px: int) -> Tensor:
 
 
 def shrink_sheets(sheets: Tensor, scales: Tensor, starts: Tensor, height: int, width: int) -> Tensor:
-    """Pictures (B, 1, height, width) of sheets scaled by their `scales` (B,), by the share of ink under each pixel.
+    """Images (B, 1, height, width) of sheets scaled by their `scales` (B,), by the fraction of ink under each pixel.
 
-    `starts` (B, 2) is where, in rows and columns of the picture, the upper left corner of each sheet comes to lie.
+    `starts` (B, 2) is where, in rows and columns of the image, the upper left corner of each sheet comes to lie.
     """
     # An emulation of bf16 would take most of the time that a batch takes to make.
     dtype = sheets.dtype if has_fast_bf16(sheets.device) else torch.float32
@@ -234,14 +234,14 @@ def shrink_sheets(sheets: Tensor, scales: Tensor, starts: Tensor, height: int, w
 
 
 def _overlaps(length: int, sheet_length: int, scales: Tensor, starts: Tensor, dtype: torch.dtype) -> Tensor:
-    """The share of each of `length` picture pixels that each of `sheet_length` sheet pixels covers (B, l, L)."""
+    """The fraction of each of `length` image pixels that each of `sheet_length` sheet pixels covers (B, l, L)."""
     edges = torch.arange(sheet_length + 1, device=scales.device) * scales[:, None] + starts[:, None]  # (B, L + 1)
     near, far = edges[:, :-1], edges[:, 1:]  # (B, L)
     first = near.floor()
     overlaps = torch.zeros(len(scales), length, sheet_length, dtype=dtype, device=scales.device)  # (B, l, L)
-    for step in range(math.ceil(float(scales.max())) + 1):  # as many picture pixels as a sheet pixel can touch
+    for step in range(math.ceil(float(scales.max())) + 1):  # as many image pixels as a sheet pixel can touch
         pixels = first + step
-        shares = (torch.minimum(far, pixels + 1) - torch.maximum(near, pixels)).clamp(min=0)  # (B, L)
-        shares *= (pixels >= 0) & (pixels < length)
-        overlaps.scatter_add_(1, pixels.clamp(0, length - 1).long()[:, None], shares[:, None].to(dtype))
+        fractions = (torch.minimum(far, pixels + 1) - torch.maximum(near, pixels)).clamp(min=0)  # (B, L)
+        fractions *= (pixels >= 0) & (pixels < length)
+        overlaps.scatter_add_(1, pixels.clamp(0, length - 1).long()[:, None], fractions[:, None].to(dtype))
     return overlaps

@@ -1,7 +1,7 @@
 """Draws molecules in free styles: any layout, size, stroke, font, wedge, abbreviation and turn.
 
-Everything is put as ink on a grid some times finer than the picture, which is then scanned: averaged and cut at a grey
-level. Places are in pixels of the picture, x to the right and y down.
+Everything is put as ink on a grid some times finer than the image, which is then scanned: averaged and cut at a grey
+level. Places are in pixels of the image, x to the right and y down.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, read_inchi
 
 MARGIN = 0.8  # of paper around the drawing, in lengths of a bond
-ROOM = 4.0  # for labels around the atoms before the picture is cropped, in lengths of a bond
-SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times as fine as the picture, else twice
-SAMPLES = 48  # places of a bond that are tried for where a label ends
+ROOM = 4.0  # for labels around the atoms before the image is cropped, in lengths of a bond
+SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times as fine as the image, else twice
+SAMPLES = 48  # positions_xy of a bond that are tried for where a label ends
 _AMIDE = Chem.MolFromSmarts("[OX2H1]-[#6X3]=[NX2]")
 _LAY_OUT: dict[str, Callable[[str], Layout]] = {
     "indigo": lay_out_with_indigo,
@@ -40,17 +40,17 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     if style.has_amides:
         layout = _with_amides(inchi, layout)
     molecule = drawn_molecule(inchi, layout)
-    groups = [group for group in groups_of(read_inchi(inchi)) if rng.random() < style.abbreviated_share]
+    groups = [group for group in groups_of(read_inchi(inchi)) if rng.random() < style.abbreviated_fraction]
     layout, hidden = _abbreviated(layout, groups)
     labels = _labels(molecule, layout, groups, hidden, style)
 
-    places = np.stack((layout.atom_x, layout.atom_y), axis=1)
+    positions_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)
     fine = 4 if style.bond_length_px <= SMOOTH_UP_TO_PX else 2
     unit = style.bond_length_px * fine
-    left, top = places.min(axis=0) - ROOM
-    width, height = np.ptp(places, axis=0) + 2 * ROOM + (0, 1.5 * bool(style.beside))
+    left, top = positions_xy.min(axis=0) - ROOM
+    width, height = np.ptp(positions_xy, axis=0) + 2 * ROOM + (0, 1.5 * bool(style.beside))
     sheet = Sheet(np.zeros((int(height * unit), int(width * unit)), np.uint8), unit, style)
-    points = (places - (left, top)) * unit
+    points = (positions_xy - (left, top)) * unit
     boxes = {atom: write_label(sheet, points[atom], label) for atom, label in labels.items()}
     rings = _circled_rings(inchi, layout) if style.has_circles else []
     _draw_bonds(sheet, points, layout, boxes, molecule, rings)
@@ -126,17 +126,17 @@ def _abbreviated(layout: Layout, groups: list[Group]) -> tuple[Layout, set[int]]
 def _labels(
     molecule: Chem.Mol, layout: Layout, groups: list[Group], hidden: set[int], style: FreeStyle
 ) -> dict[int, Label]:
-    places = np.stack((layout.atom_x, layout.atom_y), axis=1)
+    positions_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)
     num_atoms, first_of = molecule.GetNumAtoms(), {group.atoms[0]: group for group in groups}
     labels = {}
-    for index in range(len(places)):
+    for index in range(len(positions_xy)):
         if index in hidden:
             continue
         others = np.concatenate(
             (layout.bond_end[layout.bond_begin == index], layout.bond_begin[layout.bond_end == index])
         )
-        directions = (places[others] - places[index]) / np.maximum(
-            np.linalg.norm(places[others] - places[index], axis=1, keepdims=True), 1e-6
+        directions = (positions_xy[others] - positions_xy[index]) / np.maximum(
+            np.linalg.norm(positions_xy[others] - positions_xy[index], axis=1, keepdims=True), 1e-6
         )
         if index in first_of:
             side = free_side(directions, can_stack=False)
@@ -218,19 +218,19 @@ def _clipped(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part of a bond outside the labels at its ends."""
     along = np.linspace(0, 1, SAMPLES)
-    places = first + along[:, None] * (last - first)
+    positions_xy = first + along[:, None] * (last - first)
     low, high = 0.0, 1.0
-    if first_boxes is not None and (covered := _inside(places, first_boxes)).any():
+    if first_boxes is not None and (covered := _inside(positions_xy, first_boxes)).any():
         low = along[np.flatnonzero(covered)[-1]]
-    if last_boxes is not None and (covered := _inside(places, last_boxes)).any():
+    if last_boxes is not None and (covered := _inside(positions_xy, last_boxes)).any():
         high = along[np.flatnonzero(covered)[0]]
     if low >= high:  # the labels touch: a stub between them stays
         low, high = 0.45, 0.55
     return first + low * (last - first), first + high * (last - first)
 
 
-def _inside(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    x, y = places[:, :1], places[:, 1:]
+def _inside(positions_xy: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    x, y = positions_xy[:, :1], positions_xy[:, 1:]
     inside = (x > boxes[:, 0]) & (x < boxes[:, 2]) & (y > boxes[:, 1]) & (y < boxes[:, 3])
     return np.asarray(inside.any(axis=1))
 

@@ -35,21 +35,21 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(FONTS_FOLDER / name), size)
 
 
-def write_label(sheet: Sheet, place: np.ndarray, label: Label) -> np.ndarray:
-    """Write a label with its anchor's middle at a place (2,).
+def write_label(sheet: Sheet, position: np.ndarray, label: Label) -> np.ndarray:
+    """Write a label with its anchor's middle at a position (2,).
 
     Return the boxes of its letters (N, 4), left, top, right and bottom, wider than the letters by the padding.
     """
     capital = sheet.style.letter_height * sheet.unit
     widths = [_size_of(run, sheet)[0] for run in label.runs]
-    x = place[0] - sum(widths[: label.anchor]) - widths[label.anchor] / 2
+    x = position[0] - sum(widths[: label.anchor]) - widths[label.anchor] / 2
     boxes = []
     for run, width in zip(label.runs, widths, strict=True):
-        boxes.append(_write_run(sheet, run, x, place[1]))
+        boxes.append(_write_run(sheet, run, x, position[1]))
         x += width
     if label.stacked:
-        y = place[1] + (-1 if label.is_above else 1) * 1.35 * capital
-        x = place[0] - _size_of(label.stacked[0], sheet)[0] / 2
+        y = position[1] + (-1 if label.is_above else 1) * 1.35 * capital
+        x = position[0] - _size_of(label.stacked[0], sheet)[0] / 2
         for run in label.stacked:
             boxes.append(_write_run(sheet, run, x, y))
             x += _size_of(run, sheet)[0]
@@ -121,7 +121,7 @@ def draw_double_bond(
 
 
 def draw_wedge(sheet: Sheet, first: np.ndarray, last: np.ndarray, wedge: int) -> None:
-    """A wedge (1) or a hashed wedge (2), narrow at the first place."""
+    """A wedge (1) or a hashed wedge (2), narrow at the first position."""
     half = across_of(first, last) * sheet.style.wedge_width * sheet.unit / 2
     if wedge == 1:
         corners = _fixed(np.stack((first, last + half, last - half)))
@@ -129,14 +129,14 @@ def draw_wedge(sheet: Sheet, first: np.ndarray, last: np.ndarray, wedge: int) ->
             cv2.fillConvexPoly(sheet.ink, corners, 255, cv2.LINE_8, 4)
         cv2.polylines(sheet.ink, [corners], True, 255, max(1, round(sheet.stroke)), cv2.LINE_8, 4)
         return
-    for share in np.linspace(0.0, 1.0, sheet.style.num_hash_lines):
-        wide = half * (max(share, 0.12) if sheet.style.is_hash_tapered else 0.7)
-        middle = first + share * (last - first)
+    for fraction in np.linspace(0.0, 1.0, sheet.style.num_hash_lines):
+        wide = half * (max(fraction, 0.12) if sheet.style.is_hash_tapered else 0.7)
+        middle = first + fraction * (last - first)
         draw_line(sheet, middle + wide, middle - wide)
 
 
 def draw_line(sheet: Sheet, first: np.ndarray, last: np.ndarray) -> None:
-    """A stroke from one place (2,) to another."""
+    """A stroke from one position (2,) to another."""
     ends = _fixed(np.stack((first, last)))
     cv2.polylines(sheet.ink, [ends], False, 255, max(1, round(sheet.stroke)), cv2.LINE_8, 4)
 

@@ -43,7 +43,7 @@ class FreeStyle(NamedTuple):
     is_hash_tapered: bool
     writes_methyl: bool
     writes_chains: bool  # CH2 too
-    abbreviated_share: float  # of the groups that have an abbreviation
+    abbreviated_fraction: float  # of the groups that have an abbreviation
     has_amides: bool  # as O=C-NH, where standard InChI has HO-C=N
     has_isotope_letters: bool  # D and T instead of 2H and 3H
     ink_below: int  # grey level that a scanner takes for ink
@@ -74,7 +74,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         is_hash_tapered=bool(rng.random() < 0.8),
         writes_methyl=bool(rng.random() < 0.3),
         writes_chains=bool(rng.random() < 0.03),
-        abbreviated_share=float(rng.choice((0.0, 0.5, 1.0), p=(0.6, 0.2, 0.2))),
+        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.6, 0.2, 0.2))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
         ink_below=int(rng.integers(90, 200)),

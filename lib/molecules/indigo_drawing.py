@@ -134,7 +134,7 @@ def _layout_of(molecule: Any) -> Layout:
     xy = np.array([(float(line[:10]), -float(line[10:20])) for line in atoms], np.float32).reshape(-1, 2)
     # Heavy atoms come in the InChI's order, then D and T, which are atoms of the InChI too, and hydrogens mixed.
     symbols = [line[31:34].strip() for line in atoms]
-    order = sorted(range(num_atoms), key=lambda place: (symbols[place] in _HYDROGENS) + (symbols[place] == "H"))
+    order = sorted(range(num_atoms), key=lambda index: (symbols[index] in _HYDROGENS) + (symbols[index] == "H"))
     place_of = np.argsort(order)
     ends = np.array([(int(line[:3]) - 1, int(line[3:6]) - 1) for line in bonds], int).reshape(-1, 2)
     return Layout(

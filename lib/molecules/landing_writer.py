@@ -1,4 +1,4 @@
-"""Writes a landing zone laid out as the real collection is: a zip of pictures in nested folders, captions, layouts."""
+"""Writes a landing zone laid out as the real collection is: a zip of images in nested folders, captions, layouts."""
 
 import csv
 import logging
@@ -20,7 +20,7 @@ from lib.sections.molecules import DrawingSettings
 
 logger = logging.getLogger(__name__)
 
-CAPTIONS_FILE, LAYOUTS_FILE, PICTURES_FILE = "train_labels.csv", "train_layouts.parquet", "train.zip"
+CAPTIONS_FILE, LAYOUTS_FILE, IMAGES_FILE = "train_labels.csv", "train_layouts.parquet", "train.zip"
 LAYOUT_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -36,7 +36,7 @@ LAYOUTS_PER_ROW_GROUP = 8192
 def write_landing_zone(settings: DrawingSettings, folder: str) -> int:
     """Draw molecules into `folder` (a path or URL) and return how many.
 
-    Files that are there already are replaced, each at once and only when all are complete: pictures last, so that they
+    Files that are there already are replaced, each at once and only when all are complete: images last, so that they
     never lack captions. They are built on local disk first, since a zip is not written from end to end and volumes and
     object stores take nothing else. Raises SettingsError if no molecule can be drawn.
     """
@@ -49,7 +49,7 @@ def write_landing_zone(settings: DrawingSettings, folder: str) -> int:
 
 
 def path_in_zip(image_id: str) -> str:
-    """Where a picture lies in the zip: 000011a64c74 in train/0/0/0/000011a64c74.png."""
+    """Where an image lies in the zip: 000011a64c74 in train/0/0/0/000011a64c74.png."""
     return f"train/{image_id[0]}/{image_id[1]}/{image_id[2]}/{image_id}.png"
 
 
@@ -98,7 +98,7 @@ class _DrawingWriter:
     """The three files of a landing zone while they are being written."""
 
     def __init__(self, folder: Path) -> None:
-        self._zip = zipfile.ZipFile(folder / PICTURES_FILE, "w", zipfile.ZIP_STORED)  # PNG is compressed already
+        self._zip = zipfile.ZipFile(folder / IMAGES_FILE, "w", zipfile.ZIP_STORED)  # PNG is compressed already
         self._captions = (folder / CAPTIONS_FILE).open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._captions, lineterminator="\n")
         self._rows.writerow(["image_id", "InChI"])
@@ -132,7 +132,7 @@ def _publish(built: Path, folder: str) -> None:
     """Copy complete files under hidden names that no reader looks at, then rename them."""
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
-    names = (CAPTIONS_FILE, LAYOUTS_FILE, PICTURES_FILE)
+    names = (CAPTIONS_FILE, LAYOUTS_FILE, IMAGES_FILE)
     for name in names:
         filesystem.put_file(str(built / name), f"{root}/.{name}.partial")
     for name in names:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Layout(NamedTuple):
-    """Where a molecule lies in its picture: atoms in the InChI's order (D and T last), lost bonds included.
+    """Where a molecule lies in its image: atoms in the InChI's order (D and T last), lost bonds included.
 
     After these come the hydrogens that the drawer made explicit, each with its bond. The fields are the columns of
     image_layouts, lib/lake/layout_columns.py.
@@ -21,7 +21,7 @@ class Layout(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A picture of a molecule."""
+    """An image of a molecule."""
 
     pixels: np.ndarray  # (H, W) uint8, 0 ink, 255 paper, nothing between
     layout: Layout

@@ -12,7 +12,7 @@ from rdkit import Chem, RDLogger
 
 from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
-from lib.molecules.drawing_marks import mark_labels, mark_places
+from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.layout import Layout
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
@@ -70,7 +70,7 @@ def _write_smiles(
     laid_out = Layout(**layout) if layout else None
     if follows_drawing and laid_out is None:
         laid_out = layout_as_drawn(caption)
-        # Cleaning turns what is higher than wide. If the drawer's layout is not, the picture had arrived turned.
+        # Cleaning turns what is higher than wide. If the drawer's layout is not, the image had arrived turned.
         if rotation_deg == 90 and np.ptp(laid_out.atom_y) > np.ptp(laid_out.atom_x):
             laid_out = laid_out._replace(atom_x=-laid_out.atom_y, atom_y=laid_out.atom_x)
     return write_smiles(caption, laid_out if follows_drawing else None, is_kekule)
@@ -82,7 +82,7 @@ def _as_it_is(text: str) -> str:
 
 def _mark(caption: str, layout: Columns) -> tuple[np.ndarray, np.ndarray]:
     laid_out = Layout(**layout)
-    return mark_places(laid_out), mark_labels(caption, laid_out)
+    return mark_positions(laid_out), mark_labels(caption, laid_out)
 
 
 def _inchi() -> Notation:

@@ -68,15 +68,15 @@ def lay_out_with_rdkit(inchi: str, has_coordgen_layout: bool = False) -> Layout:
     return _layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / RDKIT_BOND_LENGTH)
 
 
-def _layout_of(molecule: Chem.Mol, places: np.ndarray) -> Layout:
+def _layout_of(molecule: Chem.Mol, positions_xy: np.ndarray) -> Layout:
     bonds = [
         (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble(), WEDGES.get(bond.GetBondDir(), 0))
         for bond in molecule.GetBonds()
     ]
     begins, ends, orders, wedges = zip(*bonds, strict=True) if bonds else ((), (), (), ())
     return Layout(
-        places[:, 0].astype(np.float32),
-        places[:, 1].astype(np.float32),
+        positions_xy[:, 0].astype(np.float32),
+        positions_xy[:, 1].astype(np.float32),
         np.array(begins, np.int32),
         np.array(ends, np.int32),
         np.array(orders, np.float32),

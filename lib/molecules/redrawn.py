@@ -1,4 +1,4 @@
-"""A caption drawn again as its picture may have been: unworn, by a drawer whose name is asked for."""
+"""A caption drawn again as its image may have been: unworn, by a drawer whose name is asked for."""
 
 import logging
 from functools import cache

@@ -25,7 +25,7 @@ SLANT = 0.3  # of the lines along which atoms are counted, so that those above e
 def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: Literal[0, 180] = 0) -> Writing:
     """Write a molecule as SMILES, from left to right by where its atoms lie, or canonically without a layout.
 
-    is_kekule writes double bonds as they are drawn instead of aromatic rings. turn_deg is that of the picture after it
+    is_kekule writes double bonds as they are drawn instead of aromatic rings. turn_deg is that of the image after it
     was drawn. Raises NotationError if the InChI is not one of a molecule, or of more atoms than the layout has.
     """
     molecule = drawn_molecule(inchi, layout) if is_kekule else read_inchi(inchi)
@@ -127,21 +127,21 @@ def _without_open_ends(tokens: list[str]) -> list[str]:
     kept = dict(enumerate(tokens))
     open_branches: list[int] = []
     open_rings: dict[str, int] = {}
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token == "(":
-            open_branches.append(place)
+            open_branches.append(index)
         elif token == ")":
             if open_branches:
                 open_branches.pop()
             else:
-                del kept[place]
+                del kept[index]
         elif token.isdecimal() or token.startswith("%"):
             if token in open_rings:
                 del open_rings[token]
             else:
-                open_rings[token] = place
-    for place in (*open_branches, *open_rings.values()):
-        del kept[place]
+                open_rings[token] = index
+    for index in (*open_branches, *open_rings.values()):
+        del kept[index]
     while kept and kept[max(kept)] in "=#-/\\(":
         del kept[max(kept)]
     return list(kept.values())

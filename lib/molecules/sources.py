@@ -1,4 +1,4 @@
-"""Where the molecules to draw come from, and which of them a standard InChI can label. Knows nothing of pictures."""
+"""Where the molecules to draw come from, and which of them a standard InChI can label. Knows nothing of images."""
 
 import gzip
 import hashlib
@@ -25,9 +25,9 @@ SHIPPED_FILES = (
 ELEMENTS = frozenset({"H", "C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se"})
 UNSEEN_PERCENT = 2  # of molecules, by hash of the InChI
 NUM_FRAGMENTED = 1500  # molecules that are cut for recombination: a second of work, some 1,500 distinct fragments
-TRITIUM_SHARE = 0.1  # of the molecules with heavy hydrogen
+TRITIUM_FRACTION = 0.1  # of the molecules with heavy hydrogen
 RECOMBINED_HEAVY_ATOMS = (13, 34)  # sizes aimed at: with RDKit's own, the mean of the real collection
-LEFT_OUT_WITHOUT_STEREO = 0.25  # share of recombined molecules that could name no stereo: too many beside real ones
+LEFT_OUT_WITHOUT_STEREO = 0.25  # fraction of recombined molecules that could name no stereo: too many beside real ones
 TYPICAL_END = 8  # heavy atoms that an open end of a half-built molecule will still add, about
 
 
@@ -93,18 +93,18 @@ def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator, centres_alo
     if rdMolDescriptors.CalcNumBridgeheadAtoms(molecule):
         return molecule
     molecule = Chem.Mol(molecule)
-    for place in Chem.FindPotentialStereo(molecule):
-        if place.specified != Chem.StereoSpecified.Unspecified:
+    for element in Chem.FindPotentialStereo(molecule):
+        if element.specified != Chem.StereoSpecified.Unspecified:
             continue
         is_first = rng.random() < 0.5
-        if place.type == Chem.StereoType.Atom_Tetrahedral:
+        if element.type == Chem.StereoType.Atom_Tetrahedral:
             hand = Chem.ChiralType.CHI_TETRAHEDRAL_CW if is_first else Chem.ChiralType.CHI_TETRAHEDRAL_CCW
-            molecule.GetAtomWithIdx(place.centeredOn).SetChiralTag(hand)
-        elif place.type == Chem.StereoType.Bond_Double and not centres_alone:
-            around = list(place.controllingAtoms)  # two at each end; one that is not there has the largest index
+            molecule.GetAtomWithIdx(element.centeredOn).SetChiralTag(hand)
+        elif element.type == Chem.StereoType.Bond_Double and not centres_alone:
+            around = list(element.controllingAtoms)  # two at each end; one that is not there has the largest index
             beside = min(around[:2]), min(around[2:])
             if max(beside) < molecule.GetNumAtoms():
-                bond = molecule.GetBondWithIdx(place.centeredOn)
+                bond = molecule.GetBondWithIdx(element.centeredOn)
                 bond.SetStereoAtoms(*beside)
                 bond.SetStereo(Chem.BondStereo.STEREOCIS if is_first else Chem.BondStereo.STEREOTRANS)
     return molecule
@@ -116,7 +116,7 @@ def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mo
     if not carbons:
         return molecule
     chosen = carbons[rng.integers(len(carbons))]
-    mass_number = 3 if rng.random() < TRITIUM_SHARE else 2
+    mass_number = 3 if rng.random() < TRITIUM_FRACTION else 2
     heavy = Chem.RWMol(Chem.AddHs(molecule, onlyOnAtoms=[chosen]))
     for atom in heavy.GetAtomWithIdx(chosen).GetNeighbors():
         if atom.GetAtomicNum() == 1:

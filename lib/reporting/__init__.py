@@ -1,1 +1,1 @@
-"""What a person reads of a run: the report, its charts and pictures, the summary."""
+"""What a person reads of a run: the report, its charts and images, the summary."""

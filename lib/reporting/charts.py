@@ -1,4 +1,4 @@
-"""The charts of the quality report, as SVG data URIs: plain figures in, pictures out; knows nothing of Spark."""
+"""The charts of the quality report, as SVG data URIs: plain figures in, images out; knows nothing of Spark."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentForma
 
 # Blue, orange and grey stay apart for colour-blind people; lines differ in dashes too.
 COLOURS = {"model": "#1d4ed8", "constant_caption": "#b45309", "shuffled_pictures": "#64748b"}
-LABELS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
+LABELS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled images"}
 DASHES: dict[str, Any] = {"model": "solid", "constant_caption": (0, (4, 1.5)), "shuffled_pictures": (0, (1, 1.2))}
 POINTS, POINTS_COLOUR = "o--", "#b45309"
 TEXT, GRID = "#334155", "#e2e8f0"
@@ -29,18 +29,18 @@ STYLE: dict[Any, Any] = {
 SIZE_IN = (4.9, 3.1)  # small, so that the text is still read on a phone
 
 
-def histogram_chart(shares: Mapping[str, Sequence[float]], edges: Sequence[float], label: str) -> str:
-    """Share of pictures per bin, one outline per predictor; the model's is filled."""
+def histogram_chart(fractions: Mapping[str, Sequence[float]], edges: Sequence[float], label: str) -> str:
+    """Fraction of images per bin, one outline per predictor; the model's is filled."""
 
     def draw(axes: Axes) -> None:
-        for predictor, values in shares.items():
+        for predictor, values in fractions.items():
             colour = COLOURS[predictor]
             if predictor == "model":
                 axes.stairs(values, edges, fill=True, alpha=0.18, color=colour)
             axes.stairs(
                 values, edges, color=colour, linestyle=DASHES[predictor], linewidth=1.8, label=LABELS[predictor]
             )
-        axes.set(xlabel=label, ylabel="share of pictures", xlim=(edges[0], edges[-1]), ylim=(0, None))
+        axes.set(xlabel=label, ylabel="fraction of images", xlim=(edges[0], edges[-1]), ylim=(0, None))
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=None))
         _legend_above(axes)
 
@@ -67,19 +67,19 @@ def loss_chart(train: Sequence[tuple[int, float]], validation: Sequence[tuple[in
 
 
 def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
-    """Bars of the share that is exact, beside the confidence in it, and points of the mean similarity, by tenth.
+    """Bars of the fraction that is exact, beside the confidence in it, and points of the mean similarity, by tenth.
 
-    `deciles` are (mean confidence, share exact, mean similarity), least confident first.
+    `deciles` are (mean confidence, fraction exact, mean similarity), least confident first.
     """
     confidence, exact, similarity = zip(*deciles, strict=True)
-    places = range(len(deciles))
+    positions = range(len(deciles))
 
     def draw(axes: Axes) -> None:
-        axes.bar(places, exact, color=COLOURS["model"], alpha=0.75, width=0.7, label="exact")
-        axes.plot(places, confidence, "_", color=TEXT, markersize=19, markeredgewidth=1.8, label="confidence")
-        axes.plot(places, similarity, POINTS, color=POINTS_COLOUR, linewidth=1.4, label="mean similarity")
-        axes.set(xlabel="mean confidence of each tenth", ylabel="share exact, means", ylim=(0, 1.03))
-        axes.set_xticks(places, [f"{value:.2f}" for value in confidence], fontsize=9)
+        axes.bar(positions, exact, color=COLOURS["model"], alpha=0.75, width=0.7, label="exact")
+        axes.plot(positions, confidence, "_", color=TEXT, markersize=19, markeredgewidth=1.8, label="confidence")
+        axes.plot(positions, similarity, POINTS, color=POINTS_COLOUR, linewidth=1.4, label="mean similarity")
+        axes.set(xlabel="mean confidence of each tenth", ylabel="fraction exact, means", ylim=(0, 1.03))
+        axes.set_xticks(positions, [f"{value:.2f}" for value in confidence], fontsize=9)
         _legend_above(axes)
 
     return _svg(draw)
@@ -88,12 +88,12 @@ def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
 def sentence_confidence_chart(deciles: Sequence[tuple[float, float]]) -> str:
     """Bars of the mean CIDEr by tenth; `deciles` are (mean confidence, mean CIDEr), least confident first."""
     confidence, cider = zip(*deciles, strict=True)
-    places = range(len(deciles))
+    positions = range(len(deciles))
 
     def draw(axes: Axes) -> None:
-        axes.bar(places, cider, color=COLOURS["model"], alpha=0.75, width=0.7)
+        axes.bar(positions, cider, color=COLOURS["model"], alpha=0.75, width=0.7)
         axes.set(xlabel="mean confidence of each tenth", ylabel="mean CIDEr", ylim=(0, None))
-        axes.set_xticks(places, [f"{value:.2f}" for value in confidence], fontsize=9)
+        axes.set_xticks(positions, [f"{value:.2f}" for value in confidence], fontsize=9)
 
     return _svg(draw)
 

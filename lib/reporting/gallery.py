@@ -1,4 +1,4 @@
-"""The pictures of the quality report: which are shown, as thumbnails a browser can show, with captions marked."""
+"""The images of the quality report: which are shown, as thumbnails a browser can show, with captions marked."""
 
 import base64
 import io
@@ -12,14 +12,14 @@ from pyspark.sql import DataFrame, Row
 
 from lib.lake.delta_tables import Lake
 
-SCORED_GROUPS = ("Best", "Worst", "At random")  # of pictures with a reference
+SCORED_GROUPS = ("Best", "Worst", "At random")  # of images with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
 Segments = list[tuple[bool, str]]  # (differs, text): the texts joined are the caption
 
 
 @dataclass(frozen=True)
-class ShownPicture:
-    """A card of the gallery; a thumbnail is None where the picture is no longer in the lake or cannot be shown."""
+class ShownImage:
+    """A card of the gallery; a thumbnail is None where the image is no longer in the lake or cannot be shown."""
 
     prediction: Row
     arrived: str | None
@@ -28,12 +28,12 @@ class ShownPicture:
     reference: Segments
 
 
-def choose_pictures(
+def choose_images(
     lake: Lake, predictions: DataFrame, split: str | None, numbers: dict[str, int]
-) -> dict[str, list[ShownPicture]]:
-    """The pictures of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
+) -> dict[str, list[ShownImage]]:
+    """The images of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
 
-    Deterministic. Reads the bytes of the chosen pictures only. None is in both of two opposite groups; the random ones
+    Deterministic. Reads the bytes of the chosen images only. None is in both of two opposite groups; the random ones
     may be in either, or they would be no fair sample.
     """
     first = F.when(F.col("split") == F.lit(split), 0).otherwise(1)
@@ -58,7 +58,7 @@ def choose_pictures(
     arrived = _thumbnails(lake.read("images_raw"), image_ids)
     cleaned = _thumbnails(lake.read("images_clean"), image_ids)
     return {
-        name: [ShownPicture(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row)) for row in rows]
+        name: [ShownImage(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row)) for row in rows]
         for name, rows in chosen.items()
     }
 
@@ -86,10 +86,10 @@ def marked(caption: str, reference: str) -> tuple[Segments, Segments]:
 
 
 def thumbnail(image: bytes) -> str | None:
-    """The picture as a small PNG (drawings) or JPEG (photographs) data URI; None where it cannot be decoded."""
+    """The image as a small PNG (drawings) or JPEG (photographs) data URI; None where it cannot be decoded."""
     try:
-        with Image.open(io.BytesIO(image)) as picture:
-            pixels = _as_eight_bit(ImageOps.exif_transpose(picture))
+        with Image.open(io.BytesIO(image)) as opened:
+            pixels = _as_eight_bit(ImageOps.exif_transpose(opened))
     except Exception:  # a damaged file may fail anywhere inside a codec, and a report is made without it
         return None
     pixels.thumbnail(THUMBNAIL_PX, Image.Resampling.LANCZOS)
@@ -103,11 +103,11 @@ def thumbnail(image: bytes) -> str | None:
     return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _as_eight_bit(picture: Image.Image) -> Image.Image:
+def _as_eight_bit(image: Image.Image) -> Image.Image:
     """Grey (L) or RGB; grey of 16 bits is scaled by its white, 65,535; transparent pixels become paper."""
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(picture, dtype=np.float64) / 257).astype(np.uint8))
-    if picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8))
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")

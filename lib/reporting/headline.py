@@ -6,7 +6,7 @@ from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES
 
 PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES)
 CLEARLY_ABOVE = 0.05  # similarity or CIDEr above the better control from which the model is called better than chance
-FEW_PICTURES = 100
+FEW_IMAGES = 100
 Figures = tuple[tuple[str, str, str, str], ...]  # label, what it means, how to format it, column of evaluations
 FIGURES: Figures = (
     ("Mean similarity", "1 is equal, 0 has nothing in common", "score", "mean_similarity"),
@@ -16,7 +16,7 @@ FIGURES: Figures = (
     ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
 )
 SENTENCE_FIGURES: Figures = (
-    ("CIDEr", "words that tell this picture from others", "metric", "cider"),
+    ("CIDEr", "words that tell this image from others", "metric", "cider"),
     ("BLEU-1", "words that are in a reference", "metric", "bleu_1"),
     ("BLEU-4", "sequences of up to four words", "metric", "bleu_4"),
     ("METEOR", "words, stems and synonyms", "metric", "meteor"),
@@ -51,16 +51,16 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
     if constant is not None:
         figures += f"; a constant caption gets {constant:.2f}"
     if shuffled is not None:
-        figures += f"; the model's own captions on the wrong pictures get {shuffled:.2f}"
+        figures += f"; the model's own captions on the wrong images get {shuffled:.2f}"
     if not controls:
         return "unknown", f"{figures}; there is no control to compare it with."
     margin = score - max(controls)
     if margin <= 0:
-        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the pictures."
+        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the images."
     elif margin < CLEARLY_ABOVE:
         word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
     else:
-        word, meaning = "better", f"That is {margin:.2f} above chance: the model reads the pictures."
-    if model.num_images < FEW_PICTURES:
-        meaning += f" Only {model.num_images} pictures were scored; others may come out differently."
+        word, meaning = "better", f"That is {margin:.2f} above chance: the model reads the images."
+    if model.num_images < FEW_IMAGES:
+        meaning += f" Only {model.num_images} images were scored; others may come out differently."
     return word, f"{figures}. {meaning}"

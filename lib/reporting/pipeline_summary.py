@@ -13,7 +13,7 @@ from lib.lake.delta_tables import Lake
 
 COUNTED_TABLES = ("images_raw", "images_clean", "captions", "vocabulary", "caption_predictions")
 STAGES = ("ingest", "clean")
-PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled pictures"}
+PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled images"}
 
 # Column of evaluations to heading and decimals; with either, the table fits a terminal of 80 columns.
 EDIT_SCORES = {
@@ -31,7 +31,7 @@ class PipelineSummary(NamedTuple):
     num_rejected: dict[str, int]
     evaluations: list[Row]
     storage_root: str
-    reasons: dict[str, int]  # number of rejected pictures and captions by reason
+    reasons: dict[str, int]  # number of rejected images and captions by reason
 
 
 def print_summary(lake: Lake, model_version: str | None) -> None:
@@ -39,7 +39,7 @@ def print_summary(lake: Lake, model_version: str | None) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     summary = summarise_pipeline(lake, model_version)
     console.print(_rows_table(summary))
-    console.print(whereabouts_of_pictures(summary))
+    console.print(whereabouts_of_images(summary))
     if summary.reasons:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.reasons.items()))
         console.print(f"Rejected: {counts}. The table images_rejected names each with its reason.")
@@ -69,13 +69,13 @@ def summarise_pipeline(lake: Lake, model_version: str | None) -> PipelineSummary
     )
 
 
-def whereabouts_of_pictures(summary: PipelineSummary) -> str:
-    """One line: every picture of images_raw is clean or rejected, or a warning with the number that is neither."""
+def whereabouts_of_images(summary: PipelineSummary) -> str:
+    """One line: every image of images_raw is clean or rejected, or a warning with the number that is neither."""
     num_raw, num_clean = summary.num_rows["images_raw"], summary.num_rows["images_clean"]
     num_rejected = summary.num_rejected["clean"]
     difference = num_raw - num_clean - num_rejected
     if difference == 0:
-        return f"Every picture is there: {num_raw:,} raw = {num_clean:,} clean + {num_rejected:,} rejected at clean."
+        return f"Every image is there: {num_raw:,} raw = {num_clean:,} clean + {num_rejected:,} rejected at clean."
     return (
         f"Warning: {num_raw:,} raw is not {num_clean:,} clean + {num_rejected:,} rejected at clean "
         f"(difference {difference:,}): run clean_images."

@@ -21,7 +21,7 @@ from lib.reporting.charts import (
     loss_chart,
     sentence_confidence_chart,
 )
-from lib.reporting.gallery import ShownPicture, choose_pictures
+from lib.reporting.gallery import ShownImage, choose_images
 from lib.reporting.headline import FIGURES, PREDICTORS, headline, is_of_sentences, verdict
 from lib.reporting.sentence_confidence import cider_deciles
 from lib.sections.reporting import ReportSettings
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).with_name("quality_report.html.jinja")
 SPLITS = ("test", "validation", "train")  # the first that was evaluated is the one the headline is about
 NUM_BINS = 40
-SAMPLE = "A fair sample, drawn by a hash of the picture's name; it may repeat pictures from above."
+SAMPLE = "A fair sample, drawn by a hash of the image's name; it may repeat images from above."
 FORMATS = {
     "score": "{:.2f}",
     "metric": "{:.3f}",
@@ -48,7 +48,7 @@ Evaluations = dict[str, dict[str, Row]]  # split, predictor
 def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
     """Write the report on a model, unless it is there already; None if it has captioned nothing.
 
-    Without evaluations it shows pictures with captions, and no score.
+    Without evaluations it shows images with captions, and no score.
     """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
@@ -86,7 +86,7 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
 
 
 def _drawn_rows(lake: Lake, predictions: DataFrame, model_version: str) -> list[DataFrame]:
-    """What charts and gallery are drawn from, but for the pictures, which their cleaning names."""
+    """What charts and gallery are drawn from, but for the images, which their cleaning names."""
     clean = lake.read("images_clean").select("image_id", "cleaning_version")
     metrics = lake.read("training_metrics").where(F.col("run_id") == model_version)
     return [predictions, lake.read("captions"), clean, metrics]
@@ -112,7 +112,7 @@ def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations
 
 
 def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
-    """What the template shows of a model of whose pictures none has a reference."""
+    """What the template shows of a model of whose images none has a reference."""
     mean = predictions.agg(F.avg(F.col("is_valid").cast("double")), F.avg("confidence")).collect()[0]
     cards = [
         (label, meaning, kind, dict.fromkeys(PREDICTORS) | {MODEL: value})
@@ -131,8 +131,8 @@ def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
 
 def _gallery(
     lake: Lake, predictions: DataFrame, split: str | None, settings: ReportSettings
-) -> list[tuple[str, str, list[ShownPicture]]]:
-    """(title, meaning, pictures) of each group that the report shows."""
+) -> list[tuple[str, str, list[ShownImage]]]:
+    """(title, meaning, images) of each group that the report shows."""
     groups = (
         {}
         if split is None
@@ -147,7 +147,7 @@ def _gallery(
         "Most sure": ("Without a reference: the highest confidence.", settings.num_best),
         "At random, without a reference": (SAMPLE, settings.num_random),
     }
-    chosen = choose_pictures(lake, predictions, split, {title: number for title, (_, number) in groups.items()})
+    chosen = choose_images(lake, predictions, split, {title: number for title, (_, number) in groups.items()})
     return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 
 
@@ -175,7 +175,7 @@ def _charts(
         charts.append(
             (
                 "Similarity",
-                "Share of the pictures by similarity; further right is better.",
+                "Fraction of the images by similarity; further right is better.",
                 histogram_chart(*similarities, "similarity of caption and reference (0 to 1)"),
             )
         )
@@ -183,7 +183,7 @@ def _charts(
         charts.append(
             (
                 "Edit distance",
-                "Share of the pictures by edit distance; further left is better.",
+                "Fraction of the images by edit distance; further left is better.",
                 histogram_chart(*distances, "edit distance (characters)"),
             )
         )
@@ -191,7 +191,7 @@ def _charts(
         charts.append(
             (
                 "Does confidence tell?",
-                "Pictures in ten groups of equal size by the model's confidence, the "
+                "Images in ten groups of equal size by the model's confidence, the "
                 "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
                 "the right.",
                 sentence_confidence_chart(ciders),
@@ -201,7 +201,7 @@ def _charts(
         charts.append(
             (
                 "Does confidence tell?",
-                "Pictures in ten groups of equal size by the model's confidence. Where "
+                "Images in ten groups of equal size by the model's confidence. Where "
                 "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
                 "each ends at its mark.",
                 confidence_chart(tenths),
@@ -228,21 +228,21 @@ def _bin_width(scores: DataFrame) -> int:
 
 
 def _histogram(scores: DataFrame, measure: str, width: float) -> tuple[dict[str, list[float]], list[float]] | None:
-    """(share of pictures per bin by predictor, edges of the bins); a similarity of 1 belongs to the last bin."""
-    place = F.floor(F.col(measure) / width + 1e-9).cast("int")
-    rows = scores.where(F.col(measure).isNotNull()).groupBy("predictor", place.alias("place")).count().collect()
+    """(fraction of images per bin by predictor, edges of the bins); a similarity of 1 belongs to the last bin."""
+    bin_index = F.floor(F.col(measure) / width + 1e-9).cast("int")
+    rows = scores.where(F.col(measure).isNotNull()).groupBy("predictor", bin_index.alias("bin_index")).count().collect()
     if not rows:
         return None
-    num_bins = NUM_BINS if measure == "similarity" else max(row.place for row in rows) + 1
+    num_bins = NUM_BINS if measure == "similarity" else max(row.bin_index for row in rows) + 1
     counts = {predictor: [0] * num_bins for predictor in PREDICTORS if any(row.predictor == predictor for row in rows)}
     for row in rows:
-        counts[row.predictor][min(row.place, num_bins - 1)] += row["count"]
-    shares = {predictor: [number / sum(numbers) for number in numbers] for predictor, numbers in counts.items()}
-    return shares, [place * width for place in range(num_bins + 1)]
+        counts[row.predictor][min(row.bin_index, num_bins - 1)] += row["count"]
+    fractions = {predictor: [number / sum(numbers) for number in numbers] for predictor, numbers in counts.items()}
+    return fractions, [bin_index * width for bin_index in range(num_bins + 1)]
 
 
 def deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
-    """(mean confidence, share exact, mean similarity) by tenth of the model's captions, least confident first."""
+    """(mean confidence, fraction exact, mean similarity) by tenth of the model's captions, least confident first."""
     by_confidence = Window.partitionBy("split").orderBy("confidence", "image_id")
     rows = (
         scores.where((F.col("predictor") == MODEL) & F.col("confidence").isNotNull())

@@ -1,4 +1,4 @@
-"""Whether confidence tells good sentences from bad ones: CIDEr by tenth of the pictures."""
+"""Whether confidence tells good sentences from bad ones: CIDEr by tenth of the images."""
 
 import numpy as np
 import pyspark.sql.functions as F
@@ -9,7 +9,7 @@ from lib.captions.sentence_scores import cider_by_image
 
 
 def cider_deciles(predictions: DataFrame, captions: DataFrame, split: str) -> list[tuple[float, float]]:
-    """(mean confidence, mean CIDEr) by tenth of the pictures of a split, least confident first.
+    """(mean confidence, mean CIDEr) by tenth of the images of a split, least confident first.
 
     Document frequencies are those of the whole split. Raises RuntimeMissingError as cider_by_image does.
     """

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PredictionSettings(BaseModel):
-    """How pictures are captioned; conf/base.yaml says what each means."""
+    """How images are captioned; conf/base.yaml says what each means."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

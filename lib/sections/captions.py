@@ -4,12 +4,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CaptionSettings(BaseModel):
-    """How captions are written and which pictures are kept from training."""
+    """How captions are written and which images are kept from training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     notation: str
     max_tokens: int = Field(gt=0)
     min_token_uses: int = Field(gt=0)
-    validation_share: float = Field(ge=0, lt=0.5)
-    test_share: float = Field(ge=0, lt=0.5)
+    validation_fraction: float = Field(ge=0, lt=0.5)
+    test_fraction: float = Field(ge=0, lt=0.5)

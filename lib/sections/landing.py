@@ -30,7 +30,7 @@ def _text_encoding(name: str | None) -> str | None:
 
 
 class LandingSettings(BaseModel):
-    """Where pictures arrive and how the files beside them are laid out."""
+    """Where images arrive and how the files beside them are laid out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -12,8 +12,8 @@ def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 Drawer = Literal["indigo", "rdkit", "coordgen", "free"]
-Share = Annotated[float, Field(ge=0, le=1)]
-ShareRange = Annotated[tuple[Share, Share], AfterValidator(_in_order)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+ShareRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
 BondLength = Annotated[float, Field(ge=8, le=200)]  # pixels
 BondLengthRange = Annotated[tuple[BondLength, BondLength], AfterValidator(_in_order)]
 
@@ -38,27 +38,27 @@ class DrawingSettings(BaseModel):
 
     smiles_file: str | None
     only_unseen: bool
-    recombined_share: Share
-    stereo_share: Share
-    isotope_share: Share
+    recombined_fraction: Fraction
+    stereo_fraction: Fraction
+    isotope_fraction: Fraction
     min_heavy_atoms: int = Field(ge=2)
     max_heavy_atoms: int = Field(ge=2, le=200)
 
     drawers: dict[Drawer, float] = Field(min_length=1)
     bond_length_px: BondLength
     margin_px: int = Field(ge=4)
-    reduced_share: Share
+    reduced_fraction: Fraction
     reduced_scale: float = Field(gt=0.2, le=1)
     free_bond_length_px: BondLengthRange
     line_width_px: int = Field(ge=1)
     font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
 
     noise: float = Field(ge=0, le=5)
-    missing_pixel_share: ShareRange
-    reduced_missing_pixel_share: ShareRange
+    missing_pixel_fraction: ShareRange
+    reduced_missing_pixel_fraction: ShareRange
     speck_density: ShareRange
-    dropped_bond_share: Share
-    sideways_share: Share
+    dropped_bond_fraction: Fraction
+    sideways_fraction: Fraction
 
     @model_validator(mode="after")
     def _check_heavy_atoms(self) -> Self:
@@ -69,7 +69,7 @@ class DrawingSettings(BaseModel):
     @model_validator(mode="after")
     def _check_drawers(self) -> Self:
         if min(self.drawers.values()) < 0 or not sum(self.drawers.values()):
-            raise ValueError(f"drawers {self.drawers}: shares must not be negative, and one must be above 0")
+            raise ValueError(f"drawers {self.drawers}: fractions must not be negative, and one must be above 0")
         return self
 
 
@@ -78,13 +78,13 @@ class WearSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    missing_pixel_share: ShareRange
+    missing_pixel_fraction: ShareRange
     speck_density: ShareRange
-    dropped_bond_share: Share
-    cleaned_share: Share
-    upside_down_share: Share
-    turned_share: Share
+    dropped_bond_fraction: Fraction
+    cleaned_fraction: Fraction
+    upside_down_fraction: Fraction
+    turned_fraction: Fraction
     max_turn_deg: float = Field(ge=0, le=45)
     scale: tuple[float, float]
-    thick_share: Share
-    blurred_share: Share
+    thick_fraction: Fraction
+    blurred_fraction: Fraction

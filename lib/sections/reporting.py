@@ -14,7 +14,7 @@ class EvaluationSettings(BaseModel):
 
 
 class ReportSettings(BaseModel):
-    """How many pictures the report shows."""
+    """How many images the report shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

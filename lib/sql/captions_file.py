@@ -14,9 +14,9 @@ READ_VIEWS = ("newest_captions", "review_thresholds", "captions_to_review")  # e
 
 
 def write_captions_file(lake: Lake, model_version: str, sql: Path = SQL) -> Path | None:
-    """Write reports/<model_version>.csv: a row of COLUMNS for each picture that the model captioned; None without any.
+    """Write reports/<model_version>.csv: a row of COLUMNS for each image that the model captioned; None without any.
 
-    `flagged` pictures are those that the view captions_to_review, of the folder `sql`, would show.
+    `flagged` images are those that the view captions_to_review, of the folder `sql`, would show.
     """
     # A session of its own, in which the views' text reads the captions of this model alone.
     lake = Lake(lake.spark.newSession(), lake.storage)

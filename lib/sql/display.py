@@ -65,8 +65,8 @@ def _written(value: Any) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Row], cells: list[list[Text]]) -> Table:
     table = Table(header_style="bold")
-    for place, column in enumerate(columns):
-        values = [row[place] for row in rows if row[place] is not None]
+    for index, column in enumerate(columns):
+        values = [row[index] for row in rows if row[index] is not None]
         is_number = bool(values) and all(isinstance(v, NUMBERS) and not isinstance(v, bool) for v in values)
         table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
     for values in cells:
@@ -77,7 +77,7 @@ def _table(columns: Sequence[str], rows: Sequence[Row], cells: list[list[Text]])
 def _fits(width: int, columns: Sequence[str], cells: list[list[Text]]) -> bool:
     """Whether every column can have its name in one line and a readable width."""
     needed = 1
-    for place, column in enumerate(columns):
-        longest = max((len(values[place]) for values in cells), default=0)
+    for index, column in enumerate(columns):
+        longest = max((len(values[index]) for values in cells), default=0)
         needed += max(len(column), min(longest, READABLE_WIDTH)) + 3  # a border and two spaces
     return needed <= width

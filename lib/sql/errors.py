@@ -17,7 +17,7 @@ from lib.sections.lake import StorageSettings
 MADE_BY = {
     "landing_files": "ingest_images makes it",
     "images_raw": "ingest_images makes it",
-    "images_rejected": "ingest_images and clean_images make it when they refuse a picture",
+    "images_rejected": "ingest_images and clean_images make it for what they reject",
     "captions": "ingest_images makes it from caption files",
     "image_layouts": "ingest_images makes it from layout files",
     "images_clean": "clean_images makes it",
@@ -25,7 +25,7 @@ MADE_BY = {
     "vocabulary": "build_vocabulary makes it",
     "training_metrics": "train_captioner makes it",
     "caption_predictions": "predict_captions makes it",
-    "evaluations": "evaluate_captions makes it once a captioned picture has a reference",
+    "evaluations": "evaluate_captions makes it once a captioned image has a reference",
 }
 
 Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads
@@ -97,22 +97,22 @@ def _kind_and_parameters(error: Exception) -> tuple[str, dict[str, str]]:
 
 
 def _missing_table(name: str, spark: SparkSession, storage: StorageSettings, needs: Needs) -> str:
-    place = f"{storage.catalog}.{storage.schema_name}" if storage.catalog else storage.root
+    location = f"{storage.catalog}.{storage.schema_name}" if storage.catalog else storage.root
     last = name.split(".")[-1]
     present = {table.name for table in spark.catalog.listTables()}
     if last in present:
-        return f"There is no {name}, but there is {last} in {place}: leave out what stands before the last dot."
+        return f"There is no {name}, but there is {last} in {location}: leave out what stands before the last dot."
     if last in TABLES:
-        return f"There is no table {last} in {place} yet: {MADE_BY[last]}."
+        return f"There is no table {last} in {location} yet: {MADE_BY[last]}."
     if last in needs:
         tables = sorted(_tables_of(last, needs) - present)
         if not tables:
-            return f"There is no view {last} in {place} yet: create_views makes it."
+            return f"There is no view {last} in {location} yet: create_views makes it."
         made = "; ".join(f"{table}: {MADE_BY[table]}" for table in tables)
-        return f"There is no view {last} yet, because a table that it needs is not in {place} ({made})."
+        return f"There is no view {last} yet, because a table that it needs is not in {location} ({made})."
     near = difflib.get_close_matches(last, present, n=2, cutoff=0.75)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(present)) or 'none'}."
-    return f"There is no table or view {name} in {place}; {hint}"
+    return f"There is no table or view {name} in {location}; {hint}"
 
 
 def _tables_of(view: str, needs: Needs) -> set[str]:
@@ -145,8 +145,8 @@ def _missing_schema(name: str) -> str:
 
 
 def _syntax(message: str, error: str) -> str:
-    place = _PLACE.search(message)
-    where = f" in line {place.group(1)} at character {int(place.group(2)) + 1}" if place else ""
+    location = _PLACE.search(message)
+    where = f" in line {location.group(1)} at character {int(location.group(2)) + 1}" if location else ""
     seen = f"near {error}" if error.startswith("'") else "where it ends"
     return f"The statement cannot be read {seen}{where}."
 

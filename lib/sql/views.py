@@ -79,8 +79,8 @@ def publish_views(lake: Lake, sql: Path = SQL) -> list[str]:
         open_schema(lake)
         create_missing_tables(lake, views)
         created = create_views(lake.spark, views)
-    place = f"{lake.storage.catalog}.{lake.storage.schema_name}"
-    logger.info("create_views: %d views in %s: %s", len(created), place, ", ".join(created))
+    schema = f"{lake.storage.catalog}.{lake.storage.schema_name}"
+    logger.info("create_views: %d views in %s: %s", len(created), schema, ", ".join(created))
     return created
 
 

@@ -21,7 +21,7 @@ from lib.progress import show_progress
 from lib.settings import Settings
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import gpus_to_use
-from lib.training.row_blocks import RowBlocks, hand_over, shares_of_epoch
+from lib.training.row_blocks import RowBlocks, hand_over, parts_of_epoch
 from lib.training.step_reports import ignore_step
 from lib.training.training_data import mean_input_bytes, training_rows
 from lib.training.training_reports import TrainingReporter, following
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 # Of the hand-over: small enough to stream and for an executor's heap, large enough not to cost a task for nothing.
 ROWS_PER_PARTITION = 2_000
-BYTES_PER_PARTITION = 32 * 2**20
+BYTES_PER_PARTITION = 64 * 2**20
 _SIGNS_OF_A_LOST_EXECUTOR = ("ExecutorLostFailure", "MetadataFetchFailedException", "OutOfMemoryError")
 
 
@@ -100,7 +100,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         device,
     )
     captioner, optimizer, state, _ = learner
-    model = group.share(captioner)
+    model = group.wrap(captioner)
 
     reporter = TrainingReporter(config, learner, vocabulary) if rank == 0 else None
     while not state.is_over(training):
@@ -174,7 +174,7 @@ def _max_tokens(run: TrainingRun, start: Path | None) -> int:
 
 
 def _device(local_rank: int, uses_gpus: bool) -> torch.device:
-    """The GPU of this worker's place on its machine, or, where there are none so many, the cores."""
+    """The GPU of this worker's index on its machine, or, where there are none so many, the cores."""
     if uses_gpus and local_rank < torch.cuda.device_count():
         torch.cuda.set_device(local_rank)
         return torch.device("cuda", local_rank)
@@ -190,9 +190,9 @@ def _batches(
     rank: int,
     num_workers: int,
 ) -> Iterator[Batch]:
-    """This worker's share of what is left of an epoch, decoded as it is asked for."""
-    for share, weight in shares_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
-        samples = [as_sample(row, captioner, notation) for row in share]
+    """This worker's fraction of what is left of an epoch, decoded as it is asked for."""
+    for part, weight in parts_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
+        samples = [as_sample(row, captioner, notation) for row in part]
         yield replace(collate(samples, captioner.num_channels), weight=weight)
 
 

@@ -86,7 +86,7 @@ class HorovodGroup:
 
         self.rank, self.local_rank, self.num_workers = int(hvd.rank()), int(hvd.local_rank()), int(hvd.size())
 
-    def share(self, captioner: Captioner) -> nn.Module:
+    def wrap(self, captioner: Captioner) -> nn.Module:
         explaining = Explaining(captioner)
         return HorovodParallel(explaining) if self.num_workers > 1 else explaining
 

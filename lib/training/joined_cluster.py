@@ -34,15 +34,15 @@ def check_cluster_answers(address: str) -> None:
     Starts nothing, and takes seconds whatever is there.
     """
     try:
-        place = services.canonicalize_bootstrap_address_or_die(address)
+        host_port = services.canonicalize_bootstrap_address_or_die(address)
     except (ConnectionError, ValueError, OSError) as error:
         raise _no_answer(address, f"none was found ({error})") from None
-    host, _, port = place.rpartition(":")
+    host, _, port = host_port.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
     except OSError as error:
         raise _no_answer(address, str(error)) from None
-    theirs = _versions(address, place)
+    theirs = _versions(address, host_port)
     for name, key, ours in (("Ray", "ray_version", ray.__version__), ("Python", "python_version", _PYTHON)):
         if theirs[key] != ours:
             raise RuntimeMissingError(
@@ -95,16 +95,16 @@ def _reads(path: str, word: str) -> bool:
         return False
 
 
-def _versions(address: str, place: str) -> dict[str, str]:
+def _versions(address: str, host_port: str) -> dict[str, str]:
     """What the cluster says of itself; where it wants a token, this process uses its own from now on."""
     try:
         try:
-            return _ask(place)
+            return _ask(host_port)
         except grpc.RpcError as error:
             # Ray itself takes a token that is there for clusters found by auto alone.
             may_retry = error.code() == grpc.StatusCode.UNAUTHENTICATED and AUTH_MODE_ENV_VAR not in os.environ
             if may_retry and maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
-                return _ask(place)
+                return _ask(host_port)
             raise
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
@@ -117,10 +117,10 @@ def _versions(address: str, place: str) -> dict[str, str]:
         raise _no_answer(address, "what is there does not say which Ray it is") from None
 
 
-def _ask(place: str) -> dict[str, str]:
+def _ask(host_port: str) -> dict[str, str]:
     """Ray's own client would wait for 40 s, whatever answers or does not."""
     request = gcs_service_pb2.InternalKVGetRequest(key=b"CLUSTER_METADATA", namespace=b"cluster")
-    with init_grpc_channel(place) as channel:
+    with init_grpc_channel(host_port) as channel:
         gcs = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel)
         versions: dict[str, str] = json.loads(gcs.InternalKVGet(request, timeout=ANSWER_WITHIN_S).value)
     return versions

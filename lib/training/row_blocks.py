@@ -1,4 +1,4 @@
-"""Rows of a split in Ray's object store: handed over by Spark once, then read by their place from any worker."""
+"""Rows of a split in Ray's object store: handed over by Spark once, then read by their index from any worker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import ray
 import ray.data
 from pyspark.sql import DataFrame
 
-from model.batches import plan_batches, share_of, weight_of
+from model.batches import part_of, plan_batches, weight_of
 from model.config import TrainingConfig
 
 
@@ -23,23 +23,23 @@ class RowBlocks:
     ends: np.ndarray  # number of rows up to the end of each block
     num_tokens: np.ndarray  # of each row's caption, or of its captions with an <end> between
 
-    def fetch(self, places: np.ndarray) -> None:
+    def fetch(self, indices: np.ndarray) -> None:
         """Begin to bring the blocks of these rows to this machine, without waiting for them."""
-        ray.wait([self.blocks[number] for number in np.unique(self._numbers(places))], timeout=0, fetch_local=True)
+        ray.wait([self.blocks[number] for number in np.unique(self._numbers(indices))], timeout=0, fetch_local=True)
 
-    def read(self, places: np.ndarray) -> list[dict[str, Any]]:
-        """The rows at these places, in their order."""
-        numbers = self._numbers(places)
+    def read(self, indices: np.ndarray) -> list[dict[str, Any]]:
+        """The rows at these indices, in their order."""
+        numbers = self._numbers(indices)
         rows: dict[int, dict[str, Any]] = {}
         for number in np.unique(numbers):
             table = ray.get(self.blocks[number])
-            wanted = places[numbers == number]
+            wanted = indices[numbers == number]
             taken = table.take(wanted - (self.ends[number] - table.num_rows))
             rows.update(zip(wanted.tolist(), taken.to_pylist(), strict=True))
-        return [rows[place] for place in places.tolist()]
+        return [rows[index] for index in indices.tolist()]
 
-    def _numbers(self, places: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.ends, places, side="right")
+    def _numbers(self, indices: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.ends, indices, side="right")
 
 
 def hand_over(frame: DataFrame) -> RowBlocks:
@@ -54,7 +54,7 @@ def row_blocks(blocks: list[ray.ObjectRef]) -> RowBlocks:
     return RowBlocks(blocks, np.cumsum([len(lengths) for lengths in num_tokens]), np.concatenate(num_tokens))
 
 
-def shares_of_epoch(
+def parts_of_epoch(
     rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
 ) -> Iterator[tuple[list[dict[str, Any]], float]]:
     """This worker's rows of each step of an epoch, from `first_step` on, with the weight of their mean loss.
@@ -64,11 +64,11 @@ def shares_of_epoch(
     steps = plan_batches(rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch))[
         first_step:
     ]
-    shares = [share_of(step, worker, num_workers) for step in steps]
-    for place, (step, share) in enumerate(zip(steps, shares, strict=True)):
-        for coming in shares[place + 1 : place + 2]:
+    parts = [part_of(step, worker, num_workers) for step in steps]
+    for index, (step, part) in enumerate(zip(steps, parts, strict=True)):
+        for coming in parts[index + 1 : index + 2]:
             rows.fetch(coming)
-        yield rows.read(share), weight_of(share, step, rows.num_tokens, num_workers)
+        yield rows.read(part), weight_of(part, step, rows.num_tokens, num_workers)
 
 
 @ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types

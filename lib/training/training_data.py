@@ -1,4 +1,4 @@
-"""What a model learns from: cleaned pictures with their captions as token ids, and the name of exactly that data."""
+"""What a model learns from: cleaned images with their captions as token ids, and the name of exactly that data."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -27,7 +27,7 @@ class TrainingData:
     fingerprint: str
     num_train: int
     num_validation: int
-    left_out: str  # how many captions with a picture cannot be learned, and why; empty if none
+    left_out: str  # how many captions with an image cannot be learned, and why; empty if none
     max_tokens: int  # of the longest train caption
     vocabulary: Vocabulary
 
@@ -64,14 +64,14 @@ def describe_training_data(
     left_out = _left_out(row, settings)
     if not row.num_train:
         raise MissingInputError(
-            f"no train picture has both a cleaned image and a caption that can be learned "
-            f"({left_out or 'no caption has a cleaned image'}): check that landing.image_id_column holds the pictures' "
+            f"no train image has both a cleaned image and a caption that can be learned "
+            f"({left_out or 'no caption has a cleaned image'}): check that landing.image_id_column holds the images' "
             "file names"
         )
-    if not row.num_validation and settings.validation_share:
+    if not row.num_validation and settings.validation_fraction:
         raise MissingInputError(
-            f"the validation split is empty: of {row.num_train} pictures that can be learned from, all are in split "
-            "train; more pictures would help, or captions.validation_share=0 to train without validation"
+            f"the validation split is empty: of {row.num_train} images that can be learned from, all are in split "
+            "train; more images would help, or captions.validation_fraction=0 to train without validation"
         )
     return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, left_out, row.max_tokens, vocabulary)
 
@@ -105,9 +105,9 @@ def training_rows(
     others = Window.partitionBy("image_id").orderBy("caption_index").rowsBetween(1, Window.unboundedFollowing)
     further = F.flatten(F.collect_list(F.concat("token_ids", F.array(F.lit(END)))).over(others))
     rows = pairs.withColumns({"rank": first, "other_token_ids": further}).where("rank = 1")
-    place = (F.xxhash64("image_id", "caption"), "image_id")
+    index = (F.xxhash64("image_id", "caption"), "image_id")
     if most is not None:
-        rows = rows.orderBy(*place).limit(most)
+        rows = rows.orderBy(*index).limit(most)
     if encoder_version is None:
         name = "image"
         images = lake.read("images_clean").select("image_id", "cleaning_version", name)
@@ -116,8 +116,8 @@ def training_rows(
         name = "features"
         rows = _with_features(lake, rows, encoder_version)
     return (
-        rows.repartitionByRange(num_partitions, *place)
-        .sortWithinPartitions(*place)
+        rows.repartitionByRange(num_partitions, *index)
+        .sortWithinPartitions(*index)
         .select("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS)
     )
 
@@ -145,11 +145,11 @@ def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFra
 def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:
     """Every caption of a cleaned image, with whether it can be learned."""
     captions = lake.require("captions", written_by="ingest_images").where(F.col("split") != "test")
-    pictures = lake.require("images_clean", written_by="clean_images").select(
+    images = lake.require("images_clean", written_by="clean_images").select(
         "image_id", "cleaning_version", "rotation_deg", "transform"
     )
     layouts = lake.read("image_layouts").where(_is_sound()).select("image_id", *LAYOUT_COLUMNS)
-    pairs = captions.join(pictures, on="image_id", how="inner").join(layouts, on="image_id", how="left")
+    pairs = captions.join(images, on="image_id", how="inner").join(layouts, on="image_id", how="left")
     pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})
     writing = writing_of(
         F.col("caption"), settings.notation, F.struct(*LAYOUT_COLUMNS), F.coalesce("rotation_deg", F.lit(0))
@@ -179,8 +179,8 @@ def _is_sound() -> Column:
 
 
 def _moved(transform: str, row: int) -> Column:
-    """One coordinate of the marks in the cleaned picture: a row of the 2 x 3 matrix times (x, y, 1)."""
-    by_x, by_y, shift = (F.element_at(transform, row + place) for place in (1, 2, 3))
+    """One coordinate of the marks in the cleaned image: a row of the 2 x 3 matrix times (x, y, 1)."""
+    by_x, by_y, shift = (F.element_at(transform, row + index) for index in (1, 2, 3))
     return F.zip_with("atom_x", "atom_y", lambda x, y: (by_x * x + by_y * y + shift).cast("float"))
 
 

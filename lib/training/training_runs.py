@@ -92,13 +92,13 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
 
 
 def _check_steps(num_train: int, settings: Settings) -> None:
-    """Every worker must have a picture in every step."""
+    """Every worker must have an image in every step."""
     training, num_workers = settings.training, settings.cluster.num_workers
     fewest = min(step_sizes(num_train, training.batch_size, training.num_batches_in_buffer))
     if fewest < num_workers:
         raise SettingsError(
-            f"with training.batch_size {training.batch_size} and {num_train} train pictures some steps have "
-            f"{fewest} pictures, too few for {num_workers} workers (cluster.num_workers)"
+            f"with training.batch_size {training.batch_size} and {num_train} train images some steps have "
+            f"{fewest} images, too few for {num_workers} workers (cluster.num_workers)"
         )
 
 

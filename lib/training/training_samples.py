@@ -29,7 +29,9 @@ def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notatio
         return sample
     if all(row[name] is not None for name in LAYOUT_COLUMNS):
         with suppress(NotationError):  # the layout is not this caption's: then the caption alone has to do
-            places, labels = notation.mark(row["caption"], {name: np.asarray(row[name]) for name in LAYOUT_COLUMNS})
+            positions_xy, labels = notation.mark(
+                row["caption"], {name: np.asarray(row[name]) for name in LAYOUT_COLUMNS}
+            )
             marks_of_tokens = np.asarray(row["marks_of_tokens"])
-            sample["marks"] = {"places": places, "labels": labels, "marks_of_tokens": marks_of_tokens}
+            sample["marks"] = {"positions_xy": positions_xy, "labels": labels, "marks_of_tokens": marks_of_tokens}
     return sample

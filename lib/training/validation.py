@@ -35,7 +35,7 @@ def validate_together(
     Every worker must call this; each validates some of the batches. The edit distance is the mean over rows, in
     characters of the notation.
     """
-    for buffer in captioner.buffers():  # running means of norms: each worker's are of its own pictures
+    for buffer in captioner.buffers():  # running means of norms: each worker's are of its own images
         if buffer.is_floating_point():
             buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
     own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[worker::num_workers]
@@ -58,8 +58,8 @@ def validate_together(
 
 
 def _batches(rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig, notation: Notation) -> Iterator[Batch]:
-    for places in own:
-        yield collate([as_sample(row, captioner, notation) for row in rows.read(places)], captioner.num_channels)
+    for indices in own:
+        yield collate([as_sample(row, captioner, notation) for row in rows.read(indices)], captioner.num_channels)
 
 
 def _edit_distances(
@@ -67,7 +67,7 @@ def _edit_distances(
 ) -> list[int]:
     """How far the likeliest caption of each image of a batch is from the nearest of its own, in characters.
 
-    Padded as in training, not picture by picture as in captioning: three times as fast, and as good for a comparison.
+    Padded as in training, not image by image as in captioning: three times as fast, and as good for a comparison.
     """
     was_training, device = captioner.training, next(captioner.parameters()).device
     captioner.eval()

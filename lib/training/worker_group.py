@@ -27,7 +27,7 @@ class WorkerGroup(Protocol):
     def num_workers(self) -> int:
         """How many workers there are."""
 
-    def share(self, captioner: Captioner) -> nn.Module:
+    def wrap(self, captioner: Captioner) -> nn.Module:
         """The captioner, explaining, with gradients that are averages over all workers when backward() returns."""
 
 
@@ -43,7 +43,7 @@ class RayTrainGroup:
         self.local_rank = int(world.get_local_rank())
         self.num_workers = int(world.get_world_size())
 
-    def share(self, captioner: Captioner) -> nn.Module:
+    def wrap(self, captioner: Captioner) -> nn.Module:
         explaining = Explaining(captioner)
         return DistributedDataParallel(explaining) if self.num_workers > 1 else explaining
 

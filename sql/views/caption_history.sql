@@ -1,11 +1,11 @@
--- For those who ask why a caption changed: what has each model written about a picture, one after the other?
+-- For those who ask why a caption changed: what has each model written about an image, one after the other?
 --
--- Of one picture:  select * from caption_history where image_id = 'a1' order by version_number
+-- Of one image:  select * from caption_history where image_id = 'a1' order by version_number
 -- What wrote a row: model_version leads to model_lineage; what a row said before it was written again is in
 -- sql/queries/captions_changed_since.sql.
 --
 -- Columns:
---   version_number: 1 for the first caption of the picture, 2 for that of the next model, and so on.
+--   version_number: 1 for the first caption of the image, 2 for that of the next model, and so on.
 --   caption_before: Caption of the model before; null for the first.
 --   is_changed: Whether the caption differs from the one before; null for the first.
 --   edit_distance_change: Edit distance less that of the model before, in characters; below 0 is better.

@@ -9,7 +9,7 @@
 --   trained_from: When training reported first (UTC).
 --   trained_to: When training reported last (UTC).
 --   num_captions: Captions that the model has written.
---   cleaning_versions: Cleanings that made the pictures it saw.
+--   cleaning_versions: Cleanings that made the images it saw.
 --   predicted_from: When it wrote its first caption (UTC).
 --   predicted_to: When it wrote its last caption (UTC).
 with runs as (

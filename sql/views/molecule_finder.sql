@@ -1,4 +1,4 @@
--- For chemists: which pictures show a molecule of this formula, or one whose InChI contains this piece?
+-- For chemists: which images show a molecule of this formula, or one whose InChI contains this piece?
 --
 -- By formula:  select * from molecule_finder where formula = 'C9H8O4'
 -- By piece:    select * from molecule_finder where contains(inchi, '/c1-2-3')

@@ -1,4 +1,4 @@
--- For everyone who needs one caption per picture: the newest, written by the model that captioned the picture last.
+-- For everyone who needs one caption per image: the newest, written by the model that captioned the image last.
 with ranked as (
     select
         *,

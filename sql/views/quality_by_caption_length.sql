@@ -5,11 +5,11 @@
 -- Columns:
 --   length_from: Shortest reference of this row in characters.
 --   length_to: Longest reference of this row in characters.
---   num_captions: Captions of pictures whose reference is that long.
---   exact_match: Share of them that equal the reference, 0..1.
+--   num_captions: Captions of images whose reference is that long.
+--   exact_match: Fraction of them that equal the reference, 0..1.
 --   mean_edit_distance: Mean edit distance in characters.
 --   mean_similarity: Mean similarity, 0..1.
---   valid_share: Share of them that are well formed, 0..1.
+--   valid_share: Fraction of them that are well formed, 0..1.
 --   mean_confidence: Mean confidence, 0..1.
 with measured as (
     select

@@ -3,11 +3,11 @@
 -- Columns:
 --   confidence_from: Lowest confidence of this row, 0..1.
 --   confidence_to: Confidence at which the next row begins, 0..1.
---   num_captions: Captions of pictures with a reference and with that confidence.
+--   num_captions: Captions of images with a reference and with that confidence.
 --   mean_confidence: Their mean confidence, 0..1.
---   exact_match: Share of them that equal the reference, 0..1.
+--   exact_match: Fraction of them that equal the reference, 0..1.
 --   mean_similarity: Their mean similarity, 0..1.
---   valid_share: Share of them that are well formed, 0..1.
+--   valid_share: Fraction of them that are well formed, 0..1.
 with measured as (
     select
         *,

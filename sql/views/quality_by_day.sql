@@ -1,20 +1,20 @@
 -- For those who watch the nightly runs: how many captions did each model write on each day, and how good are they?
 --
--- Pictures without a reference are counted too, with a split of null; only validity and confidence are known of them.
+-- Images without a reference are counted too, with a split of null; only validity and confidence are known of them.
 --
 -- Columns:
 --   day: Day on which the captions were written (UTC, unless the session has another time zone).
 --   num_captions: Captions written on that day.
---   num_scored: Of these, captions of pictures with a reference: what distances and similarities are means of.
---   exact_match: Share of the scored captions that equal the reference, 0..1.
+--   num_scored: Of these, captions of images with a reference: what distances and similarities are means of.
+--   exact_match: Fraction of the scored captions that equal the reference, 0..1.
 --   mean_edit_distance: Mean edit distance in characters.
 --   mean_similarity: Mean similarity, 0..1.
---   valid_share: Share of captions that are well formed, 0..1.
+--   valid_share: Fraction of captions that are well formed, 0..1.
 --   mean_confidence: Mean confidence, 0..1.
---   constant_caption_distance: Mean edit distance in characters of one caption for all pictures of the split.
---   constant_caption_similarity: Mean similarity of one caption for all pictures of the split, 0..1.
---   shuffled_pictures_distance: Mean edit distance in characters of the model's captions on the wrong pictures.
---   shuffled_pictures_similarity: Mean similarity of the model's captions on the wrong pictures, 0..1.
+--   constant_caption_distance: Mean edit distance in characters of one caption for all images of the split.
+--   constant_caption_similarity: Mean similarity of one caption for all images of the split, 0..1.
+--   shuffled_pictures_distance: Mean edit distance in characters of the model's captions on the wrong images.
+--   shuffled_pictures_similarity: Mean similarity of the model's captions on the wrong images, 0..1.
 with days as (
     select
         to_date(predicted_at) as day,

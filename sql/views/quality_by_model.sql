@@ -1,10 +1,10 @@
 -- For those who compare models: how good is each on each split, beside captions that were made without looking?
 --
 -- Columns:
---   constant_caption_distance: Mean edit distance in characters of one caption for all pictures: what blindness gets.
---   constant_caption_similarity: Mean similarity of one caption for all pictures, 0..1: what blindness gets.
---   shuffled_pictures_distance: Mean edit distance in characters of the model's own captions on the wrong pictures.
---   shuffled_pictures_similarity: Mean similarity of the model's own captions on the wrong pictures, 0..1.
+--   constant_caption_distance: Mean edit distance in characters of one caption for all images: what blindness gets.
+--   constant_caption_similarity: Mean similarity of one caption for all images, 0..1: what blindness gets.
+--   shuffled_pictures_distance: Mean edit distance in characters of the model's own captions on the wrong images.
+--   shuffled_pictures_similarity: Mean similarity of the model's own captions on the wrong images, 0..1.
 --   similarity_above_chance: Mean similarity less the better control's; at or below 0 the model shows no skill.
 with controls as (
     select

@@ -1,17 +1,17 @@
--- For those who deliver pictures: how many were refused, at which step, for what reason, and what does one look like?
+-- For those who deliver images: how many were rejected, at which step, for what reason, and what does one look like?
 --
 -- Columns:
---   num_rejected: Pictures refused at that step for that reason.
---   share_of_pictures: Their share of what came to that step, 0..1.
---   first_rejected_at: When the first of them was refused (UTC).
---   last_rejected_at: When the last of them was refused (UTC).
+--   num_rejected: Images rejected at that step for that reason.
+--   share_of_pictures: Their fraction of what came to that step, 0..1.
+--   first_rejected_at: When the first of them was rejected (UTC).
+--   last_rejected_at: When the last of them was rejected (UTC).
 --   example_source: Where the last of them came from, as in images_raw.
 --   example_detail: What was seen in it, for people.
 with arrived as (
     select count(*) as num_raw
     from images_raw
 ),
-refused as (
+rejected as (
     select
         stage,
         reason,
@@ -34,5 +34,5 @@ select
     last_one.rejected_at as last_rejected_at,
     last_one.source as example_source,
     last_one.detail as example_detail
-from refused
+from rejected
 cross join arrived

@@ -82,8 +82,8 @@ def load_bundle(root: Path) -> Bundle:
     paths = [root / BUNDLE_FILE, *included]
     files = [BundleFile(str(path.relative_to(root)), path, yaml.safe_load(path.read_text()) or {}) for path in paths]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    places = {target: root / GIVEN.format(target=target) for target in config.get("targets", {})}
-    given = {target: json.loads(place.read_text()) for target, place in places.items() if place.is_file()}
+    filled = {target: root / GIVEN.format(target=target) for target in config.get("targets", {})}
+    given = {target: json.loads(path.read_text()) for target, path in filled.items() if path.is_file()}
     return Bundle(root, config, files, project, given)
 
 

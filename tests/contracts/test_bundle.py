@@ -462,14 +462,14 @@ FAULTS = [
         bundle_check.no_secret_is_written_down,
         JOB_FILE,
         "{name: train_when, default: missing}",
-        "{name: train_when, default: 's3://name:abc@pictures'}",
+        "{name: train_when, default: 's3://name:abc@images'}",
         "default looks like a secret",
     ),
     Fault(
         bundle_check.no_secret_is_written_down,
         "conf/environments/local.yaml",
         "path: lake/landing",
-        "path: s3://pictures?key=abc",
+        "path: s3://images?key=abc",
         "conf/environments/local.yaml: path looks like a secret",
     ),
 ]

@@ -144,8 +144,8 @@ def test_prod_keeps_schema_and_volumes_when_the_bundle_is_destroyed() -> None:
 
 def test_the_quality_alert_weighs_the_newest_days_captions() -> None:
     alert: Alert = loaded("alerts", "quality")
-    query, num_places = re.subn(r"\$\{var\.catalog\}\.\$\{resources\.schemas\.lake\.name\}\.", "", alert.query_text)
-    assert num_places == 2
+    query, num_positions = re.subn(r"\$\{var\.catalog\}\.\$\{resources\.schemas\.lake\.name\}\.", "", alert.query_text)
+    assert num_positions == 2
     read = set(re.findall(r"\bfrom (\w+)", query))
     assert read <= {view.name for view in read_views()} | TABLES.keys()
     database = sqlite3.connect(":memory:")

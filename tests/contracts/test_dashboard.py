@@ -98,9 +98,9 @@ def test_names_are_unique_and_widgets_do_not_overlap(content: dict[str, Any], wi
     assert len(names) == len(set(names))
     for page in content["pages"]:
         taken: set[tuple[int, int]] = set()
-        for place in (entry["position"] for entry in page["layout"]):
-            columns = range(place["x"], place["x"] + place["width"])
-            cells = {(x, y) for x in columns for y in range(place["y"], place["y"] + place["height"])}
+        for position in (entry["position"] for entry in page["layout"]):
+            columns = range(position["x"], position["x"] + position["width"])
+            cells = {(x, y) for x in columns for y in range(position["y"], position["y"] + position["height"])}
             assert columns.stop <= GRID_WIDTH
             assert not cells & taken
             taken |= cells

@@ -88,9 +88,9 @@ def test_the_estimate_follows_from_the_measured_rates() -> None:
         "clean": (331, 2.5e6),
         "predict": (12, 2.5e6),
         "predict, read twice at most": (28, 2.5e6),
-        "train, one epoch (90 % of the pictures)": (100, 2.25e6),
+        "train, one epoch (90 % of the images)": (100, 2.25e6),
     }
-    for step, (rate_on_two_cores, num_pictures) in rates.items():
-        assert f"{rate_on_two_cores} pictures/s" in results
+    for step, (rate_on_two_cores, num_images) in rates.items():
+        assert f"{rate_on_two_cores} images/s" in results
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {step} |"))
-        assert f"= {num_pictures / (rate_on_two_cores / 2) / 3600:.1f} |" in row
+        assert f"= {num_images / (rate_on_two_cores / 2) / 3600:.1f} |" in row

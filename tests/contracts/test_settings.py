@@ -56,8 +56,8 @@ def test_a_value_of_the_wrong_type_is_refused_with_the_value_that_was_seen() -> 
 
 
 def test_a_value_out_of_range_is_refused() -> None:
-    message = refusal("captions.validation_share=0.7")
-    assert message.endswith("captions.validation_share: Input should be less than 0.5 (seen: 0.7)")
+    message = refusal("captions.validation_fraction=0.7")
+    assert message.endswith("captions.validation_fraction: Input should be less than 0.5 (seen: 0.7)")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_landing_zone_whose_url_holds_a_secret_is_refused_without_repeating_it
     assert "hunter2" not in message
 
 
-@pytest.mark.parametrize("url", ["abfss://pictures@store.dfs.core.windows.net/arrived", "s3://bucket/key=1/arrived"])
+@pytest.mark.parametrize("url", ["abfss://images@store.dfs.core.windows.net/arrived", "s3://bucket/key=1/arrived"])
 def test_a_landing_zone_without_a_secret_in_its_url_is_taken(url: str) -> None:
     assert load_settings("molecules", "local", [f"landing.path={url}"]).landing.path == url
 

@@ -15,8 +15,8 @@ SMALL = [
     "training.batch_size=16",
     "training.num_epochs=2",
     "training.log_interval_steps=1",
-    "captions.test_share=0.1",
-    "captions.validation_share=0.1",
+    "captions.test_fraction=0.1",
+    "captions.validation_fraction=0.1",
     "training.start_from=null",
     "training.learning_rate=0.0012",
 ]

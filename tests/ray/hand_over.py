@@ -21,8 +21,8 @@ ROW_CHARACTERS = 1_000_000  # one row each; Ray hands values below 100 kB to the
 
 def count(config: dict[str, Any], group: WorkerGroup) -> None:
     """Write how many bytes came to this worker."""
-    places = np.arange(group.rank, NUM_PARTITIONS, group.num_workers)
-    num_bytes = sum(len(row["image"]) for row in ray.get(config["rows"]).read(places))
+    indices = np.arange(group.rank, NUM_PARTITIONS, group.num_workers)
+    num_bytes = sum(len(row["image"]) for row in ray.get(config["rows"]).read(indices))
     told = {"node": ray.get_runtime_context().get_node_id(), "bytes": num_bytes}
     Path(config["folder"], f"worker{group.rank}.json").write_text(json.dumps(told))
 

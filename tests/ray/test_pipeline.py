@@ -66,7 +66,7 @@ def wait_until(is_true, timeout_s: float) -> bool:
     return is_true()
 
 
-def test_no_picture_is_lost_on_the_way(finished):
+def test_no_image_is_lost_on_the_way(finished):
     raw = column(finished, "images_raw", "image_id")
     clean = column(finished, "images_clean", "image_id")
     rejected = column(finished, "images_rejected", "image_id", "stage = 'clean'")
@@ -77,7 +77,7 @@ def test_no_picture_is_lost_on_the_way(finished):
     ]
 
 
-def test_every_cleaned_picture_has_a_caption_and_its_distance_from_the_reference(finished):
+def test_every_cleaned_image_has_a_caption_and_its_distance_from_the_reference(finished):
     rows = query(finished, "caption_predictions", "select * from t")
     assert sorted(row["image_id"] for row in rows) == column(finished, "images_clean", "image_id")
     references = {row["image_id"]: row["caption"] for row in query(finished, "captions", "select * from t")}
@@ -94,10 +94,10 @@ def levenshtein(first: str, second: str) -> int:
     distances = list(range(len(second) + 1))
     for row, left in enumerate(first, start=1):
         diagonal, distances[0] = distances[0], row
-        for place, right in enumerate(second, start=1):
-            diagonal, distances[place] = (
-                distances[place],
-                min(distances[place] + 1, distances[place - 1] + 1, diagonal + (left != right)),
+        for index, right in enumerate(second, start=1):
+            diagonal, distances[index] = (
+                distances[index],
+                min(distances[index] + 1, distances[index - 1] + 1, diagonal + (left != right)),
             )
     return distances[-1]
 

@@ -16,7 +16,7 @@ from lib.errors import SettingsError
 from lib.images.cleaning import encode_png
 from lib.settings import Settings, load_settings
 from lib.training.ray_cluster import gpus_to_use, ray_cluster
-from lib.training.row_blocks import RowBlocks, row_blocks, shares_of_epoch
+from lib.training.row_blocks import RowBlocks, parts_of_epoch, row_blocks
 from lib.training.validation import validate_together
 from model.batches import step_sizes
 from model.captioner import Captioner
@@ -39,7 +39,7 @@ def rows() -> Iterator[RowBlocks]:
         tables = [
             pa.table(
                 {
-                    "image_id": pa.array([f"picture {place}" for place in range(end - size, end)], pa.string()),
+                    "image_id": pa.array([f"image {index}" for index in range(end - size, end)], pa.string()),
                     "token_ids": pa.array([[4] * int(rng.integers(1, 30)) for _ in range(size)], pa.list_(pa.int32())),
                 }
             )
@@ -59,9 +59,9 @@ def test_what_ray_writes_is_for_nobody_else_to_read() -> None:
 def ids_of_steps(
     rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
 ) -> list[list[str]]:
-    """The pictures that a worker is given in each step."""
-    shares = shares_of_epoch(rows, training, epoch, first_step, worker, num_workers)
-    return [[row["image_id"] for row in share] for share, _ in shares]
+    """The images that a worker is given in each step."""
+    parts = parts_of_epoch(rows, training, epoch, first_step, worker, num_workers)
+    return [[row["image_id"] for row in part] for part, _ in parts]
 
 
 def epoch_of(rows: RowBlocks, settings: Settings, num_workers: int, epoch: int = 0, first_step: int = 0):
@@ -73,18 +73,18 @@ def epoch_of(rows: RowBlocks, settings: Settings, num_workers: int, epoch: int =
     return list(zip(*ray.get(answers), strict=True))
 
 
-ALL_IDS = Counter(f"picture {place}" for place in range(61))
+ALL_IDS = Counter(f"image {index}" for index in range(61))
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
-def test_in_an_epoch_every_picture_is_seen_once_by_one_worker(rows: RowBlocks, num_workers: int):
+def test_in_an_epoch_every_image_is_seen_once_by_one_worker(rows: RowBlocks, num_workers: int):
     steps = epoch_of(rows, settings_of(), num_workers)
-    assert Counter(name for step in steps for share in step for name in share) == ALL_IDS
+    assert Counter(name for step in steps for part in step for name in part) == ALL_IDS
     assert sorted(sum(map(len, step)) for step in steps) == sorted(step_sizes(61, 8, 3))
-    assert all(len(share) >= 1 for step in steps for share in step)
+    assert all(len(part) >= 1 for step in steps for part in step)
 
 
-def test_a_step_holds_the_same_pictures_however_many_workers_share_it(rows: RowBlocks):
+def test_a_step_holds_the_same_images_however_many_workers_share_it(rows: RowBlocks):
     alone, shared = (epoch_of(rows, settings_of(), num_workers) for num_workers in (1, 2))
     assert [sorted(step[0]) for step in alone] == [sorted(step[0] + step[1]) for step in shared]
     assert [sorted(step[0]) for step in epoch_of(rows, settings_of(), 1, epoch=1)] != [
@@ -92,18 +92,18 @@ def test_a_step_holds_the_same_pictures_however_many_workers_share_it(rows: RowB
     ]
 
 
-def test_an_epoch_begun_by_two_workers_and_ended_by_one_shows_every_picture_once(rows: RowBlocks):
+def test_an_epoch_begun_by_two_workers_and_ended_by_one_shows_every_image_once(rows: RowBlocks):
     begun = epoch_of(rows, settings_of(), 2)[:3]
     ended = epoch_of(rows, settings_of(), 1, first_step=3)
-    assert Counter(name for step in [*begun, *ended] for share in step for name in share) == ALL_IDS
+    assert Counter(name for step in [*begun, *ended] for part in step for name in part) == ALL_IDS
 
 
 def test_rows_come_in_the_order_asked_for(rows: RowBlocks):
-    places = np.array([60, 0, 17, 18, 16])
-    rows.fetch(places)
-    assert [row["image_id"] for row in rows.read(places)] == [f"picture {place}" for place in places]
+    indices = np.array([60, 0, 17, 18, 16])
+    rows.fetch(indices)
+    assert [row["image_id"] for row in rows.read(indices)] == [f"image {index}" for index in indices]
     assert all(
-        len(row["token_ids"]) == rows.num_tokens[place] for row, place in zip(rows.read(places), places, strict=True)
+        len(row["token_ids"]) == rows.num_tokens[index] for row, index in zip(rows.read(indices), indices, strict=True)
     )
 
 
@@ -135,13 +135,13 @@ TINY = CaptionerConfig(
 VOCABULARY = Vocabulary.from_tokens("abcdefgh")
 
 
-def picture_rows() -> pa.Table:
-    """77 pictures of several sizes, with words for captions."""
+def image_rows() -> pa.Table:
+    """77 images of several sizes, with words for captions."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 4, size=(77, 2)) * 32
-    pictures = [encode_png((rng.random(tuple(size)) > 0.1).astype(np.uint8) * 255) for size in sizes]
-    captions = [rng.integers(4, len(VOCABULARY), size=rng.integers(1, 9)).tolist() for _ in pictures]
-    return pa.table({"image": pictures, "token_ids": pa.array(captions, pa.list_(pa.int32()))})
+    images = [encode_png((rng.random(tuple(size)) > 0.1).astype(np.uint8) * 255) for size in sizes]
+    captions = [rng.integers(4, len(VOCABULARY), size=rng.integers(1, 9)).tolist() for _ in images]
+    return pa.table({"image": images, "token_ids": pa.array(captions, pa.list_(pa.int32()))})
 
 
 @ray.remote(num_cpus=1)
@@ -149,7 +149,7 @@ def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: i
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=worker, world_size=num_workers)
     torch.manual_seed(0)
     captioner = Captioner(TINY, len(VOCABULARY))
-    for buffer in captioner.buffers():  # as after training, when each worker has the running means of its own pictures
+    for buffer in captioner.buffers():  # as after training, when each worker has the running means of its own images
         if buffer.is_floating_point():
             buffer += 0.2 * (worker - (num_workers - 1) / 2)
     scores = validate_together(captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers)
@@ -159,11 +159,11 @@ def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: i
 
 @pytest.mark.usefixtures("rows")
 def test_validation_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path):
-    pictures = row_blocks([ray.put(picture_rows())])
+    images = row_blocks([ray.put(image_rows())])
     by_num = {
         num_workers: ray.get(
             [
-                validation_scores.remote(pictures, f"file://{tmp_path}/{num_workers}", worker, num_workers)
+                validation_scores.remote(images, f"file://{tmp_path}/{num_workers}", worker, num_workers)
                 for worker in range(num_workers)
             ]
         )

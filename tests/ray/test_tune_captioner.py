@@ -38,7 +38,7 @@ def test_a_search_ranks_what_was_learned_and_shows_what_failed_and_is_not_done_t
     first, second, failed = [ROW.fullmatch(line).groups() for line in found.stdout.splitlines()[2:] if line]
     assert [row[-1] for row in (first, second)] == ["done", "done"]
     assert 0 < float(first[3]) <= float(second[3])
-    assert min(int(row[5]) for row in (first, second)) > 0  # pictures
+    assert min(int(row[5]) for row in (first, second)) > 0  # images
     assert failed[3:7] == ("", "", "", "")
     assert failed[7].startswith("failed: ")
     assert "gradient norm" in failed[7]

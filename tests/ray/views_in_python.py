@@ -112,8 +112,8 @@ def scores(rows: list[Row]) -> Row:
     }
 
 
-def quality_by(rows: list[Row], place: Callable[[Row], float], start: str, end: Callable[[float], Row]) -> list[Row]:
-    by_place = groups(rows, lambda row: (row["model_version"], row["split"], place(row)))
+def quality_by(rows: list[Row], index: Callable[[Row], float], start: str, end: Callable[[float], Row]) -> list[Row]:
+    by_place = groups(rows, lambda row: (row["model_version"], row["split"], index(row)))
     return [
         {"model_version": model, "split": split, start: first} | end(first) | scores(members)
         for (model, split, first), members in by_place.items()
@@ -164,7 +164,7 @@ def quality_by_day(predictions: list[Row], by_model: list[Row]) -> list[Row]:
 
 
 def rejects_by_reason(rejected: list[Row], num_raw: int) -> list[Row]:
-    """Of pictures that cleaning refused."""
+    """Of images that cleaning refused."""
     found = []
     for (stage, reason), members in groups(rejected, lambda row: (row["stage"], row["reason"])).items():
         assert stage == "clean"

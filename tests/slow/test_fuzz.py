@@ -1,4 +1,4 @@
-"""Random pictures, archives, tables and layouts: `pytest -m slow tests/slow/test_fuzz.py`; FUZZ_SECONDS=600 for longer.
+"""Random images, archives, tables and layouts: `pytest -m slow tests/slow/test_fuzz.py`; FUZZ_SECONDS=600 for longer.
 
 Hypothesis makes the smallest input that fails and prints it.
 """
@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.hostile_files import tarred, zipped
+from bench.hostile_images import READ, legal_images
 from bench.hostile_outcomes import cleaned_or_reason
-from bench.hostile_pictures import READ, legal_pictures
 from lib.errors import LandingZoneError
 from lib.images.decoding import decode_image
 from lib.lake.layout_columns import LAYOUT_COLUMNS
@@ -44,7 +44,7 @@ SECONDS_EACH = float(os.environ.get("FUZZ_SECONDS", "60")) / NUM_PROPERTIES
 EXAMPLES_PER_ROUND = 50
 SETTINGS = load_settings("molecules", "local", ["landing.path=/nowhere", "storage.root=/nowhere"])
 MOST_GROWTH_BYTES = 25 * SETTINGS.cleaning.max_pixels  # of the process, while one property is tried
-LEGAL = sorted(legal_pictures().items())
+LEGAL = sorted(legal_images().items())
 
 byte_changes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
 member_names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0\ufffd"), max_size=30)
@@ -70,11 +70,11 @@ def fuzz(holds: Callable[..., None], **inputs: Any) -> None:
 
 
 def changed(content: bytes, changes: list[tuple[float, int]], share_kept: float) -> bytes:
-    """The content with bytes replaced, at shares of its length, and cut."""
+    """The content with bytes replaced, at fractions of its length, and cut."""
     result = bytearray(content)
-    for place, value in changes:
+    for fraction, value in changes:
         if result:
-            result[min(int(place * len(result)), len(result) - 1)] = value
+            result[min(int(fraction * len(result)), len(result) - 1)] = value
     return bytes(result[: round(share_kept * len(result))])
 
 
@@ -89,7 +89,7 @@ def read_archive(path: Path) -> list[tuple[str, bytes | None, str | None]]:
     return outcomes
 
 
-def test_any_change_of_a_picture_leaves_a_picture_or_a_reason() -> None:
+def test_any_change_of_an_image_leaves_an_image_or_a_reason() -> None:
     def holds(legal: tuple[str, bytes], changes: list[tuple[float, int]], share_kept: float) -> None:
         outcome = cleaned_or_reason(changed(legal[1], changes, share_kept), SETTINGS)
         assert outcome == READ or outcome in REJECTION_REASONS
@@ -97,7 +97,7 @@ def test_any_change_of_a_picture_leaves_a_picture_or_a_reason() -> None:
     fuzz(holds, legal=st.sampled_from(LEGAL), changes=byte_changes, share_kept=st.sampled_from([1.0, 1.0, 0.9, 0.5]))
 
 
-def test_any_bytes_are_a_picture_or_have_a_reason() -> None:
+def test_any_bytes_are_an_image_or_have_a_reason() -> None:
     def holds(start: bytes, content: bytes) -> None:
         assert cleaned_or_reason(start + content, SETTINGS) in (READ, *REJECTION_REASONS)
 
@@ -120,8 +120,8 @@ def test_members_are_read_as_they_are_and_changed_archives_give_members_or_reaso
     path = tmp_path / f"a.{suffix}"
 
     def holds(files: dict[str, bytes], changes: list[tuple[float, int]], share_kept: float) -> None:
-        pictures = {f"pic{name}.png": content for name, content in files.items()}
-        whole = zipped(pictures) if suffix == "zip" else tarred(pictures, is_packed=suffix == "tar.gz")
+        images = {f"pic{name}.png": content for name, content in files.items()}
+        whole = zipped(images) if suffix == "zip" else tarred(images, is_packed=suffix == "tar.gz")
         path.write_bytes(whole)
         expected = [(unicodedata.normalize("NFC", f"pic{name}"), content) for name, content in files.items()]
         assert [(image_id, content) for image_id, content, _ in read_archive(path)] == expected

@@ -11,7 +11,7 @@ import pytest
 
 from bench.hostile_captions import hostile_captions
 from bench.hostile_files import hostile_files, wrong_outcomes
-from bench.hostile_outcomes import caption_outcomes, picture_outcomes
+from bench.hostile_outcomes import caption_outcomes, image_outcomes
 from lib.settings import load_settings
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     num_files, wrong = 0, []
-    for files, outcomes in ((hostile_files(), picture_outcomes), (hostile_captions(), caption_outcomes)):
+    for files, outcomes in ((hostile_files(), image_outcomes), (hostile_captions(), caption_outcomes)):
         for file in files:
             num_files += 1
             wrong += wrong_outcomes(file, outcomes(file, folder, settings))

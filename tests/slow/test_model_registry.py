@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captioning.registered_captioner import write_model
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake
@@ -102,13 +102,13 @@ def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings:
     assert run.data.metrics["validation_loss"] == 1.5
 
 
-def test_the_registered_model_captions_pictures_as_they_arrive(lake: Lake, settings: Settings) -> None:
+def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, settings: Settings) -> None:
     run = trained(lake, settings, "m1")
     record(lake, run, settings)
-    picture = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
-    captions = mlflow.pyfunc.load_model(f"models:/{NAME}@{ALIAS}").predict(pd.DataFrame({"image": [b"none", picture]}))
-    pixels = clean_image(picture, settings.cleaning).pixels
-    (expected,) = PictureCaptioner(run.checkpoint, settings.prediction).caption([pixels])
+    image = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
+    captions = mlflow.pyfunc.load_model(f"models:/{NAME}@{ALIAS}").predict(pd.DataFrame({"image": [b"none", image]}))
+    pixels = clean_image(image, settings.cleaning).pixels
+    (expected,) = ImageCaptioner(run.checkpoint, settings.prediction).caption([pixels])
     assert captions.iloc[0].isna().all()
     assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
     assert expected.caption == ASPIRIN

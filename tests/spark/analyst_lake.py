@@ -1,4 +1,4 @@
-"""A lake small enough to reckon every view's rows by hand: four pictures, two models, two nights, three refusals."""
+"""A lake small enough to reckon every view's rows by hand: four images, two models, two nights, three refusals."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"  # 33 characters
 ETHER = "InChI=1S/C2H6O/c1-3-2/h1-2H3"  # 28 characters
 SALT = "InChI=1S/2ClH.Zn/h2*1H;/q;;+2/p-2"
 PROTON = "InChI=1S/p+1"  # an InChI without a formula
-PNG = b"\x89PNG of a picture"
+PNG = b"\x89PNG of an image"
 
 
 def fill(lake: Lake) -> None:

@@ -1,4 +1,4 @@
-"""Pictures, archives and caption files for the tests, and the settings to read them with."""
+"""Images, archives and caption files for the tests, and the settings to read them with."""
 
 import io
 import tarfile
@@ -11,7 +11,7 @@ import numpy as np
 from lib.settings import Settings, load_settings
 
 
-def picture(number: int) -> bytes:
+def image(number: int) -> bytes:
     """A PNG with a number drawn on it: small, and different for each number."""
     pixels = np.full((60, 140), 255, np.uint8)
     cv2.putText(pixels, f"No {number}", (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 0, 1)

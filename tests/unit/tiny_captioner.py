@@ -36,13 +36,13 @@ QUICK = {
     "batch_size": 8,
     "num_epochs": 1,
     "learning_rate": 0.01,
-    "warmup_share": 0.1,
+    "warmup_fraction": 0.1,
     "weight_decay": 0.01,
     "max_gradient_norm": 1.0,
     "label_smoothing": 0.0,
     "average_decay": 0.0,
     "cell_loss_weight": 1.0,
-    "cell_loss_focus": 2.0,
+    "cell_loss_focal_exponent": 2.0,
     "attention_loss_weight": 1.0,
     "precision": "fp32",
     "seed": 0,
@@ -79,12 +79,12 @@ def quick_training(**changes: object) -> TrainingConfig:
 
 
 def stroke_samples(count: int, seed: int = 0) -> list[dict]:
-    """Pictures of horizontal and vertical strokes; the caption names them, from 1 to 5 tokens long."""
+    """Images of horizontal and vertical strokes; the caption names them, from 1 to 5 tokens long."""
     rng = np.random.default_rng(seed)
     samples = []
-    for place in range(count):
+    for index in range(count):
         pixels = np.full((HEIGHT_PX, WIDTH_PX), 255, np.uint8)
-        strokes = rng.integers(0, 8, size=1 + place % 5)
+        strokes = rng.integers(0, 8, size=1 + index % 5)
         for order, stroke in enumerate(strokes):
             left = 2 + 9 * order
             if stroke < 4:

@@ -23,7 +23,7 @@ from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
 from tests.spark.images.test_clean_images import clean
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import picture, settings_for, write_captions
+from tests.spark.landing_files import image, settings_for, write_captions
 
 LABEL = "InChI=1S/C{0}H{1}/c1-2/h1-2H3"
 
@@ -32,18 +32,18 @@ def settings(lake: Lake, *overrides: str):
     return settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides)
 
 
-def arrive(lake: Lake, landing: Path, num_pictures: int, num_captions: int) -> None:
-    for number in range(num_pictures):
-        (landing / f"{number}.png").write_bytes(picture(number))
+def arrive(lake: Lake, landing: Path, num_images: int, num_captions: int) -> None:
+    for number in range(num_images):
+        (landing / f"{number}.png").write_bytes(image(number))
     labels = {str(number): LABEL.format(number, number + 1) for number in range(num_captions)}
     write_captions(landing / "labels.csv", labels)
-    ingest(lake, landing, "captions.test_share=0", "captions.validation_share=0")
+    ingest(lake, landing, "captions.test_fraction=0", "captions.validation_fraction=0")
     clean(lake)
 
 
 @pytest.fixture(scope="module")
 def arrived_once(spark, tmp_path_factory) -> Path:
-    """The lake of five cleaned pictures, three of them with captions."""
+    """The lake of five cleaned images, three of them with captions."""
     root, landing = tmp_path_factory.mktemp("arrived"), tmp_path_factory.mktemp("landing")
     arrive(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)), landing, 5, 3)
     return root
@@ -72,7 +72,7 @@ def predict(lake: Lake, *overrides: str) -> None:
     predict_captions.run(lake.spark, settings(lake, *overrides))
 
 
-def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(arrived):
+def test_every_image_gets_a_caption_and_those_with_a_reference_a_distance(arrived):
     put_model(arrived, "first")
     predict(arrived)
     rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
@@ -84,7 +84,7 @@ def test_every_picture_gets_a_caption_and_those_with_a_reference_a_distance(arri
     assert all(0 < row.confidence < 1 for row in rows.values())
 
 
-def test_progress_counts_pictures_that_workers_have_done(arrived, monkeypatch):
+def test_progress_counts_images_that_workers_have_done(arrived, monkeypatch):
     """The counts are seen while the only task is running: Spark itself knows nothing of it before its end."""
     put_model(arrived, "first")
     counts: list[float] = []
@@ -103,7 +103,7 @@ def test_progress_counts_pictures_that_workers_have_done(arrived, monkeypatch):
     assert set(counts) & {1, 2, 3, 4}
 
 
-def test_captions_do_not_depend_on_how_pictures_are_batched(arrived):
+def test_captions_do_not_depend_on_how_images_are_batched(arrived):
     put_model(arrived, "first")
     predict(arrived)
     together = {row.image_id: row.caption for row in arrived.read("caption_predictions").collect()}
@@ -115,14 +115,14 @@ def test_captions_do_not_depend_on_how_pictures_are_batched(arrived):
     assert alone == together
 
 
-def test_only_pictures_without_a_row_for_this_model_are_captioned(lake, landing):
-    arrive(lake, landing, num_pictures=3, num_captions=2)
+def test_only_images_without_a_row_for_this_model_are_captioned(lake, landing):
+    arrive(lake, landing, num_images=3, num_captions=2)
     put_model(lake, "first")
     predict(lake)
     before = num_commits(lake)
     predict(lake)
     assert num_commits(lake) == before
-    (landing / "new.png").write_bytes(picture(9))
+    (landing / "new.png").write_bytes(image(9))
     ingest(lake, landing)
     clean(lake)
     predict(lake)
@@ -135,7 +135,7 @@ def test_only_pictures_without_a_row_for_this_model_are_captioned(lake, landing)
 
 
 def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, landing):
-    arrive(lake, landing, num_pictures=2, num_captions=1)
+    arrive(lake, landing, num_images=2, num_captions=1)
     put_model(lake, "first")
     predict(lake)
     write_captions(landing / "late_labels.csv", {"1": LABEL.format(1, 2)})
@@ -148,7 +148,7 @@ def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, land
 
 
 def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake, landing):
-    arrive(lake, landing, num_pictures=2, num_captions=2)
+    arrive(lake, landing, num_images=2, num_captions=2)
     put_model(lake, "first")
     predict(lake)
     write_captions(landing / "labels.csv", {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"})
@@ -183,7 +183,7 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(arrived):
         predict(arrived, "prediction.model_version=lost")
 
 
-def test_a_model_for_other_settings_is_refused_before_any_picture_is_captioned(arrived):
+def test_a_model_for_other_settings_is_refused_before_any_image_is_captioned(arrived):
     put_model(arrived, "first")
     with pytest.raises(SettingsError, match=r"^model first writes captions\.notation inchi, .* smiles: set it so, or"):
         predict(arrived, "captions.notation=smiles")
@@ -197,7 +197,7 @@ from jobs import run_pipeline
 
 class Training(logging.Handler):
     def emit(self, record):
-        if record.getMessage().startswith("predict_captions: 5 pictures"):
+        if record.getMessage().startswith("predict_captions: 5 images"):
             Path(sys.argv[1], "checkpoints/current_model").write_text("second")
 
 logging.getLogger("lib.captioning.caption_prediction").addHandler(Training())

@@ -1,4 +1,4 @@
-"""Pictures that nobody has captioned, through the pipeline as a newcomer runs it, in a process of its own.
+"""Images that nobody has captioned, through the pipeline as a newcomer runs it, in a process of its own.
 
 `pytest tests/spark/captioning/test_without_captions.py`
 """
@@ -40,11 +40,11 @@ def rows_of(root: Path) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as people have it: three formats, folders in folders, a scribble, and a file that is none."""
-    folder = tmp_path_factory.mktemp("my pictures")
+    folder = tmp_path_factory.mktemp("my images")
     drawing = load_settings("molecules", "local").drawing
     (folder / "scans" / "old").mkdir(parents=True)
-    for place, inchi in (("aspirin.png", ASPIRIN), ("scans/caffeine.TIF", CAFFEINE), ("scans/old/again.jpg", ASPIRIN)):
-        cv2.imwrite(str(folder / place), draw_molecule(inchi, drawing, np.random.default_rng(1)).pixels)
+    for name, inchi in (("aspirin.png", ASPIRIN), ("scans/caffeine.TIF", CAFFEINE), ("scans/old/again.jpg", ASPIRIN)):
+        cv2.imwrite(str(folder / name), draw_molecule(inchi, drawing, np.random.default_rng(1)).pixels)
     scribble = np.full((200, 300), 255, np.uint8)
     cv2.putText(scribble, "Table 3", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 2, 0, 1)
     cv2.imwrite(str(folder / "scribble.png"), scribble)
@@ -63,8 +63,8 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
     root, run = ended
     assert run.returncode == 0, run.stderr
     said = [line.strip() for line in run.stderr.splitlines()]
-    assert f"train_captioner: nothing is trained: no picture in {root} has a caption to learn from" in said
-    assert f"predict_captions: 4 pictures captioned by model {VERSION}; 0 scored late" in said
+    assert f"train_captioner: nothing is trained: no image in {root} has a caption to learn from" in said
+    assert f"predict_captions: 4 images captioned by model {VERSION}; 0 scored late" in said
     assert run.stdout.splitlines()[-1] == f"Captions: {root}/reports/{VERSION}.csv"
     assert f"Report: {root}/reports/{VERSION}.html" in run.stdout.splitlines()
     assert "Rejected: 1 not_an_image." in run.stdout
@@ -102,7 +102,7 @@ def test_some_captions_are_scored_by_the_pretrained_model_and_nothing_is_trained
     assert model_in_use(lake, "pretrained", "molecules").version == VERSION
 
 
-def test_a_folder_without_a_readable_picture_ends_well(tmp_path: Path) -> None:
+def test_a_folder_without_a_readable_image_ends_well(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "letter.png").write_text("a text called .png")
     run = run_pipeline(tmp_path / "lake", tmp_path / "in", "--set", "prediction.model_version=pretrained")
@@ -111,11 +111,11 @@ def test_a_folder_without_a_readable_picture_ends_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_folder_without_pictures_gets_one_sentence(is_there: bool, tmp_path: Path) -> None:
+def test_a_folder_without_images_gets_one_sentence(is_there: bool, tmp_path: Path) -> None:
     if is_there:
         (tmp_path / "in").mkdir()
     run = run_pipeline(tmp_path / "lake", tmp_path / "in")
     assert run.returncode == 2
-    sentence = "holds no picture" if is_there else "does not exist"
+    sentence = "holds no image" if is_there else "does not exist"
     assert run.stderr.splitlines()[-1].startswith(f"LandingZoneError: landing.path {tmp_path}/in {sentence}")
     assert "Traceback" not in run.stderr

@@ -11,9 +11,9 @@ from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTIONS
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import picture, settings_for, write_captions
+from tests.spark.landing_files import image, settings_for, write_captions
 
-ALL_TRAIN = ("captions.test_share=0", "captions.validation_share=0")
+ALL_TRAIN = ("captions.test_fraction=0", "captions.validation_fraction=0")
 
 
 def build(lake: Lake, *overrides: str) -> None:
@@ -21,7 +21,7 @@ def build(lake: Lake, *overrides: str) -> None:
 
 
 def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
-    (landing / "a.png").write_bytes(picture(1))
+    (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "InChI=1/no standard"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
@@ -51,16 +51,16 @@ def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
 
 
 def test_only_train_captions_count(lake, landing):
-    (landing / "a.png").write_bytes(picture(1))
+    (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {f"{number}": "InChI=1S/CH4" for number in range(200)})
-    ingest(lake, landing, "captions.test_share=0.3", "captions.validation_share=0.2")
+    ingest(lake, landing, "captions.test_fraction=0.3", "captions.validation_fraction=0.2")
     build(lake)
     num_train = lake.read("captions").where("split = 'train'").count()
     assert lake.read("vocabulary").where("token = 'C'").first().num_uses == num_train < 200
 
 
 def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
-    (landing / "a.png").write_bytes(picture(1))
+    (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
@@ -74,7 +74,7 @@ def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
 
 
 def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_are_counted(lake, landing):
-    (landing / "a.png").write_bytes(picture(1))
+    (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
@@ -85,7 +85,7 @@ def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_a
 
 
 def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake, landing):
-    (landing / "a.png").write_bytes(picture(1))
+    (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "a dog runs"})
     ingest(lake, landing, *ALL_TRAIN, "captions.notation=words")
     with pytest.raises(MissingInputError, match=r"captions\.notation"):

@@ -111,7 +111,7 @@ def test_model_and_controls_are_scored_on_each_split(lake: Lake) -> None:
         [("t1", "aaab", True, 0.75), ("t2", "aabc", None, 0.25), ("v1", "x", False, 0.5), ("new", "aaab", True, 0.5)],
     )
     evaluate_captions(lake, "m1")
-    # Two pictures swap captions: aabc is 2 from aaab, aaab is 1 from aabb. One picture has nobody to swap with.
+    # Two images swap captions: aabc is 2 from aaab, aaab is 1 from aabb. One image has nobody to swap with.
     expected = lake.spark.createDataFrame(
         [
             ("m1", "test", "model", 2, 0.5, 0.5, 0.875, 1.0, 0.5, None),
@@ -144,8 +144,8 @@ def test_percentiles_are_exact_and_interpolated(lake: Lake) -> None:
     assertDataFrameEqual(seen[0].unionAll(seen[1]), expected)
 
 
-def test_shuffled_control_never_scores_a_picture_by_its_own_caption(spark: SparkSession) -> None:
-    names = [f"picture {number}" for number in range(7)]
+def test_shuffled_control_never_scores_an_image_by_its_own_caption(spark: SparkSession) -> None:
+    names = [f"image {number}" for number in range(7)]
     captions = captions_of(spark, [(name, 0, name, "test") for name in names])
     predicted = spark.createDataFrame([(name, name, True, 1.0) for name in names], PREDICTED)
     scores = scores_by_predictor(with_scores(predicted, captions), captions, None)
@@ -215,7 +215,7 @@ def test_without_predictions_the_job_to_run_first_is_named(lake: Lake) -> None:
     with pytest.raises(MissingInputError, match="predict_captions"):
         evaluate_captions(lake, "m1")
     predict(lake, [("t1", "aaaa", None, None)])
-    evaluate_captions(lake, "other")  # without clean pictures there is nothing that the model could have captioned
+    evaluate_captions(lake, "other")  # without clean images there is nothing that the model could have captioned
     clean = dict.fromkeys(IMAGES_CLEAN.schema.names) | {"image_id": "t1"}
     lake.insert_new("images_clean", lake.spark.createDataFrame([clean], IMAGES_CLEAN.schema))
     with pytest.raises(MissingInputError, match=r"of model other in .*: run predict_captions first"):
@@ -228,5 +228,5 @@ def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
     predict(lake, [("t1", "aaaa", None, None), ("t2", "", None, None), ("t3", None, None, None)])
     with caplog.at_level("INFO"):
         evaluate_captions(lake, "m1")
-    assert "no picture that model m1 captioned has a reference" in caplog.text
+    assert "no image that model m1 captioned has a reference" in caplog.text
     assert not lake.has("evaluations")

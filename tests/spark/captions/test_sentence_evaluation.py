@@ -33,8 +33,8 @@ def fill(lake: Lake) -> None:
     rows = [
         (image_id, index, caption, "captions.csv", split, LONG_AGO)
         for split, captions in (("train", TRAIN), ("test", REFERENCES))
-        for image_id, of_picture in captions.items()
-        for index, caption in enumerate(of_picture)
+        for image_id, of_image in captions.items()
+        for index, caption in enumerate(of_image)
     ]
     lake.insert_new("captions", lake.spark.createDataFrame(rows, CAPTIONS.schema))
     columns = "image_id string, caption string, is_valid boolean, confidence double"
@@ -75,7 +75,7 @@ def test_sentences_of_a_split_are_scored_at_once_against_all_references_beside_c
     assert found["model"]["bleu_1"] == pytest.approx(13 / 14)  # "dogs" alone is in no reference
     control_caption = "a man rides a horse"
     assert found["constant_caption"] == scorer.score(dict.fromkeys(PREDICTED, control_caption), REFERENCES)
-    # Three pictures hand their captions on in a ring, one way or the other.
+    # Three images hand their captions on in a ring, one way or the other.
     first, second, third = PREDICTED.values()
     rings = [dict(zip(PREDICTED, ring, strict=True)) for ring in ((second, third, first), (third, first, second))]
     assert found["shuffled_pictures"] in [scorer.score(ring, REFERENCES) for ring in rings]

@@ -12,7 +12,7 @@ from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
 from lib.settings import load_settings
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import picture, settings_for
+from tests.spark.landing_files import image, settings_for
 
 
 def clean(lake: Lake, *overrides: str) -> None:
@@ -26,13 +26,13 @@ def reasons(lake: Lake) -> dict[str, str]:
 
 def arrive(landing: Path) -> None:
     for number in range(5):
-        (landing / f"good{number}.png").write_bytes(picture(number))
+        (landing / f"good{number}.png").write_bytes(image(number))
     (landing / "empty.png").write_bytes(b"")
     (landing / "text.png").write_bytes(b"I am a text file")
-    (landing / "cut.png").write_bytes(picture(7)[:60])
+    (landing / "cut.png").write_bytes(image(7)[:60])
 
 
-def test_every_raw_picture_becomes_a_clean_one_or_a_rejected_one(lake, landing):
+def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(lake, landing):
     arrive(landing)
     ingest(lake, landing)
     clean(lake)
@@ -47,14 +47,14 @@ def test_every_raw_picture_becomes_a_clean_one_or_a_rejected_one(lake, landing):
     assert 0 <= y < 160
 
 
-def test_a_second_run_commits_nothing_and_a_new_picture_costs_one_row(lake, landing):
+def test_a_second_run_commits_nothing_and_a_new_image_costs_one_row(lake, landing):
     arrive(landing)
     ingest(lake, landing)
     clean(lake)
     before = num_commits(lake)
     clean(lake)
     assert num_commits(lake) == before
-    (landing / "new.png").write_bytes(picture(9))
+    (landing / "new.png").write_bytes(image(9))
     ingest(lake, landing)
     clean(lake)
     assert lake.read("images_clean").count() == 6
@@ -62,7 +62,7 @@ def test_a_second_run_commits_nothing_and_a_new_picture_costs_one_row(lake, land
     assert [row["count"] for row in newest] == [5, 1]
 
 
-def test_changed_settings_clean_every_picture_again_and_move_it_between_the_tables(lake, landing):
+def test_changed_settings_clean_every_image_again_and_move_it_between_the_tables(lake, landing):
     arrive(landing)
     ingest(lake, landing)
     clean(lake, "cleaning.max_pixels=100")
@@ -101,7 +101,7 @@ def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_c
     clean(lake)
     table = f"delta.`{lake.storage.root}/images_clean`"
     lake.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'true')")
-    # The first commit rejects pictures; the second, which takes them from images_clean, fails.
+    # The first commit rejects images; the second, which takes them from images_clean, fails.
     with pytest.raises(Exception, match="DELTA_CANNOT_MODIFY_APPEND_ONLY"):
         clean(lake, "cleaning.max_pixels=100")
     assert (lake.read("images_clean").count(), len(reasons(lake))) == (5, 8)

@@ -35,8 +35,8 @@ SMALL = [
     "captioner.width=16",
     "captioner.embedding_width=8",
     "captioner.num_attention_heads=2",
-    "captions.test_share=0",
-    "captions.validation_share=0",
+    "captions.test_fraction=0",
+    "captions.validation_fraction=0",
     "captions.min_token_uses=1",
     "cleaning.canvas_height_px=64",
     "cleaning.canvas_width_px=64",
@@ -52,9 +52,9 @@ def settings(lake: Lake, *overrides: str) -> Settings:
 def arrived_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A landing zone of three photographs with captions, and the lake of them, cleaned."""
     landing, root = tmp_path_factory.mktemp("landing"), tmp_path_factory.mktemp("arrived")
-    for place, name in enumerate(CAPTIONS):
-        pixels = np.random.default_rng(place).integers(0, 90, (40, 60, 3), np.uint8)
-        pixels[..., 2 - place] += 160
+    for index, name in enumerate(CAPTIONS):
+        pixels = np.random.default_rng(index).integers(0, 90, (40, 60, 3), np.uint8)
+        pixels[..., 2 - index] += 160
         cv2.imwrite(str(landing / f"{name}.jpg"), pixels)
     with open(landing / "captions.csv", "w", newline="") as file:
         writer = csv.writer(file)
@@ -146,7 +146,7 @@ def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arr
     landing = arrived_once[0]
 
     def splits() -> dict[str, str]:
-        by_hash = ("captions.test_share=0.49", "captions.validation_share=0.49")  # nearly nothing for train
+        by_hash = ("captions.test_fraction=0.49", "captions.validation_fraction=0.49")  # nearly nothing for train
         ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}", *by_hash))
         return {row.image_id: row.split for row in arrived.read("captions").collect()}
 

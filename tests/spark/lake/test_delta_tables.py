@@ -72,7 +72,7 @@ def test_a_relative_root_is_a_folder_of_where_the_job_was_started(spark, tmp_pat
 
 
 def test_a_table_of_an_older_version_gets_new_columns_with_their_comments_and_keeps_its_rows(lake, monkeypatch):
-    comment = "What the picture's caption says in another language, \\ or 'none'."
+    comment = "What the image's caption says in another language, \\ or 'none'."
     newer = T.StructType([*CAPTIONS.schema, T.StructField("other", T.StringType(), metadata={"comment": comment})])
     lake.insert_new("captions", captions(lake, ("a", "one")))
     monkeypatch.setitem(TABLES, "captions", replace(CAPTIONS, schema=newer))

@@ -8,7 +8,7 @@ from lib.lake.spark_session import open_spark
 from lib.sections.lake import SparkSettings
 
 
-def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_pictures(
+def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_images(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {

@@ -55,7 +55,7 @@ def test_datagrams_of_others_count_nothing(spark: SparkSession) -> None:
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
         ):
             for message in (b"", b"x" * 24, b"x" * 5000):
-                other.sendto(message, counter._place)
+                other.sendto(message, counter._address)
             time.sleep(1.5)
     assert set(seen[:-1]) == {0}
     assert seen[-1] == 100

@@ -1,4 +1,4 @@
-"""Which of several pictures with one id is taken in: `pytest tests/spark/landing/test_image_ids.py`."""
+"""Which of several images with one id is taken in: `pytest tests/spark/landing/test_image_ids.py`."""
 
 import io
 import tarfile
@@ -9,17 +9,17 @@ import pytest
 from jobs import ingest_images
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
-from tests.spark.landing_files import picture, settings_for, write_zip
+from tests.spark.landing_files import image, settings_for, write_zip
 
 
 def ingest(lake: Lake, landing: Path, *overrides: str) -> None:
     ingest_images.run(lake.spark, settings_for(landing, f"storage.root={lake.storage.root}", *overrides))
 
 
-def write(landing: Path, pictures: dict[str, bytes]) -> None:
-    for name, image in pictures.items():
+def write(landing: Path, images: dict[str, bytes]) -> None:
+    for name, data in images.items():
         (landing / name).parent.mkdir(exist_ok=True)
-        (landing / name).write_bytes(image)
+        (landing / name).write_bytes(data)
 
 
 def write_tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w") -> None:
@@ -41,9 +41,9 @@ def rejected(lake: Lake) -> list[tuple[str, str, str]]:
     return sorted((row.image_id, row.reason, row.source.rpartition("/")[2]) for row in rows)
 
 
-def test_different_pictures_of_one_name_are_all_refused_until_ids_are_paths(lake, landing):
-    write(landing, {"train/1.png": picture(1), "test/1.png": picture(2), "valid/1.png": picture(3)})
-    write_zip(landing / "a.zip", {"train/2.png": picture(4), "test/2.png": picture(5)})
+def test_different_images_of_one_name_are_all_refused_until_ids_are_paths(lake, landing):
+    write(landing, {"train/1.png": image(1), "test/1.png": image(2), "valid/1.png": image(3)})
+    write_zip(landing / "a.zip", {"train/2.png": image(4), "test/2.png": image(5)})
     for _ in range(2):
         ingest(lake, landing)
         assert taken_in(lake) == {}
@@ -53,44 +53,44 @@ def test_different_pictures_of_one_name_are_all_refused_until_ids_are_paths(lake
 
     ingest(lake, landing, "landing.image_id=path")
     assert taken_in(lake) == {
-        "train/1": picture(1),
-        "test/1": picture(2),
-        "valid/1": picture(3),
-        "train/2": picture(4),
-        "test/2": picture(5),
+        "train/1": image(1),
+        "test/1": image(2),
+        "valid/1": image(3),
+        "train/2": image(4),
+        "test/2": image(5),
     }
     assert rejected(lake) == []
 
 
-def test_a_picture_of_a_third_archive_is_not_taken_for_one_that_two_others_dispute(lake, landing):
-    write_zip(landing / "a.zip", {"1.png": picture(1)})
-    write_zip(landing / "b.zip", {"1.png": picture(2)})
+def test_an_image_of_a_third_archive_is_not_taken_for_one_that_two_others_dispute(lake, landing):
+    write_zip(landing / "a.zip", {"1.png": image(1)})
+    write_zip(landing / "b.zip", {"1.png": image(2)})
     for _ in range(2):
         ingest(lake, landing)
-    write_zip(landing / "c.zip", {"1.png": picture(3)})
+    write_zip(landing / "c.zip", {"1.png": image(3)})
     ingest(lake, landing)
     assert taken_in(lake) == {}
     (landing / "a.zip").unlink()
     (landing / "c.zip").unlink()
     ingest(lake, landing)
-    assert taken_in(lake) == {"1": picture(2)}
+    assert taken_in(lake) == {"1": image(2)}
 
 
-def test_of_pictures_with_the_same_bytes_the_first_is_taken_in(lake, landing):
-    write(landing, {"p.png": picture(1), "z/p.png": picture(1)})
-    write_zip(landing / "a.zip", {"p.png": picture(1)})
+def test_of_images_with_the_same_bytes_the_first_is_taken_in(lake, landing):
+    write(landing, {"p.png": image(1), "z/p.png": image(1)})
+    write_zip(landing / "a.zip", {"p.png": image(1)})
     ingest(lake, landing)
-    assert taken_in(lake) == {"p": picture(1)}
+    assert taken_in(lake) == {"p": image(1)}
     assert rejected(lake) == [("p", "duplicate_image_id", "p.png"), ("p", "duplicate_image_id", "p.png")]
     assert lake.read("images_raw").first().source.endswith("a.zip!p.png")
 
 
 def test_a_duplicate_that_arrives_later_is_refused_too(lake, landing):
-    write(landing, {"b/same.png": picture(1)})
+    write(landing, {"b/same.png": image(1)})
     ingest(lake, landing)
-    write(landing, {"a/same.png": picture(2)})
+    write(landing, {"a/same.png": image(2)})
     ingest(lake, landing)
-    assert taken_in(lake) == {"same": picture(1)}
+    assert taken_in(lake) == {"same": image(1)}
     row = lake.read("images_rejected").first()
     assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
     assert row.detail.startswith(f"the image_id is taken by file://{landing}/b/same.png; if they are different")
@@ -98,52 +98,52 @@ def test_a_duplicate_that_arrives_later_is_refused_too(lake, landing):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_of_members_with_the_same_path_the_first_is_taken_in(lake, landing, mode):
-    write_tar(landing / "a.tar", [("p.png", picture(number)) for number in (1, 2, 3)], mode)
+    write_tar(landing / "a.tar", [("p.png", image(number)) for number in (1, 2, 3)], mode)
     ingest(lake, landing)
-    assert taken_in(lake) == {"p": picture(1)}
+    assert taken_in(lake) == {"p": image(1)}
     assert rejected(lake) == [("p", "duplicate_image_id", "a.tar!p.png")]
 
 
-def test_a_damaged_picture_takes_no_id_in_one_archive_or_two(lake, landing):
-    for name, members in (("a.zip", {"x/p.png": picture(1), "y/p.png": picture(2)}), ("b.zip", {"q.png": picture(3)})):
+def test_a_damaged_image_takes_no_id_in_one_archive_or_two(lake, landing):
+    for name, members in (("a.zip", {"x/p.png": image(1), "y/p.png": image(2)}), ("b.zip", {"q.png": image(3)})):
         write_zip(landing / name, members)
         content = bytearray((landing / name).read_bytes())
         content[45] ^= 0xFF
         (landing / name).write_bytes(content)
-    write_zip(landing / "c.zip", {"q.png": picture(4)})
+    write_zip(landing / "c.zip", {"q.png": image(4)})
     for _ in range(2):
         ingest(lake, landing)
-        assert taken_in(lake) == {"p": picture(2), "q": picture(4)}
+        assert taken_in(lake) == {"p": image(2), "q": image(4)}
         assert rejected(lake) == [("p", "unreadable_member", "p.png"), ("q", "unreadable_member", "b.zip!q.png")]
 
 
-def test_another_kind_of_id_is_refused_once_pictures_are_taken_in(lake, landing):
-    write(landing, {"train/1.png": picture(1)})
+def test_another_kind_of_id_is_refused_once_images_are_taken_in(lake, landing):
+    write(landing, {"train/1.png": image(1)})
     ingest(lake, landing)
     with pytest.raises(LandingZoneError, match=r"was taken in as 1 and landing\.image_id now calls it train/1: set"):
         ingest(lake, landing, "landing.image_id=path")
 
 
-def test_a_picture_is_taken_in_once_its_format_and_its_name_are_read(lake, landing):
-    write(landing, {"one.png": picture(1), "two.heic": picture(2)})
+def test_an_image_is_taken_in_once_its_format_and_its_name_are_read(lake, landing):
+    write(landing, {"one.png": image(1), "two.heic": image(2)})
     with tarfile.open(landing / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:
         member = tarfile.TarInfo(b"\xd6\xd0.png".decode("utf-8", "surrogateescape"))
-        member.size = len(picture(3))
-        archive.addfile(member, io.BytesIO(picture(3)))
+        member.size = len(image(3))
+        archive.addfile(member, io.BytesIO(image(3)))
     ingest(lake, landing)
     assert [row[:2] for row in rejected(lake)] == [("%D6%D0", "unreadable_name"), ("two.heic", "unsupported_format")]
     ingest(lake, landing, "landing.member_name_encoding=gbk", "landing.image_suffixes=[.png,.heic]")
-    assert taken_in(lake) == {"one": picture(1), "two": picture(2), "\u4e2d": picture(3)}
+    assert taken_in(lake) == {"one": image(1), "two": image(2), "\u4e2d": image(3)}
     assert rejected(lake) == []
 
 
-def test_bad_names_links_and_hidden_folders_beside_a_picture_cost_themselves_alone(lake, landing, caplog):
-    write(landing, {"good`.png": picture(1), ".hidden/good.png": picture(2)})
+def test_bad_names_links_and_hidden_folders_beside_an_image_cost_themselves_alone(lake, landing, caplog):
+    write(landing, {"good`.png": image(1), ".hidden/good.png": image(2)})
     (landing / "gone.png").symlink_to("nowhere")
-    (landing / b"\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(picture(3))
-    write_zip(landing / "a.zip", {"__MACOSX/._good.png": b"x", "caf\u00e9`.png": picture(4)})
+    (landing / b"\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(image(3))
+    write_zip(landing / "a.zip", {"__MACOSX/._good.png": b"x", "caf\u00e9`.png": image(4)})
     with caplog.at_level("INFO"):
         ingest(lake, landing)
-    assert taken_in(lake) == {"good`": picture(1), "caf\u00e9`": picture(4)}
+    assert taken_in(lake) == {"good`": image(1), "caf\u00e9`": image(4)}
     assert rejected(lake) == [("%E9", "unreadable_name", "%E9.png"), ("gone", "unreadable_file", "gone.png")]
     assert "0 other and 2 hidden files passed over" in caplog.text

@@ -8,7 +8,7 @@ from pyspark.testing import assertDataFrameEqual
 from lib.errors import LandingZoneError, NotationError
 from lib.lake.delta_tables import Lake
 from tests.spark.landing.test_ingest_images import ingest, num_commits, rejected
-from tests.spark.landing_files import picture, write_captions, write_zip
+from tests.spark.landing_files import image, write_captions, write_zip
 
 METHANE, ETHANE = "InChI=1S/CH4/h1H4", "InChI=1S/C2H6/c1-2/h1-2H3"
 HEADER = "image_id,InChI\n"
@@ -24,8 +24,8 @@ def captions_in(lake: Lake) -> dict[str, str]:
 
 @pytest.fixture
 def arrived(landing: Path) -> Path:
-    """A landing zone with one picture, p."""
-    (landing / "p.png").write_bytes(picture(1))
+    """A landing zone with one image, p."""
+    (landing / "p.png").write_bytes(image(1))
     return landing
 
 
@@ -38,7 +38,7 @@ def test_a_caption_with_bare_commas_is_refused_and_not_cut(lake, arrived):
     assert row.source == f"file://{arrived}/labels.csv row 2"
 
 
-def test_captions_of_a_later_file_are_added_to_those_a_picture_has(lake, arrived):
+def test_captions_of_a_later_file_are_added_to_those_an_image_has(lake, arrived):
     (arrived / "a_labels.csv").write_text("image_id,InChI\np,one\np,two\n")
     ingest_words(lake, arrived, "landing.max_captions_per_image=3")
     (arrived / "b_labels.csv").write_text("image_id,InChI\np,two\np,three\np,four\n")
@@ -94,16 +94,16 @@ def test_a_corrected_file_leaves_nothing_behind_and_closes_the_gap_before_other_
     (arrived / "a_labels.csv").unlink()
     (arrived / "b_labels.csv").unlink()
     ingest_words(lake, arrived, "landing.max_captions_per_image=2")
-    assert captions_in(lake) == {"p": "right"}  # captions stay, as pictures do
+    assert captions_in(lake) == {"p": "right"}  # captions stay, as images do
 
 
 def test_the_split_follows_from_the_image_id_alone(lake, arrived):
-    shares = ("captions.test_share=0.2", "captions.validation_share=0.1")
+    fractions = ("captions.test_fraction=0.2", "captions.validation_fraction=0.1")
     write_captions(arrived / "labels_1.csv", {f"id{i}": "text" for i in range(500)})
-    ingest_words(lake, arrived, *shares)
+    ingest_words(lake, arrived, *fractions)
     splits = {row.image_id: row.split for row in lake.read("captions").collect()}
     write_captions(arrived / "labels_2.csv", {f"id{i}": "text" for i in range(400, 1000)})
-    ingest_words(lake, arrived, *shares)
+    ingest_words(lake, arrived, *fractions)
     later = {row.image_id: row.split for row in lake.read("captions").collect()}
     assert {image_id: later[image_id] for image_id in splits} == splits
     seen = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
@@ -152,7 +152,7 @@ def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived
     assert captions_in(lake) == {"p": ETHANE}
 
 
-def test_without_a_caption_file_that_fits_the_pictures_are_taken_in_and_the_job_names_the_setting(lake, arrived):
+def test_without_a_caption_file_that_fits_the_images_are_taken_in_and_the_job_names_the_setting(lake, arrived):
     (arrived / "labels.csv").write_text("name,text\np,hello\n")
     sentence = (
         r"^no captions were taken in: .*labels.csv has no column 'image_id' and no column 'InChI' \(it has: "
@@ -181,8 +181,8 @@ def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, c
         ingest(lake, arrived, "landing.captions_notation=smile")
 
 
-def test_a_caption_file_beside_the_pictures_of_a_zip_is_read(lake, landing):
-    members = {"p.png": picture(1), "in/labels.csv": f"{HEADER}p,{METHANE}\nq,x\n".encode(), "notes.csv": b"n"}
+def test_a_caption_file_beside_the_images_of_a_zip_is_read(lake, landing):
+    members = {"p.png": image(1), "in/labels.csv": f"{HEADER}p,{METHANE}\nq,x\n".encode(), "notes.csv": b"n"}
     write_zip(landing / "all.zip", members | {"__MACOSX/in/._labels.csv": b"\0\1", ".old/labels.csv": b"a"})
     ingest(lake, landing)
     row = lake.read("captions").first()
@@ -194,12 +194,12 @@ def test_a_caption_file_beside_the_pictures_of_a_zip_is_read(lake, landing):
     write_zip(landing / "all.zip", members | {"in/labels.csv": f"{HEADER}p,{ETHANE}\n".encode()})
     ingest(lake, landing)
     assert (captions_in(lake), rejected(lake)) == ({"p": ETHANE}, {})
-    write_zip(landing / "all.zip", {"p.png": picture(1), "in/labels.csv": b"name\nx\n"})
+    write_zip(landing / "all.zip", {"p.png": image(1), "in/labels.csv": b"name\nx\n"})
     ingest(lake, landing)
     (landing / "all.zip").write_bytes((landing / "all.zip").read_bytes()[:-30])
     ingest(lake, landing)
     assert captions_in(lake) == {"p": ETHANE}  # no damaged zip or member takes anything back
-    write_zip(landing / "all.zip", {"p.png": picture(1), "q.png": picture(2)})
+    write_zip(landing / "all.zip", {"p.png": image(1), "q.png": image(2)})
     ingest(lake, landing)
     assert captions_in(lake) == {}
 

@@ -10,7 +10,7 @@ from jobs import ingest_images
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import REJECTION_REASONS
-from tests.spark.landing_files import picture, settings_for, write_captions, write_tar, write_zip
+from tests.spark.landing_files import image, settings_for, write_captions, write_tar, write_zip
 
 
 def ingest(lake: Lake, landing: Path, *overrides: str) -> None:
@@ -27,17 +27,17 @@ def rejected(lake: Lake) -> dict[str, str]:
     return {row.image_id: row.reason for row in lake.read("images_rejected").collect()}
 
 
-def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(lake, landing):
+def test_images_of_folders_and_archives_arrive_with_their_bytes_and_sources(lake, landing):
     (landing / "a" / "b").mkdir(parents=True)
-    (landing / "a" / "b" / "loose.png").write_bytes(picture(1))
-    write_zip(landing / "two.zip", {"train/0/zipped.png": picture(2), "readme.txt": b"not a picture"})
+    (landing / "a" / "b" / "loose.png").write_bytes(image(1))
+    write_zip(landing / "two.zip", {"train/0/zipped.png": image(2), "readme.txt": b"not an image"})
     ingest(lake, landing)
     expected = lake.spark.createDataFrame(
         [
-            (image_id, f"file://{landing}/{place}", len(image), hashlib.sha256(image).hexdigest(), image)
-            for image_id, place, image in (
-                ("loose", "a/b/loose.png", picture(1)),
-                ("zipped", "two.zip!train/0/zipped.png", picture(2)),
+            (image_id, f"file://{landing}/{path}", len(data), hashlib.sha256(data).hexdigest(), data)
+            for image_id, path, data in (
+                ("loose", "a/b/loose.png", image(1)),
+                ("zipped", "two.zip!train/0/zipped.png", image(2)),
             )
         ],
         "image_id string, source string, num_bytes long, sha256 string, image binary",
@@ -45,8 +45,8 @@ def test_pictures_of_folders_and_archives_arrive_with_their_bytes_and_sources(la
     assertDataFrameEqual(lake.read("images_raw").drop("ingested_at"), expected)
 
 
-def test_a_second_run_commits_nothing_and_new_pictures_cost_their_own_rows_alone(lake, landing):
-    members = {f"train/{i}.png": picture(i) for i in range(20)}
+def test_a_second_run_commits_nothing_and_new_images_cost_their_own_rows_alone(lake, landing):
+    members = {f"train/{i}.png": image(i) for i in range(20)}
     write_zip(landing / "train.zip", members)
     write_captions(landing / "labels.csv", {str(i): f"InChI=1S/C{i}" for i in range(20)})
     ingest(lake, landing)
@@ -54,8 +54,8 @@ def test_a_second_run_commits_nothing_and_new_pictures_cost_their_own_rows_alone
     ingest(lake, landing)
     assert num_commits(lake) == before
 
-    write_zip(landing / "train.zip", members | {"train/20.png": picture(20)})
-    (landing / "21.png").write_bytes(picture(21))
+    write_zip(landing / "train.zip", members | {"train/20.png": image(20)})
+    (landing / "21.png").write_bytes(image(21))
     ingest(lake, landing)
     assert lake.read("images_raw").count() == 22
     assert lake.read("images_raw").select("image_id").distinct().count() == 22
@@ -64,14 +64,14 @@ def test_a_second_run_commits_nothing_and_new_pictures_cost_their_own_rows_alone
 
 
 def test_one_archive_is_read_in_commits_of_bounded_size(lake, landing):
-    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)})
+    write_zip(landing / "train.zip", {f"{i}.png": image(i) for i in range(10)})
     ingest(lake, landing, "landing.images_per_commit=4")
     sizes = sorted(row["count"] for row in lake.read("images_raw").groupBy("ingested_at").count().collect())
     assert sizes == [2, 4, 4]
 
 
 def test_a_run_killed_between_commits_is_completed_by_the_next(lake, landing, monkeypatch):
-    write_zip(landing / "train.zip", {f"{i}.png": picture(i) for i in range(10)} | {"../up.png": b"x"})
+    write_zip(landing / "train.zip", {f"{i}.png": image(i) for i in range(10)} | {"../up.png": b"x"})
     insert, calls = Lake.insert_new, []
 
     def killed_at_third_commit(self, name, rows):
@@ -91,11 +91,11 @@ def test_a_run_killed_between_commits_is_completed_by_the_next(lake, landing, mo
 
 
 def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
-    write_zip(landing / "a.zip", {"../../climbs.png": b"x", "bomb.png": bytes(5000), "good.png": picture(0)})
-    write_zip(landing / "broken.zip", {"lost.png": picture(1)})
+    write_zip(landing / "a.zip", {"../../climbs.png": b"x", "bomb.png": bytes(5000), "good.png": image(0)})
+    write_zip(landing / "broken.zip", {"lost.png": image(1)})
     (landing / "broken.zip").write_bytes((landing / "broken.zip").read_bytes()[:-30])
     (landing / "large.png").write_bytes(bytes(4000))
-    (landing / "good.png").write_bytes(picture(0))
+    (landing / "good.png").write_bytes(image(0))
     ingest(lake, landing, "landing.max_image_bytes=3000")
     assert rejected(lake) == {
         "climbs": "unsafe_path",
@@ -111,8 +111,8 @@ def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
     assert num_commits(lake) == before
 
 
-def test_a_picture_refused_for_its_size_is_taken_in_once_the_setting_allows_it(lake, landing):
-    (landing / "p.png").write_bytes(picture(1))
+def test_an_image_refused_for_its_size_is_taken_in_once_the_setting_allows_it(lake, landing):
+    (landing / "p.png").write_bytes(image(1))
     ingest(lake, landing, "landing.max_image_bytes=10")
     before = num_commits(lake)
     ingest(lake, landing, "landing.max_image_bytes=10")
@@ -124,7 +124,7 @@ def test_a_picture_refused_for_its_size_is_taken_in_once_the_setting_allows_it(l
 
 
 def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, landing):
-    write_tar(landing / "a.tar", {f"{number}.png": picture(number) for number in range(3)})
+    write_tar(landing / "a.tar", {f"{number}.png": image(number) for number in range(3)})
     whole = (landing / "a.tar").read_bytes()
     (landing / "a.tar").write_bytes(whole[: 512 + 100])
     ingest(lake, landing)

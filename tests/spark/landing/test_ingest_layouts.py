@@ -8,7 +8,7 @@ import pytest
 
 from lib.lake.delta_tables import Lake
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import picture
+from tests.spark.landing_files import image
 
 FLOATS, INTS = pa.list_(pa.float32()), pa.list_(pa.int32())
 SCHEMA = pa.schema(
@@ -46,7 +46,7 @@ def first_x(lake: Lake) -> dict[str, float]:
 
 @pytest.fixture
 def arrived(landing: Path) -> Path:
-    (landing / "p.png").write_bytes(picture(1))
+    (landing / "p.png").write_bytes(image(1))
     return landing
 
 

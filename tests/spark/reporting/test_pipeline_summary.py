@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
-from lib.reporting.pipeline_summary import PipelineSummary, print_summary, summarise_pipeline, whereabouts_of_pictures
+from lib.reporting.pipeline_summary import PipelineSummary, print_summary, summarise_pipeline, whereabouts_of_images
 from lib.sections.lake import StorageSettings
 
 NOON, EVENING = datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 20, 18, tzinfo=UTC)
@@ -93,7 +93,7 @@ def test_the_printed_summary_shows_rows_scores_controls_and_the_report(
     assert ["images_rejected at clean", "1"] in cells
     assert ["test", "model", "4", "0.500", "12.2", "0.875"] in cells
     assert ["test", "constant caption", "4", "0.000", "12.2", "0.875"] in cells
-    assert ["test", "shuffled pictures", "4", "none", "12.2", "0.875"] in cells
+    assert ["test", "shuffled images", "4", "none", "12.2", "0.875"] in cells
     assert f"Report: {filled.storage.root}/reports/new.html" in printed.splitlines()
 
 
@@ -102,14 +102,14 @@ def test_before_the_first_run_the_summary_is_all_zero_and_says_that_there_are_no
 ) -> None:
     print_summary(lake, None)
     printed = capsys.readouterr().out
-    assert "Every picture is there: 0 raw = 0 clean + 0 rejected at clean." in printed.splitlines()
+    assert "Every image is there: 0 raw = 0 clean + 0 rejected at clean." in printed.splitlines()
     assert "No scores yet" in printed
 
 
-def test_a_picture_that_is_neither_clean_nor_rejected_is_warned_of() -> None:
-    assert whereabouts_of_pictures(summary(1_010, 1_000, 10)) == (
-        "Every picture is there: 1,010 raw = 1,000 clean + 10 rejected at clean."
+def test_an_image_that_is_neither_clean_nor_rejected_is_warned_of() -> None:
+    assert whereabouts_of_images(summary(1_010, 1_000, 10)) == (
+        "Every image is there: 1,010 raw = 1,000 clean + 10 rejected at clean."
     )
-    assert whereabouts_of_pictures(summary(1_012, 1_000, 10)) == (
+    assert whereabouts_of_images(summary(1_012, 1_000, 10)) == (
         "Warning: 1,012 raw is not 1,000 clean + 10 rejected at clean (difference 2): run clean_images."
     )

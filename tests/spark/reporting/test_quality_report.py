@@ -48,7 +48,7 @@ def evaluated(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def write_tables(lake: Lake) -> None:
-    """Four pictures: one exact, one a character off, one broken, one not in the test split."""
+    """Four images: one exact, one a character off, one broken, one not in the test split."""
     raw = {"p1": image("PNG"), "p2": image("TIFF"), "p3": b"broken", "p4": image("JPEG", "RGB")}
     references = {"p1": "C2H6/c1-2", "p2": "C3H8/c1-2", "p3": "<script>", "p4": "CH4"}
     predicted = {
@@ -97,10 +97,10 @@ def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: La
     assert "<script>" not in html  # a caption is text, whatever it says
 
 
-def test_confidence_is_shown_by_tenths_of_the_pictures_least_confident_first(spark: SparkSession) -> None:
+def test_confidence_is_shown_by_tenths_of_the_images_least_confident_first(spark: SparkSession) -> None:
     rows = [
-        (f"p{place:02}", "test", "model", 0 if place >= 10 else 3, 1.0 if place >= 10 else 0.4, place / 20)
-        for place in range(20)
+        (f"p{index:02}", "test", "model", 0 if index >= 10 else 3, 1.0 if index >= 10 else 0.4, index / 20)
+        for index in range(20)
     ]
     names = "image_id string, split string, predictor string, edit_distance int, similarity double, confidence double"
     controls = [("p00", "test", "constant_caption", 0, 1.0, None)]
@@ -110,7 +110,7 @@ def test_confidence_is_shown_by_tenths_of_the_pictures_least_confident_first(spa
     assert [similarity for _, _, similarity in found] == pytest.approx([0.4] * 5 + [1.0] * 5)
 
 
-def test_gallery_shows_best_worst_and_random_pictures_with_differences_marked(evaluated: Lake) -> None:
+def test_gallery_shows_best_worst_and_random_images_with_differences_marked(evaluated: Lake) -> None:
     html = write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
     sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
     names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections.items()}
@@ -137,7 +137,7 @@ def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluate
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
-def test_report_is_written_again_when_more_pictures_are_rejected(evaluated: Lake) -> None:
+def test_report_is_written_again_when_more_images_are_rejected(evaluated: Lake) -> None:
     assert "too_many_bytes" not in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
     rejected = dict.fromkeys(IMAGES_REJECTED.schema.names) | {
         "image_id": "late",
@@ -149,7 +149,7 @@ def test_report_is_written_again_when_more_pictures_are_rejected(evaluated: Lake
     assert "too_many_bytes" in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
 
 
-def test_pictures_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
+def test_images_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
     write_tables(lake)
     empty = {
         name: F.lit(None).cast(kind)
@@ -234,9 +234,7 @@ def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:
     ("file_format", "mode", "kind", "shown_mode"),
     [("PNG", "1", "png", "L"), ("TIFF", "I;16", "png", "L"), ("JPEG", "L", "png", "L"), ("PNG", "RGBA", "png", "RGB")],
 )
-def test_thumbnail_is_a_small_picture_that_browsers_show(
-    file_format: str, mode: str, kind: str, shown_mode: str
-) -> None:
+def test_thumbnail_is_a_small_image_that_browsers_show(file_format: str, mode: str, kind: str, shown_mode: str) -> None:
     prefix, content = thumbnail(image(file_format, mode)).split(",")
     shown = Image.open(io.BytesIO(base64.b64decode(content)))
     assert prefix == f"data:image/{kind};base64"

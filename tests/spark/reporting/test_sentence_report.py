@@ -19,8 +19,8 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 
 
 def fill(lake: Lake) -> None:
-    """Twelve pictures of the test split; the captions of the first six are right, and the model is surer of them."""
-    references = {f"p{place:02}": f"{word} dogs run over {word} hills" for place, word in enumerate(NUMBERS)}
+    """Twelve images of the test split; the captions of the first six are right, and the model is surer of them."""
+    references = {f"p{index:02}": f"{word} dogs run over {word} hills" for index, word in enumerate(NUMBERS)}
     rows = [(image_id, 0, text, "captions.csv", "test", NOW) for image_id, text in references.items()]
     lake.insert_new(
         "captions",
@@ -32,7 +32,7 @@ def fill(lake: Lake) -> None:
             image_id,
             "m1",
             captions[image_id],
-            0.9 - 0.05 * place,
+            0.9 - 0.05 * index,
             None,
             [],
             text,
@@ -42,7 +42,7 @@ def fill(lake: Lake) -> None:
             "c1",
             NOW,
         )
-        for place, (image_id, text) in enumerate(references.items())
+        for index, (image_id, text) in enumerate(references.items())
     ]
     lake.insert_new("caption_predictions", lake.spark.createDataFrame(predicted, CAPTION_PREDICTIONS.schema))
 
@@ -53,7 +53,7 @@ def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
     fill(lake)
     evaluate_captions(lake, "m1", as_sentences=True)
     tenths = cider_deciles(lake.read("caption_predictions"), lake.read("captions"), "test")
-    # Twelve pictures make two groups of two, then eight of one; six times nothing, then ten for what is right.
+    # Twelve images make two groups of two, then eight of one; six times nothing, then ten for what is right.
     assert [cider for _, cider in tenths] == pytest.approx([0.0] * 4 + [10.0] * 6, abs=2.5)
     assert tenths[0][0] == pytest.approx((0.35 + 0.4) / 2)
     assert tenths[-1][0] == pytest.approx(0.9)

@@ -24,7 +24,7 @@ VIEWS = read_views()
 DASHBOARD = json.loads((SQL.parent / "conf/dashboards/captions.lvdash.json").read_text())
 DATASETS = {dataset["name"]: "".join(dataset["queryLines"]) for dataset in DASHBOARD["datasets"]}
 DAY_1, DAY_2 = date(2026, 1, 1), date(2026, 1, 2)
-CONTROLS = (20.0, 16.0), (0.25, 0.5)  # distance and similarity of the constant caption and of shuffled pictures
+CONTROLS = (20.0, 16.0), (0.25, 0.5)  # distance and similarity of the constant caption and of shuffled images
 
 # By view: its columns, and its rows.
 EXPECTED = {
@@ -234,11 +234,11 @@ def test_a_query_of_the_dashboard_runs_and_finds_rows(analysts: Lake, name: str)
     assert analysts.spark.sql(DATASETS[name]).count() > 0
 
 
-def test_the_dashboard_shows_the_picture_to_review_as_a_link_that_holds_it(analysts: Lake) -> None:
-    pictures = {row.image_id: row.picture for row in analysts.spark.sql(DATASETS["review"]).collect()}
-    assert pictures.keys() == {"a", "c", "d"}
-    head, _, picture = pictures["d"].partition(",")
-    assert (head, base64.b64decode(picture, validate=True)) == ("data:image/png;base64", PNG)
+def test_the_dashboard_shows_the_image_to_review_as_a_link_that_holds_it(analysts: Lake) -> None:
+    images = {row.image_id: row.image for row in analysts.spark.sql(DATASETS["review"]).collect()}
+    assert images.keys() == {"a", "c", "d"}
+    head, _, image = images["d"].partition(",")
+    assert (head, base64.b64decode(image, validate=True)) == ("data:image/png;base64", PNG)
 
 
 def test_the_dashboards_totals_are_those_of_the_newest_captions_and_model(analysts: Lake) -> None:
@@ -271,9 +271,9 @@ def test_the_dashboards_scores_are_those_of_the_model_beside_the_controls(analys
         [
             (DAY_1, "model", 0.75, 4.5),
             (DAY_1, "constant caption", 0.25, 20.0),
-            (DAY_1, "shuffled pictures", 0.5, 16.0),
+            (DAY_1, "shuffled images", 0.5, 16.0),
             (DAY_2, "model", 0.75, 4.0),
-            (DAY_2, "shuffled pictures", 0.25, 14.0),
+            (DAY_2, "shuffled images", 0.25, 14.0),
         ],
         "day date, captions_by string, similarity double, edit_distance double",
     )

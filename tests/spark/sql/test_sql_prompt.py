@@ -139,12 +139,12 @@ def test_a_statement_that_writes_is_refused(opened: SqlPrompt, statement: str) -
         (
             "select * from evaluations",
             "There is no table evaluations in {root} yet: "
-            "evaluate_captions makes it once a captioned picture has a reference.",
+            "evaluate_captions makes it once a captioned image has a reference.",
         ),
         (
             "select * from quality_by_day",
             "There is no view quality_by_day yet, because a table that it needs is not in {root} "
-            "(evaluations: evaluate_captions makes it once a captioned picture has a reference).",
+            "(evaluations: evaluate_captions makes it once a captioned image has a reference).",
         ),
         (
             "select * from captions_to_reviw",

@@ -25,7 +25,7 @@ from tests.spark.images.test_clean_images import clean
 from tests.spark.landing.test_ingest_images import ingest
 from tests.spark.landing_files import settings_for
 
-DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_share=0", "captions.validation_share=0")
+DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_fraction=0", "captions.validation_fraction=0")
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "OCC(Cl)CN", "C[C@H](N)C(=O)O", "C#CC(O)(C)C", "[Se]=C(N)N"]
 TOKENS = {token for text in MOLECULES[:4] for token in split_smiles(text)} | {"=", "1", "2", "[C@@H]", "[C@H]"}
 
@@ -40,7 +40,7 @@ def drawn_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         landing,
         f"storage.root={root}",
         f"drawing.smiles_file={landing}/smiles.smi",
-        "drawing.sideways_share=0.5",
+        "drawing.sideways_fraction=0.5",
         "drawing.num_processes=1",
         "drawing.noise=0",
     ).drawing
@@ -61,7 +61,7 @@ def captions(lake: Lake, *overrides: str):
     return settings_for(Path("unused"), f"storage.root={lake.storage.root}", *DRAWN, *overrides).captions
 
 
-def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(drawn: Lake) -> None:
+def test_atoms_lie_on_the_ink_of_the_cleaned_image_and_tokens_follow_them(drawn: Lake) -> None:
     vocabulary = Vocabulary.from_tokens(TOKENS)
     rows = training_rows(drawn, captions(drawn), vocabulary, "train", 1).collect()
     assert {row.rotation_deg for row in drawn.read("images_clean").collect()} == {0, 90}
@@ -73,8 +73,8 @@ def test_atoms_lie_on_the_ink_of_the_cleaned_picture_and_tokens_follow_them(draw
         num_atoms = read_inchi(row.caption).GetNumAtoms()
         assert sorted(named) == list(range(num_atoms))
         assert len(row.atom_x) == num_atoms + ("/t" in row.caption)  # Indigo draws alanine's hydrogen at the centre
-        place = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
-        assert place[0] == min(place)
+        position = [row.atom_x[atom] + 0.3 * row.atom_y[atom] for atom in named]
+        assert position[0] == min(position)
         for x, y in zip(row.atom_x, row.atom_y, strict=True):
             left, top = max(0, round(x) - 6), max(0, round(y) - 6)
             assert pixels[top : top + 13, left : left + 13].min() < 230  # thin lines are grey when shrunk
@@ -89,12 +89,12 @@ def test_a_landing_zone_drawn_by_indigo_becomes_marks_on_the_ink_of_what_trainin
     near, named = [], set()
     for row, sample in zip(rows, samples, strict=True):
         marks = sample["marks"]
-        assert len(marks["places"]) == len(marks["labels"]) == len(row.atom_x) + len(row.bond_begin)
+        assert len(marks["positions_xy"]) == len(marks["labels"]) == len(row.atom_x) + len(row.bond_begin)
         assert marks["labels"].shape[1] == captioner.num_cell_labels == len(LABELS)
         assert len(marks["marks_of_tokens"]) == len(sample["token_ids"])
         distances = cv2.distanceTransform((sample["pixels"] > 230).astype(np.uint8), cv2.DIST_L2, 5)
-        near += [distances[round(float(y)), round(float(x))] for x, y in marks["places"]]
-        named |= {LABELS[place] for place in np.flatnonzero(marks["labels"].any(axis=0))}
+        near += [distances[round(float(y)), round(float(x))] for x, y in marks["positions_xy"]]
+        named |= {LABELS[position] for position in np.flatnonzero(marks["labels"].any(axis=0))}
     assert np.mean(np.array(near) <= 3) > 0.95
     assert {"explicit hydrogen", "stereo centre", "double bond", "triple bond", "N", "Cl"} <= named
     assert {"wedge", "hash"} & named
@@ -133,13 +133,13 @@ def test_what_cannot_be_learned_is_left_out_and_said_in_one_sentence(drawn: Lake
     short = describe_training_data(drawn, captions(drawn, f"captions.max_tokens={longest - 1}"), vocabulary)
     assert short.num_train == 3
     assert short.left_out == f"captions longer than captions.max_tokens {longest - 1}: 1, {lacking}"
-    with pytest.raises(MissingInputError, match=r"no train picture .*\(captions longer than captions.max_tokens 2: 5"):
+    with pytest.raises(MissingInputError, match=r"no train image .*\(captions longer than captions.max_tokens 2: 5"):
         describe_training_data(drawn, captions(drawn, "captions.max_tokens=2"), vocabulary)
 
 
 def test_an_empty_validation_split_is_refused_where_there_should_be_one(drawn: Lake) -> None:
-    asked = captions(drawn).model_copy(update={"validation_share": 0.05})
-    with pytest.raises(MissingInputError, match="the validation split is empty: of 4 pictures"):
+    asked = captions(drawn).model_copy(update={"validation_fraction": 0.05})
+    with pytest.raises(MissingInputError, match="the validation split is empty: of 4 images"):
         describe_training_data(drawn, asked, Vocabulary.from_tokens(TOKENS))
 
 
@@ -147,7 +147,7 @@ def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(dra
     small = ("training.batch_size=2", "cluster.num_workers=4", "training.start_from=null")
     settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *small)
     build_vocabulary(drawn, settings.captions)
-    with pytest.raises(SettingsError, match=r"batch_size 2 and 5 train pictures .* 1 pictures, too few for 4 workers"):
+    with pytest.raises(SettingsError, match=r"batch_size 2 and 5 train images .* 1 images, too few for 4 workers"):
         plan_training(drawn, settings)
 
 

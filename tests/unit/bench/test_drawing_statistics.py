@@ -32,11 +32,11 @@ def test_every_genuine_figure_has_ours_beside_it(ours: dict[str, float]) -> None
         ("mean width, px", 0.1),
         ("mean height, px", 0.1),
         ("median width / height", 0.2),
-        ("at the small size, share", 0.2),
+        ("at the small size, fraction", 0.2),
         ("margin, px, small size", 0.15),
         ("margin, px, large size", 0.1),
         ("height of letters, px, large size", 0.09),
-        ("bonds without ink, share", 0.35),
+        ("bonds without ink, fraction", 0.35),
         ("heavy atoms", 0.1),
         ("tokens per label, mean", 0.1),
     ],
@@ -50,11 +50,11 @@ def test_a_figure_is_about_the_genuine_one(ours: dict[str, float], figure: str, 
     [
         "height of letters, px, small size",
         "specks, per pixel of paper",
-        "missing ink, share, small size",
-        "missing ink, share, large size",
-        "with stereo, share of labels",
-        "with /t, share of labels",
-        "mean ink, share of pixels",
+        "missing ink, fraction, small size",
+        "missing ink, fraction, large size",
+        "with stereo, fraction of labels",
+        "with /t, fraction of labels",
+        "mean ink, fraction of pixels",
         "mean bytes of a PNG",
     ],
 )
@@ -64,8 +64,8 @@ def test_a_figure_is_within_the_genuine_range(ours: dict[str, float], figure: st
 
 
 def test_hardly_any_is_higher_than_wide_and_some_have_heavy_hydrogen(ours: dict[str, float]) -> None:
-    assert ours["higher than wide, share"] <= 0.02
-    assert figures(100, "drawing.isotope_share=0.5")["with D or T, share of labels"] > 0.3
+    assert ours["higher than wide, fraction"] <= 0.02
+    assert figures(100, "drawing.isotope_fraction=0.5")["with D or T, fraction of labels"] > 0.3
 
 
 def test_what_is_drawn_otherwise_is_measured_otherwise() -> None:
@@ -73,18 +73,18 @@ def test_what_is_drawn_otherwise_is_measured_otherwise() -> None:
         60,
         "drawing.drawers={indigo: 0, rdkit: 1}",
         "drawing.noise=0",
-        "drawing.stereo_share=0",
-        "drawing.isotope_share=0",
+        "drawing.stereo_fraction=0",
+        "drawing.isotope_fraction=0",
         "drawing.margin_px=20",
-        "drawing.reduced_share=1",
+        "drawing.reduced_fraction=1",
     )
-    assert other["at the small size, share"] == 1
+    assert other["at the small size, fraction"] == 1
     assert other["margin, px, small size"] == pytest.approx(12, abs=2)
     for figure in (
-        "missing ink, share, small size",
+        "missing ink, fraction, small size",
         "specks, per pixel of paper",
-        "bonds without ink, share",
-        "with /t, share of labels",
-        "with D or T, share of labels",
+        "bonds without ink, fraction",
+        "with /t, fraction of labels",
+        "with D or T, fraction of labels",
     ):
         assert other[figure] == 0

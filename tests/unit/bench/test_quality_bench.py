@@ -59,10 +59,10 @@ def test_scores_are_of_each_caption_with_its_own_reference() -> None:
 
 def test_scores_are_told_apart_by_size_and_by_confidence() -> None:
     large = Chem.MolToInchi(Chem.MolFromSmiles("C" * 40))
-    drawings = [Sample(str(place), ETHANOL if place < 10 else large, b"") for place in range(20)]
+    drawings = [Sample(str(index), ETHANOL if index < 10 else large, b"") for index in range(20)]
     predicted = [
-        PredictedCaption(one.inchi if place < 15 else METHANOL, 0.9 if place < 15 else 0.1, True, [])
-        for place, one in enumerate(drawings)
+        PredictedCaption(one.inchi if index < 15 else METHANOL, 0.9 if index < 15 else 0.1, True, [])
+        for index, one in enumerate(drawings)
     ]
     sizes = by_heavy_atoms(predicted, drawings)
     assert {size: (row["count"], row["exact"]) for size, row in sizes.items()} == {
@@ -76,7 +76,7 @@ def test_scores_are_told_apart_by_size_and_by_confidence() -> None:
 
 def test_every_way_of_reading_is_measured(tmp_path: Path) -> None:
     few = ["prediction.num_beams=2", "prediction.turns_deg=[0]", "prediction.scales=[1.0]"]
-    asked = settings(tmp_path, *few, "drawing.recombined_share=1")
+    asked = settings(tmp_path, *few, "drawing.recombined_fraction=1")
     sets = {name: list(islice(drawn_samples(asked, DRAWERS[name]), 3)) for name in ("collection", "rdkit")}
     sets["rdkit"].append(Sample("blank", ETHANOL, cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tobytes()))
     found = measure(sets, asked, smiles_checkpoint(tmp_path / "model"))

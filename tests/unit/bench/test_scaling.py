@@ -28,7 +28,7 @@ MEASURED = Measured(
     deviation=0.10,
     exchange_s=0.020,
     gradient_bytes=4 * BUCKET_BYTES,
-    picture_bytes=5_000,
+    image_bytes=5_000,
     writing_s=0.001,
 )
 GIGABIT = 125_000_000.0
@@ -68,8 +68,8 @@ def test_workers_of_one_machine_need_no_network() -> None:
 
 
 def test_a_fixed_batch_stops_scaling_and_a_growing_one_does_not() -> None:
-    def worth(cores: int, share: float) -> float:
-        return efficiency(MEASURED, share, Cluster(cores, 25 * GIGABIT, 50e-6, 16))
+    def worth(cores: int, fraction: float) -> float:
+        return efficiency(MEASURED, fraction, Cluster(cores, 25 * GIGABIT, 50e-6, 16))
 
     assert worth(512, 64) > 0.7
     assert worth(512, 2048 / 512) < 0.3
@@ -93,8 +93,8 @@ def test_the_tables_are_made_from_the_file_that_the_bench_writes(tmp_path: Path)
         "num_cores": 2,
         "batch_size": 128,
         "gradient_bytes": 40_000_000,
-        "picture_bytes": 2500,
-        "writing_s_per_picture": 0.003,
+        "image_bytes": 2500,
+        "writing_s_per_image": 0.003,
         "ways": {"two Ray workers": way},
     }
     file = tmp_path / "distributed.json"

@@ -28,9 +28,9 @@ def clocked(monkeypatch: pytest.MonkeyPatch, slow: str) -> StepClock:
         return paused
 
     def batches() -> Iterator[Batch]:
-        for place in range(3):
+        for index in range(3):
             time.sleep(PAUSE_S if slow == "data" else 0)
-            yield stroke_batch(4, place)
+            yield stroke_batch(4, index)
 
     captioner, config = tiny_captioner(), quick_training()
     optimizer = make_optimizer(captioner, config)

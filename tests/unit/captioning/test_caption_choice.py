@@ -4,12 +4,14 @@ import math
 
 import pytest
 
-from lib.captioning.caption_choice import Guess, choose, shares
+from lib.captioning.caption_choice import CaptionCandidate, choose, vote_fractions
 from lib.captioning.redrawing import DISAGREEMENT, Agreement
 
 
-def reading(**probabilities: float) -> list[Guess]:
-    return [Guess(name.lower(), name, math.log(share), share) for name, share in probabilities.items()]
+def reading(**probabilities: float) -> list[CaptionCandidate]:
+    return [
+        CaptionCandidate(name.lower(), name, math.log(fraction), fraction) for name, fraction in probabilities.items()
+    ]
 
 
 def no_repair(text: str) -> str:
@@ -17,9 +19,9 @@ def no_repair(text: str) -> str:
 
 
 def test_shares_are_means_over_readings_the_largest_first() -> None:
-    readings = [reading(A=0.4, B=0.2), [Guess("(", None, 0.0, 1.0), *reading(B=0.6)]]
-    assert shares(readings) == pytest.approx({"B": 0.4, "A": 0.2})
-    assert list(shares(readings)) == ["B", "A"]
+    readings = [reading(A=0.4, B=0.2), [CaptionCandidate("(", None, 0.0, 1.0), *reading(B=0.6)]]
+    assert vote_fractions(readings) == pytest.approx({"B": 0.4, "A": 0.2})
+    assert list(vote_fractions(readings)) == ["B", "A"]
 
 
 def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None:
@@ -37,7 +39,7 @@ def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
     assert choose(readings, no_repair, badly).caption == "A"
 
 
-def test_where_no_drawing_is_of_this_picture_votes_decide_and_are_trusted_less() -> None:
+def test_where_no_drawing_is_of_this_image_votes_decide_and_are_trusted_less() -> None:
     readings = [reading(A=0.5, B=0.4)]
     strange = {"A": Agreement(0.5, 90.0), "B": Agreement(0.6, 10.0)}
     assert choose(readings, no_repair, strange).caption == "A"
@@ -61,8 +63,8 @@ def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
 
 
 def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
-    def confidence(correlation: float, share: float, num_readings: int = 1) -> float:
-        return choose([reading(A=share)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0)}).confidence
+    def confidence(correlation: float, fraction: float, num_readings: int = 1) -> float:
+        return choose([reading(A=fraction)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0)}).confidence
 
     assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
     assert confidence(0.85, 0.9) < confidence(0.98, 0.9)

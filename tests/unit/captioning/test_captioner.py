@@ -51,7 +51,7 @@ def test_bytes_paths_and_arrays_are_captioned_in_the_order_given(captioner: Capt
 
 
 def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner: Captioner, tmp_path: Path) -> None:
-    bad = [b"no picture", tmp_path / "nowhere.png", np.full((90, 90), 255, np.uint8), np.zeros((9, 9)), None]
+    bad = [b"no image", tmp_path / "nowhere.png", np.full((90, 90), 255, np.uint8), np.zeros((9, 9)), None]
     *unread, read = captioner.caption([*bad, drawing(ASPIRIN)])
     assert read.caption == ASPIRIN
     assert all(one[:4] == (None, None, None, []) for one in unread)
@@ -59,7 +59,7 @@ def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner:
     assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 5
 
 
-def test_no_picture_gives_no_caption(captioner: Captioner) -> None:
+def test_no_image_gives_no_caption(captioner: Captioner) -> None:
     assert captioner.caption([]) == []
 
 
@@ -78,7 +78,7 @@ def test_the_snippet_of_the_readme_runs(
 ) -> None:
     (snippet,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "drawing.png").write_bytes(encode_png(drawing(ASPIRIN)))
-    (tmp_path / "scan.tif").write_bytes(b"no picture")
+    (tmp_path / "scan.tif").write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     exec(snippet, {})
     read, unread = capsys.readouterr().out.splitlines()

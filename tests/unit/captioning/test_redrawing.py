@@ -1,4 +1,4 @@
-"""Drawings laid on pictures: `pytest tests/unit/captioning/test_redrawing.py`."""
+"""Drawings laid on images: `pytest tests/unit/captioning/test_redrawing.py`."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ from lib.captioning.redrawing import (
     CAPTIONS_TO_FIND_A_DRAWER,
     DISAGREEMENT,
     Agreement,
-    Picture,
-    RedrawnPicture,
+    PreparedImage,
+    RedrawnImage,
     compare,
     prepare,
 )
@@ -23,7 +23,7 @@ from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
 
 CONF_OF_BASE = yaml.safe_load((CONF / "base.yaml").read_text())
-DRAWING = DrawingSettings(**CONF_OF_BASE["drawing"] | {"dropped_bond_share": 0})
+DRAWING = DrawingSettings(**CONF_OF_BASE["drawing"] | {"dropped_bond_fraction": 0})
 CLEANING = CleaningSettings(**CONF_OF_BASE["cleaning"] | {"stroke_length_px": 16, "sharpen": 0})
 
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
@@ -33,16 +33,16 @@ ALANYL = "InChI=1S/C12H16N2O3/c1-8(13)11(15)14-10(12(16)17)7-9-5-3-2-4-6-9/h2-6,
 LEFT, RIGHT = f"{ALANYL}/t8-,10-/m0/s1", f"{ALANYL}/t8-,10+/m0/s1"
 
 
-def picture_of(inchi: str, seed: int = 0, drawer: str = "indigo", **changes: object) -> np.ndarray:
+def image_of(inchi: str, seed: int = 0, drawer: str = "indigo", **changes: object) -> np.ndarray:
     """A worn drawing as cleaning leaves it."""
     settings = DRAWING.model_copy(update={"drawers": {drawer: 1}, **changes})
     return clean_image(encode_png(draw_molecule(inchi, settings, np.random.default_rng(seed)).pixels), CLEANING).pixels
 
 
-def prepared(pixels: np.ndarray) -> Picture:
-    picture = prepare(pixels)
-    assert picture is not None
-    return picture
+def prepared(pixels: np.ndarray) -> PreparedImage:
+    image = prepare(pixels)
+    assert image is not None
+    return image
 
 
 def agreement(pixels: np.ndarray, inchi: str, drawer: str = "indigo") -> Agreement:
@@ -55,16 +55,16 @@ def agreement(pixels: np.ndarray, inchi: str, drawer: str = "indigo") -> Agreeme
     [
         {},
         {"noise": 0.0},
-        {"reduced_share": 1.0},
-        {"sideways_share": 1.0, "seed": 1},
-        {"sideways_share": 1.0, "seed": 2},
+        {"reduced_fraction": 1.0},
+        {"sideways_fraction": 1.0, "seed": 1},
+        {"sideways_fraction": 1.0, "seed": 2},
     ],
 )
 @pytest.mark.parametrize(("right", "wrong"), [(ASPIRIN, THIOASPIRIN), (LEFT, RIGHT), (RIGHT, LEFT)])
-def test_the_right_molecule_covers_the_picture_better_however_it_was_drawn(
+def test_the_right_molecule_covers_the_image_better_however_it_was_drawn(
     right: str, wrong: str, wear: dict[str, object], drawer: str
 ) -> None:
-    pixels = picture_of(right, drawer=drawer, **wear)
+    pixels = image_of(right, drawer=drawer, **wear)
     # Indigo's letters are larger beside its smaller bonds, its strokes paler.
     assert agreement(pixels, right, drawer).correlation > (0.75 if drawer == "indigo" else 0.85)
     assert agreement(pixels, right, drawer).mismatch < agreement(pixels, wrong, drawer).mismatch - 0.3
@@ -87,7 +87,7 @@ class Recorded:
 CANDIDATES = (THIOASPIRIN, ASPIRIN, LEFT, RIGHT)
 
 
-GROUP_OF = {"indigo": 0, "rdkit": 1, "coordgen": 2}  # of each drawer of pictures, among those that are tried
+GROUP_OF = {"indigo": 0, "rdkit": 1, "coordgen": 2}  # of each drawer of images, among those that are tried
 
 
 def tried_until(drawer: str) -> list[str]:
@@ -96,7 +96,7 @@ def tried_until(drawer: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("drawer", "reduced_share", "fits"),
+    ("drawer", "reduced_fraction", "fits"),
     [
         ("indigo", 0.0, "indigo"),
         ("indigo", 1.0, "indigo small"),
@@ -106,12 +106,12 @@ def tried_until(drawer: str) -> list[str]:
         ("coordgen", 1.0, "coordgen"),
     ],
 )
-def test_a_picture_is_covered_by_the_drawer_that_drew_it_and_the_others_are_not_asked_again(
-    drawer: str, reduced_share: float, fits: str
+def test_an_image_is_covered_by_the_drawer_that_drew_it_and_the_others_are_not_asked_again(
+    drawer: str, reduced_fraction: float, fits: str
 ) -> None:
     draw = Recorded()
-    pixels = picture_of(ASPIRIN, drawer=drawer, reduced_share=reduced_share)
-    redrawn = RedrawnPicture(prepared(pixels), DRAWERS, draw)
+    pixels = image_of(ASPIRIN, drawer=drawer, reduced_fraction=reduced_fraction)
+    redrawn = RedrawnImage(prepared(pixels), DRAWERS, draw)
     redrawn.draw(ASPIRIN)
     tried = tried_until(drawer)
     assert draw.asked == [(ASPIRIN, one) for one in tried]  # none after the group of the one that fits
@@ -126,7 +126,7 @@ def test_a_picture_is_covered_by_the_drawer_that_drew_it_and_the_others_are_not_
 @pytest.mark.parametrize("drawer", GROUP_OF)
 def test_wrong_captions_first_do_not_hide_the_drawer(drawer: str) -> None:
     draw = Recorded()
-    redrawn = RedrawnPicture(prepared(picture_of(ASPIRIN, drawer=drawer)), DRAWERS, draw)
+    redrawn = RedrawnImage(prepared(image_of(ASPIRIN, drawer=drawer)), DRAWERS, draw)
     for caption in (LEFT, ALANYL, ASPIRIN):
         redrawn.draw(caption)
     assert redrawn.agreements[ASPIRIN].correlation > 0.8
@@ -141,7 +141,7 @@ def test_wrong_captions_first_do_not_hide_the_drawer(drawer: str) -> None:
 def test_where_no_drawer_fits_one_goes_on_after_a_few_captions() -> None:
     draw = Recorded()
     scribble = np.where(np.random.default_rng(0).random((90, 160)) < 0.05, 0, 255).astype(np.uint8)
-    redrawn = RedrawnPicture(prepared(scribble), DRAWERS, draw)
+    redrawn = RedrawnImage(prepared(scribble), DRAWERS, draw)
     for caption in (*CANDIDATES, ALANYL):
         redrawn.draw(caption)
     assert len(draw.asked) == CAPTIONS_TO_FIND_A_DRAWER * len(tried_until("coordgen")) + 2
@@ -151,7 +151,7 @@ def test_where_no_drawer_fits_one_goes_on_after_a_few_captions() -> None:
 def test_what_one_drawer_cannot_draw_is_drawn_by_another_and_what_none_can_disagrees() -> None:
     methane, draw = "InChI=1S/CH4/h1H4", Recorded()
     pixels = np.where(draw_unworn_ink(methane, "rdkit"), 0, 255).astype(np.uint8)
-    redrawn = RedrawnPicture(prepared(pixels), DRAWERS, draw)
+    redrawn = RedrawnImage(prepared(pixels), DRAWERS, draw)
     redrawn.draw(methane)
     assert draw.asked == [(methane, one) for one in tried_until("rdkit")]
     assert redrawn.agreements[methane].correlation > 0.95
@@ -159,8 +159,8 @@ def test_what_one_drawer_cannot_draw_is_drawn_by_another_and_what_none_can_disag
     assert redrawn.agreements["InChI=1S/nonsense"] == DISAGREEMENT
 
 
-def test_a_picture_that_has_lost_its_end_is_covered_all_the_same() -> None:
-    pixels = picture_of(LEFT, noise=0.0)
+def test_an_image_that_has_lost_its_end_is_covered_all_the_same() -> None:
+    pixels = image_of(LEFT, noise=0.0)
     columns = np.flatnonzero((pixels < 200).any(axis=0))
     pixels[:, : columns[0] + (columns[-1] - columns[0]) // 8] = 255
     assert agreement(pixels, LEFT).correlation > 0.85
@@ -172,9 +172,9 @@ def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
     less[[10, 70], 10:110] = less[10:71, [10, 109]] = less[40, 10:60] = True
     more = less.copy()
     more[20:60, 80] = True
-    pictures = [prepared(np.where(drawing, 0, 255).astype(np.uint8)) for drawing in (less, more)]
+    images = [prepared(np.where(drawing, 0, 255).astype(np.uint8)) for drawing in (less, more)]
     same, lost, bare = (
-        compare(pictures[place], drawing).mismatch for place, drawing in ((0, less), (0, more), (1, less))
+        compare(images[index], drawing).mismatch for index, drawing in ((0, less), (0, more), (1, less))
     )
     assert same == pytest.approx(0, abs=0.1)
     assert 0.2 < lost < bare / 4
@@ -192,22 +192,22 @@ def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
 @pytest.mark.parametrize(("drawer", "inchi"), [("rdkit", LEFT), ("indigo", METHOXYTOLUQUINOL)])
 @pytest.mark.parametrize("num_turns", [1, 2, 3])
 def test_a_drawing_about_as_high_as_wide_is_laid_on_every_way_up(num_turns: int, drawer: str, inchi: str) -> None:
-    pixels = np.ascontiguousarray(np.rot90(picture_of(inchi, drawer=drawer), num_turns))
+    pixels = np.ascontiguousarray(np.rot90(image_of(inchi, drawer=drawer), num_turns))
     assert agreement(pixels, inchi, drawer).correlation > 0.8
 
 
 def test_another_molecule_does_not_agree() -> None:
-    assert agreement(picture_of(LEFT), ASPIRIN).correlation < 0.6
+    assert agreement(image_of(LEFT), ASPIRIN).correlation < 0.6
 
 
 def test_colour_is_seen_as_grey() -> None:
-    pixels = picture_of(ASPIRIN)
+    pixels = image_of(ASPIRIN)
     assert agreement(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), ASPIRIN) == pytest.approx(agreement(pixels, ASPIRIN))
 
 
-def test_nothing_is_laid_on_a_blank_picture_and_a_blank_drawing_disagrees() -> None:
+def test_nothing_is_laid_on_a_blank_image_and_a_blank_drawing_disagrees() -> None:
     assert prepare(np.full((64, 96), 255, np.uint8)) is None
-    assert compare(prepared(picture_of(ASPIRIN)), np.zeros((20, 30), bool)) == DISAGREEMENT
+    assert compare(prepared(image_of(ASPIRIN)), np.zeros((20, 30), bool)) == DISAGREEMENT
 
 
 def test_odd_sizes_are_compared_without_a_fault() -> None:

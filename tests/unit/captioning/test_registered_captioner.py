@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captioning.registered_captioner import PREDICTION, write_model
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
@@ -27,17 +27,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("registered", ["now", "before there were rooms"])
-def test_a_registered_model_captions_pictures_and_says_nothing_of_what_is_none(
+def test_a_registered_model_captions_images_and_says_nothing_of_what_is_none(
     folder: tuple[Path, str], registered: str
 ) -> None:
-    place, loader = folder
+    folder_path, loader = folder
     if registered != "now":  # there was a setting more
-        prediction = json.loads((place / PREDICTION).read_text()) | {"length_penalty": 0.0}
-        (place / PREDICTION).write_text(json.dumps(prediction))
+        prediction = json.loads((folder_path / PREDICTION).read_text()) | {"length_penalty": 0.0}
+        (folder_path / PREDICTION).write_text(json.dumps(prediction))
     module = import_module(loader if registered == "now" else "lib.registered_captioner")
-    picture = encode_png(draw_molecule(ASPIRIN, SETTINGS.drawing, np.random.default_rng(0)).pixels)
-    captions = module._load_pyfunc(str(place)).predict(pd.DataFrame({"image": [b"none", picture]}))
-    pixels = clean_image(picture, SETTINGS.cleaning).pixels
-    (expected,) = PictureCaptioner(PRETRAINED / "molecules", SETTINGS.prediction).caption([pixels])
+    image = encode_png(draw_molecule(ASPIRIN, SETTINGS.drawing, np.random.default_rng(0)).pixels)
+    captions = module._load_pyfunc(str(folder_path)).predict(pd.DataFrame({"image": [b"none", image]}))
+    pixels = clean_image(image, SETTINGS.cleaning).pixels
+    (expected,) = ImageCaptioner(PRETRAINED / "molecules", SETTINGS.prediction).caption([pixels])
     assert captions.iloc[0].isna().all()
     assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]

@@ -35,7 +35,7 @@ def test_the_model_in_the_box_fits_the_datasets_own_settings() -> None:
     assert start(MODEL) == load_captioner(MODEL)[1]
 
 
-def test_which_pictures_are_rejected_is_no_matter_of_the_model() -> None:
+def test_which_images_are_rejected_is_no_matter_of_the_model() -> None:
     check("cleaning.max_pixels=1000", "cleaning.min_ink_fraction=0.1", "cleaning.max_ink_fraction=0.5")
 
 

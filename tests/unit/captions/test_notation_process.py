@@ -31,8 +31,8 @@ def test_every_caption_gets_its_own_answer():
 
 def at(*x: float) -> dict[str, np.ndarray]:
     """The layout of atoms in a row, the first bonded to the second and that to the third."""
-    places = np.array(x)
-    return Layout(places, 0 * places, *(np.array(ends) for ends in ([0, 1], [1, 2], [1, 1], [0, 0])))._asdict()
+    atom_x = np.array(x)
+    return Layout(atom_x, 0 * atom_x, *(np.array(ends) for ends in ([0, 1], [1, 2], [1, 1], [0, 0])))._asdict()
 
 
 def test_writing_takes_layouts_along_and_refuses_what_is_no_molecule():

@@ -50,7 +50,7 @@ def test_ciders_document_frequencies_are_those_of_the_references_scored(scorer: 
     assert scorer.score({"a": right["a"]}, references)["cider"] == 0.0  # every word is in all references
 
 
-def test_cider_of_each_picture_has_the_mean_of_the_set(scorer: SentenceScorer):
+def test_cider_of_each_image_has_the_mean_of_the_set(scorer: SentenceScorer):
     predictions = {"a": "red dogs run fast", "b": "a cat", "c": "", "unknown": "a cat"}
     references = {"a": ["red dogs run fast"], "b": ["blue cats sit still", "a cat"], "c": ["a cow"], "dots": ["..."]}
     ciders = cider_by_image(predictions, references)
@@ -60,7 +60,7 @@ def test_cider_of_each_picture_has_the_mean_of_the_set(scorer: SentenceScorer):
     assert cider_by_image({"dots": "a dog"}, references) == {}
 
 
-def test_all_references_of_a_picture_count(scorer: SentenceScorer):
+def test_all_references_of_an_image_count(scorer: SentenceScorer):
     caption, others = "a boy throws a ball", ["two men on a bench", "a dog", "people", "a red car in the snow"]
     assert scorer.score({"a": caption}, {"a": others})["bleu_4"] < 0.01
     assert scorer.score({"a": caption}, {"a": [*others, caption]})["bleu_4"] == pytest.approx(1.0)
@@ -74,7 +74,7 @@ def test_case_punctuation_and_line_breaks_do_not_count(monkeypatch: pytest.Monke
     assert tokenized.references == {"a": ["здравствуй мир"], "b": ["x"]}
 
 
-def test_strange_captions_are_scored_and_pictures_without_a_reference_left_out(scorer: SentenceScorer):
+def test_strange_captions_are_scored_and_images_without_a_reference_left_out(scorer: SentenceScorer):
     predictions = {
         "empty": "",
         "dots": "...",

@@ -1,4 +1,4 @@
-"""Cleaning, picture by picture: `pytest tests/unit/images/test_image_cleaning.py`."""
+"""Cleaning, image by image: `pytest tests/unit/images/test_image_cleaning.py`."""
 
 import io
 import struct
@@ -52,7 +52,7 @@ def huge_png(width: int, height: int) -> bytes:
     )
 
 
-def test_every_kind_of_bad_picture_has_its_reason():
+def test_every_kind_of_bad_image_has_its_reason():
     png = encode_png(drawing())
     assert reason_of(b"") == "empty_file"
     assert reason_of(b"this is a text file called .png") == "not_an_image"
@@ -62,7 +62,7 @@ def test_every_kind_of_bad_picture_has_its_reason():
     assert reason_of(encode_png(np.zeros((50, 50), np.uint8))) == "blank_image"
 
 
-def test_the_message_of_a_picture_too_large_names_what_was_seen_and_what_is_allowed():
+def test_the_message_of_an_image_too_large_names_what_was_seen_and_what_is_allowed():
     with pytest.raises(CorruptImageError, match=r"60000 x 10 pixels; at most 1,000 are read"):
         clean_image(huge_png(60_000, 10), settings(max_pixels=1000))
 
@@ -95,7 +95,7 @@ def test_mending_neither_lengthens_strokes_nor_joins_the_lines_of_a_double_bond(
     np.testing.assert_array_equal(mend_strokes(pixels, 3), pixels)
 
 
-def test_a_picture_higher_than_wide_is_turned_and_says_so():
+def test_an_image_higher_than_wide_is_turned_and_says_so():
     sideways = np.ascontiguousarray(np.rot90(drawing()))
     clean = clean_image(encode_png(sideways), settings(mend_reach_px=0, sharpen=0))
     upright = clean_image(encode_png(drawing()), settings(mend_reach_px=0, sharpen=0))

@@ -1,4 +1,4 @@
-"""Formats, depths, pages and sizes of pictures: `pytest tests/unit/images/test_image_formats.py`."""
+"""Formats, depths, pages and sizes of images: `pytest tests/unit/images/test_image_formats.py`."""
 
 import io
 import subprocess
@@ -22,9 +22,9 @@ RGB = np.zeros((40, 60, 3), np.uint8)
 RGB[:20], RGB[20:, :30], RGB[20:, 30:] = (200, 40, 10), (30, 180, 90), (90, 90, 90)
 
 
-def saved(picture: Image.Image, file_format: str, **options: object) -> bytes:
+def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -37,11 +37,11 @@ def reason_of(image: bytes) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("file_format", "tolerance"), [("BMP", 0), ("GIF", 2), ("WEBP", 12), ("TIFF", 0), ("JPEG", 12)]
 )
-def test_pictures_of_every_format_that_is_named_are_read(file_format, tolerance):
+def test_images_of_every_format_that_is_named_are_read(file_format, tolerance):
     pixels = decode_image(saved(Image.fromarray(RGB), file_format), PHOTO)
     assert pixels.shape == RGB.shape
     centres = [(10, 30), (30, 15), (30, 45)]
-    assert max(np.abs(pixels[place].astype(int) - RGB[place]).max() for place in centres) <= tolerance
+    assert max(np.abs(pixels[index].astype(int) - RGB[index]).max() for index in centres) <= tolerance
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -54,7 +54,7 @@ def test_sixteen_bits_are_scaled_by_their_white_and_not_by_the_lightest_pixel(su
     assert set(np.unique(pixels)) == {100, 140}
 
 
-def test_transparent_sixteen_bit_pictures_are_read_likewise():
+def test_transparent_sixteen_bit_images_are_read_likewise():
     pixels = np.full((40, 60, 4), 65_535, np.uint16)
     pixels[..., :3] = 100 * 257
     pixels[:20, :, 3] = 0
@@ -68,10 +68,10 @@ def test_pixels_that_are_real_numbers_are_refused_for_their_white_is_not_known()
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
-def test_a_file_of_several_pictures_is_refused_and_not_its_first_taken(file_format):
+def test_a_file_of_several_images_is_refused_and_not_its_first_taken(file_format):
     pages = [Image.fromarray(np.roll(RGB, shift)) for shift in (0, 9, 21)]
     image = saved(pages[0], file_format, save_all=True, append_images=pages[1:])
-    assert reason_of(image) == ("many_pages", f"{file_format} of several pictures: save each as a file of its own")
+    assert reason_of(image) == ("many_pages", f"{file_format} of several images: save each as a file of its own")
 
 
 def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
@@ -87,7 +87,7 @@ def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
 
 @pytest.mark.parametrize(("width", "height"), [(1_100_000, 1), (1, 1_100_000)])
 @pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
-def test_a_picture_with_a_side_of_a_million_pixels_is_refused(settings, width, height):
+def test_an_image_with_a_side_of_a_million_pixels_is_refused(settings, width, height):
     image = saved(Image.new("L", (width, height), 255), "TIFF")
     with pytest.raises(CorruptImageError, match=rf"too_many_pixels: {width} x {height} pixels"):
         clean_image(image, settings)
@@ -95,7 +95,7 @@ def test_a_picture_with_a_side_of_a_million_pixels_is_refused(settings, width, h
 
 @pytest.mark.parametrize(("width", "height"), [(1_048_576, 1), (1, 1_048_576), (20_000, 150)])
 @pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
-def test_a_picture_almost_as_long_is_cleaned_or_refused(settings, width, height):
+def test_an_image_almost_as_long_is_cleaned_or_refused(settings, width, height):
     pixels = np.full((height, width), 255, np.uint8)
     pixels[height // 2 :, width // 2 :] = 0
     with suppress(CorruptImageError):
@@ -119,8 +119,8 @@ def test_postscript_called_png_runs_no_program(tmp_path):
     script.write_text(f"#!/bin/sh\ntouch {tmp_path}/was_run\n")
     script.chmod(0o755)
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\nshowpage\n%%EOF\n"
-    with Image.open(io.BytesIO(eps)) as picture:  # Pillow by itself would open it
-        assert picture.format == "EPS"
+    with Image.open(io.BytesIO(eps)) as image:  # Pillow by itself would open it
+        assert image.format == "EPS"
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=eps,

@@ -49,7 +49,7 @@ def write_tar(path: Path, mode: str, members: dict[str, bytes] = MEMBERS) -> Non
 def arrivals_in(path: Path, **changes: object) -> list[Arrival]:
     landing = settings(path, **changes)
     zone = list_landing_zone(landing)
-    return [arrival for file in zone.pictures + zone.archives for arrival in list_arrivals(file, landing)]
+    return [arrival for file in zone.images + zone.archives for arrival in list_arrivals(file, landing)]
 
 
 def contents(arrivals: list[Arrival]) -> dict[str, bytes | None]:

@@ -105,7 +105,7 @@ def test_an_encoding_is_found_out_wherever_its_first_sign_stands(
         assert texts(rows_of(tmp_path / "labels.csv", content.encode(encoding)))[-1] == ("z", "caf\u00e9")
 
 
-def test_ids_are_normalised_as_those_of_pictures_are(tmp_path: Path) -> None:
+def test_ids_are_normalised_as_those_of_images_are(tmp_path: Path) -> None:
     assert texts(rows_of(tmp_path / "labels.csv", HEADER + "x/mu\u0308nchen.PNG,x\n")) == [("m\u00fcnchen", "x")]
 
 
@@ -209,13 +209,7 @@ def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
 
 
 def test_flickrs_own_file_is_read_without_a_header_its_marks_as_they_are(tmp_path: Path) -> None:
-    lines = (
-        'a.jpg#0\tA "dog", running .',
-        "a.jpg#1\tTabs\tstay",
-        "b.jpg.1#0\tno picture",
-        "no number\tx",
-        "c.jpg#2\t ",
-    )
+    lines = ('a.jpg#0\tA "dog", running .', "a.jpg#1\tTabs\tstay", "b.jpg.1#0\tno image", "no number\tx", "c.jpg#2\t ")
     rows = rows_of(tmp_path / "Flickr8k.token.txt", "\n".join(lines))
     assert [(row.image_id, row.caption, row.reason) for row in rows[:2]] == [
         ("a", 'A "dog", running .', None),

@@ -20,8 +20,8 @@ def write(folder: Path, *names: str | bytes) -> None:
             file.write(b"content")
 
 
-def pictures(zone: LandingZone, root: Path) -> list[str]:
-    return [file.path.removeprefix(f"file://{root}/") for file in zone.pictures]
+def images(zone: LandingZone, root: Path) -> list[str]:
+    return [file.path.removeprefix(f"file://{root}/") for file in zone.images]
 
 
 SERVICE_FILES = (
@@ -37,7 +37,7 @@ SERVICE_FILES = (
 def test_hidden_and_service_folders_are_passed_over_and_counted_whatever_lies_in_them(tmp_path):
     write(tmp_path, "p.png", *SERVICE_FILES, ".ipynb_checkpoints/labels-checkpoint.csv", "@eaDir/x_layouts.parquet")
     zone = list_landing_zone(settings(tmp_path))
-    assert pictures(zone, tmp_path) == ["p.png"]
+    assert images(zone, tmp_path) == ["p.png"]
     assert (zone.captions, zone.layouts, zone.archives, zone.rejected) == ([], [], [], [])
     assert (zone.num_hidden, zone.num_other) == (len(SERVICE_FILES) + 2, 0)
 
@@ -45,14 +45,14 @@ def test_hidden_and_service_folders_are_passed_over_and_counted_whatever_lies_in
 @pytest.mark.parametrize("write_archive", [write_zip, lambda path, members: write_tar(path, "w", members)])
 def test_hidden_members_of_an_archive_are_passed_over_and_counted(tmp_path, write_archive):
     write_archive(tmp_path / "a.zip", dict.fromkeys(("p.png", *SERVICE_FILES), b"content"))
-    picture, hidden = arrivals_in(tmp_path)
-    assert (picture.image_id, picture.reason) == ("p", None)
+    image, hidden = arrivals_in(tmp_path)
+    assert (image.image_id, image.reason) == ("p", None)
     assert (hidden.reason, hidden.num_bytes) == (HIDDEN_MEMBERS, len(SERVICE_FILES))
 
 
 def test_a_landing_zone_below_a_hidden_folder_is_read(tmp_path):
     write(tmp_path, ".cache/landing/p.png")
-    assert pictures(list_landing_zone(settings(tmp_path / ".cache" / "landing")), tmp_path) == [".cache/landing/p.png"]
+    assert images(list_landing_zone(settings(tmp_path / ".cache" / "landing")), tmp_path) == [".cache/landing/p.png"]
 
 
 def test_a_path_that_climbs_is_not_a_hidden_one():
@@ -71,14 +71,14 @@ def test_a_linked_folder_is_entered_once_and_a_loop_ends(tmp_path):
     write(tmp_path, "not_landed.png")
     (landing / "0_parent").symlink_to(tmp_path)
     zone = list_landing_zone(settings(landing))
-    assert pictures(zone, landing) == ["a/p.png", "linked/deep/q.png"]
+    assert images(zone, landing) == ["a/p.png", "linked/deep/q.png"]
     assert contents(arrivals_in(landing)) == {"p": b"content", "q": b"content"}
 
 
 def test_a_link_into_a_hidden_folder_is_followed(tmp_path):
     write(tmp_path, ".store/p.png")
-    (tmp_path / "pictures").symlink_to(tmp_path / ".store")
-    assert pictures(list_landing_zone(settings(tmp_path)), tmp_path) == ["pictures/p.png"]
+    (tmp_path / "images").symlink_to(tmp_path / ".store")
+    assert images(list_landing_zone(settings(tmp_path)), tmp_path) == ["images/p.png"]
 
 
 def test_links_to_nothing_and_pipes_are_rows_and_the_others_are_read(tmp_path):
@@ -87,7 +87,7 @@ def test_links_to_nothing_and_pipes_are_rows_and_the_others_are_read(tmp_path):
     (tmp_path / "gone.zip").symlink_to(tmp_path / "nowhere.zip")
     os.mkfifo(tmp_path / "pipe.png")
     zone = list_landing_zone(settings(tmp_path))
-    assert pictures(zone, tmp_path) == ["good.png"]
+    assert images(zone, tmp_path) == ["good.png"]
     assert [(a.image_id, a.reason) for a in zone.rejected] == [
         ("gone", "unreadable_file"),
         ("gone.zip", "unreadable_file"),
@@ -96,7 +96,7 @@ def test_links_to_nothing_and_pipes_are_rows_and_the_others_are_read(tmp_path):
     assert "No such file" in str(zone.rejected[0].detail)
 
 
-def test_a_picture_that_is_gone_when_it_is_read_costs_itself_alone(tmp_path):
+def test_an_image_that_is_gone_when_it_is_read_costs_itself_alone(tmp_path):
     write(tmp_path, "a.png", "b.png")
     arrivals = arrivals_in(tmp_path)
     (tmp_path / "a.png").unlink()
@@ -106,7 +106,7 @@ def test_a_picture_that_is_gone_when_it_is_read_costs_itself_alone(tmp_path):
 def test_names_that_are_not_utf8_are_rows_that_can_be_written_and_hold_no_replacement_character(tmp_path):
     write(tmp_path, "good.png", b"\xd6\xd0.png", b"\xe9t\xe9/p.png", "lost\ufffd.png")
     zone = list_landing_zone(settings(tmp_path, image_id="path"))
-    assert pictures(zone, tmp_path) == ["good.png"]
+    assert images(zone, tmp_path) == ["good.png"]
     assert {a.image_id: a.reason for a in zone.rejected} == {
         "%D6%D0": "unreadable_name",
         "%E9t%E9/p": "unreadable_name",
@@ -116,7 +116,7 @@ def test_names_that_are_not_utf8_are_rows_that_can_be_written_and_hold_no_replac
 
 
 @pytest.mark.parametrize("name", ["p.svg", "p.PDF", "p.heic", "p.eps", "p.ai", "p.djvu", "p.rar", "p.tar.bz2"])
-def test_pictures_of_a_format_that_is_not_read_are_rows_that_say_to_convert_them(tmp_path, name):
+def test_images_of_a_format_that_is_not_read_are_rows_that_say_to_convert_them(tmp_path, name):
     write(tmp_path, "good.png", name)
     (row,) = list_landing_zone(settings(tmp_path)).rejected
     assert row.reason == "unsupported_format"

@@ -59,7 +59,7 @@ def test_a_zip_with_something_before_it_is_read(tmp_path):
     assert contents(arrivals_in(tmp_path)) == {"p": b"x"}
 
 
-def test_a_picture_that_is_gzip_is_not_unpacked(tmp_path):
+def test_an_image_that_is_gzip_is_not_unpacked(tmp_path):
     packed = gzip.compress(b"content")
     (tmp_path / "p.png").write_bytes(packed)
     assert contents(arrivals_in(tmp_path)) == {"p": packed}
@@ -209,7 +209,7 @@ def test_headers_made_to_exhaust_or_to_turn_back_a_reader_are_damage(tmp_path, h
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
-def test_archives_with_bytes_changed_or_cut_give_pictures_or_rows_that_say_why(tmp_path, name):
+def test_archives_with_bytes_changed_or_cut_give_images_or_rows_that_say_why(tmp_path, name):
     members = {f"folder/{i}.png": bytes([i]) * 70 for i in range(4)}
     if name == "a.zip":
         write_zip(tmp_path / name, members)

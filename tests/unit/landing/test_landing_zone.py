@@ -33,12 +33,12 @@ def test_the_members_of_an_archive_are_read_as_they_were_written(tmp_path, name,
     assert arrivals[0].source.endswith(f"{name}!train/0/0/pic0.png")
 
 
-def test_loose_pictures_in_nested_folders_are_found_and_other_files_are_not(tmp_path):
+def test_loose_images_in_nested_folders_are_found_and_other_files_are_not(tmp_path):
     for name in ("a/b/one.png", "two.JPG", "a/.hidden.png", "notes.txt", "labels.csv", "x_layouts.parquet"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"content")
     zone = list_landing_zone(settings(tmp_path))
-    assert [Path(file.path).name for file in zone.pictures] == ["one.png", "two.JPG"]
+    assert [Path(file.path).name for file in zone.images] == ["one.png", "two.JPG"]
     assert (len(zone.captions), len(zone.layouts), zone.num_other, zone.num_hidden) == (1, 1, 1, 1)
     assert contents(arrivals_in(tmp_path)) == {"one": b"content", "two": b"content"}
 
@@ -47,7 +47,7 @@ def test_a_url_of_another_filesystem_is_read_like_a_folder():
     with fsspec.open("memory://arrived/day/one.png", "wb") as file:
         file.write(b"content")
     landing = settings("memory://arrived")
-    arrivals = list(list_arrivals(list_landing_zone(landing).pictures[0], landing))
+    arrivals = list(list_arrivals(list_landing_zone(landing).images[0], landing))
     assert contents(arrivals) == {"one": b"content"}
 
 
@@ -173,7 +173,7 @@ def test_an_encrypted_member_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "captions only"])
-def test_a_landing_zone_without_pictures_stops_with_the_setting_to_change(tmp_path, content):
+def test_a_landing_zone_without_images_stops_with_the_setting_to_change(tmp_path, content):
     if content:
         (tmp_path / "labels.csv").write_text(content)
     with pytest.raises(LandingZoneError, match=r"landing\.path"):
@@ -192,12 +192,12 @@ def test_a_landing_zone_without_pictures_stops_with_the_setting_to_change(tmp_pa
         ("", "", ""),
     ],
 )
-def test_an_image_id_is_the_file_name_or_the_path_without_picture_suffix(tmp_path, path, by_name, by_path):
+def test_an_image_id_is_the_file_name_or_the_path_without_image_suffix(tmp_path, path, by_name, by_path):
     assert image_id_of(path, settings(tmp_path)) == by_name
     assert image_id_of(path, settings(tmp_path, image_id="path")) == by_path
 
 
-def test_pictures_that_differ_in_their_folder_alone_have_ids_of_their_own_if_ids_are_paths(tmp_path):
+def test_images_that_differ_in_their_folder_alone_have_ids_of_their_own_if_ids_are_paths(tmp_path):
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "0001.png").write_bytes(b"loose")
     write_zip(tmp_path / "b.zip", {"train/0001.png": b"x", "valid/0001.png": b"y"})

@@ -1,4 +1,4 @@
-"""How a task reads the pictures of its batches: `pytest tests/unit/landing/test_reading_batches.py`."""
+"""How a task reads the images of its batches: `pytest tests/unit/landing/test_reading_batches.py`."""
 
 import gzip
 

@@ -1,17 +1,17 @@
-"""Batches: pictures on their canvas, captions in their frame, and no sample lost on the way."""
+"""Batches: images on their canvas, captions in their frame, and no sample lost on the way."""
 
 import numpy as np
 import pytest
 import torch
 
 from model.batches import (
-    PictureShapeError,
+    ImageShapeError,
     as_ink,
     collate,
     pad_captions,
+    part_of,
     plan_batches,
-    share_of,
-    stack_pictures,
+    stack_images,
     step_sizes,
     weight_of,
 )
@@ -29,8 +29,8 @@ def test_inputs_and_targets_are_one_token_apart() -> None:
     assert batch.targets.tolist() == [[7, 8, 2], [5, 2, 0]]
 
 
-def test_a_small_picture_lies_at_the_upper_left_of_white_paper() -> None:
-    images = stack_pictures([np.array([[0, 9]], np.uint8), np.zeros((33, 64), np.uint8)], num_channels=1)
+def test_a_small_image_lies_at_the_upper_left_of_white_paper() -> None:
+    images = stack_images([np.array([[0, 9]], np.uint8), np.zeros((33, 64), np.uint8)], num_channels=1)
     assert images.shape == (2, 1, 48, 64)
     assert images.dtype == torch.uint8
     assert images[0, 0, 0, :3].tolist() == [0, 9, 255]
@@ -40,18 +40,18 @@ def test_a_small_picture_lies_at_the_upper_left_of_white_paper() -> None:
 
 def test_colours_keep_their_places_and_grey_fills_all_three() -> None:
     colour = np.array([[[1, 2, 3]]], np.uint8)
-    images = stack_pictures([colour, np.array([[4]], np.uint8)], 3)
+    images = stack_images([colour, np.array([[4]], np.uint8)], 3)
     assert images[:, :, 0, 0].tolist() == [[1, 2, 3], [4, 4, 4]]
 
 
-def test_a_picture_in_colour_is_refused_as_ink() -> None:
-    with pytest.raises(PictureShapeError, match="picture 0 of the batch has 3 channels, the captioner takes 1"):
-        stack_pictures([np.zeros((2, 2, 3), np.uint8)], 1)
+def test_an_image_in_colour_is_refused_as_ink() -> None:
+    with pytest.raises(ImageShapeError, match="image 0 of the batch has 3 channels, the captioner takes 1"):
+        stack_images([np.zeros((2, 2, 3), np.uint8)], 1)
 
 
 def test_marks_are_padded_and_keep_their_places() -> None:
-    one = {"places": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
-    two = {"places": np.ones((1, 2)), "labels": np.ones((1, 3)), "marks_of_tokens": np.array([0])}
+    one = {"positions_xy": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
+    two = {"positions_xy": np.ones((1, 2)), "labels": np.ones((1, 3)), "marks_of_tokens": np.array([0])}
     samples = [
         {"pixels": np.zeros((2, 2), np.uint8), "token_ids": ids, "marks": marks}
         for ids, marks in (([7, 8, 9], one), ([5], two))
@@ -59,12 +59,12 @@ def test_marks_are_padded_and_keep_their_places() -> None:
     batch = collate(samples, 1)
     assert batch.marks.marks_of_tokens.tolist() == [[-1, 1, -1, 0, -1], [-1, 0, -1, -1, -1]]
     assert batch.marks.labels.sum(dim=(1, 2)).tolist() == [6, 3]
-    assert batch.marks.places.shape == (2, 2, 2)
+    assert batch.marks.positions_xy.shape == (2, 2, 2)
     assert batch.marks.is_marked.tolist() == [True, True]
 
 
-def test_a_picture_without_marks_leaves_the_others_theirs() -> None:
-    one = {"places": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
+def test_an_image_without_marks_leaves_the_others_theirs() -> None:
+    one = {"positions_xy": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
     samples = [
         {"pixels": np.zeros((2, 2), np.uint8), "token_ids": [5]},
         {"pixels": np.zeros((2, 2), np.uint8), "token_ids": [7, 8, 9], "marks": one},
@@ -89,12 +89,12 @@ def lengths(count: int) -> np.ndarray:
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_the_workers_shares_of_a_plan_are_every_row_once(count: int, num_workers: int) -> None:
     plan = plan_batches(lengths(count), 8, num_batches_in_buffer=5, seed=(0, 0))
-    shares = [share_of(batch, worker, num_workers) for batch in plan for worker in range(num_workers)]
-    assert sorted(place for share in shares for place in share) == list(range(count))
+    parts = [part_of(batch, worker, num_workers) for batch in plan for worker in range(num_workers)]
+    assert sorted(index for part in parts for index in part) == list(range(count))
     assert max(map(len, plan), default=0) <= 8
     assert sorted(map(len, plan)) == sorted(step_sizes(count, 8, 5))
     for batch in plan:
-        sizes = [len(share_of(batch, worker, num_workers)) for worker in range(num_workers)]
+        sizes = [len(part_of(batch, worker, num_workers)) for worker in range(num_workers)]
         assert max(sizes) - min(sizes) <= 1
 
 
@@ -109,9 +109,9 @@ def test_the_mean_over_workers_is_that_over_tokens() -> None:
     losses = np.random.default_rng(2).random(50)  # mean loss of each row's tokens
     for batch in plan_batches(num_tokens, 13, 2, (0, 0)):
         counts = num_tokens + 1
-        shares = [share_of(batch, worker, 3) for worker in range(3)]
-        own = [np.average(losses[share], weights=counts[share]) for share in shares]
-        weights = [weight_of(share, batch, num_tokens, 3) for share in shares]
+        parts = [part_of(batch, worker, 3) for worker in range(3)]
+        own = [np.average(losses[part], weights=counts[part]) for part in parts]
+        weights = [weight_of(part, batch, num_tokens, 3) for part in parts]
         together = np.mean([loss * weight for loss, weight in zip(own, weights, strict=True)])
         assert together == pytest.approx(np.average(losses[batch], weights=counts[batch]))
 
@@ -128,7 +128,7 @@ def test_planned_batches_compute_much_less_padding() -> None:
 
 def test_the_plan_is_the_seeds_and_not_in_the_order_of_length() -> None:
     def order(*seed: int) -> list[int]:
-        return [int(place) for batch in plan_batches(lengths(200), 8, 25, seed) for place in batch]
+        return [int(index) for batch in plan_batches(lengths(200), 8, 25, seed) for index in batch]
 
     assert order(3, 0) == order(3, 0)
     assert order(3, 0) != order(3, 1)
@@ -144,19 +144,19 @@ def test_rows_of_a_batch_lie_near_each_other() -> None:
 @torch.no_grad()
 def test_an_image_with_several_captions_is_encoded_once_and_read_as_if_it_came_with_each() -> None:
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 255, (32, 32), np.uint8) for _ in range(2)]
+    images = [rng.integers(0, 255, (32, 32), np.uint8) for _ in range(2)]
     captions = [[[7, 8], [5], [6, 6, 6]], [[9]]]
     batch = collate(
         [
             {"pixels": pixels, "token_ids": of_image[0], "other_token_ids": of_image[1:]}
-            for pixels, of_image in zip(pictures, captions, strict=True)
+            for pixels, of_image in zip(images, captions, strict=True)
         ],
         1,
     )
     apart = collate(
         [
             {"pixels": pixels, "token_ids": ids}
-            for pixels, of_image in zip(pictures, captions, strict=True)
+            for pixels, of_image in zip(images, captions, strict=True)
             for ids in of_image
         ],
         1,

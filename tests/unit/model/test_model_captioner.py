@@ -23,9 +23,9 @@ def test_stepwise_logits_are_those_of_the_whole_caption() -> None:
     together = captioner(images, batch.inputs)
     grid = captioner.encode(images)
     state = captioner.start(grid, num_beams=1)
-    for place in range(batch.inputs.shape[1]):
-        logits, state = captioner.step(batch.inputs[:, place : place + 1], grid, state)
-        torch.testing.assert_close(logits[:, 0], together[:, place], atol=1e-4, rtol=0)
+    for index in range(batch.inputs.shape[1]):
+        logits, state = captioner.step(batch.inputs[:, index : index + 1], grid, state)
+        torch.testing.assert_close(logits[:, 0], together[:, index], atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -69,8 +69,8 @@ def test_the_parameter_counts_in_the_module_docstring_are_those_of_the_pretraine
         (decoder.output,),
     )
     counted = [f"{sum(weight.numel() for one in part for weight in one.parameters()):,}" for part in parts]
-    picture = (model.captioner.__doc__ or "").split("\nB batch")[0]
-    assert re.findall(r"\b\d[\d,]*\b", picture) == counted
+    image = (model.captioner.__doc__ or "").split("\nB batch")[0]
+    assert re.findall(r"\b\d[\d,]*\b", image) == counted
 
 
 @torch.no_grad()

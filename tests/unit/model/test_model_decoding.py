@@ -36,10 +36,10 @@ def written_one_by_one(captioner: Captioner, image: torch.Tensor, max_tokens: in
     """The obvious way: the whole caption so far through forward, once per token."""
     tokens, probabilities = [START], []
     while len(tokens) <= max_tokens and tokens[-1] != END:
-        shares = captioner(image[None], torch.tensor([tokens]))[0, -1].softmax(dim=0)
-        shares[[0, 1, 3]] = shares[[0, 1, 3]].clamp(max=0)
-        tokens.append(int(shares.argmax()))
-        probabilities.append(float(shares.max()))
+        probs = captioner(image[None], torch.tensor([tokens]))[0, -1].softmax(dim=0)
+        probs[[0, 1, 3]] = probs[[0, 1, 3]].clamp(max=0)
+        tokens.append(int(probs.argmax()))
+        probabilities.append(float(probs.max()))
     return [token for token in tokens[1:] if token != END], math.prod(probabilities)
 
 
@@ -68,7 +68,7 @@ def test_captions_do_not_depend_on_the_batch(reader: Captioner) -> None:
     assert captions(IMAGES[:5]) + captions(IMAGES[5:]) == together
 
 
-def test_captions_do_not_depend_on_padding_by_larger_pictures(reader: Captioner) -> None:
+def test_captions_do_not_depend_on_padding_by_larger_images(reader: Captioner) -> None:
     cropped = [IMAGES[:5, :, :16], IMAGES[5:]]
     grids = [encoded(reader, images) for images in cropped]
     assert grids[0].keys.shape[3] < grids[1].keys.shape[3]
@@ -110,8 +110,8 @@ def test_scores_and_confidence_are_those_of_the_caption_itself(reader: Captioner
         for candidate in candidates:
             tokens = torch.tensor([[START, *candidate.token_ids, *[END] * candidate.is_finished]])
             with torch.no_grad():
-                shares = reader(image[None], tokens[:, :-1])[0].softmax(dim=1)
-            chosen = shares.gather(1, tokens[0, 1:, None])
+                probs = reader(image[None], tokens[:, :-1])[0].softmax(dim=1)
+            chosen = probs.gather(1, tokens[0, 1:, None])
             assert candidate.score == pytest.approx(float(chosen.log().sum()), abs=1e-4)
             assert candidate.probability == pytest.approx(float(chosen.prod()), abs=1e-5)
 
@@ -137,7 +137,7 @@ def test_tokens_that_no_caption_can_hold_are_never_written(reader: Captioner) ->
     assert all(candidate.probability < 1e-6 for candidates in found for candidate in candidates)
 
 
-def test_finished_pictures_leave_the_batch(reader: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_images_leave_the_batch(reader: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     step = reader.step
 
@@ -149,6 +149,6 @@ def test_finished_pictures_leave_the_batch(reader: Captioner, monkeypatch: pytes
     lengths = sorted(len(candidate.token_ids) + 1 for candidate in greedy(reader, IMAGES, max_tokens=10))
     assert sizes[0] == 12
     assert sizes[-1] < 12
-    for place, size in enumerate(sizes):
-        num_open = sum(length > place for length in lengths)
+    for index, size in enumerate(sizes):
+        num_open = sum(length > index for length in lengths)
         assert num_open <= size <= num_open / 0.75 + 1

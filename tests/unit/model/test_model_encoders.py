@@ -1,4 +1,4 @@
-"""Encoders: a grid that knows its places, weights from where the settings say, and frozen means frozen."""
+"""Encoders: a grid that knows its positions, weights from where the settings say, and frozen means frozen."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_blank_positions_differ_by_where_they_are() -> None:
 
 
 @torch.no_grad()
-def test_a_position_has_the_same_place_in_a_larger_picture() -> None:
+def test_a_position_has_the_same_place_in_a_larger_image() -> None:
     encoder = inknet().eval()
     encoder.backbone.layers = torch.nn.MaxPool2d(4)
     encoder.fit = torch.nn.Conv2d(16, 32, 1)

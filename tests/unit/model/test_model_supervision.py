@@ -30,9 +30,9 @@ def marked_batch(count: int = 8) -> Batch:
     marks = []
     for row in batch.tokens:
         num_strokes = int((row > 3).sum())
-        places = np.array([[5 + 9 * order, 16] for order in range(num_strokes)], np.float32)
+        positions_xy = np.array([[5 + 9 * order, 16] for order in range(num_strokes)], np.float32)
         labels = np.eye(3, dtype=np.float32)[np.arange(num_strokes) % 3]
-        marks.append({"places": places, "labels": labels, "marks_of_tokens": np.arange(num_strokes)})
+        marks.append({"positions_xy": positions_xy, "labels": labels, "marks_of_tokens": np.arange(num_strokes)})
     return replace(batch, marks=pad_marks(marks, batch.tokens.shape[1]))
 
 
@@ -45,15 +45,15 @@ def plain_cell_loss(explained: Explained, batch: Batch) -> torch.Tensor:
 
 
 def test_a_mark_lies_in_the_position_that_covers_its_pixel() -> None:
-    one = {"places": np.array([[0, 0], [15.9, 15.9], [16, 0], [47, 31], [999, -5]]), "labels": np.zeros((5, 1))}
+    one = {"positions_xy": np.array([[0, 0], [15.9, 15.9], [16, 0], [47, 31], [999, -5]]), "labels": np.zeros((5, 1))}
     marks = pad_marks([one | {"marks_of_tokens": np.zeros(0)}], 2)
     assert cells_of(marks, torch.Size((1, 1, HEIGHT_PX, WIDTH_PX)), 8).tolist() == [[0, 0, 1, 6, 3]]
 
 
 def test_labels_of_marks_in_one_position_are_united_and_padding_adds_none() -> None:
-    places = np.array([[1, 1], [2, 2], [20, 20]])
-    one = {"places": places, "labels": np.array([[1, 0], [0, 1], [0, 1]]), "marks_of_tokens": np.zeros(0)}
-    none = {"places": places[:0], "labels": np.zeros((0, 2)), "marks_of_tokens": np.zeros(0)}
+    positions_xy = np.array([[1, 1], [2, 2], [20, 20]])
+    one = {"positions_xy": positions_xy, "labels": np.array([[1, 0], [0, 1], [0, 1]]), "marks_of_tokens": np.zeros(0)}
+    none = {"positions_xy": positions_xy[:0], "labels": np.zeros((0, 2)), "marks_of_tokens": np.zeros(0)}
     labels = cell_labels(pad_marks([one, none], 2), torch.Size((2, 1, HEIGHT_PX, WIDTH_PX)), 8)
     assert labels[0, 0].tolist() == [1, 1]
     assert labels[0, 5].tolist() == [0, 1]
@@ -106,7 +106,7 @@ def test_first_attention_looks_at_the_token_read_and_second_at_the_one_to_come()
     assert attention_loss(late, batch).item() > 1
 
 
-def test_a_picture_without_marks_teaches_nothing_of_positions_and_takes_nothing_from_the_others() -> None:
+def test_an_image_without_marks_teaches_nothing_of_positions_and_takes_nothing_from_the_others() -> None:
     batch, captioner = marked_batch(4), tiny_captioner().eval()
     only_two = replace(batch.marks, is_marked=torch.tensor([True, False, True, False]))
     only_two.marks_of_tokens[[1, 3]] = -1
@@ -115,14 +115,14 @@ def test_a_picture_without_marks_teaches_nothing_of_positions_and_takes_nothing_
     alone = Batch(
         batch.images[two],
         batch.tokens[two],
-        Marks(only_two.places[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]),
+        Marks(only_two.positions_xy[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]),
     )
     explained_alone = Explained(*(part[two] for part in explained))
     for loss in (plain_cell_loss, attention_loss):
         assert loss(explained, mixed).item() == pytest.approx(loss(explained_alone, alone).item(), rel=1e-5)
 
 
-def test_pictures_without_marks_train_beside_those_with() -> None:
+def test_images_without_marks_train_beside_those_with() -> None:
     captioner, config = tiny_captioner(), quick_training()
     optimizer = make_optimizer(captioner, config)
     state = TrainingState()
@@ -132,7 +132,7 @@ def test_pictures_without_marks_train_beside_those_with() -> None:
 
 
 def test_weights_that_know_fewer_labels_learn_the_new_one_and_keep_the_others(tmp_path: Path) -> None:
-    """The model in the box knows a label less than drawings have."""
+    """The pretrained model knows a label less than drawings have."""
     save_checkpoint(tmp_path / "model", tiny_captioner(), VOCABULARY, details={}, provenance={})
     batch = marked_batch()
     marks = replace(batch.marks, labels=torch.cat((batch.marks.labels, batch.marks.labels[..., :1]), dim=2))

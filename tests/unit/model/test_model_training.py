@@ -49,7 +49,7 @@ def train(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_eight_pictures_of_strokes_are_learned_by_heart(precision: str) -> None:
+def test_eight_images_of_strokes_are_learned_by_heart(precision: str) -> None:
     captioner = tiny_captioner()
     reports = train(captioner, [stroke_batch(8)] * 120, precision=precision)
     assert reports[0].loss > 2
@@ -93,7 +93,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one() -> None:
 
 
 def test_learning_rate_rises_in_a_line_and_falls_along_a_cosine_to_zero() -> None:
-    rates = [learning_rate_at(step, 110, learning_rate=2.0, warmup_share=0.1) for step in range(111)]
+    rates = [learning_rate_at(step, 110, learning_rate=2.0, warmup_fraction=0.1) for step in range(111)]
     assert rates[0] == pytest.approx(2 / 12)
     assert rates[5] == pytest.approx(1.0)
     assert rates[11] == max(rates) == pytest.approx(2.0, rel=1e-3)
@@ -131,8 +131,10 @@ def test_when_time_is_out_training_stops_and_the_rate_has_followed_the_clock(mon
 def test_loss_is_averaged_over_tokens_and_leaves_padding_out() -> None:
     logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[4, 2, 0], [3, 4, 2]])
-    shares = logits.log_softmax(dim=2)
-    expected = -sum(shares[row, place, targets[row, place]] for row, place in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)])
+    log_probs = logits.log_softmax(dim=2)
+    expected = -sum(
+        log_probs[row, index, targets[row, index]] for row, index in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+    )
     torch.testing.assert_close(token_loss(logits, targets), expected / 5)
     assert token_loss(logits, targets, label_smoothing=0.1) != token_loss(logits, targets)
 
@@ -174,7 +176,7 @@ def test_matrices_decay_and_biases_and_norms_do_not() -> None:
     assert len(decayed["params"]) + len(kept["params"]) == len(list(captioner.parameters()))
 
 
-def test_reports_count_pictures_and_epochs() -> None:
+def test_reports_count_images_and_epochs() -> None:
     state = TrainingState(epoch=3, step=30)
     reports = train(tiny_captioner(), BATCHES, state)
     assert [(report.epoch, report.step) for report in reports] == [(3, s) for s in range(31, 37)]
@@ -195,7 +197,7 @@ def test_precision_is_what_the_settings_say_and_auto_is_what_the_device_does_wel
     [
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
-        ({"warmup_share": 1.0}, "warmup_share is 1.0"),
+        ({"warmup_fraction": 1.0}, "warmup_fraction is 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         ({"weight_decay": -0.5}, "weight_decay is -0.5"),
         ({"precision": "fp16"}, "precision is 'fp16'"),

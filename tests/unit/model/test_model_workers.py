@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from model.batches import collate, plan_batches, share_of, weight_of
+from model.batches import collate, part_of, plan_batches, weight_of
 from model.captioner import Explaining
 from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
 from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
@@ -19,7 +19,7 @@ def train_one_of_two(rank: int, folder: str) -> None:
     config = quick_training(max_train_seconds=1000.0)
     captioner = tiny_captioner(seed=rank, num_cell_labels=0)
     model = DistributedDataParallel(Explaining(captioner))
-    batches = [stroke_batch(8, seed=10 * rank + place) for place in range(3 + 2 * rank)]
+    batches = [stroke_batch(8, seed=10 * rank + index) for index in range(3 + 2 * rank)]
     # Clocks differ between workers, and the learning rate follows the clock.
     state = TrainingState(seconds=400.0 * rank)
     train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
@@ -44,7 +44,7 @@ NUM_TOKENS = np.array([len(sample["token_ids"]) for sample in SAMPLES])
 
 
 def validation_loss_after_training(rank: int, num_workers: int) -> float:
-    """Of five epochs in which each worker takes its share of every step."""
+    """Of five epochs in which each worker takes its fraction of every step."""
     config, state = quick_training(batch_size=13, num_epochs=5), TrainingState()
     captioner = tiny_captioner(is_encoder_frozen=True, num_cell_labels=0)
     model = DistributedDataParallel(Explaining(captioner)) if num_workers > 1 else captioner
@@ -53,9 +53,9 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
         plan = plan_batches(NUM_TOKENS, config.batch_size, config.num_batches_in_buffer, (config.seed, state.epoch))
         batches = []
         for step in plan:
-            share = share_of(step, rank, num_workers)
-            weight = weight_of(share, step, NUM_TOKENS, num_workers)
-            batches.append(replace(collate([SAMPLES[place] for place in share], 1), weight=weight))
+            part = part_of(step, rank, num_workers)
+            weight = weight_of(part, step, NUM_TOKENS, num_workers)
+            batches.append(replace(collate([SAMPLES[index] for index in part], 1), weight=weight))
         train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore)
     return validate(captioner, [stroke_batch(40, seed=5)], "fp32")["loss"]
 
@@ -67,7 +67,7 @@ def note_loss_of_one_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_workers_learn_what_one_does_at_the_same_global_batch(tmp_path: Path) -> None:
-    """To float noise where the encoder's norms are fixed; else they have the statistics of each worker's share."""
+    """To float noise where the encoder's norms are fixed; else they have the statistics of each worker's part."""
     torch.multiprocessing.spawn(note_loss_of_one_of_two, args=(str(tmp_path),), nprocs=2)
     untrained = validate(tiny_captioner(is_encoder_frozen=True, num_cell_labels=0), [stroke_batch(40, seed=5)], "fp32")
     alone = validation_loss_after_training(0, 1)

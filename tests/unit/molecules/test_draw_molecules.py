@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def by(drawer: str) -> list[str]:
     """The words that make one drawer draw everything."""
-    shares = {"indigo": 0, "rdkit": 0, "coordgen": 0} | {drawer: 1}
-    return ["--set", f"drawing.drawers={json.dumps(shares)}"]
+    fractions = {"indigo": 0, "rdkit": 0, "coordgen": 0} | {drawer: 1}
+    return ["--set", f"drawing.drawers={json.dumps(fractions)}"]
 
 
 def test_flags_are_short_for_settings(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def unworn(drawer: Drawer, bond_px: int, ink_below: int = 120) -> tuple[tuple[st
 
 
 def distances_to_ink(drawing: Drawing, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pixels from each place to the nearest ink."""
+    """Pixels from each position to the nearest ink."""
     distances = cv2.distanceTransform((drawing.pixels != INK).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return distances[np.rint(y).astype(int), np.rint(x).astype(int)]
 
@@ -47,7 +47,7 @@ def symbols(inchi: str, layout: Layout) -> list[str]:
 
 
 def is_in_ink_box(drawing: Drawing, x: float, y: float, reach: int) -> bool:
-    """Whether ink within reach lies left, right, above and below of a place, or at it."""
+    """Whether ink within reach lies left, right, above and below of a position, or at it."""
     column, row = round(float(x)), round(float(y))
     window = drawing.pixels[row - reach : row + reach + 1, column - reach : column + reach + 1]
     rows, columns = np.nonzero(window == INK)
@@ -59,7 +59,7 @@ def is_in_ink_box(drawing: Drawing, x: float, y: float, reach: int) -> bool:
 def test_carbons_and_middles_of_bonds_lie_on_ink(drawer: Drawer, bond_px: int) -> None:
     beside_px = max(NEAR_PX, 0.08 * bond_px)  # the lines of a double bond lie beside its middle
     # Some strokes of Indigo's that are thinner than a pixel are too pale to be ink: those must be where there is grey.
-    for ink_below, share in ((250, 0.99), (120, 0.98 if drawer != "indigo" or bond_px >= 40 else 0.85)):
+    for ink_below, fraction in ((250, 0.99), (120, 0.98 if drawer != "indigo" or bond_px >= 40 else 0.85)):
         carbons, middles = [], []
         for inchi, drawing in unworn(drawer, bond_px, ink_below):
             layout = drawing.layout
@@ -67,8 +67,8 @@ def test_carbons_and_middles_of_bonds_lie_on_ink(drawer: Drawer, bond_px: int) -
             carbons += distances_to_ink(drawing, layout.atom_x[is_carbon], layout.atom_y[is_carbon]).tolist()
             x, y = ((axis[layout.bond_begin] + axis[layout.bond_end]) / 2 for axis in (layout.atom_x, layout.atom_y))
             middles += distances_to_ink(drawing, x, y).tolist()
-        assert np.mean(np.array(carbons) <= NEAR_PX) >= share
-        assert np.mean(np.array(middles) <= beside_px) >= share
+        assert np.mean(np.array(carbons) <= NEAR_PX) >= fraction
+        assert np.mean(np.array(middles) <= beside_px) >= fraction
 
 
 @pytest.mark.parametrize("bond_px", SIZES_PX)
@@ -96,7 +96,7 @@ def test_places_that_are_moved_by_a_few_pixels_are_not_on_ink(drawer: Drawer) ->
 
 @pytest.mark.parametrize("drawer", DRAWERS)
 def test_bonds_of_uneven_length_are_where_the_layout_says(drawer: Drawer) -> None:
-    settings = BASE.model_copy(update={"reduced_share": 0.0})
+    settings = BASE.model_copy(update={"reduced_fraction": 0.0})
     drawing = draw_unworn(NORBORNANE, drawer, settings, np.random.default_rng(0)).drawing
     assert distances_to_ink(drawing, drawing.layout.atom_x, drawing.layout.atom_y).max() <= NEAR_PX
 
@@ -130,7 +130,7 @@ def test_every_stereo_centre_has_a_wedge_and_nothing_else_has(drawer: Drawer) ->
 
 @pytest.mark.parametrize("drawer", DRAWERS)
 def test_a_wedge_is_full_of_ink_and_a_hash_is_not(drawer: Drawer) -> None:
-    shares: dict[int, list[float]] = {1: [], 2: []}
+    fractions: dict[int, list[float]] = {1: [], 2: []}
     for _, drawing in unworn(drawer, 63):
         layout = drawing.layout
         for begin, end, wedge in zip(layout.bond_begin, layout.bond_end, layout.bond_wedge, strict=True):
@@ -138,14 +138,14 @@ def test_a_wedge_is_full_of_ink_and_a_hash_is_not(drawer: Drawer) -> None:
                 along = np.linspace(0.3, 0.65, 40)  # letters hide the wide end
                 x, y = (axis[begin] + along * (axis[end] - axis[begin]) for axis in (layout.atom_x, layout.atom_y))
                 is_ink = drawing.pixels[np.rint(y).astype(int), np.rint(x).astype(int)] == INK
-                shares[int(wedge)].append(float(is_ink.mean()))
-    assert min(len(seen) for seen in shares.values()) >= 6
-    assert np.mean(shares[1]) > 0.95
-    assert np.mean(shares[2]) < 0.6
+                fractions[int(wedge)].append(float(is_ink.mean()))
+    assert min(len(seen) for seen in fractions.values()) >= 6
+    assert np.mean(fractions[1]) > 0.95
+    assert np.mean(fractions[2]) < 0.6
 
 
 def test_indigo_draws_hardly_any_molecule_higher_than_wide() -> None:
-    """None of 623 genuine pictures is, and of these forty only a chain folded about as high as wide."""
+    """None of 623 genuine images is, and of these forty only a chain folded about as high as wide."""
     ratios = [drawing.pixels.shape[0] / drawing.pixels.shape[1] for _, drawing in unworn("indigo", 40)]
     assert sum(ratio > 1 for ratio in ratios) <= 1
     assert max(ratios) < 1.15
@@ -155,7 +155,7 @@ def test_indigo_draws_hardly_any_molecule_higher_than_wide() -> None:
 
 def test_each_drawer_draws_in_its_own_way_and_shares_decide_which() -> None:
     inchi = inchis()[13]
-    settings = BASE.model_copy(update={"reduced_share": 0.0, "noise": 0.0})
+    settings = BASE.model_copy(update={"reduced_fraction": 0.0, "noise": 0.0})
     whole = {
         drawer: draw_unworn(inchi, drawer, settings, np.random.default_rng(0)).drawing.pixels for drawer in DRAWERS
     }

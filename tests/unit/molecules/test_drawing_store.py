@@ -22,7 +22,7 @@ from lib.images.wear_removal import mend_strokes
 from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
-from lib.molecules.drawing_marks import LABELS, mark_labels, mark_places
+from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
 from lib.molecules.drawing_store import DrawingStore, fill_store, token_counts
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
@@ -59,7 +59,7 @@ def settings(tmp_path: Path, *overrides: str) -> Settings:
             *paths,
             f"drawing.smiles_file={tmp_path}/molecules.smi",
             "drawing.num_processes=1",
-            "drawing.isotope_share=0",
+            "drawing.isotope_fraction=0",
             *overrides,
         ],
     )
@@ -77,15 +77,15 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
     nothing = [
         f"wear.{name}=0"
         for name in (
-            "dropped_bond_share",
-            "cleaned_share",
-            "upside_down_share",
-            "turned_share",
-            "thick_share",
-            "blurred_share",
+            "dropped_bond_fraction",
+            "cleaned_fraction",
+            "upside_down_fraction",
+            "turned_fraction",
+            "thick_fraction",
+            "blurred_fraction",
         )
     ]
-    ranges = ["wear.missing_pixel_share=[0, 0]", "wear.speck_density=[0, 0]", "wear.scale=[1, 1]"]
+    ranges = ["wear.missing_pixel_fraction=[0, 0]", "wear.speck_density=[0, 0]", "wear.scale=[1, 1]"]
     asked = settings(folder, *nothing, *ranges, *overrides)
     vocabulary = Vocabulary.from_tokens(token_counts(store))
     indices = range(len(store))
@@ -97,16 +97,16 @@ def test_what_names_no_hand_is_given_one_in_the_share_asked_for_where_the_drawer
     tmp_path: Path, drawers: str, bonds: set[str]
 ) -> None:
     (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n" * 12)
-    for share, expected in ((0, set()), (1, {"[C@H]", "[C@@H]"} | bonds)):
-        folder = tmp_path / str(share)
-        overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_share={share}")
+    for fraction, expected in ((0, set()), (1, {"[C@H]", "[C@@H]"} | bonds)):
+        folder = tmp_path / str(fraction)
+        overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_fraction={fraction}")
         fill_store(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}").drawing)
         tokens = set(token_counts(DrawingStore(folder)))
         assert tokens - {"O", "(", ")", "=", "C"} == expected
 
 
 def test_molecules_get_heavy_hydrogen_in_the_share_asked_for(tmp_path: Path) -> None:
-    fill_store(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_share=1").drawing)
+    fill_store(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_fraction=1").drawing)
     store = DrawingStore(tmp_path / "drawings")
     written = ["".join(store.writing(index, 0)[0]) for index in range(len(store))]
     assert all("[2H]" in text or "[3H]" in text for text in written)
@@ -117,7 +117,7 @@ def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(
 ) -> None:
     kept = Chem.MolToInchi(Chem.MolFromSmiles("CCC(C)O"))
     monkeypatch.setattr(drawing_store, "is_unseen", lambda inchi: inchi == kept)
-    drawing, rng = settings(tmp_path, "drawing.stereo_share=1").drawing, np.random.default_rng(0)
+    drawing, rng = settings(tmp_path, "drawing.stereo_fraction=1").drawing, np.random.default_rng(0)
     assert [drawing_store._row(smiles, drawing, rng) is None for smiles in ("CCC(C)O", "CCC(C)N")] == [True, False]
 
 
@@ -162,11 +162,11 @@ def test_marks_of_a_stored_drawing_lie_on_its_ink_cropped_and_turned(drawn_store
         assert width > 0.8 * height
         assert min(drawing.ink.any(axis=0)[[0, -1]].min(), drawing.ink.any(axis=1)[[0, -1]].min())  # no paper around
         distances = cv2.distanceTransform((~np.pad(drawing.ink, 9)).astype(np.uint8), cv2.DIST_L2, 5)
-        x, y = (np.rint(drawing.places) + 9).astype(int).T
-        num_atoms = len(drawing.places) - len(drawing.bonds)
+        x, y = (np.rint(drawing.positions_xy) + 9).astype(int).T
+        num_atoms = len(drawing.positions_xy) - len(drawing.bonds)
         assert drawing.labels[num_atoms:, bond_kinds].sum(axis=1).tolist() == [1] * len(drawing.bonds)
-        middles = drawing.places[drawing.bonds.astype(int)].mean(axis=1)
-        np.testing.assert_allclose(middles, drawing.places[num_atoms:], atol=0.01)
+        middles = drawing.positions_xy[drawing.bonds.astype(int)].mean(axis=1)
+        np.testing.assert_allclose(middles, drawing.positions_xy[num_atoms:], atol=0.01)
         near += (distances[y, x] <= 5).tolist()
         num_hydrogens += int(drawing.labels[:, hydrogen].sum())
         assert not drawing.labels[num_atoms:, hydrogen].any()
@@ -177,22 +177,22 @@ def test_marks_of_a_stored_drawing_lie_on_its_ink_cropped_and_turned(drawn_store
 
 def test_marks_lie_on_the_ink_they_name_upright_and_upside_down(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
-    for share in (0, 1):
-        batch = clean_batch(store, folder, f"wear.upside_down_share={share}", "cleaning.max_scale=1")
+    for fraction in (0, 1):
+        batch = clean_batch(store, folder, f"wear.upside_down_fraction={fraction}", "cleaning.max_scale=1")
         letters = [LABELS.index(name) for name in ("N", "O", "Cl", "Br")]
         near = torch.nn.functional.max_pool2d(batch.images, 7, stride=1, padding=3)
         count = 0
         for row in range(len(store)):
-            for place, labels in zip(batch.marks.places[row], batch.marks.labels[row], strict=True):
+            for index, labels in zip(batch.marks.positions_xy[row], batch.marks.labels[row], strict=True):
                 if labels[letters].any():
-                    x, y = place.round().int().tolist()
+                    x, y = index.round().int().tolist()
                     assert near[row, 0, y, x] > 0.3
                     count += 1
         assert count >= 10
 
 
 def test_a_batch_without_wear_is_what_cleaning_makes_of_the_drawing(folder: Path) -> None:
-    """Ink of the same amount at the same size: the two ways to the network's picture agree."""
+    """Ink of the same amount at the same size: the two ways to the network's image agree."""
     store = DrawingStore(folder / "drawings")
     batch = clean_batch(store, folder)
     for row in range(len(store)):
@@ -200,19 +200,19 @@ def test_a_batch_without_wear_is_what_cleaning_makes_of_the_drawing(folder: Path
         pixels = np.where(np.pad(drawing.ink, 30), 0, 255).astype(np.uint8)
         cleaned = 1 - clean_image(encode_png(pixels), settings(folder).cleaning).pixels / 255
         ours = batch.images[row, 0].numpy()
-        sides = [np.ptp(np.argwhere(picture > 0.2), axis=0) for picture in (cleaned, ours)]
+        sides = [np.ptp(np.argwhere(image > 0.2), axis=0) for image in (cleaned, ours)]
         assert sides[0] == pytest.approx(sides[1], rel=0.4)  # the length of strokes is measured there, known here
 
 
 def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
     clean = clean_batch(store, folder)
-    worn = clean_batch(store, folder, "wear.missing_pixel_share=[0.5, 0.5]")
+    worn = clean_batch(store, folder, "wear.missing_pixel_fraction=[0.5, 0.5]")
     assert worn.images.sum() == pytest.approx(0.5 * clean.images.sum().item(), rel=0.15)
-    assert torch.equal(worn.images, clean_batch(store, folder, "wear.missing_pixel_share=[0.5, 0.5]").images)
+    assert torch.equal(worn.images, clean_batch(store, folder, "wear.missing_pixel_fraction=[0.5, 0.5]").images)
     specked = clean_batch(store, folder, "wear.speck_density=[0.01, 0.01]")
     assert specked.images.sum() > 1.1 * clean.images.sum()
-    dropped = clean_batch(store, folder, "wear.dropped_bond_share=1")
+    dropped = clean_batch(store, folder, "wear.dropped_bond_fraction=1")
     assert dropped.images.sum() < 0.8 * clean.images.sum()
 
 
@@ -220,7 +220,7 @@ def test_strokes_are_thickened_blurred_and_turned_in_the_share_asked_for(folder:
     store = DrawingStore(folder / "drawings")
     clean = clean_batch(store, folder)
     thick, blurred, turned = (
-        clean_batch(store, folder, f"wear.{name}_share=1", "wear.max_turn_deg=20")
+        clean_batch(store, folder, f"wear.{name}_fraction=1", "wear.max_turn_deg=20")
         for name in ("thick", "blurred", "turned")
     )
     assert thick.images.sum() > 1.6 * clean.images.sum()
@@ -229,14 +229,14 @@ def test_strokes_are_thickened_blurred_and_turned_in_the_share_asked_for(folder:
     assert turned.marks is not None
     assert clean.marks is not None
     is_mark = clean.marks.labels.any(dim=2)
-    assert (turned.marks.places - clean.marks.places).abs()[is_mark].max() > 2
+    assert (turned.marks.positions_xy - clean.marks.positions_xy).abs()[is_mark].max() > 2
     assert turned.images.sum() == pytest.approx(clean.images.sum().item(), rel=0.1)
 
 
 def bond_lengths(batch: Batch) -> list[float]:
     """In pixels: twice the way from an atom to the middle of a bond, which is the nearest mark."""
     assert batch.marks is not None
-    distances = torch.cdist(batch.marks.places, batch.marks.places)  # (B, M, M)
+    distances = torch.cdist(batch.marks.positions_xy, batch.marks.positions_xy)  # (B, M, M)
     is_mark = batch.marks.labels.any(dim=2)  # (B, M), the rest is padding
     distances[~(is_mark[:, :, None] & is_mark[:, None])] = torch.inf
     distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
@@ -311,15 +311,15 @@ def test_shrinking_keeps_the_ink_and_is_opencvs_area() -> None:
 def test_turning_sheets_takes_the_places_along() -> None:
     sheet = torch.zeros(1, 1, 41, 61)
     sheet[0, 0, 10, 45] = 1
-    turned, places = turn_sheets(sheet, torch.tensor([[[45.0, 10.0]]]), torch.tensor([0.3]))
+    turned, positions_xy = turn_sheets(sheet, torch.tensor([[[45.0, 10.0]]]), torch.tensor([0.3]))
     y, x = turned[0, 0].nonzero()[0].tolist()
     assert (x, y) != (45, 10)
-    assert places[0, 0].tolist() == pytest.approx([x, y], abs=1)
+    assert positions_xy[0, 0].tolist() == pytest.approx([x, y], abs=1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.625])
 def test_strokes_are_as_long_as_the_drawing_is_large(scale: float, tmp_path: Path) -> None:
-    asked = settings(tmp_path, "drawing.reduced_share=1", f"drawing.reduced_scale={scale}").drawing
+    asked = settings(tmp_path, "drawing.reduced_fraction=1", f"drawing.reduced_scale={scale}").drawing
     aspirin = inchi_of_smiles(SMILES[0])
     length = typical_stroke_length(draw_molecule(aspirin, asked, np.random.default_rng(0)).pixels)
     assert length == pytest.approx(0.8 * 40 * scale, rel=0.15 if scale == 1 else 0.3)  # pale strokes are lost there
@@ -337,12 +337,12 @@ def test_labels_say_what_atoms_and_bonds_are() -> None:
         np.array([1, 1, 1, 2, 1]),
         np.array([0, 0, 1, 0, 0]),
     )
-    named = [{LABELS[place] for place in np.flatnonzero(row)} for row in mark_labels(acid, layout)]
+    named = [{LABELS[index] for index in np.flatnonzero(row)} for row in mark_labels(acid, layout)]
     assert named[1] >= {"C", "3 neighbours", "1 hydrogens", "stereo centre"}
     assert named[3] >= {"N", "1 neighbours", "2 hydrogens"}
     assert "wedge" in named[6 + 2]
     assert "double bond" in named[6 + 3]
-    assert mark_places(layout)[6 + 2].tolist() == [2.0, 0.0]
+    assert mark_positions(layout)[6 + 2].tolist() == [2.0, 0.0]
     with pytest.raises(NotationError, match="the 0 atoms of the layout are not those of a molecule of 6"):
         mark_labels(acid, layout._replace(atom_x=numbers))
 
@@ -352,7 +352,7 @@ ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
 
 def test_hydrogens_that_the_drawer_made_explicit_have_a_label_of_their_own() -> None:
     layout = lay_out_with_indigo(ALANINE)
-    atoms = [{LABELS[place] for place in np.flatnonzero(row)} for row in mark_labels(ALANINE, layout)][:7]
+    atoms = [{LABELS[index] for index in np.flatnonzero(row)} for row in mark_labels(ALANINE, layout)][:7]
     assert len(layout.atom_x) == 7
     assert atoms[6] == {"explicit hydrogen", "1 neighbours"}
     assert not any("explicit hydrogen" in named for named in atoms[:6])
@@ -464,7 +464,7 @@ def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     assert steps[0] == interrupted["state"]["step"] + 1
     losses = [float(text) for text in re.findall(r"loss ([\d.]+), rate", finished.stderr)]
     assert losses[-1] < losses[0]
-    sizes = [(place / "weights.safetensors").stat().st_size for place in (made / "captioner", published)]
+    sizes = [(index / "weights.safetensors").stat().st_size for index in (made / "captioner", published)]
     assert sizes[1] == pytest.approx(0.5 * sizes[0], rel=0.2)
     assert (published / "README.md").read_text() == "its card"
     provenance = load_provenance(published)

@@ -6,7 +6,7 @@ import pytest
 from rdkit import Chem
 
 from lib.molecules.atom_labels import Group, atom_label, free_side, group_label
-from lib.molecules.drawing_marks import mark_labels, mark_places
+from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
 from lib.molecules.layout import Drawing, Layout
@@ -26,7 +26,7 @@ def draw(inchi: str, asked: FreeStyle) -> Drawing:
 
 
 def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
-    """The molecule that the layout's places, bonds and wedges alone say, of the InChI's atoms."""
+    """The molecule that the layout's positions_xy, bonds and wedges alone say, of the InChI's atoms."""
     molecule = Chem.RWMol()
     known = drawn_molecule(inchi, layout)
     for index in range(len(layout.atom_x)):
@@ -43,10 +43,10 @@ def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
         molecule.AddBond(begin, end, orders[int(order)])
         if wedge:
             molecule.GetBondBetweenAtoms(begin, end).SetBondDir(directions[wedge])
-    places = Chem.Conformer(molecule.GetNumAtoms())
+    positions_xy = Chem.Conformer(molecule.GetNumAtoms())
     for index, (x, y) in enumerate(zip(layout.atom_x.tolist(), layout.atom_y.tolist(), strict=True)):
-        places.SetAtomPosition(index, (x, -y, 0.0))
-    molecule.AddConformer(places)
+        positions_xy.SetAtomPosition(index, (x, -y, 0.0))
+    molecule.AddConformer(positions_xy)
     Chem.SanitizeMol(molecule)
     Chem.AssignChiralTypesFromBondDirs(molecule)
     Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
@@ -63,7 +63,7 @@ def test_wedges_say_the_hands_of_the_molecule_however_it_is_turned(layout: str, 
     with_centres = [inchi for inchi in inchis() if "/m" in inchi]
     assert len(with_centres) >= 10
     for seed, inchi in enumerate(with_centres):
-        asked = style(seed, layout=layout, is_mirrored=is_mirrored, abbreviated_share=0.0, turn_deg=37.0 * seed)
+        asked = style(seed, layout=layout, is_mirrored=is_mirrored, abbreviated_fraction=0.0, turn_deg=37.0 * seed)
         found = Chem.MolToInchi(shown_by(inchi, draw(inchi, asked).layout))
         assert hands(found) == hands(inchi)
 
@@ -74,9 +74,9 @@ def test_marks_lie_on_the_ink_and_captions_mean_the_molecule() -> None:
         asked = style(seed, has_circles=False)  # a circle lies inside the bonds that it stands for
         pixels, layout = draw(inchi, asked)
         distances = cv2.distanceTransform((pixels > 0).astype(np.uint8), cv2.DIST_L2, 5) / asked.bond_length_px
-        places = mark_places(layout)
-        assert len(mark_labels(inchi, layout)) == len(places)
-        near += [distances[round(float(y)), round(float(x))] for x, y in places]
+        positions_xy = mark_positions(layout)
+        assert len(mark_labels(inchi, layout)) == len(positions_xy)
+        near += [distances[round(float(y)), round(float(x))] for x, y in positions_xy]
         for turn_deg in (0, 180):
             assert inchi_of_smiles("".join(write_smiles(inchi, layout, True, turn_deg).tokens)) == inchi
     assert np.mean(np.array(near) < 0.16) > 0.98
@@ -95,7 +95,9 @@ def test_bonds_are_as_long_and_strokes_as_wide_as_the_style_says() -> None:
 
 def test_an_amide_is_drawn_and_written_as_one_where_the_style_says_so() -> None:
     for has_amides, text in ((True, "C(=O)N"), (False, "C(O)=N")):
-        asked = style(0, layout="rdkit", has_amides=has_amides, is_mirrored=False, turn_deg=0.0, abbreviated_share=0.0)
+        asked = style(
+            0, layout="rdkit", has_amides=has_amides, is_mirrored=False, turn_deg=0.0, abbreviated_fraction=0.0
+        )
         smiles = "".join(write_smiles(ACETANILIDE, draw(ACETANILIDE, asked).layout, True).tokens)
         written = Chem.MolFromSmiles(smiles)
         assert written.HasSubstructMatch(Chem.MolFromSmiles(text)), (has_amides, smiles)
@@ -104,8 +106,8 @@ def test_an_amide_is_drawn_and_written_as_one_where_the_style_says_so() -> None:
 
 
 def test_the_atoms_of_an_abbreviation_lie_at_its_label_and_have_no_bond_between_them() -> None:
-    whole = draw(ANISOLE, style(0, abbreviated_share=0.0)).layout
-    layout = draw(ANISOLE, style(0, abbreviated_share=1.0)).layout
+    whole = draw(ANISOLE, style(0, abbreviated_fraction=0.0)).layout
+    layout = draw(ANISOLE, style(0, abbreviated_fraction=1.0)).layout
     assert (len(whole.bond_begin), len(layout.bond_begin)) == (8, 7)
     oxygen = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetSymbol() == "O")
     methyl = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetDegree() == 1)

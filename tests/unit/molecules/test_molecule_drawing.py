@@ -76,7 +76,7 @@ def bond_middles(drawing: Drawing) -> list[tuple[float, float]]:
     ]
 
 
-def test_same_seed_draws_the_same_picture_and_another_seed_another() -> None:
+def test_same_seed_draws_the_same_image_and_another_seed_another() -> None:
     first, again, other = draw(IBUPROFEN, seed=1), draw(IBUPROFEN, seed=1), draw(IBUPROFEN, seed=2)
     assert np.array_equal(first.pixels, again.pixels)
     assert not np.array_equal(first.pixels, other.pixels)
@@ -159,11 +159,11 @@ def test_bond_orders_are_those_drawn(drawer: Drawer) -> None:
 
 
 @pytest.mark.parametrize("drawer", DRAWERS)
-@pytest.mark.parametrize(("reduced_share", "bond_px", "margin_px"), [(0.0, 40.0, 41), (1.0, 25.0, 26)])
+@pytest.mark.parametrize(("reduced_fraction", "bond_px", "margin_px"), [(0.0, 40.0, 41), (1.0, 25.0, 26)])
 def test_bonds_and_margins_have_the_length_of_the_settings(
-    reduced_share: float, bond_px: float, margin_px: int, drawer: Drawer
+    reduced_fraction: float, bond_px: float, margin_px: int, drawer: Drawer
 ) -> None:
-    drawing = draw(IBUPROFEN, drawer=drawer, noise=0.0, reduced_share=reduced_share)
+    drawing = draw(IBUPROFEN, drawer=drawer, noise=0.0, reduced_fraction=reduced_fraction)
     layout = drawing.layout
     lengths = np.hypot(
         layout.atom_x[layout.bond_begin] - layout.atom_x[layout.bond_end],
@@ -179,10 +179,10 @@ def test_bonds_and_margins_have_the_length_of_the_settings(
 
 @pytest.mark.parametrize("drawer", DRAWERS)
 def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay(drawer: Drawer) -> None:
-    whole = draw(CAFFEINE, drawer=drawer, noise=0.0, reduced_share=0.0)
-    places = np.stack((whole.layout.atom_x, whole.layout.atom_y), axis=1)
+    whole = draw(CAFFEINE, drawer=drawer, noise=0.0, reduced_fraction=0.0)
+    positions_xy = np.stack((whole.layout.atom_x, whole.layout.atom_y), axis=1)
     for index, (x, y) in enumerate(bond_middles(whole)):
-        ends = places[whole.layout.bond_begin[index]], places[whole.layout.bond_end[index]]
+        ends = positions_xy[whole.layout.bond_begin[index]], positions_xy[whole.layout.bond_end[index]]
         without = whole._replace(pixels=erase_line(whole.pixels, *ends))
         assert ink_near(whole, x, y) > 0
         assert ink_near(without, x, y) == 0
@@ -192,8 +192,13 @@ def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay(drawer: Drawer) -> N
 
 def test_share_of_dropped_bonds_follows_the_noise() -> None:
     def count_blank_middles(noise: float) -> int:
-        quiet = {"missing_pixel_share": (0.0, 0.0), "speck_density": (0.0, 0.0), "reduced_share": 0.0, "noise": noise}
-        quiet["dropped_bond_share"] = 0.03
+        quiet = {
+            "missing_pixel_fraction": (0.0, 0.0),
+            "speck_density": (0.0, 0.0),
+            "reduced_fraction": 0.0,
+            "noise": noise,
+        }
+        quiet["dropped_bond_fraction"] = 0.03
         drawings = [draw(CAFFEINE, seed, **quiet) for seed in range(100)]
         return sum(not ink_near(drawing, *middle) for drawing in drawings for middle in bond_middles(drawing))
 
@@ -202,13 +207,17 @@ def test_share_of_dropped_bonds_follows_the_noise() -> None:
     assert 80 <= count_blank_middles(3.0) <= 190
 
 
-@pytest.mark.parametrize(("reduced_share", "least", "most"), [(0.0, 0.09, 0.14), (1.0, 0.15, 0.26)])
-def test_wear_is_within_the_ranges_of_the_real_collection(reduced_share: float, least: float, most: float) -> None:
-    quiet = {"missing_pixel_share": (0.0, 0.0), "reduced_missing_pixel_share": (0.0, 0.0), "speck_density": (0.0, 0.0)}
+@pytest.mark.parametrize(("reduced_fraction", "least", "most"), [(0.0, 0.09, 0.14), (1.0, 0.15, 0.26)])
+def test_wear_is_within_the_ranges_of_the_real_collection(reduced_fraction: float, least: float, most: float) -> None:
+    quiet = {
+        "missing_pixel_fraction": (0.0, 0.0),
+        "reduced_missing_pixel_fraction": (0.0, 0.0),
+        "speck_density": (0.0, 0.0),
+    }
     num_clean_ink = num_missing = num_paper = num_specks = 0
     for seed in range(100):
-        is_clean_ink = draw(PENICILLIN, seed, reduced_share=reduced_share, **quiet).pixels == INK
-        is_ink = draw(PENICILLIN, seed, reduced_share=reduced_share).pixels == INK
+        is_clean_ink = draw(PENICILLIN, seed, reduced_fraction=reduced_fraction, **quiet).pixels == INK
+        is_ink = draw(PENICILLIN, seed, reduced_fraction=reduced_fraction).pixels == INK
         num_clean_ink += int(is_clean_ink.sum())
         num_missing += int((is_clean_ink & ~is_ink).sum())
         num_paper += int((~is_clean_ink).sum())
@@ -219,16 +228,16 @@ def test_wear_is_within_the_ranges_of_the_real_collection(reduced_share: float, 
 
 @pytest.mark.parametrize("drawer", DRAWERS)
 def test_no_noise_is_the_drawers_own_drawing(drawer: Drawer) -> None:
-    asked = settings(drawers={drawer: 1}, reduced_share=0.0)
+    asked = settings(drawers={drawer: 1}, reduced_fraction=0.0)
     rng = np.random.default_rng(0)
     own = draw_unworn(PENICILLIN, choose_drawer(asked, rng), asked, rng)
     assert (own.bond_length_px, own.is_reduced) == (40.0, False)
-    assert np.array_equal(draw(PENICILLIN, drawer=drawer, noise=0.0, reduced_share=0.0).pixels, own.drawing.pixels)
+    assert np.array_equal(draw(PENICILLIN, drawer=drawer, noise=0.0, reduced_fraction=0.0).pixels, own.drawing.pixels)
 
 
 def test_pale_strokes_become_ink_at_one_of_the_grey_levels_of_the_real_collection() -> None:
     amounts = {
-        int(np.count_nonzero(draw(TESTOSTERONE, seed, noise=0.0, reduced_share=1.0).pixels == INK))
+        int(np.count_nonzero(draw(TESTOSTERONE, seed, noise=0.0, reduced_fraction=1.0).pixels == INK))
         for seed in range(12)
     }
     assert len(amounts) >= 4
@@ -239,7 +248,7 @@ def test_pale_strokes_become_ink_at_one_of_the_grey_levels_of_the_real_collectio
 def test_one_hand_is_drawn_as_a_solid_wedge_and_the_other_hashed(drawer: Drawer) -> None:
     plain = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
     flat, hashed, solid = (
-        np.count_nonzero(draw(inchi, drawer=drawer, noise=0.0, reduced_share=0.0).pixels == INK)
+        np.count_nonzero(draw(inchi, drawer=drawer, noise=0.0, reduced_fraction=0.0).pixels == INK)
         for inchi in (plain, f"{plain}/t2-/m0/s1", f"{plain}/t2-/m1/s1")
     )
     assert flat < hashed < solid
@@ -272,15 +281,15 @@ def test_clockwise_puts_the_left_edge_on_top() -> None:
 
 def test_sideways_share_turns_drawings_both_ways() -> None:
     for drawer in DRAWERS:
-        clean: dict[str, Any] = {"drawer": drawer, "noise": 0.0, "reduced_share": 0.0}
+        clean: dict[str, Any] = {"drawer": drawer, "noise": 0.0, "reduced_fraction": 0.0}
         upright = draw(IBUPROFEN, **clean)
-        turned = [draw(IBUPROFEN, seed, **clean, sideways_share=1.0) for seed in range(8)]
+        turned = [draw(IBUPROFEN, seed, **clean, sideways_fraction=1.0) for seed in range(8)]
         assert {drawing.pixels.shape for drawing in turned} == {upright.pixels.shape[::-1]}
         assert len({drawing.layout.atom_x.tobytes() for drawing in turned}) == 2
 
 
 def test_wider_lines_of_rdkit_take_more_ink() -> None:
-    clean: dict[str, Any] = {"drawer": "rdkit", "noise": 0.0, "reduced_share": 0.0}
+    clean: dict[str, Any] = {"drawer": "rdkit", "noise": 0.0, "reduced_fraction": 0.0}
     thin, thick = (draw(CAFFEINE, **clean, line_width_px=width).pixels for width in (1, 3))
     assert np.count_nonzero(thick == INK) > 1.8 * np.count_nonzero(thin == INK)
 
@@ -298,7 +307,7 @@ def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
     for wrong in (
         {"noise": 6},
         {"num_drawings": 0},
-        {"dropped_bond_share": 1.1},
+        {"dropped_bond_fraction": 1.1},
         {"margin_px": 0},
         {"colour": "blue"},
         {"font": "absent.ttf"},
@@ -306,10 +315,10 @@ def test_settings_out_of_range_or_out_of_order_are_refused() -> None:
         {"drawers": {"pencil": 1}},
         {"drawers": {"indigo": 0, "rdkit": 0}},
         {"drawers": {"indigo": 2, "rdkit": -1}},
-        {"reduced_missing_pixel_share": (0.3, 0.2)},
+        {"reduced_missing_pixel_fraction": (0.3, 0.2)},
         {"free_bond_length_px": (60, 20)},
         {"free_bond_length_px": (20, 5000)},
-        {"missing_pixel_share": (0.3, 0.2)},
+        {"missing_pixel_fraction": (0.3, 0.2)},
         {"min_heavy_atoms": 30, "max_heavy_atoms": 20},
     ):
         with pytest.raises(ValidationError):

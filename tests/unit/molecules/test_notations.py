@@ -79,8 +79,8 @@ def layout_at(x: list[float], y: list[float] | None = None) -> Layout:
 def test_every_smiles_comes_back_as_the_same_inchi(name: str, label: str):
     notation = notation_named(name)
     num_atoms = read_inchi(label).GetNumAtoms()
-    places = np.random.default_rng(0).normal(size=(2, num_atoms)).tolist()
-    for layout in (None, layout_at(*places)._asdict(), lay_out_with_indigo(label)._asdict()):
+    positions_xy = np.random.default_rng(0).normal(size=(2, num_atoms)).tolist()
+    for layout in (None, layout_at(*positions_xy)._asdict(), lay_out_with_indigo(label)._asdict()):
         assert notation.read(notation.join(notation.write(label, layout, 0).tokens)) == label
 
 
@@ -153,7 +153,7 @@ def order_of(inchi: str, rotation_deg: int) -> list[int]:
     return notation_named("smiles_drawn").write(inchi, None, rotation_deg).marks
 
 
-def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid_down():
+def test_a_layout_higher_than_wide_is_turned_with_the_image_that_cleaning_laid_down():
     high = "InChI=1S/C8H8O3/c1-5-3-7(10)8(11-2)4-6(5)9/h3-4H,1-2H3"
     layout = layout_as_drawn(high)
     assert np.ptp(layout.atom_y) > np.ptp(layout.atom_x)
@@ -163,7 +163,7 @@ def test_a_layout_higher_than_wide_is_turned_with_the_picture_that_cleaning_laid
     assert order_of(high, 90) != order_of(high, 0)
 
 
-def test_a_layout_wider_than_high_stays_though_its_picture_arrived_turned_and_was_turned_back():
+def test_a_layout_wider_than_high_stays_though_its_image_arrived_turned_and_was_turned_back():
     chain = "InChI=1S/C4H10O/c1-2-3-4-5/h5H,2-4H2,1H3"
     assert order_of(chain, 90) == order_of(chain, 0)
 

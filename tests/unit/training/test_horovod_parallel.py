@@ -24,9 +24,9 @@ def train_one_of_two(folder: str) -> None:
     connect(_all_reduce)
     group = HorovodGroup()
     captioner = tiny_captioner(seed=group.rank, num_cell_labels=0)
-    model = group.share(captioner)
+    model = group.wrap(captioner)
     # One worker has fewer batches, and clocks differ.
-    batches = [stroke_batch(8, seed=10 * group.rank + place) for place in range(3 + 2 * group.rank)]
+    batches = [stroke_batch(8, seed=10 * group.rank + index) for index in range(3 + 2 * group.rank)]
     state, config = TrainingState(seconds=400.0 * group.rank), quick_training(max_train_seconds=1000.0)
     train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
     loss = validate(captioner, [stroke_batch(8, seed=99)], "fp32")["loss"]

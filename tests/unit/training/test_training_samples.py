@@ -33,7 +33,9 @@ def row() -> dict[str, Any]:
 
 def test_a_row_with_a_layout_has_the_marks_that_its_notation_knows(row: dict[str, Any]) -> None:
     sample = as_sample(row, TAUGHT, notation_named("inchi"))
-    assert sample["marks"]["places"].tolist()[:3] == [list(xy) for xy in zip(row["atom_x"], row["atom_y"], strict=True)]
+    assert sample["marks"]["positions_xy"].tolist()[:3] == [
+        list(xy) for xy in zip(row["atom_x"], row["atom_y"], strict=True)
+    ]
     elements = [LABELS[index] for index in sample["marks"]["labels"][:3].argmax(axis=1)]
     assert elements == ["C", "C", "O"]
     assert sample["marks"]["marks_of_tokens"].tolist() == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Pictures that strangers may send: cut, damaged, absurd, and legal ones of every format, each with what is right."""
+"""Images that strangers may send: cut, damaged, absurd, and legal ones of every format, each with what is right."""
 
 import io
 import random
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 READ = "read"
 DAMAGED = frozenset({"not_an_image", "corrupt_image", "empty_file"})
-# What a changed bit may make of a picture: another legal picture, of another size or kind, or none.
+# What a changed bit may make of an image: another legal image, of another size or kind, or none.
 ANYTHING = DAMAGED | {READ, "too_many_pixels", "blank_image", "no_drawing", "unsupported_format", "many_pages"}
 CUT_EVERY_BYTES = 64
 NUM_FLIPS = 40
@@ -32,28 +32,28 @@ class HostileFile(NamedTuple):
 
 
 def drawing(side_px: int = 90, seed: int = 0) -> Image.Image:
-    """A picture that cleaning takes for a drawing: black strokes on white paper."""
+    """An image that cleaning takes for a drawing: black strokes on white paper."""
     lots = random.Random(seed)
-    picture = Image.new("L", (side_px * 2, side_px), 255)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (side_px * 2, side_px), 255)
+    pen = ImageDraw.Draw(image)
     points = [(10 + 25 * i, lots.randrange(15, side_px - 15)) for i in range((side_px * 2 - 20) // 25)]
     pen.line(points, 0, 2)
     for x, y in points[1::2]:
         pen.line((x, y, x + 12, (y + 40) % side_px), 0, 2)
-    return picture
+    return image
 
 
-def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
-    """A picture as a file of this format."""
+def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    """An image as a file of this format."""
     file = io.BytesIO()
-    picture.save(file, file_format, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
-def legal_pictures() -> dict[str, bytes]:
+def legal_images() -> dict[str, bytes]:
     """The drawing in every format and kind of pixel that is read, by file name."""
     grey = drawing()
-    pictures = {
+    images = {
         "grey.png": encoded(grey, "PNG"),
         "grey.jpg": encoded(grey, "JPEG", quality=95),
         "grey.tif": encoded(grey, "TIFF"),
@@ -71,7 +71,7 @@ def legal_pictures() -> dict[str, bytes]:
         "progressive.jpg": encoded(grey, "JPEG", progressive=True),
     }
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    return pictures | {"deep.png": encoded(deep, "PNG"), "deep.tif": encoded(deep, "TIFF")}
+    return images | {"deep.png": encoded(deep, "PNG"), "deep.tif": encoded(deep, "TIFF")}
 
 
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -96,8 +96,8 @@ def tiff(next_directory: int, **changes: int) -> bytes:
     return (content + struct.pack("<L", next_directory)).ljust(200, b"\0") + bytes(range(0, 256, 4))
 
 
-def absurd_pictures() -> dict[str, tuple[bytes, frozenset[str]]]:
-    """Pictures whose headers promise what nobody should believe, and bombs."""
+def absurd_images() -> dict[str, tuple[bytes, frozenset[str]]]:
+    """Images whose headers promise what nobody should believe, and bombs."""
     zeros = zlib.compress(bytes(2**26), 9)
     whole = encoded(drawing(), "PNG")
     at = whole.index(b"IDAT") - 4
@@ -140,31 +140,31 @@ def absurd_pictures() -> dict[str, tuple[bytes, frozenset[str]]]:
     }
 
 
-def hostile_pictures(seed: int = 0) -> Iterator[HostileFile]:
-    """Legal pictures, each cut at every 64th byte and with bits flipped, and absurd ones."""
+def hostile_images(seed: int = 0) -> Iterator[HostileFile]:
+    """Legal images, each cut at every 64th byte and with bits flipped, and absurd ones."""
     lots = random.Random(seed)
-    legal = legal_pictures()
+    legal = legal_images()
     for name, content in legal.items():
-        yield _picture("legal", name, content, frozenset({READ}))
+        yield _image("legal", name, content, frozenset({READ}))
     for name in [name for name in legal if name.startswith("grey.")]:
         content = legal[name]
         step = max(CUT_EVERY_BYTES, len(content) // 60 // CUT_EVERY_BYTES * CUT_EVERY_BYTES)
         for end in range(0, len(content), step):
             # What is cut after the last pixel is still whole.
             is_whole = len(content) - end <= CUT_EVERY_BYTES
-            yield _picture(f"cut{end}", name, content[:end], DAMAGED | {READ} if is_whole else DAMAGED)
+            yield _image(f"cut{end}", name, content[:end], DAMAGED | {READ} if is_whole else DAMAGED)
         for turn in range(NUM_FLIPS):
             flipped = bytearray(content)
             for _ in range(lots.choice((1, 1, 4))):
                 # Half of them in the header, where they do most.
                 at = lots.randrange(min(len(content), lots.choice((100, len(content)))))
                 flipped[at] ^= 1 << lots.randrange(8)
-            yield _picture(f"flip{turn}", name, bytes(flipped), ANYTHING)
-    for name, (content, right) in absurd_pictures().items():
-        yield _picture("absurd", name, content, right)
+            yield _image(f"flip{turn}", name, bytes(flipped), ANYTHING)
+    for name, (content, right) in absurd_images().items():
+        yield _image("absurd", name, content, right)
 
 
-def _picture(what: str, name: str, content: bytes, right: frozenset[str]) -> HostileFile:
+def _image(what: str, name: str, content: bytes, right: frozenset[str]) -> HostileFile:
     stem, _, suffix = name.rpartition(".")
     image_id = f"{what}-{stem}-{suffix}"
     return HostileFile(f"{image_id}.{suffix}", content, {image_id: right})

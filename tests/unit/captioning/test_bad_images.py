@@ -1,6 +1,6 @@
-"""Pictures that are no molecule, through cleaning, the model in the box and its notation: never a crash.
+"""Images that are no molecule, through cleaning, the pretrained model and its notation: never a crash.
 
-`pytest tests/unit/captioning/test_bad_pictures.py`
+`pytest tests/unit/captioning/test_bad_images.py`
 """
 
 import cv2
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.picture_captioning import PictureCaptioner, PredictedCaption
+from lib.captioning.image_captioning import ImageCaptioner, PredictedCaption
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
@@ -27,11 +27,11 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def captioner(settings: Settings) -> PictureCaptioner:
-    return PictureCaptioner(PRETRAINED / "molecules", settings.prediction)
+def captioner(settings: Settings) -> ImageCaptioner:
+    return ImageCaptioner(PRETRAINED / "molecules", settings.prediction)
 
 
-def read(pixels: np.ndarray, captioner: PictureCaptioner, settings: Settings) -> PredictedCaption:
+def read(pixels: np.ndarray, captioner: ImageCaptioner, settings: Settings) -> PredictedCaption:
     return captioner.caption([clean_image(encode_png(pixels), settings.cleaning).pixels])[0]
 
 
@@ -53,19 +53,19 @@ def text() -> np.ndarray:
 
 def bars() -> np.ndarray:
     page = np.full((300, 400), 255, np.uint8)
-    for place, height in enumerate((50, 120, 200, 90, 160)):
-        cv2.rectangle(page, (60 + 60 * place, 260 - height), (100 + 60 * place, 260), 0, 1)
+    for index, height in enumerate((50, 120, 200, 90, 160)):
+        cv2.rectangle(page, (60 + 60 * index, 260 - height), (100 + 60 * index, 260), 0, 1)
     return page
 
 
-def test_a_picture_of_text_gets_a_caption_of_little_confidence(captioner, settings):
+def test_an_image_of_text_gets_a_caption_of_little_confidence(captioner, settings):
     assert read(text(), captioner, settings).confidence < 0.5
 
 
-@pytest.mark.parametrize("picture", [photograph, bars])
-def test_pictures_with_nothing_like_a_drawing_are_rejected(picture, captioner, settings):
+@pytest.mark.parametrize("image", [photograph, bars])
+def test_images_with_nothing_like_a_drawing_are_rejected(image, captioner, settings):
     with pytest.raises(CorruptImageError, match=r"blank_image|no_drawing"):
-        read(picture(), captioner, settings)
+        read(image(), captioner, settings)
 
 
 def test_two_molecules_get_little_confidence_and_one_of_them_alone_gets_much(captioner, settings):
@@ -81,6 +81,6 @@ def test_two_molecules_get_little_confidence_and_one_of_them_alone_gets_much(cap
 
 
 @pytest.mark.parametrize("shade", [0, 255])
-def test_an_empty_picture_is_rejected_before_any_model_sees_it(shade, captioner, settings):
+def test_an_empty_image_is_rejected_before_any_model_sees_it(shade, captioner, settings):
     with pytest.raises(CorruptImageError, match="blank_image"):
         read(np.full((200, 300), shade, np.uint8), captioner, settings)

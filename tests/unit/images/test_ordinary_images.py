@@ -1,4 +1,4 @@
-"""Drawings on any paper, framed, captioned, enlarged: `pytest tests/unit/images/test_ordinary_pictures.py`.
+"""Drawings on any paper, framed, captioned, enlarged: `pytest tests/unit/images/test_ordinary_images.py`.
 
 A drawing sent otherwise must come out of cleaning as the drawing itself does.
 """
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.picture_variations import PICTURE_VARIATIONS, framed, png, with_words
+from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.strokes import stroke_width, typical_stroke_length
@@ -21,7 +21,7 @@ from lib.settings import load_settings
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
 DIYNE = "InChI=1S/C6H6O2/c7-5-3-1-2-4-6-8/h7-8H,5-6H2"
-SAME = 0.9  # share of the ink of either picture that lies on or beside ink of the other
+SAME = 0.9  # fraction of the ink of either image that lies on or beside ink of the other
 
 MOLECULES = [ASPIRIN, CAFFEINE, DIYNE]
 
@@ -40,7 +40,7 @@ def cleaned(image: bytes, **changes: object) -> np.ndarray:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of ink in common, a pixel beside counted in, where the two lie best on each other."""
+    """Fraction of ink in common, a pixel beside counted in, where the two lie best on each other."""
     inks = []
     for pixels in (one, other):
         ink = (pixels < 200).astype(np.uint8)
@@ -58,11 +58,11 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("inchi", MOLECULES)
 @pytest.mark.parametrize(
     "name",
-    [name for name in PICTURE_VARIATIONS if name not in ("turned by 2 degrees", "half size", "blurred by a pixel")],
+    [name for name in IMAGE_VARIATIONS if name not in ("turned by 2 degrees", "half size", "blurred by a pixel")],
 )
-def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_picture(name: str, inchi: str) -> None:
+def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_image(name: str, inchi: str) -> None:
     pixels = drawn(inchi)
-    assert likeness(cleaned(png(pixels)), cleaned(PICTURE_VARIATIONS[name](pixels))) > SAME
+    assert likeness(cleaned(png(pixels)), cleaned(IMAGE_VARIATIONS[name](pixels))) > SAME
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_picture(name: str, inch
 def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
     pixels = drawn(ASPIRIN)
     try:
-        without = likeness(cleaned(png(pixels)), cleaned(PICTURE_VARIATIONS[name](pixels), **step))
+        without = likeness(cleaned(png(pixels)), cleaned(IMAGE_VARIATIONS[name](pixels), **step))
     except CorruptImageError:
         return
     assert without < SAME or name.startswith("paper")
     if name.startswith("paper"):  # paper that is not quite white looks white to a threshold, but not to the network
-        image = PICTURE_VARIATIONS[name](pixels)
+        image = IMAGE_VARIATIONS[name](pixels)
         grey, white = ((255.0 - cleaned(one, **changes)).sum() for one, changes in ((image, step), (png(pixels), {})))
         assert grey > 1.15 * white
         assert (255.0 - cleaned(image)).sum() < 1.05 * white
@@ -154,8 +154,8 @@ def test_rings_alone_are_drawings() -> None:
 def test_places_follow_a_drawing_with_wide_strokes() -> None:
     drawing = draw_with_rdkit(CAFFEINE, Pen(60, 29, 4, "BuiltinTelexRegular"))
     found = clean_image(png(drawing.pixels), settings())
-    places = np.stack([drawing.layout.atom_x, drawing.layout.atom_y, np.ones(len(drawing.layout.atom_x))])
-    x, y = found.transform @ places
+    positions_xy = np.stack([drawing.layout.atom_x, drawing.layout.atom_y, np.ones(len(drawing.layout.atom_x))])
+    x, y = found.transform @ positions_xy
     near = cv2.dilate((found.pixels < 200).astype(np.uint8), np.ones((7, 7), np.uint8))
     assert near[np.rint(y).astype(int), np.rint(x).astype(int)].all()
 

@@ -38,8 +38,8 @@ def _encoded(pixels: Pixels, file_format: str, **options: int) -> bytes:
 
 def on_paper(pixels: Pixels, paper: float | Pixels, ink: float = 0) -> Pixels:
     """The drawing with ink and paper of those levels, (H, W) float."""
-    shares: Pixels = pixels / 255
-    return ink + shares * (paper - ink)
+    fractions: Pixels = pixels / 255
+    return ink + fractions * (paper - ink)
 
 
 def noisy(pixels: Pixels, deviation: float, paper: float = 255) -> Pixels:
@@ -91,7 +91,7 @@ def framed(pixels: Pixels, thickness: int, inset: int) -> Pixels:
 
 
 def underlined(pixels: Pixels, thickness: int = 1) -> Pixels:
-    """A line below the drawing, nearly as wide as the picture."""
+    """A line below the drawing, nearly as wide as the image."""
     found = _with_room_below(pixels, 10)
     height, width = found.shape
     cv2.line(found, (8, height - 12), (width - 9, height - 12), 0, thickness)
@@ -102,8 +102,8 @@ def with_words(pixels: Pixels, words: str, gap: int, size: float = 0.5) -> Pixel
     """Words below the drawing, their upper edge `gap` pixels below its margin."""
     found = _with_room_below(pixels, gap + round(50 * size))
     (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    place = max(4, (found.shape[1] - width) // 2), pixels.shape[0] + gap + height
-    cv2.putText(found, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, 0, 1)
+    position = max(4, (found.shape[1] - width) // 2), pixels.shape[0] + gap + height
+    cv2.putText(found, words, position, cv2.FONT_HERSHEY_SIMPLEX, size, 0, 1)
     return found
 
 
@@ -129,7 +129,7 @@ def _as_bytes(levels: Pixels) -> Pixels:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-PICTURE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
+IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "as drawn": png,
     "paper of 252": lambda pixels: png(_as_bytes(on_paper(pixels, 252))),
     "paper fading to 225": lambda pixels: png(gradient(pixels, 225)),

@@ -1,4 +1,4 @@
-"""From pictures to captions in standard form: `pytest tests/unit/captioning/test_picture_captioning.py`."""
+"""From images to captions in standard form: `pytest tests/unit/captioning/test_image_captioning.py`."""
 
 import json
 import math
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.captioning.caption_choice import Guess, PredictedCaption, choose
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.errors import NotationError
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.captioning import PredictionSettings
@@ -46,15 +46,15 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def chosen_of(checkpoint: Path, *readings: tuple[str, ...]) -> PredictedCaption:
     """What is chosen of candidates, whose probabilities are 0.5, 0.25, 0.167 and on in each reading."""
-    captioner = PictureCaptioner(checkpoint, settings())
-    guesses = [
+    captioner = ImageCaptioner(checkpoint, settings())
+    candidates = [
         [
-            captioner._guess(Candidate(tuple(SMILES.encode(list(text))), -math.log(place), 0.5 / place, True))
-            for place, text in enumerate(texts, 1)
+            captioner._read_as(Candidate(tuple(SMILES.encode(list(text))), -math.log(index), 0.5 / index, True))
+            for index, text in enumerate(texts, 1)
         ]
         for texts in readings
     ]
-    return choose(guesses, captioner.asked.repair)
+    return choose(candidates, captioner.asked.repair)
 
 
 def test_the_first_valid_candidate_is_preferred_and_the_others_are_kept(checkpoint: Path) -> None:
@@ -65,10 +65,10 @@ def test_the_first_valid_candidate_is_preferred_and_the_others_are_kept(checkpoi
 
 
 def test_a_candidate_that_was_cut_off_has_no_vote_though_it_reads_as_a_molecule(checkpoint: Path) -> None:
-    captioner = PictureCaptioner(checkpoint, settings())
+    captioner = ImageCaptioner(checkpoint, settings())
     cut, whole = (
-        captioner._guess(Candidate(tuple(SMILES.encode(list(text))), math.log(share), share, is_finished))
-        for text, share, is_finished in (("CCO", 0.6, False), ("CN", 0.3, True))
+        captioner._read_as(Candidate(tuple(SMILES.encode(list(text))), math.log(fraction), fraction, is_finished))
+        for text, fraction, is_finished in (("CCO", 0.6, False), ("CN", 0.3, True))
     )
     chosen = choose([[cut, whole]], captioner.asked.repair)
     assert (chosen.caption, chosen.is_valid, chosen.confidence) == (METHYLAMINE, True, pytest.approx(0.3))
@@ -93,12 +93,12 @@ def test_a_sentence_is_as_likely_as_its_words_are_on_average(tmp_path: Path) -> 
     words = Vocabulary.from_tokens(["a", "dog"])
     details = {"notation": "words", "max_tokens": 8}
     save_checkpoint(tmp_path / "m", Captioner(tiny_config(), len(words)), words, details=details, provenance={})
-    captioner = PictureCaptioner(tmp_path / "m", settings())
+    captioner = ImageCaptioner(tmp_path / "m", settings())
     token_ids = tuple(words.encode(["a", "dog"]))
     # Two words and the end, or three words that were cut off before it.
     for ids, is_finished in ((token_ids, True), ((*token_ids, token_ids[0]), False)):
-        guess = captioner._guess(Candidate(ids, math.log(0.125), 0.125, is_finished))
-        assert choose([[guess]], captioner.asked.repair).confidence == pytest.approx(0.5)
+        candidate = captioner._read_as(Candidate(ids, math.log(0.125), 0.125, is_finished))
+        assert choose([[candidate]], captioner.asked.repair).confidence == pytest.approx(0.5)
 
 
 def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
@@ -109,70 +109,70 @@ def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
     assert chosen_of(checkpoint, ("C1",), ("CN",)).caption == METHYLAMINE
 
 
-def looks_at(captioner: PictureCaptioner, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
+def looks_at(captioner: ImageCaptioner, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
     """The shapes of what is read, reading by reading."""
     looks, read = [], captioner._each_read
 
-    def noted(seen: list[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[Guess]]]:
+    def noted(seen: list[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[CaptionCandidate]]]:
         looks.append([pixels.shape for pixels in seen])
         return read(seen, num_beams)
 
     monkeypatch.setattr(captioner, "_each_read", noted)
-    captioner.caption(pictures)
+    captioner.caption(images)
     return looks
 
 
-def test_a_picture_is_read_turned_and_enlarged_until_a_caption_is_sure(
+def test_an_image_is_read_turned_and_enlarged_until_a_caption_is_sure(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = drawings(4)
-    shapes = [pixels.shape for pixels in pictures]
+    images = drawings(4)
+    shapes = [pixels.shape for pixels in images]
     larger = [(round(1.5 * height), round(1.5 * width)) for height, width in shapes]
     views = {"turns_deg": (0, 180), "scales": (1.0, 1.5)}
-    never_sure = PictureCaptioner(checkpoint, settings(**views, sure_from=1.0))
-    assert looks_at(never_sure, pictures, monkeypatch) == [shapes, shapes, larger, larger]
+    never_sure = ImageCaptioner(checkpoint, settings(**views, sure_from=1.0))
+    assert looks_at(never_sure, images, monkeypatch) == [shapes, shapes, larger, larger]
 
-    confidences = [one.confidence for one in PictureCaptioner(checkpoint, settings()).caption(pictures)]
-    surest = PictureCaptioner(checkpoint, settings(**views, sure_from=max(confidences)))
+    confidences = [one.confidence for one in ImageCaptioner(checkpoint, settings()).caption(images)]
+    surest = ImageCaptioner(checkpoint, settings(**views, sure_from=max(confidences)))
     second = [size for size, confidence in zip(shapes, confidences, strict=True) if confidence < max(confidences)]
-    assert looks_at(surest, pictures, monkeypatch)[:2] == [shapes, second]
+    assert looks_at(surest, images, monkeypatch)[:2] == [shapes, second]
 
-    at_once = PictureCaptioner(checkpoint, settings(**views, sure_from=0.0))
-    assert looks_at(at_once, pictures, monkeypatch) == [shapes, [], [], []]
+    at_once = ImageCaptioner(checkpoint, settings(**views, sure_from=0.0))
+    assert looks_at(at_once, images, monkeypatch) == [shapes, [], [], []]
 
 
 def drawings(count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [np.where(rng.random((32 + 32 * (place % 2), 64)) < 0.1, 0, 255).astype(np.uint8) for place in range(count)]
+    return [np.where(rng.random((32 + 32 * (index % 2), 64)) < 0.1, 0, 255).astype(np.uint8) for index in range(count)]
 
 
 @pytest.mark.parametrize(
     "how", [{"num_beams": 1}, {"num_beams": 3}, {"turns_deg": (0, 180), "scales": (1.0, 1.5), "is_redrawn": True}]
 )
-def test_captions_do_not_depend_on_how_pictures_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
-    pictures = drawings(9)
-    together = PictureCaptioner(checkpoint, settings(**how)).caption(pictures)
-    alone = PictureCaptioner(checkpoint, settings(**how, batch_size=1))
-    for one, picture in zip(together, pictures, strict=True):
-        again = alone.caption([picture])[0]
+def test_captions_do_not_depend_on_how_images_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
+    images = drawings(9)
+    together = ImageCaptioner(checkpoint, settings(**how)).caption(images)
+    alone = ImageCaptioner(checkpoint, settings(**how, batch_size=1))
+    for one, image in zip(together, images, strict=True):
+        again = alone.caption([image])[0]
         assert (again.caption, again.is_valid) == (one.caption, one.is_valid)
         assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
 
 
 @pytest.mark.parametrize("drawer", [one for group in DRAWERS for one in group])
-def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_picture_is_chosen(
+def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_image_is_chosen(
     checkpoint: Path, drawer: str
 ) -> None:
-    picture = np.pad(np.where(draw_unworn_ink(PROPANOL, drawer), 0, 255).astype(np.uint8), 9, constant_values=255)
-    captioner = PictureCaptioner(checkpoint, settings(is_redrawn=True))
+    image = np.pad(np.where(draw_unworn_ink(PROPANOL, drawer), 0, 255).astype(np.uint8), 9, constant_values=255)
+    captioner = ImageCaptioner(checkpoint, settings(is_redrawn=True))
     readings = [
         [
-            Guess("CCCN", PROPYLAMINE, math.log(0.6), 0.6),
-            Guess("CCCO", PROPANOL, math.log(0.3), 0.3),
-            Guess("CCO", ETHANOL, math.log(0.05), 0.05),
+            CaptionCandidate("CCCN", PROPYLAMINE, math.log(0.6), 0.6),
+            CaptionCandidate("CCCO", PROPANOL, math.log(0.3), 0.3),
+            CaptionCandidate("CCO", ETHANOL, math.log(0.05), 0.05),
         ]
     ]
-    redrawn = captioner.prepared(picture)
+    redrawn = captioner.prepared(image)
     assert redrawn is not None
     chosen = captioner._choose(readings, redrawn)
     assert chosen.caption == PROPANOL
@@ -189,4 +189,4 @@ def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) 
     details["details"]["notation"] = "words"
     (checkpoint / "config.json").write_text(json.dumps(details))
     with pytest.raises(NotationError, match=r"prediction\.is_redrawn is true, but captions in words cannot be drawn"):
-        PictureCaptioner(checkpoint, settings(is_redrawn=True))
+        ImageCaptioner(checkpoint, settings(is_redrawn=True))

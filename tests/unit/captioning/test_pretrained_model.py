@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.captioning.picture_captioning import PictureCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import inchi_of_smiles
@@ -27,7 +27,7 @@ def test_it_is_no_larger_than_20_megabytes_and_has_a_card() -> None:
 def test_it_reads_worn_drawings_of_well_known_molecules(settings: Settings) -> None:
     inchis = [inchi_of_smiles(smiles) for smiles in SMILES]
     drawn = [draw_molecule(inchi, settings.drawing, np.random.default_rng(7)).pixels for inchi in inchis]
-    pictures = [clean_image(encode_png(pixels), settings.cleaning).pixels for pixels in drawn]
-    captions = PictureCaptioner(MOLECULES, settings.prediction).caption(pictures)
+    images = [clean_image(encode_png(pixels), settings.cleaning).pixels for pixels in drawn]
+    captions = ImageCaptioner(MOLECULES, settings.prediction).caption(images)
     assert [one.caption for one in captions] == inchis
     assert min(one.confidence for one in captions) > 0.8

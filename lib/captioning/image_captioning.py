@@ -1,0 +1,168 @@
+"""Images to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose, confirm, vote_fractions
+from lib.captioning.redrawing import RedrawnImage, prepare
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import notation_named
+from lib.errors import NotationError
+from lib.sections.captioning import PredictionSettings
+from model.batches import as_ink, round_up, stack_images
+from model.captioner import Grid, join_grids
+from model.checkpoint import load_captioner, load_details
+from model.decoding import Candidate, beam_search
+
+
+class ImageCaptioner:
+    """A checkpoint ready to caption.
+
+    Raises CheckpointError, or NotationError if there is no notation of its name, or one that cannot be drawn and is to.
+    """
+
+    def __init__(self, directory: Path, settings: PredictionSettings) -> None:
+        self.settings = settings
+        self.network, self.vocabulary, _ = load_captioner(directory)
+        details = load_details(directory)
+        self.max_tokens: int = details["max_tokens"]
+        self.notation = notation_named(details["notation"])
+        if settings.is_redrawn and not self.notation.drawers:
+            raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
+        self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
+
+    def caption(
+        self, images: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
+    ) -> list[PredictedCaption]:
+        """Caption cleaned images (H, W) or (H, W, 3) of any sizes; none depends on the others.
+
+        Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
+
+        An image is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
+        by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote.
+        `count_done` is called with the number of images that will not be read again, as they are done.
+        """
+        # In every turn before at another scale: a second turn finds more than a second scale.
+        views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
+        redrawn = list(map(self.prepared, images))
+        readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
+        captions: list[PredictedCaption | None] = [None for _ in images]
+        if self.settings.is_redrawn and self.settings.num_beams > 1:
+            for index, greedy in self._each_read([seen_as(pixels, *views[0]) for pixels in images], num_beams=1):
+                captions[index] = self._confirmed(greedy, redrawn[index])
+                count_done(int(captions[index] is not None))
+        for view in views:
+            unsure = [index for index, one in enumerate(captions) if not self._is_sure(one)]
+            seen = [seen_as(images[index], *view) for index in unsure]
+            for order, candidates in self._each_read(seen, self.settings.num_beams):
+                index = unsure[order]
+                readings[index].append(candidates)
+                captions[index] = self._choose(readings[index], redrawn[index])
+                count_done(int(self._is_sure(captions[index]) or view is views[-1]))
+        return [one for one in captions if one is not None]  # all have one by now
+
+    def _is_sure(self, caption: PredictedCaption | None) -> bool:
+        return caption is not None and caption.confidence >= self.settings.sure_from
+
+    def read(self, images: Sequence[np.ndarray], num_beams: int) -> list[list[CaptionCandidate]]:
+        """The candidates of each image, best first."""
+        read = dict(self._each_read(images, num_beams))
+        return [read[index] for index in range(len(images))]
+
+    def _each_read(self, images: Sequence[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[CaptionCandidate]]]:
+        """Each image's index and candidates, as soon as they are there, in an order that suits the network."""
+        for indices in of_like_size(images, self.settings.batch_size):
+            by_size = groupby(indices, lambda index: _size_in_batch(images[index]))
+            grid = join_grids([self._encode([images[index] for index in same]) for _, same in by_size])
+            beams = beam_search(self.network, grid, num_beams, self.max_tokens)
+            for index, candidates in zip(indices, beams, strict=True):
+                yield index, [self._read_as(one) for one in candidates]
+
+    @torch.inference_mode()
+    def _encode(self, images: Sequence[np.ndarray]) -> Grid:
+        if images[0].dtype == np.float16:  # features
+            inputs = torch.from_numpy(np.stack(images))
+        else:
+            inputs = stack_images(images, self.network.config.num_channels)
+        return self.network.encode(as_ink(inputs.to(next(self.network.parameters()).device)))
+
+    @torch.inference_mode()
+    def encoded(self, pixels: np.ndarray) -> np.ndarray:
+        """A cleaned image as features (F, h, w) if the network's encoder is frozen, as it is if not."""
+        if not self.network.config.is_encoder_frozen:
+            return pixels
+        images = as_ink(stack_images([pixels], self.network.config.num_channels))
+        features: np.ndarray = self.network.encoder.extract(images)[0].half().numpy()
+        return features
+
+    def _read_as(self, candidate: Candidate) -> CaptionCandidate:
+        text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
+        # A caption that was cut off is not what the network would have written: it has no vote.
+        caption = self.asked.read(text) if candidate.is_finished else None
+        return CaptionCandidate(text, caption, candidate.score, self._probability(candidate))
+
+    def _probability(self, candidate: Candidate) -> float:
+        """Of the whole caption; of a sentence, that stays right with another word, the geometric mean of its tokens."""
+        if self.notation.needs_every_token:
+            return candidate.probability
+        return candidate.probability ** (1 / (len(candidate.token_ids) + candidate.is_finished))
+
+    def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
+        """A cleaned image ready to have captions drawn on it; None if that is not asked for, or there is no ink."""
+        image = prepare(pixels) if self.settings.is_redrawn else None
+        return RedrawnImage(image, self.notation.drawers, self.asked.draw) if image is not None else None
+
+    def _confirmed(self, greedy: list[CaptionCandidate], redrawn: RedrawnImage | None) -> PredictedCaption | None:
+        """What was read greedily, if its drawing says that it is surely right."""
+        (candidate,) = greedy
+        if redrawn is None or candidate.caption is None:
+            return None
+        redrawn.draw(candidate.caption)
+        caption = confirm(candidate, redrawn.agreements[candidate.caption])
+        return caption if self._is_sure(caption) else None
+
+    def _choose(self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None) -> PredictedCaption:
+        """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
+        if redrawn is None:
+            return choose(readings, self.asked.repair)
+        for caption in vote_fractions(readings):
+            if caption in redrawn.agreements:
+                continue
+            if redrawn.agreements and self._chosen(readings, redrawn).confidence >= self.settings.sure_from:
+                break
+            redrawn.draw(caption)
+        return self._chosen(readings, redrawn)
+
+    def _chosen(self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage) -> PredictedCaption:
+        return choose(readings, self.asked.repair, redrawn.agreements)
+
+
+def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
+    """An image turned clockwise and scaled."""
+    if turn_deg:
+        pixels = np.ascontiguousarray(np.rot90(pixels, -turn_deg // 90))
+    if scale != 1:
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=interpolation)
+    return pixels
+
+
+def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
+    return round_up(pixels.shape[0]), round_up(pixels.shape[1])
+
+
+def of_like_size(images: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
+    """Places of images of about the same area, those of one size side by side, at most batch_size at a time."""
+
+    def order(index: int) -> tuple[int, int]:
+        height, width = _size_in_batch(images[index])
+        return height * width, height
+
+    indices = sorted(range(len(images)), key=order)
+    for start in range(0, len(indices), batch_size):
+        yield indices[start : start + batch_size]
