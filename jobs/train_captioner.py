@@ -31,7 +31,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
     from lib.training.distributed_training import train_on_ray
     from lib.training.joined_cluster import check_folder_is_shared
     from lib.training.model_registry import check_tracking, record_training
-    from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark
+    from lib.training.ray_cluster import check_cluster, ray_cluster, ray_on_spark, raydp_spark, route_of
     from lib.training.training_runs import finish_training, plan_training, training_alone
 
     cluster = settings.cluster
@@ -55,10 +55,11 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
             logger.info("train_captioner: model %s is up to date", plan.model_version)
         else:
             logger.info("train_captioner: model %s, %d train images", plan.model_version, plan.data.num_train)
-            if cluster.ray_on == "databricks":
+            route = route_of(cluster, ON_DATABRICKS)
+            if route == "ray_on_spark":
                 with ray_on_spark(cluster):
                     train_on_ray(lake, plan, settings)
-            elif ON_DATABRICKS:
+            elif route == "detached":
                 train_detached(lake, plan, cluster.copy_folder, arguments)
         if plan.is_trained:
             finish_training(lake, plan)

@@ -17,6 +17,12 @@ from lib.sections.lake import SparkSettings, StorageSettings
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
 # Ray's workers are nice to others (15) unless told not to be, and would starve beside another file's tests.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Code that is generated and compiled for each query costs more than a few rows earn back.
+SMALL_QUERIES = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
 
@@ -24,6 +30,8 @@ np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas 
 def spark() -> Iterator[SparkSession]:
     settings = SparkSettings(master="local[2]", driver_memory="2g", shuffle_partitions=2, arrow_records_per_batch=256)
     with open_spark(settings, "captionlake-tests") as session:
+        for key, value in SMALL_QUERIES.items():
+            session.conf.set(key, value)
         yield session
 
 

@@ -1,4 +1,4 @@
-"""The one index an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
+"""Where an ordinary SparkSession is made, and what it needs on a bare machine: a Java 17 and Delta's jars."""
 
 import os
 import sys

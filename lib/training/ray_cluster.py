@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.util.spark
@@ -50,6 +50,13 @@ JVM_OPTIONS = " ".join(
 )
 
 
+def route_of(settings: ClusterSettings, on_databricks: bool) -> Literal["ray_on_spark", "detached", "raydp"]:
+    """How training reaches its rows: Ray on the cluster's Spark, a Python of its own there, or RayDP's Spark on Ray."""
+    if settings.ray_on == "databricks":
+        return "ray_on_spark"
+    return "detached" if on_databricks else "raydp"
+
+
 def check_cluster(settings: ClusterSettings) -> None:
     """Raise, before anything starts, if what training needs is not there.
 
@@ -58,7 +65,7 @@ def check_cluster(settings: ClusterSettings) -> None:
     """
     if settings.train_with == "horovod":
         require_horovod()
-    if settings.ray_on == "databricks" or ON_DATABRICKS:  # where a Python of its own joins, which is not this one
+    if route_of(settings, ON_DATABRICKS) != "raydp":  # a Python joins there that is not this one
         return
     if settings.address is not None:
         check_cluster_answers(settings.address)
@@ -180,21 +187,23 @@ class JobStartHook(RayOnSparkStartHook):  # type: ignore[misc]  # Ray comes with
         return "/local_disk0/tmp"
 
 
+def nodes_on_spark(settings: ClusterSettings) -> dict[str, Any]:
+    """What Ray on Spark is asked for: a node for each worker, with a core more than its worker, for the hand-over."""
+    return {
+        "max_worker_nodes": settings.num_workers,
+        "num_cpus_worker_node": settings.threads_per_worker + 1,
+        "num_gpus_worker_node": int(settings.device == "gpu"),  # Ray takes both numbers or neither
+        "head_node_options": {"include_dashboard": False},  # it would listen on every interface
+    }
+
+
 @contextmanager
 def ray_on_spark(settings: ClusterSettings) -> Iterator[None]:
-    """Ray on the Spark of a Databricks cluster, one node for each training worker; it ends with the block.
-
-    Each node has a core more than its worker, for the hand-over; what is left of the machine stays Spark's.
-    """
+    """Ray on the Spark of a Databricks cluster; it ends with the block. What is left of the machines stays Spark's."""
     os.environ["RAY_ON_SPARK_START_HOOK"] = f"{__name__}.{JobStartHook.__name__}"
     # Ray shows its warnings on Databricks in a notebook, and fails where there is none ("No IPython environment").
     databricks_hook.get_databricks_display_html_function = lambda: logger.warning
-    address, _ = ray.util.spark.setup_ray_cluster(
-        max_worker_nodes=settings.num_workers,
-        num_cpus_worker_node=settings.threads_per_worker + 1,
-        num_gpus_worker_node=int(settings.device == "gpu"),  # Ray takes both numbers or neither
-        head_node_options={"include_dashboard": False},  # it would listen on every interface
-    )
+    address, _ = ray.util.spark.setup_ray_cluster(**nodes_on_spark(settings))
     try:
         with ray_cluster(settings.model_copy(update={"address": address})):
             yield

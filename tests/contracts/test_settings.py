@@ -46,6 +46,24 @@ def test_an_unknown_key_is_refused_in_every_section(section: str) -> None:
     assert message.startswith(f"1 setting cannot be used:\n  {section}.no_such_key: unknown setting")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("captions.test_share", "captions.test_fraction"),
+        ("training.warmup_share", "training.warmup_fraction"),
+        ("training.cell_loss_focus", "training.cell_loss_focal_exponent"),
+        ("drawing.stereo_share", "drawing.stereo_fraction"),
+        ("wear.thick_share", "wear.thick_fraction"),
+    ],
+)
+def test_the_old_name_of_a_setting_is_refused_with_the_new_one_named(old: str, new: str) -> None:
+    assert refusal(f"{old}=0.1").endswith(f"{old}: unknown setting, which is called {new} now")
+
+
+def test_a_name_that_no_setting_ever_had_is_not_said_to_have_a_new_one() -> None:
+    assert refusal("captions.market_share=0.1").endswith("captions.market_share: unknown setting")
+
+
 def test_an_unknown_section_is_refused() -> None:
     assert refusal("claening.max_pixels=4") == "1 setting cannot be used:\n  claening: unknown setting"
 

@@ -111,7 +111,7 @@ def may_make_networks() -> bool:
         return False
 
 
-def test_on_machines_of_their_own_network_the_driver_receives_its_share_alone(tmp_path: Path) -> None:
+def test_on_machines_of_their_own_network_the_driver_receives_its_part_alone(tmp_path: Path) -> None:
     if not may_make_networks():
         pytest.skip("network namespaces need root and iproute2")
     hosts = [f"10.99.0.{number}" for number in range(1, 5)]

@@ -87,7 +87,7 @@ def lengths(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [0, 1, 9, 64, 203])
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
-def test_the_workers_shares_of_a_plan_are_every_row_once(count: int, num_workers: int) -> None:
+def test_the_workers_parts_of_a_plan_are_every_row_once(count: int, num_workers: int) -> None:
     plan = plan_batches(lengths(count), 8, num_batches_in_buffer=5, seed=(0, 0))
     parts = [part_of(batch, worker, num_workers) for batch in plan for worker in range(num_workers)]
     assert sorted(index for part in parts for index in part) == list(range(count))

@@ -54,6 +54,6 @@ def test_an_average_that_was_stored_goes_on_as_if_nothing_had_been() -> None:
     assert values(whole.captioner) == values(resumed.captioner)
 
 
-def test_a_share_of_one_would_never_learn_and_is_refused() -> None:
+def test_a_fraction_of_one_would_never_learn_and_is_refused() -> None:
     with pytest.raises(TrainingConfigError, match=r"average_decay is 1\.0, expected at least 0 and below 1"):
         quick_training(average_decay=1.0)

@@ -10,7 +10,7 @@ def paper(height: int = 400, width: int = 500) -> np.ndarray:
     return np.full((height, width), 255, np.uint8)
 
 
-def test_removed_stroke_pixels_are_the_asked_share_of_the_ink() -> None:
+def test_removed_stroke_pixels_are_the_asked_fraction_of_the_ink() -> None:
     pixels = paper()
     pixels[100:200, 100:200] = 0
     worn = remove_stroke_pixels(pixels, 0.15, np.random.default_rng(0))
@@ -19,7 +19,7 @@ def test_removed_stroke_pixels_are_the_asked_share_of_the_ink() -> None:
     assert np.count_nonzero(pixels == 0) == 10_000  # what was given is unchanged
 
 
-def test_share_of_zero_leaves_every_stroke_pixel() -> None:
+def test_fraction_of_zero_leaves_every_stroke_pixel() -> None:
     pixels = paper()
     pixels[50] = 0
     assert np.array_equal(remove_stroke_pixels(pixels, 0.0, np.random.default_rng(0)), pixels)

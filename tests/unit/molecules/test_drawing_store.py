@@ -93,7 +93,7 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
 
 
 @pytest.mark.parametrize(("drawers", "bonds"), [("{indigo: 0, rdkit: 1}", set()), ("{indigo: 1}", {"/", "\\"})])
-def test_what_names_no_hand_is_given_one_in_the_share_asked_for_where_the_drawer_shows_it(
+def test_what_names_no_hand_is_given_one_in_the_fraction_asked_for_where_the_drawer_shows_it(
     tmp_path: Path, drawers: str, bonds: set[str]
 ) -> None:
     (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n" * 12)
@@ -105,7 +105,7 @@ def test_what_names_no_hand_is_given_one_in_the_share_asked_for_where_the_drawer
         assert tokens - {"O", "(", ")", "=", "C"} == expected
 
 
-def test_molecules_get_heavy_hydrogen_in_the_share_asked_for(tmp_path: Path) -> None:
+def test_molecules_get_heavy_hydrogen_in_the_fraction_asked_for(tmp_path: Path) -> None:
     fill_store(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_fraction=1").drawing)
     store = DrawingStore(tmp_path / "drawings")
     written = ["".join(store.writing(index, 0)[0]) for index in range(len(store))]
@@ -216,7 +216,7 @@ def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> 
     assert dropped.images.sum() < 0.8 * clean.images.sum()
 
 
-def test_strokes_are_thickened_blurred_and_turned_in_the_share_asked_for(folder: Path) -> None:
+def test_strokes_are_thickened_blurred_and_turned_in_the_fraction_asked_for(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
     clean = clean_batch(store, folder)
     thick, blurred, turned = (

@@ -190,7 +190,7 @@ def test_dropped_bond_leaves_no_ink_and_its_neighbours_stay(drawer: Drawer) -> N
         assert all(ink_near(without, *middle) for middle in others)
 
 
-def test_share_of_dropped_bonds_follows_the_noise() -> None:
+def test_fraction_of_dropped_bonds_follows_the_noise() -> None:
     def count_blank_middles(noise: float) -> int:
         quiet = {
             "missing_pixel_fraction": (0.0, 0.0),
