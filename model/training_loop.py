@@ -34,13 +34,16 @@ class TrainingState:
     step_in_epoch: int = 0
     seconds: float = 0.0  # spent in training and validation, over all epochs and runs
     is_out_of_time: bool = False
-    best: tuple[float, float] | None = None  # lowest mean edit distance of validation captions, with the loss then
+    best: tuple[float, float] | None = None  # lowest scores of a validation, as note_scores takes them
     epochs_since_best: int = 0
 
-    def note_scores(self, edit_distance: float, loss: float) -> bool:
-        """Take note of an epoch's validation; return whether it is the best so far. The loss decides between equals."""
-        is_best = self.best is None or (edit_distance, loss) < tuple(self.best)
-        self.best = (edit_distance, loss) if is_best else self.best
+    def note_scores(self, first: float, second: float) -> bool:
+        """Take note of an epoch's validation; return whether it is the best so far.
+
+        Lower is better; the second score decides between equals.
+        """
+        is_best = self.best is None or (first, second) < tuple(self.best)
+        self.best = (first, second) if is_best else self.best
         self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
         return is_best
 

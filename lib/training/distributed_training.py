@@ -41,6 +41,11 @@ logger = logging.getLogger(__name__)
 # Of the hand-over: small enough to stream and for an executor's heap, large enough not to cost a task for nothing.
 ROWS_PER_PARTITION = 2_000
 BYTES_PER_PARTITION = 64 * 2**20
+# Which epoch is the best: the edit distance says little of sentences, of which many are right.
+JUDGED_BY = {
+    "edit": ("validation_edit_distance", "validation_loss"),
+    "sentences": ("validation_loss", "validation_edit_distance"),
+}
 _SIGNS_OF_A_LOST_EXECUTOR = ("ExecutorLostFailure", "MetadataFetchFailedException", "OutOfMemoryError")
 
 
@@ -112,7 +117,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
             scores = validate_together(
                 captioner, rows["validation"], vocabulary, notation, max_tokens, training.precision, rank, num_workers
             )
-            is_best = state.note_scores(scores["validation_edit_distance"], scores["validation_loss"])
+            is_best = state.note_scores(*(scores[name] for name in config["judged_by"]))
         spend(state.seconds + time.monotonic() - started, training, state, device)
         if reporter:
             reporter.on_epoch(scores, is_best)
@@ -141,6 +146,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
         "threads": settings.cluster.threads_per_worker,
+        "judged_by": JUDGED_BY[settings.evaluation.metrics],
         "captioner": captioner,
         "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),
