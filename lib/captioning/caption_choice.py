@@ -15,16 +15,16 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # avoided: where not even the best drawing fits well, differences say little.
 MISMATCH, UNAVOIDABLE = 13.2, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# those of its drawing's correlation with the image, and the logarithms of its fraction of the votes and of the number
-# of readings.
-LOG_ODDS = (-0.233, 0.216, 0.513, 0.401, 0.279)
+# those of its drawing's correlation with the image, and the logarithms of the largest hole in its drawing, of its
+# fraction of the votes and of the number of readings.
+LOG_ODDS = (-0.233, 0.216, 0.513, 0.0, 0.401, 0.279)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same of a caption that was read greedily: constant, and times the logarithm of its probability and the log-odds of
-# its drawing's correlation with the image.
-GREEDY_LOG_ODDS = (0.058, 1.461, 0.705)
+# The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
+# its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
+GREEDY_LOG_ODDS = (-0.692, 1.701, 0.357, -0.744)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 
@@ -85,7 +85,8 @@ def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCapti
 
 def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[float, ...]:
     """What GREEDY_LOG_ODDS are multiplied with."""
-    return 1.0, math.log(max(candidate.probability, LEAST)), _log_odds(agreement.correlation)
+    probability = math.log(max(candidate.probability, LEAST))
+    return 1.0, probability, _log_odds(agreement.correlation), math.log(max(agreement.hole, LEAST))
 
 
 def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
@@ -119,11 +120,12 @@ def weigh_agreements(
             evidence[caption] -= mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
     chosen = max(evidence, key=evidence.__getitem__)
     odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
-    correlation = agreements[chosen].correlation if chosen in agreements else _best(agreements)
+    drawn = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)
     return chosen, (
         1.0,
         _log_odds(1 / (1 + odds_against)),
-        _log_odds(correlation),
+        _log_odds(drawn.correlation),
+        math.log(max(drawn.hole, LEAST)),
         math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),
     )

@@ -22,6 +22,8 @@ COARSE_BLUR_PX, FINE_BLUR_PX = 1.5, 0.7  # standard deviations; strokes are a pi
 SAME_SCALE = 1.03  # scales closer than this are not both tried
 AROUND = (0.99, 1.01)  # times the scales that make the drawing as wide, or as high, as the image
 MAX_STEPS, MIN_GAIN = 15, 1e-4  # of the search for the exact position
+HOLE_BLUR_PX = 4.0  # standard deviation of the window in which a hole is looked for: a letter, or half of a bond
+LITTLE_INK = 0.01  # of a window, as a mean: with less there is no hole to be seen
 WORTH_REFINING = 0.5  # correlation under which a drawing is of something else
 LOST_COUNTS = 1 / 16  # old images lose strokes, but hardly any gain one; fitted with the weights of caption_choice
 THERE_FROM = 0.3  # of a stroke's strength, less of which is no trace of it
@@ -37,9 +39,12 @@ class Agreement(NamedTuple):
     # The image's ink that the drawing does not cover, as a sum of squares in pixels of full ink, and LOST_COUNTS of
     # the drawing's ink that the image has not.
     mismatch: float
+    # The largest fraction of the ink in a window that the drawing leaves bare, 0..1: one wrong atom is a hole in the
+    # drawing, while wear is spread over all of it.
+    hole: float
 
 
-DISAGREEMENT = Agreement(0.0, math.inf)  # of what cannot be drawn
+DISAGREEMENT = Agreement(0.0, math.inf, 1.0)  # of what cannot be drawn
 
 
 class PreparedImage(NamedTuple):
@@ -116,7 +121,7 @@ def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
         return DISAGREEMENT
     position = _best_placement(image, ink)
     if position.correlation < WORTH_REFINING:
-        return Agreement(position.correlation, float((image.fine**2).sum()))
+        return Agreement(position.correlation, float((image.fine**2).sum()), 1.0)
     laid = _blurred(_fitted(image, _laid(image, ink, position)), FINE_BLUR_PX)
     if not laid.any():
         return DISAGREEMENT
@@ -126,8 +131,10 @@ def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
     drawn = float((laid**2)[is_there].sum())
     strength = float((image.fine * laid)[is_there].sum()) / drawn if drawn else 0.0
     rest = image.fine - strength * laid
-    bare, lost = (float((np.maximum(side, 0) ** 2).sum()) for side in (rest, -rest))
-    return Agreement(correlation, bare + LOST_COUNTS * lost)
+    bare, lost = (np.maximum(side, 0) ** 2 for side in (rest, -rest))
+    ink = np.maximum(image.fine, strength * laid) ** 2
+    hole = _blurred(bare, HOLE_BLUR_PX) / (_blurred(ink, HOLE_BLUR_PX) + LITTLE_INK)
+    return Agreement(correlation, float(bare.sum()) + LOST_COUNTS * float(lost.sum()), float(hole.max()))
 
 
 def _best_placement(image: PreparedImage, ink: Ink) -> Placement:

@@ -26,45 +26,45 @@ def test_shares_are_means_over_readings_the_largest_first() -> None:
 
 def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None:
     readings = [reading(A=0.9, B=0.01)]
-    close = {"A": Agreement(0.95, 1.2), "B": Agreement(0.96, 0.9)}
-    clear = {"A": Agreement(0.93, 2.0), "B": Agreement(0.97, 0.9)}
+    close = {"A": Agreement(0.95, 1.2, 0.3), "B": Agreement(0.96, 0.9, 0.3)}
+    clear = {"A": Agreement(0.93, 2.0, 0.3), "B": Agreement(0.97, 0.9, 0.3)}
     assert choose(readings, no_repair, close).caption == "A"
     assert choose(readings, no_repair, clear).caption == "B"
 
 
 def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
     readings = [reading(A=0.9, B=0.01)]
-    well, badly = ({"A": Agreement(0.93, least + 1.1), "B": Agreement(0.94, least)} for least in (0.9, 12.0))
+    well, badly = ({"A": Agreement(0.93, least + 1.1, 0.3), "B": Agreement(0.94, least, 0.3)} for least in (0.9, 12.0))
     assert choose(readings, no_repair, well).caption == "B"
     assert choose(readings, no_repair, badly).caption == "A"
 
 
 def test_where_no_drawing_is_of_this_image_votes_decide_and_are_trusted_less() -> None:
     readings = [reading(A=0.5, B=0.4)]
-    strange = {"A": Agreement(0.5, 90.0), "B": Agreement(0.6, 10.0)}
+    strange = {"A": Agreement(0.5, 90.0, 0.3), "B": Agreement(0.6, 10.0, 0.3)}
     assert choose(readings, no_repair, strange).caption == "A"
     assert choose(readings, no_repair, strange).confidence < 0.3
     assert choose(readings, no_repair).confidence == pytest.approx(0.5)
 
 
 def test_what_was_not_drawn_yet_may_agree_as_well_as_the_best() -> None:
-    one_drawn = {"A": Agreement(0.97, 1.0)}
+    one_drawn = {"A": Agreement(0.97, 1.0, 0.3)}
     rival = choose([reading(A=0.4, B=0.39)], no_repair, one_drawn)
     no_rival = choose([reading(A=0.4, B=0.001)], no_repair, one_drawn)
-    beaten_rival = choose([reading(A=0.4, B=0.39)], no_repair, one_drawn | {"B": Agreement(0.9, 5.0)})
+    beaten_rival = choose([reading(A=0.4, B=0.39)], no_repair, one_drawn | {"B": Agreement(0.9, 5.0, 0.3)})
     assert rival.confidence < no_rival.confidence
     assert beaten_rival.confidence > no_rival.confidence
 
 
 def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
     readings = [reading(A=0.9, B=0.01)]
-    assert choose(readings, no_repair, {"A": DISAGREEMENT, "B": Agreement(0.9, 1.0)}).caption == "B"
+    assert choose(readings, no_repair, {"A": DISAGREEMENT, "B": Agreement(0.9, 1.0, 0.3)}).caption == "B"
     assert choose(readings, no_repair, {"A": DISAGREEMENT, "B": DISAGREEMENT}).caption == "A"
 
 
 def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
     def confidence(correlation: float, fraction: float, num_readings: int = 1) -> float:
-        return choose([reading(A=fraction)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0)}).confidence
+        return choose([reading(A=fraction)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0, 0.3)}).confidence
 
     assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
     assert confidence(0.85, 0.9) < confidence(0.98, 0.9)

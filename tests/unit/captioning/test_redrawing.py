@@ -180,6 +180,13 @@ def test_lost_ink_counts_less_than_ink_that_nothing_explains() -> None:
     assert 0.2 < lost < bare / 4
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_wrong_atom_is_a_hole_in_the_drawing_and_wear_is_none(seed: int) -> None:
+    image = prepared(image_of(ASPIRIN, seed))
+    right, wrong = (compare(image, draw_unworn_ink(inchi, "indigo")) for inchi in (ASPIRIN, THIOASPIRIN))
+    assert right.hole < 0.5 < wrong.hole
+
+
 def test_an_end_that_only_one_of_both_has_does_not_change_the_scale() -> None:
     without = np.zeros((80, 180), bool)
     without[[10, 70], 10:110] = without[10:71, [10, 60, 109]] = without[30, 10:60] = True
