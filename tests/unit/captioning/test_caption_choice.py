@@ -64,7 +64,8 @@ def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
 
 def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
     def confidence(correlation: float, fraction: float, num_readings: int = 1) -> float:
-        return choose([reading(A=fraction)] * num_readings, no_repair, {"A": Agreement(correlation, 1.0, 0.3)}).confidence
+        agreements = {"A": Agreement(correlation, 1.0, 0.3)}
+        return choose([reading(A=fraction)] * num_readings, no_repair, agreements).confidence
 
     assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
     assert confidence(0.85, 0.9) < confidence(0.98, 0.9)
