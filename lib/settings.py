@@ -72,6 +72,16 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_objective(self) -> Self:
+        """CIDEr is of sentences."""
+        if self.training.objective == "cider" and self.evaluation.metrics != "sentences":
+            raise ValueError(
+                f"training.objective is cider, but evaluation.metrics is {self.evaluation.metrics}: "
+                "CIDEr rewards sentences alone"
+            )
+        return self
+
 
 def load_settings(
     dataset: str, environment: str, overrides: Iterable[str] = (), conf: Path | str | None = None

@@ -45,6 +45,7 @@ class Batch:
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
     image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one
+    advantages: Tensor | None = None  # (B,) float32, factor of each caption's loss; None = 1
     weight: float = 1.0  # factor of its mean loss in a step that several workers share; see weight_of
 
     @property
@@ -59,9 +60,9 @@ class Batch:
         """Return this batch on the device; images stay uint8, a quarter of the bytes of fp32."""
         marks = self.marks.to(device) if self.marks else None
         indices = None if self.image_indices is None else self.image_indices.to(device)
-        return replace(
-            self, images=self.images.to(device), tokens=self.tokens.to(device), marks=marks, image_indices=indices
-        )
+        advantages = None if self.advantages is None else self.advantages.to(device)
+        images, tokens = self.images.to(device), self.tokens.to(device)
+        return replace(self, images=images, tokens=tokens, marks=marks, image_indices=indices, advantages=advantages)
 
 
 def as_ink(images: Tensor) -> Tensor:

@@ -70,6 +70,8 @@ class TrainingConfig:
     warmup_fraction: float  # fraction of the steps with a rising rate, then cosine to 0; 0 to below 1
     weight_decay: float  # of AdamW, for parameters with 2 or more dimensions; from 0
     max_gradient_norm: float  # L2 norm to which gradients are clipped; above 0
+    objective: Literal["likelihood", "cider"]  # cider = self-critical training on sampled captions; needs start_from
+    num_samples: int  # captions sampled of each image where the objective is cider; from 2
     label_smoothing: float  # target probability spread over all tokens; 0 to below 1
     average_decay: float  # decay of the moving average of weights, per step; 0 = none; below 1
     cell_loss_weight: float  # factor of the cell loss; from 0
@@ -99,6 +101,12 @@ class TrainingConfig:
         for name in ("weight_decay", "cell_loss_weight", "cell_loss_focal_exponent", "attention_loss_weight"):
             if getattr(self, name) < 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
+        if self.objective not in ("likelihood", "cider"):
+            raise TrainingConfigError(f"objective is {self.objective!r}, expected 'likelihood' or 'cider'")
+        if self.num_samples < 2:
+            raise TrainingConfigError(f"num_samples is {self.num_samples}, expected at least 2")
+        if self.objective == "cider" and self.start_from is None:
+            raise TrainingConfigError("objective is 'cider' and start_from is null: untrained networks sample noise")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise TrainingConfigError(f"precision is {self.precision!r}, expected 'auto', 'bf16' or 'fp32'")
         if self.patience_epochs is not None and self.patience_epochs < 1:

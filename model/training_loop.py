@@ -92,6 +92,12 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
     return nn.functional.cross_entropy(logits, targets, ignore_index=PAD, label_smoothing=label_smoothing)
 
 
+def reinforced_loss(logits: Tensor, targets: Tensor, advantages: Tensor) -> Tensor:
+    """Return the mean over tokens of -log p of each token of targets (B, T) times its caption's advantage (B,)."""
+    losses = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=PAD, reduction="none")
+    return (losses * advantages[:, None]).sum() / (targets != PAD).sum()
+
+
 def train_epoch(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -160,7 +166,10 @@ def _take_step(
         group["lr"] = rate
     with autocast(batch.images.device, config.precision):
         explained = model(as_ink(batch.images), batch.inputs, batch.image_indices)
-    loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
+    if batch.advantages is None:
+        loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
+    else:
+        loss = reinforced_loss(explained.logits, batch.targets, batch.advantages)
     total = batch.weight * (loss + _marks_loss(explained, batch, config))
     optimizer.zero_grad()
     torch.autograd.backward(total)

@@ -33,19 +33,15 @@ from model.batches import Batch, collate, step_sizes
 from model.checkpoint import load_details
 from model.config import CaptionerConfig, TrainingConfig
 from model.learner import begin_or_resume
+from model.self_critical import CiderScorer, self_critical
 from model.training_loop import TrainingState, spend, train_epoch
-from model.vocabulary import Vocabulary
+from model.vocabulary import END, Vocabulary
 
 logger = logging.getLogger(__name__)
 
 # Of the hand-over: small enough to stream and for an executor's heap, large enough not to cost a task for nothing.
 ROWS_PER_PARTITION = 2_000
 BYTES_PER_PARTITION = 64 * 2**20
-# Which epoch is the best: the edit distance says little of sentences, of which many are right.
-JUDGED_BY = {
-    "edit": ("validation_edit_distance", "validation_loss"),
-    "sentences": ("validation_loss", "validation_edit_distance"),
-}
 _SIGNS_OF_A_LOST_EXECUTOR = ("ExecutorLostFailure", "MetadataFetchFailedException", "OutOfMemoryError")
 
 
@@ -108,16 +104,30 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     model = group.wrap(captioner)
 
     reporter = TrainingReporter(config, learner, vocabulary) if rank == 0 else None
+    scorer = _cider_scorer(rows["train"]) if config["are_sentences"] else None
     while not state.is_over(training):
         batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
+        if training.objective == "cider":
+            assert scorer is not None, "settings ask for a dataset of sentences"
+            batches = self_critical(batches, captioner, scorer, training.num_samples, max_tokens)
         on_step = reporter.on_step if reporter else ignore_step
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
         started, scores, is_best = time.monotonic(), {}, False
         if "validation" in rows:
             scores = validate_together(
-                captioner, rows["validation"], vocabulary, notation, max_tokens, training.precision, rank, num_workers
+                captioner,
+                rows["validation"],
+                vocabulary,
+                notation,
+                max_tokens,
+                training.precision,
+                rank,
+                num_workers,
+                scorer,
             )
-            is_best = state.note_scores(*(scores[name] for name in config["judged_by"]))
+            # The edit distance says little of sentences, of which many are right.
+            first = -scores["validation_cider"] if scorer else scores["validation_edit_distance"]
+            is_best = state.note_scores(first, scores["validation_loss"])
         spend(state.seconds + time.monotonic() - started, training, state, device)
         if reporter:
             reporter.on_epoch(scores, is_best)
@@ -146,7 +156,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
         "threads": settings.cluster.threads_per_worker,
-        "judged_by": JUDGED_BY[settings.evaluation.metrics],
+        "are_sentences": settings.evaluation.metrics == "sentences",
         "captioner": captioner,
         "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),
@@ -177,6 +187,10 @@ def _max_tokens(run: TrainingRun, start: Path | None) -> int:
     """How long captions may become, <end> included: as long as any that was learned, here or before."""
     learned_before = load_details(start)["max_tokens"] if start else 0
     return max(run.data.max_tokens + 1, learned_before)
+
+
+def _cider_scorer(rows: RowBlocks) -> CiderScorer:
+    return CiderScorer([[*caption, END] for caption in captions] for captions in rows.captions())
 
 
 def _device(local_rank: int, uses_gpus: bool) -> torch.device:

@@ -11,6 +11,7 @@ import ray
 import ray.data
 from pyspark.sql import DataFrame
 
+from lib.training.training_samples import captions_of
 from model.batches import part_of, plan_batches, weight_of
 from model.config import TrainingConfig
 
@@ -37,6 +38,13 @@ class RowBlocks:
             taken = table.take(wanted - (self.ends[number] - table.num_rows))
             rows.update(zip(wanted.tolist(), taken.to_pylist(), strict=True))
         return [rows[index] for index in indices.tolist()]
+
+    def captions(self) -> Iterator[list[list[int]]]:
+        """The token ids of each row's captions, row by row, of all rows."""
+        for block in self.blocks:
+            table = ray.get(block)
+            columns = [name for name in ("token_ids", "other_token_ids") if name in table.column_names]
+            yield from map(captions_of, table.select(columns).to_pylist())
 
     def _numbers(self, indices: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.ends, indices, side="right")

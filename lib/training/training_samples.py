@@ -22,9 +22,8 @@ def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notatio
         sample["features"] = unpack_features(row["features"])
     else:
         sample["pixels"] = decode_png(row["image"])
-    if others := row.get("other_token_ids"):  # one list, END after each caption: RayDP cannot send empty lists of lists
-        ends = [index for index, token_id in enumerate(others) if token_id == END]
-        return sample | {"other_token_ids": [others[start + 1 : end] for start, end in pairwise([-1, *ends])]}
+    if others := captions_of(row)[1:]:
+        return sample | {"other_token_ids": others}
     if not captioner.num_cell_labels or notation.mark is None:
         return sample
     if all(row[name] is not None for name in LAYOUT_COLUMNS):
@@ -35,3 +34,11 @@ def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notatio
             marks_of_tokens = np.asarray(row["marks_of_tokens"])
             sample["marks"] = {"positions_xy": positions_xy, "labels": labels, "marks_of_tokens": marks_of_tokens}
     return sample
+
+
+def captions_of(row: dict[str, Any]) -> list[list[int]]:
+    """The token ids of all captions of a row, without <start> and <end>."""
+    # One list, <end> after each caption: RayDP cannot send empty lists of lists.
+    others = row.get("other_token_ids") or []
+    ends = [index for index, token_id in enumerate(others) if token_id == END]
+    return [row["token_ids"], *(others[start + 1 : end] for start, end in pairwise([-1, *ends]))]

@@ -39,6 +39,8 @@ QUICK = {
     "warmup_fraction": 0.1,
     "weight_decay": 0.01,
     "max_gradient_norm": 1.0,
+    "objective": "likelihood",
+    "num_samples": 5,
     "label_smoothing": 0.0,
     "average_decay": 0.0,
     "cell_loss_weight": 1.0,
