@@ -11,23 +11,7 @@ from model.training_loop import TrainingState, make_optimizer, reinforced_loss, 
 from model.vocabulary import END, PAD, START
 from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
 
-WORDS = [
-    "a",
-    "dog",
-    "runs",
-    "over",
-    "the",
-    "green",
-    "hill",
-    "while",
-    "two",
-    "children",
-    "watch",
-    "it",
-    "from",
-    "their",
-    "boat",
-]
+WORDS = ["a", "dog", "runs", "over", "the", "hill", "while", "two", "children", "watch", "it", "from", "their", "boat"]
 
 
 def sentences(count: int, seed: int) -> list[list[int]]:
