@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if "hostile_files" in arguments.variants:
             found.append(with_hostile_files(Path(folder)))
+            _write(found, arguments)
         for stage in stages(arguments.jobs, arguments.drawings, Path(folder)):
             for outcome in outcomes(stage, arguments.variants, arguments.seeds):
                 found.append(outcome)
