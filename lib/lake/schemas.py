@@ -87,6 +87,8 @@ REJECTION_REASONS = {
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
     "(landing.captions_notation)",
     "empty_caption": "a row of a captions file without image_id or without caption",
+    "other_folder": "a caption whose row names other folders than its image lies in, or an image of no folder that "
+    "captions of several folders are for (landing.image_id)",
     "too_many_captions": "more captions for one image than landing.max_captions_per_image",
 }
 
@@ -122,6 +124,8 @@ CAPTIONS = Table(
             _column("source", _TEXT, "The file it came from."),
             _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
             _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+            _column("row", _LONG, "The row of that file, from 1; null if it was read before version 0.3."),
+            _column("path", _TEXT, "The image's path, without suffix, as that row names it; null as above."),
         ]
     ),
 )

@@ -31,10 +31,10 @@ def fill(lake: Lake) -> None:
         lake,
         "captions",
         [
-            ("a", 0, METHANE, "labels.csv", "test", NIGHT_1),
-            ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1),
-            ("c", 0, SALT, "labels.csv", "train", NIGHT_1),
-            ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
+            ("a", 0, METHANE, "labels.csv", "test", NIGHT_1, 1, "a"),
+            ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1, 1, "b"),
+            ("c", 0, SALT, "labels.csv", "train", NIGHT_1, 1, "c"),
+            ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1, 1, "e"),
         ],
     )
     write(
