@@ -68,6 +68,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 0,
                 None,
                 None,
+                file.modified_at.rpartition(" ")[0],  # without the settings that it is read by
             ),
             settings,
         )
@@ -167,7 +168,10 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
             if arrival is None:
                 continue
             arrival = arrival._replace(
-                num_packed_bytes=entry.num_packed_bytes, compression=entry.compression, checksum=entry.checksum
+                num_packed_bytes=entry.num_packed_bytes,
+                compression=entry.compression,
+                checksum=entry.checksum,
+                file_version=f"CRC-32 {entry.checksum:08x}",
             )
             if not arrival.reason and entry.is_encrypted:
                 arrival = arrival._replace(reason="unreadable_member", detail="the member is encrypted")
@@ -186,7 +190,7 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
                 detail = "the member is sparse" if member.isreg() else "the member is a link or device, not a file"
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
             if arrival:
-                yield arrival
+                yield arrival._replace(file_version=f"{member.mtime}")
 
 
 def _member(
