@@ -80,8 +80,9 @@ def _replace(
     known = lake.stage(known.join(touched, on="image_id", how="left_semi"))
     known_rejected = lake.stage(_rejected_rows(lake, touched, sources))
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
-    texts = _ranked(accepted, known, waiting, sources)
-    judged = lake.stage(with_folder_faults(texts, lake.read("images_raw"), landing))
+    judged = lake.stage(_ranked(accepted, known, waiting, sources))
+    if not judged.where(F.col("path") != F.col("image_id")).isEmpty():  # else there is nothing to compare
+        judged = lake.stage(with_folder_faults(judged.drop("reason", "detail"), lake.read("images_raw"), landing))
     wanted = lake.stage(_numbered(judged.where(F.col("reason").isNull()).drop("reason", "detail")))
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
     beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
@@ -207,7 +208,8 @@ def _ranked(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list
     ranked = [part.select(*columns).withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]
     # A caption that waited has lost its path: its file names the image as in other rows.
     path = F.coalesce("path", F.max("path").over(Window.partitionBy("image_id", "source")))
-    return reduce(DataFrame.unionByName, ranked).withColumn("path", path)
+    no_fault = F.lit(None).cast("string")
+    return reduce(DataFrame.unionByName, ranked).withColumns({"path": path, "reason": no_fault, "detail": no_fault})
 
 
 def _numbered(texts: DataFrame) -> DataFrame:

@@ -24,12 +24,13 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
     """Read the files that are not as images_raw has them, in commits of bounded size.
 
     A file that was only copied again keeps its row, with the new file_version. One that cannot be read takes nothing
-    back, for it may be half copied: the next run looks again.
+    back, for it may be half copied: it is read again whenever it is listed.
     """
-    changed = lake.stage(_changed(listed, lake.read("images_raw").select(*KNOWN)))
-    num_changed = changed.count()
-    if not num_changed:
+    changed = _changed(listed, lake.read("images_raw").select(*KNOWN))
+    if changed.isEmpty():
         return
+    changed = lake.stage(_first_of_each_source(changed))
+    num_changed = changed.count()
     num_replaced = num_unread = 0
     with show_progress("ingest_images", num_changed) as line:
         for start in range(0, num_changed, settings.images_per_commit):
@@ -42,7 +43,8 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
                     )
                 )
                 rows = lake.stage(_as_rows(outcomes.where(F.col("reason").isNull()), lake.read("images_raw")))
-                lake.upsert("images_raw", rows.drop("has_other_bytes"))
+                if not rows.isEmpty():
+                    lake.upsert("images_raw", rows.drop("has_other_bytes"))
                 num_replaced += rows.where("has_other_bytes").count()
                 num_unread += num_rows - rows.count()
     logger.info("ingest_images: %d images replaced by new versions of their files", num_replaced)
@@ -51,9 +53,9 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
 
 
 def _changed(listed: DataFrame, known: DataFrame) -> DataFrame:
-    """Arrivals whose source images_raw has in another version, numbered by `position` in order of their offset.
+    """Arrivals whose source images_raw has in another version, with their image_id there.
 
-    Of members of one archive with the same path the first is meant, unless images_raw has another one of them.
+    Members of one archive may have the same path: where images_raw has one of them, none is another version.
     """
     names = {"image_id": "known_id", "num_bytes": "known_bytes", "file_version": "known_version"}
     readable = listed.where(F.col("reason").isNull()).join(known.withColumnsRenamed(names), on="source", how="inner")
@@ -61,10 +63,14 @@ def _changed(listed: DataFrame, known: DataFrame) -> DataFrame:
     has_version = F.coalesce(F.col("file_version") == F.col("known_version"), F.lit(True))
     is_same = (F.col("num_bytes") == F.col("known_bytes")) & has_version
     others = readable.where(~is_same).join(readable.where(is_same).select("source"), on="source", how="left_anti")
+    return others.withColumn("image_id", F.col("known_id")).select(*ARRIVAL_SCHEMA.names)
+
+
+def _first_of_each_source(arrivals: DataFrame) -> DataFrame:
+    """One arrival for each source, numbered by `position` in order of path and offset."""
     rank = F.row_number().over(Window.partitionBy("source").orderBy("offset"))
     position = F.row_number().over(Window.orderBy("path", "offset")) - 1
-    firsts = others.withColumn("rank", rank).where(F.col("rank") == 1)
-    return firsts.withColumns({"image_id": F.col("known_id"), "position": position})
+    return arrivals.withColumn("rank", rank).where(F.col("rank") == 1).withColumn("position", position)
 
 
 def _as_rows(outcomes: DataFrame, raw: DataFrame) -> DataFrame:
