@@ -49,7 +49,7 @@ def test_a_thousand_hostile_files_end_as_they_should_in_bounded_memory(tmp_path:
 
 
 def test_hostile_files_go_through_the_jobs_and_a_second_run_commits_nothing(tmp_path: Path) -> None:
-    files = list(hostile_files())[::7]
+    files = list(hostile_files())[::6]
     landing, lake = tmp_path / "landing", tmp_path / "lake"
     write_hostile_files(landing, files)
     overrides = [f"landing.path={landing}", f"storage.root={lake}", "spark.driver_memory=2g"]
