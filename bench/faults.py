@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.hostile_files import hostile_files
 from bench.hostile_outcomes import write_hostile_files, wrong_in_lake
 from bench.job_faults import Outcome, Stage, killed, last_line, on_a_bad_disk, two_at_once
 from bench.killed_jobs import run_job
@@ -79,7 +80,7 @@ def outcomes(stage: Stage, variants: Sequence[str], num_seeds: int) -> Iterator[
 def with_hostile_files(work: Path) -> Outcome:
     """A thousand files that strangers may send, ingested and cleaned at once."""
     landing, lake = work / "hostile", work / "hostile_lake"
-    write_hostile_files(landing)
+    write_hostile_files(landing, hostile_files())
     overrides = [f"landing.path={landing}", f"storage.root={lake}", "spark.driver_memory=2g"]
     outcome = Outcome("ingest_images, clean_images", "hostile_files", 0.0)
     for job in ("ingest_images", "clean_images"):
@@ -90,7 +91,7 @@ def with_hostile_files(work: Path) -> Outcome:
             outcome.failed += 1
             outcome.said.append(last_line(ended))
             return outcome
-    wrong = wrong_in_lake(lake)
+    wrong = wrong_in_lake(lake, hostile_files())
     outcome.lost = sum(line.endswith(" is lost") for line in wrong)
     outcome.doubled = sum(line.endswith(" times") for line in wrong)
     outcome.different = len(wrong) - outcome.lost - outcome.doubled
@@ -111,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if "hostile_files" in arguments.variants:
             found.append(with_hostile_files(Path(folder)))
+            _write(found, arguments)
         for stage in stages(arguments.jobs, arguments.drawings, Path(folder)):
             for outcome in outcomes(stage, arguments.variants, arguments.seeds):
                 found.append(outcome)

@@ -1,11 +1,12 @@
 """What becomes of hostile files: one alone by the functions that jobs call in Spark's workers, or all in a lake."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from deltalake import DeltaTable
 
-from bench.hostile_files import HostileFile, hostile_files, wrong_outcomes
+from bench.hostile_files import HostileFile, wrong_outcomes
 from bench.hostile_images import READ
 from lib.errors import CorruptImageError, LandingZoneError
 from lib.images.cleaning import clean_image
@@ -57,15 +58,15 @@ def caption_outcomes(file: HostileFile, folder: Path, settings: Settings) -> Out
         path.unlink()
 
 
-def write_hostile_files(landing: Path) -> None:
-    """All but the caption files, which would stand in each other's way."""
+def write_hostile_files(landing: Path, files: Iterable[HostileFile]) -> None:
+    """A landing zone of these files."""
     landing.mkdir()
-    for file in hostile_files():
+    for file in files:
         (landing / file.name).write_bytes(file.content)
 
 
-def wrong_in_lake(lake: Path) -> list[str]:
-    """What is not right in a lake after ingest and cleaning of the hostile files, a line each."""
+def wrong_in_lake(lake: Path, files: Iterable[HostileFile]) -> list[str]:
+    """What is not right in a lake after ingest and cleaning of these files, a line each."""
     outcomes = defaultdict(list)
     for row in _rows(lake, "images_clean", "image_id"):
         outcomes[row["image_id"]].append(READ)
@@ -73,7 +74,7 @@ def wrong_in_lake(lake: Path) -> list[str]:
         outcomes[row["image_id"]].append(row["reason"])
     return [
         line
-        for file in hostile_files()
+        for file in files
         if file.outcomes
         for line in wrong_outcomes(file, [(key, what) for key in file.outcomes for what in outcomes[key]])
     ]

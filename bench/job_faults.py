@@ -15,7 +15,6 @@ REFUSED = 2  # exit status of a job that ends in a sentence
 ROOM_BYTES = 2**28
 OVERRIDES = (
     "spark.driver_memory=2g",
-    "prediction.model_version=pretrained",
     "prediction.num_beams=1",
     "prediction.scales=[1.0]",
     "prediction.sure_from=0",
@@ -74,7 +73,15 @@ class Stage:
     work: Path
 
     def overrides(self, lake: Path) -> list[str]:
-        return [*OVERRIDES, *self.settings, f"landing.path={self.landing}", f"storage.root={lake}"]
+        # Where the model in the box is to be used, neither vocabulary nor model is made.
+        model = "pretrained" if self.job in ("predict_captions", "evaluate_captions") else "current"
+        return [
+            *OVERRIDES,
+            f"prediction.model_version={model}",
+            *self.settings,
+            f"landing.path={self.landing}",
+            f"storage.root={lake}",
+        ]
 
     def copy(self, name: str) -> Path:
         """A lake of one's own, as it was before the job."""

@@ -1,12 +1,12 @@
 """Jobs as processes of their own, killed with all that they have started, and what they said until they ended."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -66,26 +66,26 @@ class RunningJob:
             return self.wait()
 
     def kill(self) -> None:
-        """SIGKILL to every process of its session. Spark's Python workers have a process group of their own."""
+        """SIGKILL to all that it has started. Spark's Python workers have a process group of their own."""
         while processes := self.processes():
             for process in processes:
-                try:
-                    os.kill(process, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             self._process.poll()
 
-    def processes(self) -> list[int]:
-        """All living processes that it has started, itself included."""
-        return [process for process in psutil.pids() if self._is_ours(process)]
+    def processes(self) -> list[psutil.Process]:
+        """All living processes of its session and below it, itself included."""
+        below = set()
+        with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(self._process.pid)
+            below = {process.pid for process in (first, *first.children(recursive=True))}
+        return [process for process in psutil.process_iter() if self._is_ours(process, below)]
 
-    def _is_ours(self, process: int) -> bool:
-        try:
-            return os.getsid(process) == self._process.pid and (
-                psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-            )
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            return False
+    def _is_ours(self, process: psutil.Process, below: set[int]) -> bool:
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            is_ours = process.pid in below or os.getsid(process.pid) == self._process.pid
+            return is_ours and process.status() != psutil.STATUS_ZOMBIE
+        return False
 
 
 def run_job(job: str, overrides: Iterable[str]) -> Ended:

@@ -6,6 +6,7 @@ The package's own wrappers take any `java`, write into the package's folder, and
 import importlib.util
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from lib.lake.java import java_home
 
 TOKENIZER = ("-cp", "tokenizer/stanford-corenlp-3.4.1.jar", "edu.stanford.nlp.process.PTBTokenizer")
 METEOR = ("-Xmx2G", "-jar", "meteor/meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm")
+ANSWER_SECONDS = 600  # for one answer; the longest, over all captions of a split, takes some seconds
 
 
 def words_of(sentences: Sequence[str]) -> list[str]:
@@ -28,14 +30,18 @@ def words_of(sentences: Sequence[str]) -> list[str]:
 
     # Any white space that the tokenizer might take for the end of a line becomes a blank.
     lines = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
-    answer = subprocess.run(
-        [*_java(), *TOKENIZER, "-preserveLines", "-lowerCase"],
-        cwd=package,
-        input=lines,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    try:
+        answer = subprocess.run(
+            [*_java(), *TOKENIZER, "-preserveLines", "-lowerCase"],
+            cwd=package,
+            input=lines,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=ANSWER_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed("the tokenizer", _late()) from None
     tokenized = answer.stdout.split("\n")[:-1]
     if answer.returncode or len(tokenized) != len(sentences):
         raise _failed("the tokenizer", answer.stderr)
@@ -47,6 +53,7 @@ class Meteor:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._is_late = False
         self._faults: IO[str] | None = None
 
     def score(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -62,19 +69,32 @@ class Meteor:
             # One score for each image comes before the one for all.
             return float(self._ask(" ||| ".join(("EVAL", *statistics)), num_lines=len(statistics) + 1))
         except (OSError, ValueError) as error:
-            raise _failed("METEOR", self.close() or str(error)) from None
+            said = self.close()
+            raise _failed("METEOR", _late() if self._is_late else said or str(error)) from None
 
     def _ask(self, question: str, num_lines: int) -> str:
-        """The last of so many lines of answer. Raises ValueError or OSError if the process ends before."""
+        """The last of so many lines of answer. Raises ValueError or OSError if the process ends before.
+
+        It is killed if the answer takes longer than ANSWER_SECONDS.
+        """
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(question + "\n")
-        process.stdin.flush()
-        line = [process.stdout.readline() for _ in range(num_lines)][-1].strip()
+        timer = threading.Timer(ANSWER_SECONDS, self._end_late, (process,))
+        timer.start()
+        try:
+            process.stdin.write(question + "\n")
+            process.stdin.flush()
+            line = [process.stdout.readline() for _ in range(num_lines)][-1].strip()
+        finally:
+            timer.cancel()
         if not line or line.startswith("Error"):
             raise ValueError(line)
         return line
+
+    def _end_late(self, process: "subprocess.Popen[str]") -> None:
+        self._is_late = True
+        process.kill()
 
     def _start(self) -> "subprocess.Popen[str]":
         # Not a pipe, which would have to be emptied.
@@ -116,6 +136,10 @@ def _package() -> Path:
             "BLEU, METEOR, ROUGE-L and CIDEr need the Python package pycocoevalcap: install captionlake's extra photos"
         )
     return Path(next(iter(found.submodule_search_locations)))
+
+
+def _late() -> str:
+    return f"no answer within {ANSWER_SECONDS} seconds; it was killed"
 
 
 def _failed(program: str, said: str) -> RuntimeMissingError:

@@ -32,6 +32,7 @@ OUTCOME_COLUMNS = {
     "image": "binary",
     "reason": "string",
     "detail": "string",
+    "cleaning_version": "string",
 }
 
 
@@ -43,11 +44,14 @@ def cleaning_version(settings: CleaningSettings) -> str:
 def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     """Clean the images of images_raw that these settings have not cleaned or rejected yet.
 
-    After a change of settings every image is cleaned again and its rows are replaced. An image is done when it is in
-    exactly one of the two tables, under these settings: a run that ended between two commits leaves it in both.
+    After a change of settings every image is cleaned again and its rows are replaced; so is an image whose file has
+    been replaced. An image is done when it is in exactly one of the two tables, under these settings: a run that ended
+    between two commits leaves it in both.
     """
-    version = cleaning_version(settings)
-    raw = lake.require("images_raw", written_by="ingest_images")
+    # Whatever follows images_clean does so by cleaning_version, so new bytes need another one.
+    of_bytes = F.when(F.col("is_replaced"), F.concat(F.lit("-"), F.substring("sha256", 1, 12))).otherwise("")
+    version = F.concat(F.lit(cleaning_version(settings)), of_bytes)
+    raw = lake.require("images_raw", written_by="ingest_images").withColumn("wanted_version", version)
     lake.create("images_clean")  # there to be read, also when no image can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")
@@ -55,9 +59,11 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
         cleaned.union(rejected)
         .groupBy("image_id")
         .agg(F.count("*").alias("num_outcomes"), F.max("cleaning_version").alias("cleaning_version"))
-        .where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == version))
+        .join(raw.select("image_id", "wanted_version"), on="image_id", how="inner")
+        .where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == F.col("wanted_version")))
     )
-    pending = PendingRows(raw.select("image_id", "source", "ingested_at", "image"), done, "ingested_at")
+    rows = raw.select("image_id", "source", "ingested_at", "image", F.col("wanted_version").alias("cleaning_version"))
+    pending = PendingRows(rows, done, "ingested_at")
     total = sum(count for _, count in pending.commits())
     if not total:
         logger.info("clean_images: nothing new")
@@ -66,22 +72,20 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     with show_progress("clean_images", total) as line:
         for batch, num_rows in pending.batches():
             with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                _commit_batch(lake, batch, num_rows, settings, version, counter)
+                _commit_batch(lake, batch, num_rows, settings, counter)
             num_done += num_rows
 
 
 def _commit_batch(
-    lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, version: str, counter: WorkerCounter
+    lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, counter: WorkerCounter
 ) -> None:
     now = F.lit(commit_time())
     schema = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())
     outcomes = (
-        batch.select("image_id", "source", "image")
+        batch.select("image_id", "source", "image", "cleaning_version")
         .repartition(num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(clean_batches, settings=settings, counter=counter), schema)
-        .withColumns(
-            {"stage": F.lit("clean"), "cleaning_version": F.lit(version), "cleaned_at": now, "rejected_at": now}
-        )
+        .withColumns({"stage": F.lit("clean"), "cleaned_at": now, "rejected_at": now})
         .transform(lake.stage)
     )
     has_refused = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
@@ -96,11 +100,15 @@ def _commit_batch(
 def clean_batches(
     batches: Iterator[pd.DataFrame], settings: CleaningSettings, counter: WorkerCounter
 ) -> Iterator[pd.DataFrame]:
-    """Rows (image_id, source, image) in, rows of OUTCOME_COLUMNS out, one for one; `reason` is null for clean ones."""
+    """Rows (image_id, source, image, cleaning_version) in, rows of OUTCOME_COLUMNS out, one for one.
+
+    `reason` is null for clean ones.
+    """
     for batch in batches:
+        columns = batch[["image_id", "source", "image", "cleaning_version"]]
         rows = [
-            (image_id, source, *_clean(image, settings))
-            for image_id, source, image in batch[["image_id", "source", "image"]].itertuples(index=False)
+            (image_id, source, *_clean(image, settings), version)
+            for image_id, source, image, version in columns.itertuples(index=False)
         ]
         counter.add(len(rows))
         yield pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))

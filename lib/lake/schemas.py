@@ -56,8 +56,15 @@ IMAGES_RAW = Table(
             _column("source", _TEXT, "Where it came from: a path, followed by '!' and the member if in an archive."),
             _column("num_bytes", _LONG, "Size of the image file in bytes."),
             _column("sha256", _TEXT, "SHA-256 of its bytes, in hexadecimal."),
-            _column("ingested_at", _TIME, "When it was taken in (UTC); one value per commit."),
+            _column("ingested_at", _TIME, "When these bytes were taken in (UTC); one value per commit."),
             _column("image", _BYTES, "The file's bytes, untouched."),
+            _column(
+                "file_version",
+                _TEXT,
+                "What tells versions of the file apart beside its size: time stamp, entity tag or checksum; "
+                "null if it was taken in before version 0.3.",
+            ),
+            _column("is_replaced", _BOOLEAN, "Whether these are the bytes of a later version of the file."),
         ]
     ),
 )
@@ -87,6 +94,8 @@ REJECTION_REASONS = {
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
     "(landing.captions_notation)",
     "empty_caption": "a row of a captions file without image_id or without caption",
+    "other_folder": "a caption whose row names other folders than its image lies in, or an image of no folder that "
+    "captions of several folders are for (landing.image_id)",
     "too_many_captions": "more captions for one image than landing.max_captions_per_image",
 }
 
@@ -122,6 +131,8 @@ CAPTIONS = Table(
             _column("source", _TEXT, "The file it came from."),
             _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
             _column("ingested_at", _TIME, "When it was taken in (UTC)."),
+            _column("row", _LONG, "The row of that file, from 1; null if it was read before version 0.3."),
+            _column("path", _TEXT, "The image's path, without suffix, as that row names it; null as above."),
         ]
     ),
 )
@@ -160,7 +171,12 @@ IMAGES_CLEAN = Table(
                 "ink_fraction", _FLOAT, "Fraction of dark pixels in the arrived image after specks were removed, 0..1."
             ),
             _column("transform", T.ArrayType(_DOUBLE), "2 x 3 matrix, row by row, from arrived to cleaned pixels."),
-            _column("cleaning_version", _TEXT, "Hash of the cleaning settings that made it."),
+            _column(
+                "cleaning_version",
+                _TEXT,
+                "Hash of the cleaning settings that made it; for an image whose file has been replaced, "
+                "followed by the hash of its bytes.",
+            ),
             _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
             _column("image", _BYTES, "The cleaned image as PNG."),
         ]

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Literal
 
-from lib.landing.bounded_tar import tar_members
+from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_listing import is_hidden
 from lib.landing.zip_directory import zip_entries
 from lib.landing.zone import (
@@ -68,6 +68,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 0,
                 None,
                 None,
+                file.modified_at.rpartition(" ")[0],  # without the settings that it is read by
             ),
             settings,
         )
@@ -143,15 +144,19 @@ def _inflate(packed: bytes, max_bytes: int) -> bytes:
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, max_bytes)
 
 
-def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
-    """The members of an archive whose kind its first bytes say, or its name where they say nothing."""
-    with open_as_it_is(file.path) as stream:
+def archive_kind(path: str) -> Literal["zip", "tar", "tar.gz"]:
+    """What an archive is by its first bytes, or by its name where they say nothing."""
+    with open_as_it_is(path) as stream:
         head = stream.read(tarfile.BLOCKSIZE)
-    is_tar = head.startswith(GZIP_MAGIC) or head[257:262] == b"ustar"
-    if not is_tar and (head.startswith(ZIP_MAGICS) or file.path.lower().endswith(ZIP_SUFFIXES)):
-        yield from _zip_members(file, settings)
-    else:
-        yield from _tar_members(file, "tar.gz" if head.startswith(GZIP_MAGIC) else "tar", settings)
+    if head.startswith(GZIP_MAGIC):
+        return "tar.gz"
+    is_zip = head.startswith(ZIP_MAGICS) or path.lower().endswith(ZIP_SUFFIXES)
+    return "zip" if is_zip and head[257:262] != b"ustar" else "tar"
+
+
+def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
+    kind = archive_kind(file.path)
+    yield from _zip_members(file, settings) if kind == "zip" else _tar_members(file, kind, settings)
 
 
 def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
@@ -163,7 +168,10 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
             if arrival is None:
                 continue
             arrival = arrival._replace(
-                num_packed_bytes=entry.num_packed_bytes, compression=entry.compression, checksum=entry.checksum
+                num_packed_bytes=entry.num_packed_bytes,
+                compression=entry.compression,
+                checksum=entry.checksum,
+                file_version=f"CRC-32 {entry.checksum:08x}",
             )
             if not arrival.reason and entry.is_encrypted:
                 arrival = arrival._replace(reason="unreadable_member", detail="the member is encrypted")
@@ -178,11 +186,11 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
         for member in tar_members(stream):
             raw = member.name.encode("utf-8", "surrogateescape")
             arrival = None if member.isdir() else _member(file, raw, kind, member.offset_data, member.size, settings)
-            if arrival and not arrival.reason and (not member.isreg() or member.issparse()):
+            if arrival and not arrival.reason and not is_plain_file(member):
                 detail = "the member is sparse" if member.isreg() else "the member is a link or device, not a file"
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
             if arrival:
-                yield arrival
+                yield arrival._replace(file_version=f"{member.mtime}")
 
 
 def _member(

@@ -22,6 +22,7 @@ ARRIVAL_SCHEMA = T.StructType(
         T.StructField("checksum", T.LongType()),
         T.StructField("reason", T.StringType()),
         T.StructField("detail", T.StringType()),
+        T.StructField("file_version", T.StringType()),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 MAX_HEADER_BYTES = 262_144  # of a long name or a pax header
@@ -32,7 +33,7 @@ class BoundedHeader(tarfile.TarInfo):
 
 def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     """The members of a tar in their order. Raises tarfile.TarError, RecursionError or ValueError if it is damaged."""
-    with tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader, encoding="utf-8") as archive:
+    with _opened(stream) as archive:
         offset = -1
         while (member := archive.next()) is not None:
             if not 0 <= member.size < LARGEST or archive.offset <= offset:  # type: ignore[attr-defined]
@@ -46,3 +47,25 @@ def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
         stream.seek(archive.offset)  # type: ignore[attr-defined]
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]
+
+
+@contextmanager
+def open_member(stream: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """The bytes of the first file of this name in a tar. Raises KeyError if there is none, and as `tar_members`."""
+    member = next((one for one in tar_members(stream) if one.name == name and is_plain_file(one)), None)
+    if member is None:
+        raise KeyError(name)
+    stream.seek(0)
+    with _opened(stream) as archive:
+        content = archive.extractfile(member)
+        assert content is not None  # for files alone
+        yield content
+
+
+def is_plain_file(member: tarfile.TarInfo) -> bool:
+    """Whether a member is a file whose bytes lie in one piece."""
+    return member.isreg() and not member.issparse()
+
+
+def _opened(stream: IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedHeader, encoding="utf-8")

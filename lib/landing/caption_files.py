@@ -9,6 +9,7 @@ import gzip
 import io
 import re
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from itertools import chain
 from typing import IO, NamedTuple
 
 from lib.errors import LandingZoneError
-from lib.landing.zone import MEMBER_MARK, image_id_of, open_landed
+from lib.landing.archives import archive_kind
+from lib.landing.bounded_tar import open_member
+from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
 from lib.sections.landing import LandingSettings
 
 SEPARATORS = ",;\t|"
@@ -36,18 +39,20 @@ UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put
 # What a damaged or encrypted file raises when it is read.
 DAMAGE = (
     zipfile.BadZipFile,
+    tarfile.TarError,
     gzip.BadGzipFile,
     EOFError,
     zlib.error,
     struct.error,
     RuntimeError,
-    UnicodeError,
+    ValueError,
+    OverflowError,
     KeyError,
 )
 
 
 class CaptionFile(NamedTuple):
-    """A caption file that can be read, or a member of a zip (else `member` is ''). Indices count columns from 0."""
+    """A caption file that can be read, or a member of an archive (else `member` is ''). Indices count from 0."""
 
     path: str
     member: str
@@ -65,7 +70,8 @@ NUMBERED_LINE = re.compile(r"([^\t]+)#\d+\t")  # how a line of Flickr8k's captio
 class CaptionRow(NamedTuple):
     """A row of a caption file. `position` counts rows from 1, the header and empty lines left out.
 
-    `reason` is one of lib.lake.schemas.REJECTION_REASONS, with `detail` for people, or both are None.
+    `reason` is one of lib.lake.schemas.REJECTION_REASONS, with `detail` for people, or both are None. `path` is the
+    image's path without suffix as the row names it: the image_id, or more where that is a name and the row has folders.
     """
 
     image_id: str
@@ -74,6 +80,7 @@ class CaptionRow(NamedTuple):
     position: int
     reason: str | None
     detail: str | None
+    path: str
 
 
 def source_of(path: str, member: str) -> str:
@@ -142,7 +149,8 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
             fields = _fields(line, file.separator) if file.has_header else _numbered_fields(line)
             known = fields or line.split(file.separator)
             has_id = len(known) > file.id_index and not UNREADABLE.search(known[file.id_index])
-            image_id = image_id_of(known[file.id_index].strip(), landing) if has_id else ""
+            name = known[file.id_index].strip() if has_id else ""
+            image_id = image_id_of(name, landing)
             caption, reason, detail = None, None, line.strip()[:MAX_DETAIL_CHARS]
             if UNREADABLE.search(line) or len(line) > MAX_LINE_CHARS:
                 reason = "unreadable_row"
@@ -158,17 +166,20 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
                     f"{caption[:MAX_DETAIL_CHARS]!r} does not begin with {' or '.join(caption_prefixes)}: "
                     "landing.captions_notation names what captions are converted from, such as smiles"
                 )
+            path = image_path_of(name, landing)
             yield CaptionRow(
-                image_id or f"row {position}", caption, source, position, reason, detail if reason else None
+                image_id or f"row {position}", caption, source, position, reason, detail if reason else None, path
             )
 
 
 @contextmanager
 def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
-    """A file or a member of a zip, unpacked if it is gzip."""
+    """A file or a member of an archive, unpacked if it is gzip."""
     with ExitStack() as opened:
         stream = opened.enter_context(open_landed(path))
-        if member:
+        if member and archive_kind(path) != "zip":
+            stream = opened.enter_context(open_member(stream, member))
+        elif member:
             archive = opened.enter_context(zipfile.ZipFile(stream))
             stream = opened.enter_context(archive.open(member))
         is_packed = stream.read(2) == b"\x1f\x8b"

@@ -16,6 +16,7 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.landing.caption_files import CaptionFile, CaptionRow, read_rows, source_of
+from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_search import FoundCaptions
 from lib.landing.ledger import forget_files, remember_files
 from lib.sections.captions import CaptionSettings
@@ -28,7 +29,7 @@ FILE_SCHEMA = (
     "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int, "
     "has_header boolean"
 )
-ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string"
+ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string, path string"
 ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source
 NUM_BUCKETS = 1_000_000  # an image falls into one by the hash of its id
 
@@ -47,32 +48,48 @@ def ingest_captions(lake: Lake, found: FoundCaptions, landing: LandingSettings, 
     """Read the caption files that were found.
 
     A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
-    too, and leaves other files' alone. A file that is deleted leaves its captions, as images stay.
+    too, and leaves other files' alone. A file that is deleted leaves its captions, as images stay. Captions whose image
+    has come since and lies in another folder than they name are rejected.
     """
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
-    if sources:
-        _replace(lake, found.files, sources, landing, settings)
+    with_folders = lake.read("captions").where(F.col("path") != F.col("image_id")).withColumn("rank", F.lit(0))
+    judged = with_folder_faults(with_folders, lake.read("images_raw"), landing)
+    misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
+    if sources or not misplaced.isEmpty():
+        _replace(lake, found.files, sources, misplaced, landing, settings)
     remember_files(lake, found.read)
     forget_files(lake, found.dropped)
 
 
 def _replace(
-    lake: Lake, files: list[CaptionFile], sources: list[str], landing: LandingSettings, settings: CaptionSettings
+    lake: Lake,
+    files: list[CaptionFile],
+    sources: list[str],
+    misplaced: DataFrame,
+    landing: LandingSettings,
+    settings: CaptionSettings,
 ) -> None:
-    """Write what the files say to the tables, in place of what `sources` said before."""
+    """Write what the files say in place of what `sources` said before; `misplaced` are further image ids to judge."""
     now = F.lit(commit_time())
     rows = lake.stage(_read_rows(lake, files, landing, settings))
     accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
     of_sources = known.where(F.col("source").isin(sources))
-    touched = lake.stage(accepted.select("image_id").union(of_sources.select("image_id")).distinct())
+    ids = [one.select("image_id") for one in (accepted, of_sources, misplaced)]
+    touched = lake.stage(reduce(DataFrame.union, ids).distinct())
     known = lake.stage(known.join(touched, on="image_id", how="left_semi"))
     known_rejected = lake.stage(_rejected_rows(lake, touched, sources))
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
-    wanted = lake.stage(_numbered(accepted, known, waiting, sources))
+    judged = lake.stage(_ranked(accepted, known, waiting, sources))
+    if not judged.where(F.col("path") != F.col("image_id")).isEmpty():  # else there is nothing to compare
+        judged = lake.stage(with_folder_faults(judged.drop("reason", "detail"), lake.read("images_raw"), landing))
+    wanted = lake.stage(_numbered(judged.where(F.col("reason").isNull()).drop("reason", "detail")))
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
     beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
-    rejected = rows.where(F.col("reason").isNotNull()).unionByName(beyond.select(*rows.columns))
+    in_other_folders = judged.where(F.col("reason").isNotNull())
+    at_their_rows = (one.withColumn("position", F.coalesce("row", "position")) for one in (beyond, in_other_folders))
+    parts = (rows.where(F.col("reason").isNotNull()), *at_their_rows)
+    rejected = reduce(DataFrame.unionByName, (part.select(*known_rejected.columns) for part in parts))
     num_rejected = _replace_rejected(lake, rejected, known_rejected, now)
     changes = (
         _changes(wanted.where(~is_beyond), known)
@@ -182,31 +199,30 @@ def _convert(batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tupl
             yield pd.DataFrame(converted, columns=rows.columns)
 
 
-def _numbered(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list[str]) -> DataFrame:
-    """Each text once per image with its caption_index.
-
-    First what other files said, then the rows in their order, then what other files said and there was no room for.
-    """
+def _ranked(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list[str]) -> DataFrame:
+    """First what other files said, then the rows, then what other files said and there was no room for, by `rank`."""
     others = known.where(~F.col("source").isin(sources)).withColumn("position", F.col("caption_index").cast("long"))
-    columns = ["image_id", "caption", "source", "position"]
-    texts = _ranked([others.select(*columns), rows.select(*columns), waiting.select(*columns)])
+    waiting = waiting.withColumn("path", F.lit(None).cast("string"))
+    parts = (others, *(part.withColumn("row", F.col("position")) for part in (rows, waiting)))
+    columns = ("image_id", "caption", "source", "position", "row", "path")
+    ranked = [part.select(*columns).withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]
+    # A caption that waited has lost its path: its file names the image as in other rows.
+    path = F.coalesce("path", F.max("path").over(Window.partitionBy("image_id", "source")))
+    no_fault = F.lit(None).cast("string")
+    return reduce(DataFrame.unionByName, ranked).withColumns({"path": path, "reason": no_fault, "detail": no_fault})
+
+
+def _numbered(texts: DataFrame) -> DataFrame:
+    """Each text of `_ranked` once per image with its caption_index, in the order of rank, source and position."""
     order = ("rank", "source", "position")
     is_first = F.row_number().over(Window.partitionBy("image_id", "caption").orderBy(*order)) == 1
     index = F.row_number().over(Window.partitionBy("image_id").orderBy(*order)) - 1
     return texts.withColumn("is_first", is_first).where("is_first").drop("is_first").withColumn("caption_index", index)
 
 
-def _ranked(parts: list[DataFrame]) -> DataFrame:
-    ranked = [part.withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]
-    return reduce(DataFrame.unionByName, ranked)
-
-
 def _changes(wanted: DataFrame, known: DataFrame) -> DataFrame:
-    """Rows (image_id, caption_index, caption, source) that differ from `known`; caption is null where one must go."""
-    wanted = wanted.select("image_id", "caption_index", "caption", "source")
-    key = ["image_id", "caption_index"]
-    same = wanted.join(known.select(*wanted.columns), on=wanted.columns, how="left_semi")
-    gone = known.select(*key, "source").join(wanted, on=key, how="left_anti")
-    return wanted.join(same, on=key, how="left_anti").unionByName(
-        gone.select(*key, F.lit(None).cast("string").alias("caption"), "source")
-    )
+    """Rows of the captions table that differ from `known`; caption is null where one must go."""
+    columns = ("image_id", "caption_index", "caption", "source", "row", "path")
+    gone = known.join(wanted, on=["image_id", "caption_index"], how="left_anti")
+    gone = gone.withColumn("caption", F.lit(None).cast("string"))
+    return wanted.select(*columns).subtract(known.select(*columns)).unionByName(gone.select(*columns))

@@ -1,4 +1,4 @@
-"""Which caption files have arrived, loose or in zips: those to be read, and those whose captions no longer count."""
+"""Which caption files have arrived, loose or in archives: those to be read, and those whose captions count no more."""
 
 import logging
 import posixpath
@@ -8,11 +8,11 @@ from lib.captions.notations import notation_named
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
+from lib.landing.archived_tables import list_archived_tables
 from lib.landing.caption_file_names import is_captions_file, may_hold_captions
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
 from lib.landing.ledger import known_paths, unread_files
-from lib.landing.zipped_tables import list_zipped_tables
-from lib.landing.zone import MEMBER_MARK, ZIP_SUFFIXES, LandedFile, LandingZone
+from lib.landing.zone import MEMBER_MARK, LandedFile, LandingZone
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
 
@@ -25,8 +25,8 @@ class FoundCaptions(NamedTuple):
     """Caption files that are new, changed, or to be read by other settings than before.
 
     `read` is for the ledger, once their captions are in the table. `dropped` are sources that are no caption files any
-    more: not named by the settings now, or no longer in their zip. `fault` is a sentence if there are caption files and
-    none fits.
+    more: not named by the settings now, or no longer in their archive. `fault` is a sentence if there are caption files
+    and none fits.
     """
 
     files: list[CaptionFile]
@@ -36,7 +36,7 @@ class FoundCaptions(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """A table as it arrived: a file, or a member of a zip. `landed.path` is its source."""
+    """A table as it arrived: a file, or a member of an archive. `landed.path` is its source."""
 
     path: str
     member: str
@@ -53,35 +53,29 @@ def find_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, setti
     Raises NotationError if captions.notation or landing.captions_notation is none.
     """
     read_by = _name_of_reading(landing, settings)
-    zips = {
-        file.path: _marked(file, file.path + MEMBER_MARK, read_by)
-        for file in zone.archives
-        if file.path.lower().endswith(ZIP_SUFFIXES)
-    }
-    new_zips = {search.path.removesuffix(MEMBER_MARK): search for search in unread_files(lake, list(zips.values()))}
+    searches = {file.path: _marked(file, file.path + MEMBER_MARK, read_by) for file in zone.archives}
+    new = {search.path.removesuffix(MEMBER_MARK): search for search in unread_files(lake, list(searches.values()))}
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
-    for path, member, num_bytes in list_zipped_tables(lake, [file for file in zone.archives if file.path in new_zips]):
+    for path, member, num_bytes in list_archived_tables(lake, [file for file in zone.archives if file.path in new]):
         if not member:
             logger.warning("ingest_images: %s is damaged or has a bad name: captions in it are not looked for", path)
-            del new_zips[path]  # what it held before stays
+            del new[path]  # what it held before stays
             continue
-        landed = new_zips[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
+        landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
         tables.append(_Table(path, member, landed))
     named = [table for table in tables if is_captions_file(table.name, landing)]
     others = [table.landed.path for table in tables if table not in named and may_hold_captions(table.name, landing)]
     _say_what_is_left_alone(others)
-    if not named and len(zips) < len(zone.archives):
-        logger.info("ingest_images: caption files inside tars are not looked for: put them beside")
     files, read, faults = _examined(named, set(unread_files(lake, [table.landed for table in named])), landing)
-    read += [search for path, search in new_zips.items() if path not in faults]
+    read += [search for path, search in new.items() if path not in faults]
 
     known = set(known_paths(lake))
-    of_new_zips = tuple(search.path for search in new_zips.values())
-    gone = {path for path in known if path.startswith(of_new_zips) and path not in of_new_zips}
+    of_new = tuple(search.path for search in new.values())
+    gone = {path for path in known if path.startswith(of_new) and path not in of_new}
     dropped = known & set(others) | gone - {table.landed.path for table in named}
-    of_zips = tuple(search.path for search in zips.values())
+    of_archives = tuple(search.path for search in searches.values())
     still_count = known & {table.landed.path for table in named} or {
-        path for path in known - dropped if path.startswith(of_zips) and path not in of_zips
+        path for path in known - dropped if path.startswith(of_archives) and path not in of_archives
     }
     fault = None if files or still_count else next(iter(faults.values()), None)
     return FoundCaptions(files, read, sorted(dropped), fault)

@@ -1,6 +1,5 @@
 """Landing zone to images_raw: list what is new, then read it in commits of bounded size, many tasks at a time."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -13,9 +12,11 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
-from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
-from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_order
+from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
+from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
 from lib.landing.image_ids import check_ids, mark_duplicates
+from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
+from lib.landing.image_replacement import replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
 from lib.landing.zone import Arrival, LandedFile, LandingZone
 from lib.progress import show_progress
@@ -23,9 +24,6 @@ from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
-OUTCOME_SCHEMA = (
-    "image_id string, source string, num_bytes long, sha256 string, image binary, reason string, detail string"
-)
 MAY_PASS_LATER = (
     "too_many_bytes",
     "decompression_bomb",
@@ -35,8 +33,6 @@ MAY_PASS_LATER = (
     "unsupported_format",
     "duplicate_image_id",
 )
-MAX_BYTES_PER_ARROW_BATCH = 32 * 2**20  # a batch handed from Python to Spark must stay far below Arrow's 2 GiB
-MAX_ROWS_PER_ARROW_BATCH = 128  # so that progress moves
 
 
 def ingest_images(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
@@ -65,6 +61,7 @@ def ingest_images(lake: Lake, zone: LandingZone, settings: LandingSettings) -> N
                 num_rows = min(settings.images_per_commit, num_arrivals - num_before)
                 with lake.staging(), counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
                     _commit_batch(lake, batch, num_rows, counter)
+    replace_changed_images(lake, listed, settings)
     unfinished = _paths_to_open_again(lake, listed, marked)
     remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
     logger.info(
@@ -128,7 +125,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
             .withColumns({"stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now})
         )
         lake.upsert("images_rejected", rows.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
-    taken = outcomes.where(F.col("reason").isNull()).withColumn("ingested_at", now)
+    taken = outcomes.where(F.col("reason").isNull()).withColumns({"ingested_at": now, "is_replaced": F.lit(False)})
     lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
 
 
@@ -142,21 +139,3 @@ def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> I
                     yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
                     rows = []
         yield pd.DataFrame(rows, columns=ARRIVAL_SCHEMA.names)
-
-
-def read_batches(batches: Iterator[pd.DataFrame], counter: WorkerCounter) -> Iterator[pd.DataFrame]:
-    """Rows of ARRIVAL_SCHEMA in, rows of OUTCOME_SCHEMA out, one for one; each archive is opened once."""
-    columns = ["image_id", "source", "num_bytes", "sha256", "image", "reason", "detail"]
-    rows: list[tuple[object, ...]] = []
-    num_bytes = 0
-    for arrival, content, reason, detail in read_arrivals(arrivals_of(batches)):
-        digest = hashlib.sha256(content).hexdigest() if content is not None else None
-        size = len(content) if content is not None else arrival.num_bytes
-        rows.append((arrival.image_id, arrival.source, size, digest, content, reason, detail))
-        num_bytes += len(content or b"")
-        if num_bytes > MAX_BYTES_PER_ARROW_BATCH or len(rows) == MAX_ROWS_PER_ARROW_BATCH:
-            counter.add(len(rows))
-            yield pd.DataFrame(rows, columns=columns)
-            rows, num_bytes = [], 0
-    counter.add(len(rows))
-    yield pd.DataFrame(rows, columns=columns)

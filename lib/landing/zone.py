@@ -62,6 +62,7 @@ class Arrival(NamedTuple):
 
     `offset` is where the member's bytes begin in the (decompressed) archive, for a zip where its local header begins;
     `num_packed_bytes` is what it takes there. `reason` is one of lib.lake.schemas.REJECTION_REASONS or None.
+    `file_version` tells versions of its bytes apart beside their number: a time stamp, an entity tag or a checksum.
     """
 
     image_id: str
@@ -75,6 +76,7 @@ class Arrival(NamedTuple):
     checksum: int
     reason: str | None
     detail: str | None
+    file_version: str = ""
 
 
 @dataclass
@@ -135,9 +137,14 @@ def image_id_of(path: str, settings: LandingSettings) -> str:
 
     `a/b/0001.png` gives `0001` if landing.image_id is `name`, else `a/b/0001`. The Unicode form is NFC.
     """
+    whole = image_path_of(path, settings)
+    return whole.rpartition("/")[2] if settings.image_id == "name" else whole
+
+
+def image_path_of(path: str, settings: LandingSettings) -> str:
+    """The path with its folders and without an image suffix, in the Unicode form NFC."""
     folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
-    parts = [part for part in folders if part not in ("", ".")]
-    name = "/".join(parts[-1:] if settings.image_id == "name" else parts)
+    name = "/".join(part for part in folders if part not in ("", "."))
     for suffix in sorted(settings.image_suffixes, key=len, reverse=True):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -146,12 +153,13 @@ def image_id_of(path: str, settings: LandingSettings) -> str:
 
 def relative_path(path: str, settings: LandingSettings) -> str:
     """The path of a landed file relative to the landing zone's root."""
-    root = _root_url(settings.path)
+    root = root_url(settings.path)
     return posixpath.basename(path) if path == root else path.removeprefix(root.rstrip("/") + "/")
 
 
 @functools.lru_cache
-def _root_url(landing_path: str) -> str:
+def root_url(landing_path: str) -> str:
+    """The landing zone's root as the sources of its files begin."""
     filesystem, root = fsspec.core.url_to_fs(landing_path)
     return str(filesystem.unstrip_protocol(root))
 

@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from bench.hostile_captions import hostile_captions
 from bench.hostile_files import hostile_files, wrong_outcomes
-from bench.hostile_outcomes import caption_outcomes, image_outcomes
+from bench.hostile_outcomes import caption_outcomes, image_outcomes, write_hostile_files, wrong_in_lake
+from bench.killed_jobs import run_job
+from lib.lake.schemas import REJECTION_REASONS
+from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
+from lib.landing.zone import list_landing_zone
 from lib.settings import load_settings
 
 pytestmark = pytest.mark.slow
@@ -41,6 +46,39 @@ def test_a_thousand_hostile_files_end_as_they_should_in_bounded_memory(tmp_path:
     assert result["wrong"] == []
     assert result["num_files"] >= 1000
     assert result["growth"] < result["most"]
+
+
+def test_hostile_files_go_through_the_jobs_and_a_second_run_commits_nothing(tmp_path: Path) -> None:
+    files = list(hostile_files())[::6]
+    landing, lake = tmp_path / "landing", tmp_path / "lake"
+    write_hostile_files(landing, files)
+    overrides = [f"landing.path={landing}", f"storage.root={lake}", "spark.driver_memory=2g"]
+
+    def run_jobs() -> list[Path]:
+        """The commits that the lake has after both jobs."""
+        for job in ("ingest_images", "clean_images"):
+            ended = run_job(job, overrides)
+            assert ended.status == 0, ended.said[-3000:]
+        return sorted(lake.glob("*/_delta_log/*.json"))
+
+    commits = run_jobs()
+    assert len(files) > 140
+    assert wrong_in_lake(lake, files) == []
+    raw, clean = (sorted(row["image_id"] for row in rows_of(lake / name)) for name in ("images_raw", "images_clean"))
+    rejected = rows_of(lake / "images_rejected")
+    assert {row["reason"] for row in rejected} <= REJECTION_REASONS.keys()
+    assert sorted([*clean, *(row["image_id"] for row in rejected if row["stage"] == "clean")]) == raw
+    settings = load_settings("molecules", "local", overrides).landing
+    zone = list_landing_zone(settings)
+    listed = [one for file in zone.images + zone.archives for one in list_arrivals(file, settings)] + zone.rejected
+    arrived = {(one.image_id, one.source) for one in listed if one.reason != HIDDEN_MEMBERS}
+    assert len(raw) + sum(row["stage"] == "ingest" for row in rejected) == len(arrived)
+    assert run_jobs() == commits
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    columns = {"image_id", "stage", "reason"} & set(DeltaTable(str(table)).to_pyarrow_dataset().schema.names)
+    return DeltaTable(str(table)).to_pyarrow_table(columns=sorted(columns)).to_pylist()  # type: ignore[no-any-return]
 
 
 def test_a_wrong_a_lost_and_a_doubled_outcome_are_seen() -> None:

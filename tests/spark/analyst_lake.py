@@ -16,7 +16,7 @@ PNG = b"\x89PNG of an image"
 
 def fill(lake: Lake) -> None:
     """Write the rows of every table that a view reads."""
-    write(lake, "images_raw", [(name, f"in/{name}.png", 9, "0", NIGHT_1, PNG) for name in ("a", "b", "c", "d")])
+    write(lake, "images_raw", [(name, f"in/{name}.png", 9, "0", NIGHT_1, PNG, "", False) for name in "abcd"])
     write(lake, "images_clean", [("d", 256, 160, 0, 0, 0.01, [1.0], "k1", NIGHT_2, PNG)])
     write(
         lake,
@@ -31,10 +31,10 @@ def fill(lake: Lake) -> None:
         lake,
         "captions",
         [
-            ("a", 0, METHANE, "labels.csv", "test", NIGHT_1),
-            ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1),
-            ("c", 0, SALT, "labels.csv", "train", NIGHT_1),
-            ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1),
+            ("a", 0, METHANE, "labels.csv", "test", NIGHT_1, 1, "a"),
+            ("b", 0, ETHANOL, "labels.csv", "test", NIGHT_1, 1, "b"),
+            ("c", 0, SALT, "labels.csv", "train", NIGHT_1, 1, "c"),
+            ("e", 0, "a dog in the snow", "labels.csv", "train", NIGHT_1, 1, "e"),
         ],
     )
     write(

@@ -165,7 +165,7 @@ def test_references_that_were_dated_before_the_prediction_count_and_those_that_g
     put_model(arrived, "first")
     predict(arrived)
     long_ago = datetime(2024, 1, 1, tzinfo=UTC)
-    corrected = [("0", 0, "InChI=1S/CH4/h1H4", "labels.csv", "train", long_ago)]
+    corrected = [("0", 0, "InChI=1S/CH4/h1H4", "labels.csv", "train", long_ago, 1, "0")]
     arrived.upsert("captions", arrived.spark.createDataFrame(corrected, CAPTIONS.schema))
     arrived.upsert("captions", arrived.read("captions").where("image_id = '1'"), delete_when="true")
     predict(arrived)

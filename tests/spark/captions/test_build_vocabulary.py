@@ -78,7 +78,7 @@ def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_a
     write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
     ingest(lake, landing, *ALL_TRAIN)
     build(lake)
-    slow = ("b", 0, "InChI=1S/ClH", "more.csv", "train", datetime(2024, 1, 1, tzinfo=UTC))
+    slow = ("b", 0, "InChI=1S/ClH", "more.csv", "train", datetime(2024, 1, 1, tzinfo=UTC), 1, "b")
     lake.insert_new("captions", lake.spark.createDataFrame([slow], CAPTIONS.schema))
     build(lake)
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1

@@ -20,7 +20,8 @@ TRAIN = [(name, 0, name, "train") for name in ("aaaa", "aaab", "aabb", "zzzz")] 
 
 
 def captions_of(spark: SparkSession, rows: list[tuple]) -> DataFrame:
-    return spark.createDataFrame([(*row[:3], "captions.csv", row[3], LONG_AGO) for row in rows], CAPTIONS.schema)
+    whole = [(*row[:3], "captions.csv", row[3], LONG_AGO, 1, row[0]) for row in rows]
+    return spark.createDataFrame(whole, CAPTIONS.schema)
 
 
 def predict(lake: Lake, rows: list[tuple], model_version: str = "m1", predicted_at: datetime = LONG_AGO) -> None:

@@ -31,7 +31,7 @@ def scorer() -> Iterator[SentenceScorer]:
 
 def fill(lake: Lake) -> None:
     rows = [
-        (image_id, index, caption, "captions.csv", split, LONG_AGO)
+        (image_id, index, caption, "captions.csv", split, LONG_AGO, index + 1, image_id)
         for split, captions in (("train", TRAIN), ("test", REFERENCES))
         for image_id, of_image in captions.items()
         for index, caption in enumerate(of_image)

@@ -1,5 +1,6 @@
 """From images_raw to images_clean and images_rejected: `pytest tests/spark/images/test_clean_images.py`."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
 from lib.settings import load_settings
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import image, settings_for
+from tests.spark.landing_files import image, settings_for, write_tar, write_zip
 
 
 def clean(lake: Lake, *overrides: str) -> None:
@@ -111,6 +112,43 @@ def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_c
     before = num_commits(lake)
     clean(lake, "cleaning.max_pixels=100")
     assert num_commits(lake) == before
+
+
+def test_new_bytes_of_a_file_or_member_replace_the_old_ones_in_both_tables_and_nothing_else_changes(lake, landing):
+    def arrive(loose: bytes, zipped: bytes, tarred: bytes) -> None:
+        (landing / "loose.png").write_bytes(loose)
+        write_zip(landing / "a.zip", {"zipped.png": zipped, "same.png": image(9)})
+        write_tar(landing / "b.tar", {"tarred.png": tarred})
+
+    def cleaned() -> dict[str, bytes]:
+        return {row.image_id: bytes(row.image) for row in lake.read("images_clean").collect()}
+
+    arrive(image(1), image(2), image(3))
+    ingest(lake, landing)
+    clean(lake)
+    before, ingested_at = cleaned(), {row.image_id: row.ingested_at for row in lake.read("images_raw").collect()}
+    commits = num_commits(lake)
+    os.utime(landing / "loose.png", (1, 1))  # as when it is copied again
+    ingest(lake, landing)
+    clean(lake)
+    assert num_commits(lake) == commits | {"images_raw": commits["images_raw"] + 1}
+    assert {row.image_id: row.ingested_at for row in lake.read("images_raw").collect()} == ingested_at
+
+    arrive(image(4), image(5), b"no image any more")
+    ingest(lake, landing)
+    clean(lake)
+    raw = {row.image_id: bytes(row.image) for row in lake.read("images_raw").collect()}
+    assert raw == {"loose": image(4), "zipped": image(5), "tarred": b"no image any more", "same": image(9)}
+    after = cleaned()
+    assert after.keys() == {"loose", "zipped", "same"}
+    assert after["same"] == before["same"]
+    assert after["loose"] != before["loose"]
+    assert after["zipped"] != before["zipped"]
+    assert reasons(lake) == {"tarred": "not_an_image"}
+    commits = num_commits(lake)
+    ingest(lake, landing)
+    clean(lake)
+    assert num_commits(lake) == commits
 
 
 def test_cleaning_before_anything_was_ingested_names_the_job_to_run(lake):

@@ -103,6 +103,33 @@ def test_each_image_is_encoded_once_and_again_when_it_is_cleaned_otherwise(arriv
     assert all(again[name].cleaning_version != rows[name].cleaning_version for name in CAPTIONS)
 
 
+def test_features_and_captions_follow_an_image_whose_file_is_replaced(
+    arrived: Lake, arrived_once: tuple[Path, Path]
+) -> None:
+    landing = arrived_once[0]
+    put_model(arrived)
+    extract_features.run(arrived.spark, settings(arrived))
+    predict_captions.run(arrived.spark, settings(arrived))
+    old_bytes = (landing / "red.jpg").read_bytes()
+    try:
+        (landing / "red.jpg").write_bytes((landing / "blue.jpg").read_bytes())
+        ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}"))
+    finally:
+        (landing / "red.jpg").write_bytes(old_bytes)
+    clean_images.run(arrived.spark, settings(arrived))
+    extract_features.run(arrived.spark, settings(arrived))
+    predict_captions.run(arrived.spark, settings(arrived))
+    features = {row.image_id: bytes(row.features) for row in arrived.read("image_features").collect()}
+    assert features["red"] == features["blue"]
+    assert features["red"] != features["green"]
+    seen = captions(arrived)
+    assert seen["red"] == seen["blue"]
+    clean = {row.image_id: row.cleaning_version for row in arrived.read("images_clean").collect()}
+    predicted = {row.image_id: row.cleaning_version for row in arrived.read("caption_predictions").collect()}
+    assert predicted == clean
+    assert clean["blue"] == clean["green"] != clean["red"]
+
+
 def test_an_encoder_that_learns_has_no_features(arrived: Lake) -> None:
     extract_features.run(arrived.spark, settings(arrived, "captioner.is_encoder_frozen=false"))
     assert not arrived.has("image_features")

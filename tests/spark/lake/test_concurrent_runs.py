@@ -19,7 +19,8 @@ NUM_ROWS = 200
 
 
 def captions(lake: Lake, run: int) -> DataFrame:
-    rows = [(f"image{number}", 0, f"by run {run}", "file.csv", "train", THEN) for number in range(NUM_ROWS)]
+    ids = [f"image{number}" for number in range(NUM_ROWS)]
+    rows = [(image_id, 0, f"by run {run}", "file.csv", "train", THEN, 1, image_id) for image_id in ids]
     return lake.spark.createDataFrame(rows, CAPTIONS.schema)
 
 

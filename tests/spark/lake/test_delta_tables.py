@@ -16,7 +16,7 @@ THEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def captions(lake: Lake, *rows: tuple[str, str]):
-    whole = [(name, 0, text, "file.csv", "train", THEN) for name, text in rows]
+    whole = [(name, 0, text, "file.csv", "train", THEN, 1, name) for name, text in rows]
     return lake.spark.createDataFrame(whole, CAPTIONS.schema)
 
 
@@ -77,7 +77,7 @@ def test_a_table_of_an_older_version_gets_new_columns_with_their_comments_and_ke
     lake.insert_new("captions", captions(lake, ("a", "one")))
     monkeypatch.setitem(TABLES, "captions", replace(CAPTIONS, schema=newer))
     assert [row.other for row in lake.read("captions").collect()] == [None]
-    rows = lake.spark.createDataFrame([("b", 0, "two", "file.csv", "train", THEN, "zwei")], newer)
+    rows = lake.spark.createDataFrame([("b", 0, "two", "file.csv", "train", THEN, 1, "b", "zwei")], newer)
     lake.insert_new("captions", rows)
     assert {row.image_id: row.other for row in lake.read("captions").collect()} == {"a": None, "b": "zwei"}
     assert lake.read("captions").schema["other"].metadata == {"comment": comment}

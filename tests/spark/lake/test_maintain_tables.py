@@ -26,7 +26,7 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a", "b", "c"):
-        row = (name, 0, f"caption of {name}", "file.csv", "train", THEN)
+        row = (name, 0, f"caption of {name}", "file.csv", "train", THEN, 1, name)
         lake.insert_new("captions", lake.spark.createDataFrame([row], CAPTIONS.schema))
     lake.create("images_rejected")  # a table without rows is kept in shape too
     rows = lake.read("captions").orderBy("image_id").collect()
@@ -69,7 +69,7 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
 def test_files_are_joined_up_to_the_size_asked_for(lake: Lake) -> None:
     settings = load_settings("molecules", "local", [f"storage.root={lake.storage.root}", "maintenance.file_bytes=1"])
     for name in ("a", "b"):
-        row = (name, 0, "caption", "file.csv", "train", THEN)
+        row = (name, 0, "caption", "file.csv", "train", THEN, 1, name)
         lake.insert_new("captions", lake.spark.createDataFrame([row], CAPTIONS.schema))
     before = files_of(lake, "captions")
     run(lake.spark, settings)

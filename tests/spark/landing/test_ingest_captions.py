@@ -209,3 +209,50 @@ def test_a_file_in_latin1_is_read_and_said_to_be(lake, arrived, caplog):
     ingest_words(lake, arrived)
     assert captions_in(lake) == {"p": "caf\u00e9"}
     assert f"{arrived}/labels.csv is no UTF-8 and is read as cp1252" in caplog.text
+
+
+def write_images(landing: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        (landing / name).parent.mkdir(exist_ok=True)
+        (landing / name).write_bytes(image(number))
+
+
+def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_comes_first(lake, landing):
+    write_images(landing, "test/1.png", "train/2.png", "4.png", "5.png")
+    rows = {"train/1": "of another", "train/2.png": "right", "train/3": "early", "images/4.png": "of none"}
+    write_captions(landing / "labels.csv", rows | {"train/5": "of one", "test/5": "or of another", "valid/6": "alone"})
+    ingest_words(lake, landing)
+    assert captions_in(lake) == {"2": "right", "3": "early", "4": "of none", "6": "alone"}
+    assert rejected(lake) == {"1": "other_folder", "5": "other_folder"}
+    details = {row.source: row.detail for row in lake.read("images_rejected").collect()}
+    assert details[f"file://{landing}/labels.csv row 1"] == (
+        f"the caption is of train/1 and the image is file://{landing}/test/1.png: give both the same folders, name no "
+        "folder in the captions file, or use landing.image_id=path in a new lake"
+    )
+    assert details[f"file://{landing}/labels.csv row 6"].startswith(
+        f"captions of train/5 and test/5 are for one image, file://{landing}/5.png: "
+    )
+    before = num_commits(lake)
+    ingest_words(lake, landing)
+    assert num_commits(lake) == before
+
+    # An image that comes after its caption is held to it too, and a corrected file takes all this back.
+    write_images(landing, "test/3.png", "valid/6.png")
+    ingest_words(lake, landing)
+    assert captions_in(lake) == {"2": "right", "4": "of none", "6": "alone"}
+    assert rejected(lake) == {"1": "other_folder", "3": "other_folder", "5": "other_folder"}
+    write_captions(landing / "labels.csv", {"test/1": "one", "3": "three", "valid/6": "alone"})
+    ingest_words(lake, landing)
+    assert (captions_in(lake), rejected(lake)) == ({"1": "one", "3": "three", "6": "alone"}, {})
+
+
+def test_a_caption_of_another_folder_does_not_come_in_when_there_is_room_again(lake, landing):
+    write_captions(landing / "a_labels.csv", {"x": "first"})
+    (landing / "b_labels.csv").write_text("image_id,InChI\ntrain/p,second\ntrain/p,third\n")
+    write_images(landing, "test/q.png")
+    ingest_words(lake, landing, "landing.max_captions_per_image=1")
+    write_images(landing, "test/p.png")
+    ingest_words(lake, landing, "landing.max_captions_per_image=1")
+    assert captions_in(lake) == {"x": "first"}
+    rows = lake.read("images_rejected").collect()
+    assert [(row.reason, row.source[-5:]) for row in rows] == [("other_folder", "row 1"), ("other_folder", "row 2")]

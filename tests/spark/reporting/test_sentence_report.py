@@ -21,10 +21,10 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 def fill(lake: Lake) -> None:
     """Twelve images of the test split; the captions of the first six are right, and the model is surer of them."""
     references = {f"p{index:02}": f"{word} dogs run over {word} hills" for index, word in enumerate(NUMBERS)}
-    rows = [(image_id, 0, text, "captions.csv", "test", NOW) for image_id, text in references.items()]
+    rows = [(image_id, 0, text, "captions.csv", "test", NOW, 1, image_id) for image_id, text in references.items()]
     lake.insert_new(
         "captions",
-        lake.spark.createDataFrame([*rows, ("t", 0, "a cat", "captions.csv", "train", NOW)], CAPTIONS.schema),
+        lake.spark.createDataFrame([*rows, ("t", 0, "a cat", "captions.csv", "train", NOW, 1, "t")], CAPTIONS.schema),
     )
     captions = {image_id: text if image_id < "p06" else "nobody" for image_id, text in references.items()}
     predicted = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.captions import java_scorers
 from lib.captions.sentence_scores import METRICS, SentenceScorer, cider_by_image, sentence_scores, tokenize
 from lib.errors import RuntimeMissingError
 from lib.lake.java import java_home
@@ -111,11 +112,11 @@ def test_nothing_is_written_beside_the_installed_jars(scorer: SentenceScorer):
     assert [folder.stat().st_mtime_ns for folder in folders] == before
 
 
-def java_that(meteor: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make JAVA_HOME a Java that is the real one but for METEOR, in whose place it runs a line of shell."""
+def java_that(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, program: str = "meteor") -> None:
+    """Make JAVA_HOME a Java that is the real one but for one program, in whose place it runs a line of shell."""
     java = folder / "bin" / "java"
     java.parent.mkdir()
-    java.write_text(f'#!/bin/sh\ncase "$*" in *meteor*) {meteor};; *) exec {java_home()}/bin/java "$@";; esac\n')
+    java.write_text(f'#!/bin/sh\ncase "$*" in *{program}*) {script};; *) exec {java_home()}/bin/java "$@";; esac\n')
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(folder))
 
@@ -129,6 +130,16 @@ def test_meteor_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 def test_meteor_that_answers_nonsense_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java_that(f"echo $$ > {tmp_path}/pid; echo Error: what; exec sleep 600", tmp_path, monkeypatch)
     with pytest.raises(RuntimeMissingError, match=r"^METEOR of pycocoevalcap failed: Error: what$"):
+        sentence_scores(*EXAMPLE)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(("program", "name"), [("meteor", "METEOR"), ("PTBTokenizer", "the tokenizer")])
+def test_a_java_that_hangs_is_killed_and_said(program: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    java_that(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch, program)
+    monkeypatch.setattr(java_scorers, "ANSWER_SECONDS", 20)
+    with pytest.raises(RuntimeMissingError, match=rf"^{name} of pycocoevalcap failed: no answer within \d+ s"):
         sentence_scores(*EXAMPLE)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

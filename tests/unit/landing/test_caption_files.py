@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing import caption_files
+from lib.landing.archived_tables import list_members
 from lib.landing.caption_file_names import is_captions_file, may_hold_captions
 from lib.landing.caption_files import CaptionRow, examine, read_rows
-from lib.landing.zipped_tables import list_members
-from tests.unit.landing.landed_files import settings
+from tests.unit.landing.landed_files import settings, write_tar, write_zip
 
 HEADER = "image_id,caption\n"
 
@@ -109,16 +110,43 @@ def test_ids_are_normalised_as_those_of_images_are(tmp_path: Path) -> None:
     assert texts(rows_of(tmp_path / "labels.csv", HEADER + "x/mu\u0308nchen.PNG,x\n")) == [("m\u00fcnchen", "x")]
 
 
-def test_packed_files_and_members_of_zips_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "packed.tar", "really_a_zip.tar"])
+def test_packed_files_and_members_of_archives_are_read(tmp_path: Path, name: str) -> None:
     content = (HEADER + "a,x\n").encode()
     assert texts(rows_of(tmp_path / "labels.csv.gz", gzip.compress(content))) == [("a", "x")]
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("in/labels.csv", content)
-        archive.writestr("labels.csv.gz", gzip.compress(content))
-    for member in ("in/labels.csv", "labels.csv.gz"):
-        rows = rows_in(tmp_path / "a.zip", member)
+    members = {"p.png": bytes(5000), "in/labels.csv": content, "labels.csv.gz": gzip.compress(content)}
+    if "zip" in name:
+        write_zip(tmp_path / name, members)
+    else:
+        write_tar(tmp_path / name, "w" if name == "a.tar" else "w:gz", members)
+    listed = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/{name}"]})])))
+    assert list(listed["member"]) == ["in/labels.csv", "labels.csv.gz"]
+    for member in listed["member"]:
+        rows = rows_in(tmp_path / name, member)
         assert texts(rows) == [("a", "x")]
-        assert rows[0].source == f"file://{tmp_path}/a.zip!{member}"
+        assert rows[0].source == f"file://{tmp_path}/{name}!{member}"
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.9])
+def test_a_tar_that_is_cut_is_not_searched_and_its_caption_file_is_a_sentence(tmp_path: Path, kept: float) -> None:
+    content = (HEADER + "".join(f"{number},text\n" for number in range(9999))).encode()
+    write_tar(tmp_path / "a.tar", "w", {"labels.csv": content, "p.png": b"x"})
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[: int(len(whole) * kept)])
+    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]))
+    assert list(found["member"]) == [""]
+    with pytest.raises(LandingZoneError, match=r"a\.tar!labels\.csv cannot be read to its end: "):
+        rows_in(tmp_path / "a.tar", "labels.csv")
+
+
+def test_a_link_and_a_folder_of_a_tar_are_no_caption_files(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, kind in (("labels.csv", tarfile.SYMTYPE), ("more_labels.csv", tarfile.DIRTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]))
+    assert list(found["member"]) == []
 
 
 def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(tmp_path: Path) -> None:

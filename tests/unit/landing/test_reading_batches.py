@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.lake.worker_counts import WorkerCounter
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA
-from lib.landing.image_ingestion import MAX_ROWS_PER_ARROW_BATCH, read_batches
+from lib.landing.image_reading import MAX_ROWS_PER_ARROW_BATCH, read_batches
 from tests.unit.landing.landed_files import arrivals_in, write_tar
 
 

@@ -1,0 +1,59 @@
+"""Tables inside archives: caption files may lie beside the images."""
+
+import posixpath
+import struct
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+import pandas as pd
+
+from lib.lake.delta_tables import Lake
+from lib.landing.archives import archive_kind
+from lib.landing.bounded_tar import is_plain_file, tar_members
+from lib.landing.caption_file_names import TABLE_SUFFIXES, TEXT_SUFFIXES
+from lib.landing.caption_files import DAMAGE
+from lib.landing.file_listing import is_hidden
+from lib.landing.ledger import FILE_SCHEMA
+from lib.landing.zip_directory import zip_entries
+from lib.landing.zone import LandedFile, open_landed, unreadable_name
+
+MEMBER_SCHEMA = "path string, member string, num_bytes long"
+
+
+def list_archived_tables(lake: Lake, archives: list[LandedFile]) -> list[tuple[str, str, int]]:
+    """(path of the archive, name of the member, its size in bytes) of every table; a damaged archive has one named ''.
+
+    A packed tar is unpacked to its end for this, once for each of its versions.
+    """
+    if not archives:
+        return []
+    files = lake.spark.createDataFrame(archives, FILE_SCHEMA).repartition(len(archives))
+    rows = files.mapInPandas(list_members, MEMBER_SCHEMA).orderBy("path", "member").collect()
+    return [(row.path, row.member, row.num_bytes) for row in rows]
+
+
+def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Rows with the path of an archive in, rows of MEMBER_SCHEMA out."""
+    for batch in batches:
+        for path in batch["path"]:
+            try:
+                with open_landed(path) as stream:
+                    tables = {name: size for name, size in _files(stream, archive_kind(path)) if _is_table(name)}
+                if any(unreadable_name(name) for name in tables):  # it could not be opened by that name
+                    tables = {"": 0}
+            except (*DAMAGE, struct.error):
+                tables = {"": 0}
+            rows = [(path, name, num_bytes) for name, num_bytes in tables.items()]
+            yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
+
+
+def _files(stream: IO[bytes], kind: str) -> Iterator[tuple[str, int]]:
+    """Names and sizes in bytes of the members of an archive."""
+    if kind == "zip":
+        yield from ((entry.name.decode("utf-8", "replace"), entry.num_bytes) for entry in zip_entries(stream))
+    else:
+        yield from ((member.name, member.size) for member in tar_members(stream) if is_plain_file(member))
+
+
+def _is_table(member: str) -> bool:
+    return not is_hidden(member) and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)

@@ -1,0 +1,71 @@
+"""Captions whose rows name folders: which of them are for an image that was found by its name alone."""
+
+import re
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame, Window
+
+from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, image_path_of, relative_path, root_url
+from lib.sections.landing import LandingSettings
+
+OTHER, SAME, DEEPER = range(3)  # folders differ; the image has all that the caption names; the caption names more
+END_OF_ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
+ADVICE = "give both the same folders, name no folder in the captions file, or use landing.image_id=path in a new lake"
+
+
+def fit_of_folders(path: str, source: str, landing: LandingSettings) -> int:
+    """OTHER, SAME or DEEPER: folders are compared from the innermost outwards, as far as both paths have any.
+
+    Case does not count. An archive counts as a folder of its name without suffix.
+    """
+    own = image_path_of(END_OF_ARCHIVE.sub("/", relative_path(source, landing)), landing)
+    named_folders, own_folders = (
+        [folder for folder in reversed(one.lower().split("/")[:-1]) if folder != ".."] for one in (path, own)
+    )
+    if any(one != other for one, other in zip(named_folders, own_folders, strict=False)):
+        return OTHER
+    return SAME if len(named_folders) <= len(own_folders) else DEEPER
+
+
+def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingSettings) -> DataFrame:
+    """Captions with columns `reason` (other_folder, or null where nothing is wrong) and `detail`.
+
+    `captions` has image_id, path and rank. A caption of rank 0, which is in the lake already, is not judged again by an
+    image that lies outside of the present landing.path. An image with fewer folders than its captions name takes
+    theirs, unless they name different ones.
+    """
+    root = root_url(landing.path)
+
+    def fit_of(path: str | None, source: str | None) -> int | None:
+        return None if path is None or source is None or "/" not in path else fit_of_folders(path, source, landing)
+
+    of_image = Window.partitionBy("image_id")
+    sources = images.select("image_id", F.col("source").alias("image_source"))
+    is_judged = (F.col("path") != F.col("image_id")) & ((F.col("rank") > 0) | F.col("image_source").startswith(root))
+    fit = F.when(is_judged, F.udf(fit_of, "int")("path", "image_source"))  # asked for the other rows too
+    is_deeper = F.col("fit") == DEEPER
+    deepest = F.max(F.when(is_deeper, F.struct(F.length("path").alias("length"), "path"))).over(of_image)["path"]
+    is_within = F.lower(F.concat(F.lit("/"), "deepest")).endswith(F.lower(F.concat(F.lit("/"), "path")))
+    another = F.max(F.when(is_deeper & ~is_within, F.col("path"))).over(of_image)
+    other = F.concat(
+        F.lit("the caption is of "), "path", F.lit(" and the image is "), "image_source", F.lit(f": {ADVICE}")
+    )
+    several = F.concat(
+        F.lit("captions of "),
+        "deepest",
+        F.lit(" and "),
+        "another",
+        F.lit(" are for one image, "),
+        "image_source",
+        F.lit(f": {ADVICE}"),
+    )
+    detail = F.when(F.col("fit") == OTHER, other).when(is_deeper & F.col("another").isNotNull(), several)
+    return (
+        captions.join(sources, on="image_id", how="left")
+        .withColumn("fit", fit)
+        .withColumn("deepest", deepest)
+        .withColumn("another", another)
+        .withColumn("detail", detail)
+        .withColumn("reason", F.when(F.col("detail").isNotNull(), F.lit("other_folder")))
+        .drop("image_source", "fit", "deepest", "another")
+    )

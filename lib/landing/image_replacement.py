@@ -1,0 +1,87 @@
+"""Images whose file has changed since they were taken in: images_raw takes the new bytes under the same image_id."""
+
+import logging
+from functools import partial
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame, Window
+
+from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.pending_rows import num_tasks
+from lib.lake.schemas import IMAGES_RAW
+from lib.lake.worker_counts import counted_by_workers
+from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
+from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
+from lib.progress import show_progress
+from lib.sections.landing import LandingSettings
+
+logger = logging.getLogger(__name__)
+
+KNOWN = ("image_id", "source", "num_bytes", "file_version")
+
+
+def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSettings) -> None:
+    """Read the files that are not as images_raw has them, in commits of bounded size.
+
+    A file that was only copied again keeps its row, with the new file_version. One that cannot be read takes nothing
+    back, for it may be half copied: it is read again whenever it is listed.
+    """
+    changed = _changed(listed, lake.read("images_raw").select(*KNOWN))
+    if changed.isEmpty():
+        return
+    changed = lake.stage(_first_of_each_source(changed))
+    num_changed = changed.count()
+    num_replaced = num_unread = 0
+    with show_progress("ingest_images", num_changed) as line:
+        for start in range(0, num_changed, settings.images_per_commit):
+            batch = changed.where(F.col("position").between(start, start + settings.images_per_commit - 1))
+            num_rows = min(settings.images_per_commit, num_changed - start)
+            with lake.staging(), counted_by_workers(lake.spark, line, start, num_rows) as counter:
+                outcomes = lake.stage(
+                    in_reading_order(batch.select(*ARRIVAL_SCHEMA.names), num_tasks(lake.spark, num_rows)).mapInPandas(
+                        partial(read_batches, counter=counter), OUTCOME_SCHEMA
+                    )
+                )
+                rows = lake.stage(_as_rows(outcomes.where(F.col("reason").isNull()), lake.read("images_raw")))
+                if not rows.isEmpty():
+                    lake.upsert("images_raw", rows.drop("has_other_bytes"))
+                num_replaced += rows.where("has_other_bytes").count()
+                num_unread += num_rows - rows.count()
+    logger.info("ingest_images: %d images replaced by new versions of their files", num_replaced)
+    if num_unread:
+        logger.warning("ingest_images: %d new versions of files cannot be read: the old bytes are kept", num_unread)
+
+
+def _changed(listed: DataFrame, known: DataFrame) -> DataFrame:
+    """Arrivals whose source images_raw has in another version, with their image_id there.
+
+    Members of one archive may have the same path: where images_raw has one of them, none is another version.
+    """
+    names = {"image_id": "known_id", "num_bytes": "known_bytes", "file_version": "known_version"}
+    readable = listed.where(F.col("reason").isNull()).join(known.withColumnsRenamed(names), on="source", how="inner")
+    # Rows of an older version of the project have no file_version: their size alone tells.
+    has_version = F.coalesce(F.col("file_version") == F.col("known_version"), F.lit(True))
+    is_same = (F.col("num_bytes") == F.col("known_bytes")) & has_version
+    others = readable.where(~is_same).join(readable.where(is_same).select("source"), on="source", how="left_anti")
+    return others.withColumn("image_id", F.col("known_id")).select(*ARRIVAL_SCHEMA.names)
+
+
+def _first_of_each_source(arrivals: DataFrame) -> DataFrame:
+    """One arrival for each source, numbered by `position` in order of path and offset."""
+    rank = F.row_number().over(Window.partitionBy("source").orderBy("offset"))
+    position = F.row_number().over(Window.orderBy("path", "offset")) - 1
+    return arrivals.withColumn("rank", rank).where(F.col("rank") == 1).withColumn("position", position)
+
+
+def _as_rows(outcomes: DataFrame, raw: DataFrame) -> DataFrame:
+    """Rows of images_raw, and `has_other_bytes`; what has the same bytes as before stays what it was."""
+    kept = ("ingested_at", "is_replaced")
+    before = raw.select("image_id", *(F.col(name).alias(f"old_{name}") for name in ("sha256", *kept)))
+    is_other = F.col("sha256") != F.col("old_sha256")
+    now = F.lit(commit_time())
+    return outcomes.join(before, on="image_id", how="inner").select(
+        *(name for name in IMAGES_RAW.schema.names if name not in kept),
+        F.when(is_other, now).otherwise(F.col("old_ingested_at")).alias("ingested_at"),
+        (is_other | F.coalesce("old_is_replaced", F.lit(False))).alias("is_replaced"),
+        is_other.alias("has_other_bytes"),
+    )

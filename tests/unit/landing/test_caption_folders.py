@@ -1,0 +1,36 @@
+"""Whether the folders that a caption names are those of an image of the same name."""
+
+from pathlib import Path
+
+import pytest
+
+from lib.landing.caption_folders import DEEPER, OTHER, SAME, fit_of_folders
+from tests.unit.landing.landed_files import settings
+
+
+@pytest.mark.parametrize(
+    ("caption", "image", "fit"),
+    [
+        ("train/1", "test/1.png", OTHER),
+        ("train/0/1", "test/0/1.png", OTHER),
+        ("train/1", "train/1.png", SAME),
+        ("images/1", "2024/Images/1.PNG", SAME),
+        ("images/1", "1.png", DEEPER),
+        ("set/images/1", "images/1.png", DEEPER),
+        ("../images/1", "images/1.png", SAME),
+        ("train/1", "train.zip!1.png", SAME),
+        ("train/1", "test.tar.gz!1.png", OTHER),
+        ("train/1", "all.TAR!train/1.png", SAME),
+        ("all/train/1", "all.zip!test/1.png", OTHER),
+        ("mu\u0308/1", "m\u00fc/1.png", OTHER),  # rows are brought to NFC when they are read
+        ("m\u00fc/1", "mu\u0308/1.png", SAME),
+    ],
+)
+def test_folders_are_compared_from_the_innermost_as_far_as_both_have_any(tmp_path, caption, image, fit):
+    assert fit_of_folders(caption, f"file://{tmp_path}/{image}", settings(tmp_path)) == fit
+
+
+def test_an_image_of_another_landing_zone_has_all_its_folders(tmp_path: Path):
+    landing = settings(tmp_path / "today")
+    assert fit_of_folders("images/1", f"file://{tmp_path}/yesterday/1.png", landing) == OTHER
+    assert fit_of_folders("images/1", f"file://{tmp_path}/yesterday/images/1.png", landing) == SAME
