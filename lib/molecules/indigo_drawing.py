@@ -56,6 +56,11 @@ def indigo() -> Indigo:
     for option, value in OPTIONS.items():
         session.setOption(option, value)
     session.setOption("render-background-color", 1.0, 1.0, 1.0)
+    session.setOption("render-output-format", "png")
+    # Strokes of all later drawings lie otherwise by parts of a pixel where the first one of a process has no letter.
+    with_letter = session.loadMolecule("CO")
+    with_letter.layout()
+    renderer.renderToBuffer(with_letter)
     return Indigo(session, reader, renderer, IndigoException)
 
 
@@ -135,13 +140,13 @@ def _layout_of(molecule: Any) -> Layout:
     # Heavy atoms come in the InChI's order, then D and T, which are atoms of the InChI too, and hydrogens mixed.
     symbols = [line[31:34].strip() for line in atoms]
     order = sorted(range(num_atoms), key=lambda index: (symbols[index] in _HYDROGENS) + (symbols[index] == "H"))
-    place_of = np.argsort(order)
+    position_of = np.argsort(order)
     ends = np.array([(int(line[:3]) - 1, int(line[3:6]) - 1) for line in bonds], int).reshape(-1, 2)
     return Layout(
         xy[order, 0],
         xy[order, 1],
-        place_of[ends[:, 0]].astype(np.int32),
-        place_of[ends[:, 1]].astype(np.int32),
+        position_of[ends[:, 0]].astype(np.int32),
+        position_of[ends[:, 1]].astype(np.int32),
         np.array([int(line[6:9]) for line in bonds], np.float32),
         np.array([_WEDGES.get(int(line[9:12]), 0) for line in bonds], np.int32),
     )

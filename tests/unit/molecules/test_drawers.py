@@ -1,5 +1,7 @@
 """What every drawer says of its drawings is so: `pytest tests/unit/molecules/test_drawers.py`."""
 
+import subprocess
+import sys
 from functools import cache
 
 import cv2
@@ -173,3 +175,17 @@ def test_each_drawer_draws_in_its_own_way_and_shares_decide_which() -> None:
     mixed = [drawn_by(seed, {"indigo": 2, "rdkit": 1, "coordgen": 1}) for seed in range(80)]
     assert 25 <= mixed.count("indigo") <= 55
     assert min(mixed.count("rdkit"), mixed.count("coordgen")) >= 8
+
+
+def test_indigo_draws_alike_whatever_its_process_drew_first() -> None:
+    toluene, pyridine = "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3", "InChI=1S/C5H5N/c1-2-4-6-5-3-1/h1-5H"
+    script = (
+        "import hashlib, sys; from lib.molecules.redrawn import draw_unworn_ink\n"
+        "for inchi in sys.argv[1:]: print(inchi, hashlib.sha256(draw_unworn_ink(inchi, 'indigo').tobytes()).hexdigest())"
+    )
+    orders = ((toluene, pyridine), (pyridine, toluene))
+    printed = [
+        subprocess.run([sys.executable, "-c", script, *order], capture_output=True, text=True, check=True).stdout
+        for order in orders
+    ]
+    assert sorted(printed[0].splitlines()) == sorted(printed[1].splitlines())
