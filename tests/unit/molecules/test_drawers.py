@@ -181,7 +181,8 @@ def test_indigo_draws_alike_whatever_its_process_drew_first() -> None:
     toluene, pyridine = "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3", "InChI=1S/C5H5N/c1-2-4-6-5-3-1/h1-5H"
     script = (
         "import hashlib, sys; from lib.molecules.redrawn import draw_unworn_ink\n"
-        "for inchi in sys.argv[1:]: print(inchi, hashlib.sha256(draw_unworn_ink(inchi, 'indigo').tobytes()).hexdigest())"
+        "for inchi in sys.argv[1:]:\n"
+        "    print(inchi, hashlib.sha256(draw_unworn_ink(inchi, 'indigo').tobytes()).hexdigest())"
     )
     orders = ((toluene, pyridine), (pyridine, toluene))
     printed = [
