@@ -33,7 +33,7 @@ from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, dr
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
 
-DEADLINE_S = 12
+DEADLINE_S = 20
 LIMITS = (
     "serving.requires_key=always",
     "serving.num_processes=1",
