@@ -9,8 +9,8 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-faults \
-  bench-train bench-lessons bench-workers bench-distributed clean
+.PHONY: help setup demo caption serve pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-faults \
+  bench-train bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos,
 sheet: $(READY)  ## write a contact sheet of images before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
 
+# KEY=VALUE settings: make serve SERVE="--set serving.host=0.0.0.0 --set storage.root=/data/lake"
+serve: $(READY)  ## answer over HTTP at 127.0.0.1:8000 with the current or the pretrained model (SERVE="--set serving.port=8080"; docs/serving.md)
+	@$(RUN) -m jobs.serve_captions --set "storage.root=$(LAKE)" $(SERVE)
+
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
 
@@ -88,6 +92,9 @@ bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules 
 
 bench-train: $(READY)  ## how fast the pretrained model learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
+
+bench-serve: $(READY)  ## requests/s, 50th and 99th percentile at 1, 8 and 64 clients, beside the bare captioner (nothing else may run)
+	@$(RUN) -m bench.serving
 
 bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (90 minutes on 2 cores)
 	@$(RUN) -m bench.lessons $(MOLECULES)

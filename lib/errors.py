@@ -10,6 +10,9 @@ CaptionlakeError
 ├── MissingInputError        a table or checkpoint that an earlier job should have written
 ├── CorruptImageError        bytes that are no image we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
+├── RefusedRequestError      (lib/serving/refusals.py) a request that is not answered with captions
+├── BatchFailedError         (lib/serving/model_process.py) a batch that a process did not caption
+├── ServerRefusedError       (lib/serving/folder_client.py) a server that does not answer with captions
 ├── SqlRefusedError          (lib/sql/errors.py) a statement that cannot be answered, with what to ask for
 └── TrainingFailedError      the Ray workers stopped before the last step
 """

@@ -19,6 +19,7 @@ from lib.sections.lake import MaintenanceSettings, SparkSettings, StorageSetting
 from lib.sections.landing import LandingSettings
 from lib.sections.molecules import DrawingSettings, WearSettings
 from lib.sections.reporting import EvaluationSettings, ReportSettings
+from lib.sections.serving import ServingSettings
 from lib.sections.training import ClusterSettings, SearchSettings, TrackingSettings
 from model.config import CaptionerConfig, TrainingConfig
 
@@ -45,6 +46,7 @@ class Settings(BaseModel):
     cluster: ClusterSettings
     search: SearchSettings
     prediction: PredictionSettings
+    serving: ServingSettings
     tracking: TrackingSettings
     evaluation: EvaluationSettings
     report: ReportSettings

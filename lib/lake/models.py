@@ -2,13 +2,15 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lib.errors import MissingInputError, SettingsError
-from lib.lake.delta_tables import Lake
 from lib.sections.lake import StorageSettings
 from model.checkpoint import PRETRAINED
 from model.whole_writes import written_whole
+
+if TYPE_CHECKING:  # captioning images as they arrive needs no Spark
+    from lib.lake.delta_tables import Lake
 
 CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
 WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
@@ -45,7 +47,7 @@ def make_current(directory: Path) -> None:
         written.write_text(directory.name + "\n")
 
 
-def model_in_use(lake: Lake, model_version: str, dataset: str) -> Model:
+def model_in_use(lake: "Lake", model_version: str, dataset: str) -> Model:
     """The model of that name; `current` is the pretrained model while there is neither a trained one nor any caption.
 
     Raises MissingInputError if there is none.
@@ -66,7 +68,7 @@ def lasting_name(model: Model) -> str:
     return IN_THE_PROJECT if model.directory.is_relative_to(PRETRAINED) else model.version
 
 
-def why_nothing_is_trained(lake: Lake, model_version: str) -> str | None:
+def why_nothing_is_trained(lake: "Lake", model_version: str) -> str | None:
     """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
     if model_version == IN_THE_PROJECT:
         return f"prediction.model_version is {IN_THE_PROJECT}"
@@ -75,7 +77,7 @@ def why_nothing_is_trained(lake: Lake, model_version: str) -> str | None:
     return None
 
 
-def _has_no_captions(lake: Lake) -> bool:
+def _has_no_captions(lake: "Lake") -> bool:
     """Whether images have been ingested, but no caption."""
     return lake.has("images_raw") and lake.read("captions").isEmpty()
 

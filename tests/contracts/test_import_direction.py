@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"captions", "images", "lake"},
     "molecules": {"captions", "images", "lake", "training"},
     "reporting": {"captions", "lake"},
+    "serving": {"captioning", "captions", "images", "lake"},
 }
 GROUND_FLOOR = "sections"
 ROOF = "lib/job_entry.py"  # jobs alone import it
@@ -35,6 +36,11 @@ AT_HOME_IN = {  # rooms of libraries that no other room may know
     "mlflow": {"training"},
     "matplotlib": {"molecules", "reporting"},
     "jinja2": {"reporting"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "httpx": {"serving"},
+    "prometheus_client": {"serving"},
 }
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "misc", "base", "core", "manager", "tools"}
 

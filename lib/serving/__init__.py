@@ -1,0 +1,1 @@
+"""Captions over HTTP: requests, batches, processes that caption, and who may ask."""

@@ -1,0 +1,163 @@
+"""The endpoints, over FastAPI: who may ask, within which time, and which status says what."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib.metadata import version
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from lib.serving.answers import CaptionAnswer, CaptionsAnswer, InvocationsAnswer, StatusAnswer, VersionAnswer
+from lib.serving.api_keys import ApiKeys
+from lib.serving.error_answers import answer_errors_in_one_sentence
+from lib.serving.metrics import Metrics
+from lib.serving.openapi_page import CAPTION_BODY, DESCRIPTION, INVOCATION_BODY, REFUSALS
+from lib.serving.refusals import RefusedRequestError
+from lib.serving.request_images import RequestImages
+from lib.serving.request_log import RequestLog
+from lib.serving.request_rates import RequestRates
+from lib.serving.service import CaptionService
+
+
+def make_app(
+    service: CaptionService,
+    keys: ApiKeys,
+    requires_key: bool,
+    metrics: Metrics,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    write: Callable[[str], None],
+) -> FastAPI:
+    """The application; `write` gets a line of JSON for each request."""
+    settings = service.settings.serving
+    images_of, rates = RequestImages(settings), RequestRates(settings.requests_per_minute)
+    app = FastAPI(
+        title="captionlake", version=version("captionlake"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.add_middleware(RequestLog, metrics=metrics, max_bytes=settings.max_request_bytes, write=write)
+    answer_errors_in_one_sentence(app)
+
+    async def may_ask(
+        request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+    ) -> None:
+        """Refuse requests without a key where one is required, and too many of them."""
+        who = request.client.host if request.client else ""
+        if requires_key:
+            if given is None:
+                raise RefusedRequestError(401, "no API key: send the header `Authorization: Bearer KEY`")
+            name = await asyncio.to_thread(keys.name_of, given.credentials)
+            if name is None:
+                raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")
+            request.state.key_name = name
+            who = f"key {name}"
+        if (wait_s := rates.seconds_to_wait(who)) is not None:
+            sentence = (
+                f"more than {settings.requests_per_minute} requests in a minute: send fewer, with more images each"
+            )
+            raise RefusedRequestError(429, sentence, wait_s)
+
+    asked = [Depends(may_ask)]
+
+    @app.post(
+        "/caption",
+        dependencies=asked,
+        response_model=CaptionsAnswer,
+        responses=REFUSALS,
+        openapi_extra=CAPTION_BODY,
+        tags=["captions"],
+    )
+    async def caption(
+        request: Request,
+        dataset: Annotated[str | None, Query(description="kind of image: molecules, photos, ...")] = None,
+    ) -> CaptionsAnswer | JSONResponse:
+        """Caption images: files in the form's field `images`, or JSON with base 64 or URLs.
+
+        One entry for each image, in the order sent; one that cannot be read has a `reason`. If none can be read, the
+        status is 422.
+        """
+
+        async def work() -> list[CaptionAnswer]:
+            name = service.dataset_named(dataset)
+            images = await images_of.of_caption(request, service.max_image_bytes[name])
+            request.state.dataset, request.state.num_images = name, len(images)
+            return await _unless_gone(request, service.caption(name, images))
+
+        captions = await _in_time(settings.deadline_s, work())
+        answer = CaptionsAnswer(captions=captions)
+        if all(one.reason is not None for one in captions):
+            detail = f"no image could be read: {captions[0].reason}"
+            request.state.error = "no image could be read"
+            return JSONResponse({"detail": detail, **answer.model_dump()}, 422)
+        return answer
+
+    @app.post("/invocations", dependencies=asked, responses=REFUSALS, openapi_extra=INVOCATION_BODY, tags=["captions"])
+    async def invocations(request: Request) -> InvocationsAnswer:
+        """Caption images as MLflow's scoring protocol has it; the column `image` holds files in base 64."""
+
+        async def work() -> list[CaptionAnswer]:
+            images, dataset = await images_of.of_invocation(request)
+            name = service.dataset_named(dataset)
+            images = images_of.checked(images, service.max_image_bytes[name])
+            request.state.dataset, request.state.num_images = name, len(images)
+            return await _unless_gone(request, service.caption(name, images))
+
+        return InvocationsAnswer(predictions=await _in_time(settings.deadline_s, work()))
+
+    @app.get("/version", dependencies=asked, responses={401: REFUSALS[401]}, tags=["server"])
+    async def version_of_models() -> VersionAnswer:
+        """The package's version, and which model captions each dataset."""
+        models = {dataset: model.version for dataset, model in service.models.items()}
+        return VersionAnswer(version=app.version, models=models)
+
+    @app.get("/healthz", tags=["server"])
+    async def healthz() -> StatusAnswer:
+        """200 while the server answers at all."""
+        return StatusAnswer(status="alive")
+
+    @app.get("/readyz", responses={503: REFUSALS[503]}, tags=["server"])
+    async def readyz() -> StatusAnswer:
+        """200 once the models are loaded and have captioned an image."""
+        if not service.is_warm:
+            raise RefusedRequestError(503, "the models are being loaded: try again in a moment", 5)
+        return StatusAnswer(status="ready")
+
+    @app.get("/metrics", response_class=Response, tags=["server"])
+    async def metrics_as_text() -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(metrics.as_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app
+
+
+async def _in_time(deadline_s: float, work: Awaitable[list[CaptionAnswer]]) -> list[CaptionAnswer]:
+    """What the work answers. Raises RefusedRequestError if that takes longer than a request may take."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await work
+    except TimeoutError:
+        raise RefusedRequestError(
+            504, f"no answer in {deadline_s:g} s: send fewer images at a time, or try later", deadline_s
+        ) from None
+
+
+async def _unless_gone(request: Request, work: Awaitable[list[CaptionAnswer]]) -> list[CaptionAnswer]:
+    """What the work answers; it is cancelled when the client hangs up."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise RefusedRequestError(499, "the client hung up")
+        return await working
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        with suppress(asyncio.CancelledError, RefusedRequestError):
+            await working
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

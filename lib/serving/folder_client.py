@@ -1,0 +1,97 @@
+"""Sends the images of a folder to a server, some at a time, and writes its captions to a CSV file."""
+
+import csv
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lib.errors import CaptionlakeError, MissingInputError
+from lib.progress import show_progress
+from model.whole_writes import written_whole
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("file", "caption", "confidence", "is_valid", "reason", "model_version")
+TIMEOUT_S = 300.0
+TRIES = 10
+TRY_AGAIN = (429, 503, 504)  # later
+
+
+class ServerRefusedError(CaptionlakeError):
+    """Raised when the server cannot be reached or does not answer with captions."""
+
+
+def images_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files with a suffix of images, in all folders below, hidden ones left out. Raises MissingInputError if none."""
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not _is_hidden(path.relative_to(folder))
+    )
+    if not found:
+        raise MissingInputError(f"no image in {folder}: files that end with {', '.join(suffixes)} are sent")
+    return found
+
+
+def send_folder(
+    folder: Path, url: str, dataset: str, key: str | None, output: Path, suffixes: Sequence[str], num_at_once: int
+) -> int:
+    """Write a row for each image, in the order of their paths; return how many have no caption.
+
+    Raises MissingInputError if there is no image, ServerRefusedError if there is no answer.
+    """
+    images = images_below(folder, suffixes)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    num_unread = 0
+    with (
+        httpx.Client(base_url=url, headers=headers, params={"dataset": dataset}, timeout=TIMEOUT_S) as client,
+        ThreadPoolExecutor(num_at_once) as threads,
+        show_progress("send_folder", len(images)) as line,
+        written_whole(output) as written,
+        written.open("w", newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        rows.writeheader()
+        try:
+            for image, answer in zip(images, threads.map(lambda path: _captioned(client, path), images), strict=True):
+                rows.writerow({**answer, "file": image.relative_to(folder).as_posix()})
+                num_unread += answer["caption"] is None
+                line.advance()
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    return num_unread
+
+
+def _captioned(client: httpx.Client, path: Path) -> dict[str, Any]:
+    """The server's answer for one image. Raises ServerRefusedError."""
+    image = path.read_bytes()
+    for waits_s in _waits():
+        try:
+            answer = client.post("/caption", files={"images": (path.name, image)})
+        except httpx.TransportError as error:
+            raise ServerRefusedError(f"{client.base_url} cannot be reached: {error}") from None
+        if answer.status_code not in TRY_AGAIN:
+            break
+        time.sleep(float(answer.headers.get("retry-after", waits_s)))
+    body = answer.json() if answer.headers.get("content-type") == "application/json" else {}
+    if "captions" in body:
+        return dict(body["captions"][0])
+    detail = body.get("detail", "an answer without JSON")
+    if answer.status_code == 413:  # this image alone is refused
+        return dict.fromkeys(COLUMNS) | {"reason": detail}
+    raise ServerRefusedError(f"{client.base_url} answers {answer.status_code}: {detail}")
+
+
+def _waits() -> Iterator[float]:
+    """Seconds to wait where the server does not say how long."""
+    return (min(2.0**number, 30.0) for number in range(TRIES))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.parts)

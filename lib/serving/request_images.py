@@ -1,0 +1,67 @@
+"""The images of a request, from a form, from JSON or by URL, within the limits of size and number."""
+
+import asyncio
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from lib.sections.serving import ServingSettings
+from lib.serving.answers import parse_caption_request, parse_invocation
+from lib.serving.image_urls import ImageUrls
+from lib.serving.refusals import RefusedRequestError
+
+FORM, JSON = "multipart/form-data", "application/json"
+FIELD = "images"
+SPARE = 10  # files beyond the limit that are still counted, to say how many there are
+
+
+class RequestImages:
+    """Reads the images of requests. Every method raises RefusedRequestError."""
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self._settings = settings
+        self._urls = ImageUrls(settings.url_hosts)
+
+    async def of_caption(self, request: Request, max_image_bytes: int) -> list[bytes]:
+        """The images of POST /caption."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == FORM:
+            images = await self._of_form(request)
+        elif kind == JSON:
+            asked = await asyncio.to_thread(parse_caption_request, await request.body())
+            self._check_number(len(asked.images) + len(asked.urls))
+            most = self._settings.max_request_bytes - sum(map(len, asked.images))
+            images = asked.images + await self._urls.fetch(asked.urls, most)
+        else:
+            raise RefusedRequestError(415, f"send {FORM} or {JSON}, not {kind or 'a body without content-type'}")
+        return self.checked(images, max_image_bytes)
+
+    async def of_invocation(self, request: Request) -> tuple[list[bytes], str | None]:
+        """The images of POST /invocations, and the dataset that it names."""
+        return await asyncio.to_thread(parse_invocation, await request.body())
+
+    async def _of_form(self, request: Request) -> list[bytes]:
+        async with request.form(max_files=SPARE * self._settings.max_images_per_request) as form:
+            files = form.getlist(FIELD)
+            self._check_number(len(files))
+            if others := sorted(form.keys() - {FIELD}):
+                raise RefusedRequestError(
+                    422, f"field {others[0][:40]!r} is not known: send files in the field {FIELD!r}"
+                )
+            return [await file.read() if isinstance(file, UploadFile) else file.encode() for file in files]
+
+    def checked(self, images: list[bytes], max_image_bytes: int) -> list[bytes]:
+        """The images, if there are neither none nor too many, and none is too large."""
+        self._check_number(len(images))
+        for index, image in enumerate(images):
+            if len(image) > max_image_bytes:
+                raise RefusedRequestError(
+                    413, f"image {index} has {len(image):,} bytes; at most {max_image_bytes:,} are read"
+                )
+        return images
+
+    def _check_number(self, num_images: int) -> None:
+        if not num_images:
+            raise RefusedRequestError(422, f"there is no image in the request: send files in {FIELD!r}, or JSON")
+        if num_images > (most := self._settings.max_images_per_request):
+            raise RefusedRequestError(413, f"{num_images} images in one request; send at most {most} at a time")

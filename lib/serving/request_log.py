@@ -1,0 +1,115 @@
+"""What surrounds every request: a limit to its bytes, one line of JSON about it, and metrics.
+
+The line holds neither images, nor keys, nor the query, which may hold a key by mistake.
+"""
+
+import asyncio
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib.serving.metrics import Metrics
+from lib.serving.refusals import RefusedRequestError
+
+DRAIN_BYTES, DRAIN_S = 1 << 28, 10.0  # of a body that is refused: its client reads the answer only when it has sent all
+ENDPOINTS = {"/caption", "/invocations", "/version", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: logged only when they fail
+
+
+class RequestLog:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_bytes: int, write: Callable[[str], None]) -> None:
+        self._app, self._metrics, self._max_bytes, self._write = app, metrics, max_bytes, write
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._max_bytes)
+        self._metrics.requests_in_progress.inc()
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:
+            exchange.status = 500  # answered outside
+            raise
+        finally:
+            self._metrics.requests_in_progress.dec()
+            took_s = time.monotonic() - exchange.started
+            endpoint = scope["path"] if scope["path"] in ENDPOINTS else "other"
+            self._metrics.requests.labels(endpoint, exchange.status).inc()
+            self._metrics.request_seconds.labels(endpoint).observe(took_s)
+            if endpoint not in QUIET or exchange.status >= 400:
+                self._write(json.dumps(exchange.as_line(took_s)))
+
+
+class _Exchange:
+    """One request and its answer, as they pass."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._scope, self._receive, self._send, self._max_bytes = scope, receive, send, max_bytes
+        self.started = time.monotonic()
+        self.status = 499  # what proxies log of clients that hang up
+        self._num_bytes = 0
+        self._has_ended = False
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        self._declared = int(headers.get(b"content-length", "0") or 0)
+        given = headers.get(b"x-request-id", "")
+        self.request_id = given if re.fullmatch(r"[\w-]{1,64}", given) else uuid.uuid4().hex
+
+    async def receive(self) -> Message:
+        """The next part of the body. Raises RefusedRequestError beyond the limit."""
+        if self._declared > self._max_bytes:
+            raise self._too_large(self._declared)
+        message = await self._next()
+        if self._num_bytes > self._max_bytes:
+            raise self._too_large(self._num_bytes)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, the first when all of the body was received."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.request_id.encode())]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    while not self._has_ended and self._num_bytes < DRAIN_BYTES:
+                        await self._next()
+        await self._send(message)
+
+    def as_line(self, took_s: float) -> dict[str, object]:
+        """What is logged."""
+        state = self._scope.get("state", {})
+        client = self._scope.get("client") or ("",)
+        return {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": self.request_id,
+            "client": client[0],
+            "key": state.get("key_name"),
+            "method": self._scope["method"],
+            "path": self._scope["path"][:200],
+            "status": self.status,
+            "seconds": round(took_s, 4),
+            "bytes": self._num_bytes,
+            "dataset": state.get("dataset"),
+            "images": state.get("num_images"),
+            "error": state.get("error"),
+        }
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._num_bytes += len(message.get("body", b""))
+        self._has_ended |= message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    def _too_large(self, num_bytes: int) -> RefusedRequestError:
+        return RefusedRequestError(
+            413, f"the request has {num_bytes:,} bytes or more; at most {self._max_bytes:,} are read"
+        )

@@ -1,0 +1,128 @@
+"""Which models the server captions with, and the change to another current model without losing a request."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from lib.errors import CaptionlakeError, MissingInputError
+from lib.lake.models import IN_THE_PROJECT, Model, has_current_model, pretrained_model, resolve_model
+from lib.serving.answers import CaptionAnswer
+from lib.serving.batches import BatchQueue
+from lib.serving.metrics import Metrics
+from lib.serving.model_process import ModelProcess, ModelSource
+from lib.serving.refusals import RefusedRequestError
+from lib.settings import Settings, load_settings
+from model.checkpoint import PRETRAINED
+
+logger = logging.getLogger(__name__)
+
+
+def models_to_serve(settings: Settings) -> dict[str, Model]:
+    """The model of each dataset. Raises SettingsError, MissingInputError."""
+    names = settings.serving.models
+    if not names:
+        names = {folder.name: IN_THE_PROJECT for folder in sorted(PRETRAINED.iterdir()) if folder.is_dir()}
+        if has_current_model(settings.storage) or settings.dataset in names:
+            names = {**names, settings.dataset: "current"}
+    return {dataset: _model_named(settings, dataset, name) for dataset, name in names.items()}
+
+
+def _model_named(settings: Settings, dataset: str, name: str) -> Model:
+    directory = Path(name).expanduser()
+    if (directory / "config.json").is_file():
+        return Model(directory.resolve().name, directory.resolve())
+    if name == IN_THE_PROJECT or (name == "current" and not has_current_model(settings.storage)):
+        return _pretrained_model(dataset, f"serving.models.{dataset}")
+    try:
+        return resolve_model(settings.storage, name, dataset)
+    except MissingInputError as error:
+        raise MissingInputError(str(error).replace("prediction.model_version", f"serving.models.{dataset}")) from None
+
+
+_pretrained_model = lru_cache(
+    pretrained_model
+)  # reading its files to name it costs more than looking every few seconds
+
+
+class CaptionService:
+    """The models, their processes and the queue before them. All methods belong to one event loop."""
+
+    def __init__(self, settings: Settings, overrides: Sequence[str], conf: str | None, metrics: Metrics) -> None:
+        """Resolve the models. Raises SettingsError, MissingInputError."""
+        self.settings, self._metrics = settings, metrics
+        self._overrides, self._conf = tuple(overrides), conf
+        self.models = models_to_serve(settings)
+        self.max_image_bytes = {
+            dataset: load_settings(dataset, settings.environment, overrides, conf).landing.max_image_bytes
+            for dataset in self.models
+        }
+        self.queue = BatchQueue(settings.serving, metrics)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a process waits for images."""
+        return self.queue.num_warm > 0
+
+    def dataset_named(self, name: str | None) -> str:
+        """The dataset of a request. Raises RefusedRequestError if no model for it is served."""
+        default = self.settings.dataset if self.settings.dataset in self.models else next(iter(self.models))
+        dataset = name or default
+        if dataset not in self.models:
+            raise RefusedRequestError(
+                422, f"no model for dataset {dataset!r} here; there are: {', '.join(self.models)}"
+            )
+        return dataset
+
+    async def caption(self, dataset: str, images: Sequence[bytes]) -> list[CaptionAnswer]:
+        """One entry for each image, in order. Raises RefusedRequestError."""
+        if not self.is_warm:
+            raise RefusedRequestError(503, "the models are being loaded: try again in a moment", retry_after_s=5)
+        return await self.queue.caption(dataset, images)
+
+    async def start(self) -> None:
+        """Load the models. Raises SettingsError, RuntimeMissingError."""
+        await self._use(self.models)
+        logger.info("ready: %s", ", ".join(f"{dataset} by {model.version}" for dataset, model in self.models.items()))
+
+    async def follow_current_models(self) -> None:
+        """Until cancelled: look which models are current; load those that are new, then caption with them."""
+        refused: dict[str, Model] | None = None
+        said = ""
+        while True:
+            await asyncio.sleep(self.settings.serving.check_models_s)
+            try:
+                models = await asyncio.to_thread(models_to_serve, self.settings)
+                if models in (self.models, refused):
+                    continue
+                refused = models
+                await self._use(models)
+                self._metrics.model_changes.labels("changed").inc()
+                logger.info("changed to %s", ", ".join(model.version for model in models.values()))
+                refused, said = None, ""
+            except (CaptionlakeError, OSError) as error:
+                if said != str(error):
+                    self._metrics.model_changes.labels("refused").inc()
+                    logger.error("the models stay as they are: %s", error)
+                said = str(error)
+
+    async def close(self) -> None:
+        """End all processes."""
+        await self.queue.close()
+
+    async def _use(self, models: dict[str, Model]) -> None:
+        num_threads = self.settings.prediction.threads_per_worker
+        source = ModelSource(models, self._overrides, self._conf, num_threads)
+        num_processes = self.settings.serving.num_processes or max(1, len(os.sched_getaffinity(0)) // num_threads)
+        processes = [ModelProcess(source) for _ in range(num_processes)]
+        started = await asyncio.gather(*(self.queue.start(one) for one in processes), return_exceptions=True)
+        faults = [fault for fault in started if isinstance(fault, BaseException)]
+        if faults:
+            for process in processes:
+                process.close()
+            raise faults[0]
+        await self.queue.use(processes)
+        self.models = models
+        self._metrics.show_models(models)

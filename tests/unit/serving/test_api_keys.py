@@ -1,0 +1,67 @@
+"""API keys and how often one may ask: `pytest tests/unit/serving/test_api_keys.py`."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from jobs import api_keys
+from lib.errors import SettingsError
+from lib.serving.api_keys import ApiKeys
+from lib.serving.request_rates import RequestRates
+
+
+def test_a_key_is_known_by_its_name_until_it_is_revoked(tmp_path: Path) -> None:
+    keys = ApiKeys(str(tmp_path))
+    assert keys.name_of("cl_guess") is None
+    first, second = keys.add("first"), keys.add("second")
+    assert (keys.name_of(first), keys.name_of(second), keys.name_of(first + "x")) == ("first", "second", None)
+    ApiKeys(str(tmp_path)).revoke("first")  # by another process
+    assert (keys.name_of(first), keys.name_of(second)) == (None, "second")
+
+
+def test_keys_are_kept_as_hashes_in_a_file_that_others_cannot_read(tmp_path: Path) -> None:
+    keys = ApiKeys(str(tmp_path))
+    key = keys.add("first")
+    assert len(key) >= 43
+    assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
+    (entry,) = json.loads(keys.path.read_text())
+    assert entry.keys() == {"name", "sha256", "created_at"}
+    assert not any(key in path.read_text() for path in keys.path.parent.iterdir())
+
+
+def test_a_name_that_is_taken_odd_or_unknown_is_refused(tmp_path: Path) -> None:
+    keys = ApiKeys(str(tmp_path))
+    keys.add("first")
+    with pytest.raises(SettingsError, match="there is a key 'first' already"):
+        keys.add("first")
+    with pytest.raises(SettingsError, match="is no name for a key"):
+        keys.add("a b\n")
+    with pytest.raises(SettingsError, match=r"there is no key 'second' \(there are: first\)"):
+        keys.revoke("second")
+    keys.path.write_text("{")
+    with pytest.raises(SettingsError, match="holds no keys"):
+        keys.entries()
+
+
+def test_the_command_makes_lists_and_revokes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--set", f"storage.root={tmp_path}"]
+    api_keys.main([*root, "add", "first"])
+    key = capsys.readouterr().out.strip()
+    assert ApiKeys(str(tmp_path)).name_of(key) == "first"
+    api_keys.main([*root, "list"])
+    listed = capsys.readouterr().out
+    assert listed.startswith("first  made 2")
+    assert key not in listed
+    api_keys.main([*root, "revoke", "first"])
+    assert ApiKeys(str(tmp_path)).entries() == []
+
+
+def test_each_asker_has_a_number_of_requests_a_minute() -> None:
+    rates = RequestRates(2)
+    asked = [rates.seconds_to_wait("one") for _ in range(6)]  # a new minute may begin in between
+    waits = [wait for wait in asked if wait is not None]
+    assert waits
+    assert all(0 < wait <= 60 for wait in waits)
+    assert rates.seconds_to_wait("other") is None

@@ -1,0 +1,32 @@
+"""The scoring script, as a platform calls it: `pytest tests/unit/serving/test_score.py`."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib.errors import MissingInputError
+from lib.serving import score
+from lib.serving.example_drawing import example_png
+
+torch.set_num_threads(1)  # threads would wait for each other longer than they compute
+
+
+def test_the_script_answers_rows_and_refuses_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AZUREML_MODEL_DIR", "CAPTIONLAKE_MODEL", "CAPTIONLAKE_DATASET"):
+        monkeypatch.delenv(name, raising=False)
+    score.init()
+    rows = [{"image": base64.b64encode(image).decode()} for image in (example_png(), b"no image")]
+    read, unread = json.loads(score.run(json.dumps({"dataframe_records": rows})))["predictions"]
+    assert read["caption"] == "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3"
+    assert read["model_version"].startswith("pretrained-")
+    assert (unread["caption"], unread["reason"][:12]) == (None, "not_an_image")
+    assert json.loads(score.run("{}"))["detail"].startswith("send exactly one of dataframe_split")
+
+
+def test_a_folder_without_a_checkpoint_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(tmp_path))
+    with pytest.raises(MissingInputError, match="holds 0 checkpoints: name the folder of one"):
+        score.init()
