@@ -293,12 +293,13 @@ _SENTENCE_SCORES = [
 EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
-    "Scores of a model on a split, and of the controls that need no image.",
+    "Scores of a model on a split, and of the controls that need no model.",
     T.StructType(
         [
             MODEL_VERSION,
             _column("split", _TEXT, "train, validation or test."),
-            _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
+            _column("predictor", _TEXT, "model, constant_caption (one caption for all), shuffled_pictures, or "
+                "nearest_neighbour (the caption of the train image with the most similar features)."),
             _column("num_images", _LONG, "Images scored."),
             _column("exact_match", _DOUBLE, "Fraction of captions equal to the reference, 0..1."),
             _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),

@@ -219,8 +219,17 @@ def test_sentences_are_judged_by_cider() -> None:
     assert word == "better"
     assert sentence.startswith("The model's CIDEr on test is 0.50; a constant caption gets 0.12. That is 0.38 above")
     cards = {label: values for label, _, _, values in headline(rows)}
-    assert cards["CIDEr"] == {"model": 0.5, "constant_caption": 0.125, "shuffled_pictures": None}
+    assert cards["CIDEr"] == {
+        "model": 0.5,
+        "constant_caption": 0.125,
+        "shuffled_pictures": None,
+        "nearest_neighbour": None,
+    }
     assert "Exactly right" not in cards
+    word, sentence = verdict(rows | {"nearest_neighbour": row(0.625)})
+    assert word == "barely"
+    assert "the captions of the most similar train images get 0.62. That is above chance, but no better" in sentence
+    assert verdict(rows | {"nearest_neighbour": row(0.25)})[0] == "better"
 
 
 def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:
