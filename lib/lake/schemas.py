@@ -86,6 +86,7 @@ REJECTION_REASONS = {
     "than 1,000,000 characters",
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
     "(landing.captions_notation)",
+    "unlisted_image": "a caption of a COCO file whose image_id is not in the file's list of images",
     "empty_caption": "a row of a captions file without image_id or without caption",
     "too_many_captions": "more captions for one image than landing.max_captions_per_image",
 }
@@ -298,8 +299,12 @@ EVALUATIONS = Table(
         [
             MODEL_VERSION,
             _column("split", _TEXT, "train, validation or test."),
-            _column("predictor", _TEXT, "model, constant_caption (one caption for all), shuffled_pictures, or "
-                "nearest_neighbour (the caption of the train image with the most similar features)."),
+            _column(
+                "predictor",
+                _TEXT,
+                "model, constant_caption (one caption for all), shuffled_pictures, or "
+                "nearest_neighbour (the caption of the train image with the most similar features).",
+            ),
             _column("num_images", _LONG, "Images scored."),
             _column("exact_match", _DOUBLE, "Fraction of captions equal to the reference, 0..1."),
             _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),
