@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-faults \
+.PHONY: help setup demo caption look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-photos bench-faults \
   bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -49,6 +49,11 @@ caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos,
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
 	  --set prediction.model_version=pretrained
 
+# DATASET=photos for a photograph, MODEL=folder for another checkpoint, OUTPUT=look.png for where it is written.
+look: $(READY)  ## write where attention looked for each word of an image's caption, as one PNG: IMAGE=file
+	@if [ -z "$$IMAGE" ]; then echo "Name an image: make look IMAGE=/data/drawing.png" >&2; exit 2; fi; \
+	$(RUN) -m bench.look "$$IMAGE" --dataset "$${DATASET:-molecules}" --output "$${OUTPUT:-look.png}" $${MODEL:+--model "$$MODEL"}
+
 sheet: $(READY)  ## write a contact sheet of images before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
 
@@ -85,6 +90,10 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules that it never saw, other drawers' and SCANS=folder
 	@$(RUN) -m bench.quality $(MOLECULES) $(if $(SCANS),--scans $(SCANS))
 	@$(RUN) -m bench.ordinary $(MOLECULES)
+
+# FLICKR=folder with Flickr8k as it is distributed: its lake is made once, in LAKE (photos-lake). Without FLICKR, LAKE is only read.
+bench-photos: $(READY)  ## caption Flickr8k's official test images; BLEU, METEOR, ROUGE-L, CIDEr beside controls and published figures (FLICKR=folder or LAKE=lake)
+	@$(RUN) -m bench.photos $${FLICKR:+--flickr "$$FLICKR"} --lake "$(if $(filter file,$(origin LAKE)),photos-lake,$(LAKE))"
 
 bench-train: $(READY)  ## how fast the pretrained model learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed

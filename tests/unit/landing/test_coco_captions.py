@@ -48,7 +48,7 @@ def test_captions_get_the_file_names_of_their_images_in_whatever_pieces_the_file
 def test_a_packed_file_is_read_and_a_file_is_one_of_captions_by_its_name(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "captions.json.gz", gzip.compress(json.dumps(WHOLE).encode()))
     assert len(rows) == 3
-    landing = settings(tmp_path)
+    landing = settings(tmp_path, captions_files=("*captions*", "*labels*"))
     named = ("captions_train2017.json", "captions.json.gz", "instances_train2017.json", "captions_val2017.jsonl")
     assert [is_captions_file(name, landing) for name in named] == [True, True, False, False]
 
