@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-photos bench-faults \
+.PHONY: help setup demo demo-photos caption look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-photos bench-faults \
   bench-train bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -39,6 +39,16 @@ DEMO := --set training.max_train_seconds=60 --set training.num_epochs=2 --set tr
 demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on them (under 15 minutes on 2 cores)
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
+
+# Further from the pretrained model, which knows the words: some minutes make it used to these scenes.
+DEMO_PHOTOS := --set training.start_from=pretrained --set training.num_epochs=8 --set training.max_train_seconds=300 --set training.learning_rate=0.0005
+
+demo-photos: $(READY)  ## caption a dozen free photographs, then train further on 1,000 drawn scenes and report on them (no data needed)
+	@$(RUN) -m bench.free_photographs --output "$(LAKE)/free-photographs"
+	@$(RUN) -m jobs.run_pipeline --dataset photos --set "landing.path=$(LAKE)/free-photographs" --set "storage.root=$(LAKE)/photographs" \
+	  --set prediction.model_version=pretrained
+	@$(RUN) -m bench.drawn_scenes --output "$(LAKE)/drawn-scenes"
+	@$(RUN) -m jobs.run_pipeline --dataset photos --set "landing.path=$(LAKE)/drawn-scenes" --set "storage.root=$(LAKE)/scenes" $(DEMO_PHOTOS)
 
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
