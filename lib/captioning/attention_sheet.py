@@ -13,7 +13,7 @@ SHEET_WIDTH_PX, TILE_AREA_PX = 1600, 200 * 200
 GAP_PX, TEXT_PX, HEADING_PX = 12, 15, 18
 PAGE, WRITING, GLOW = (246, 248, 251), (15, 23, 42), np.array((234, 88, 12), np.float32)
 STRONGEST = 0.75  # of the glow, where attention looked most
-FULL_FROM = 0.05  # attention from which the glow is at its strongest; spread over all positions there is hardly any
+FULL_FROM = 0.05  # attention above that of an even spread from which the glow is at its strongest
 
 
 def attention_sheet(looked: AttentionMaps) -> bytes:
@@ -62,8 +62,9 @@ def _tile(pixels: np.ndarray, attention: np.ndarray | None, looked: AttentionMap
 
 
 def _spread(attention: np.ndarray, height: int, width: int, stride_px: int) -> np.ndarray:
-    """A map (h, w) as the strength of the glow (H, W), 0..1, without the grid's padding beyond the image."""
-    strength = attention / max(float(attention.max()), FULL_FROM)
+    """A map (h, w) as the strength of the glow (H, W), 0..1: none where attention is no more than evenly spread."""
+    above = attention - 1 / attention.size
+    strength = above / max(float(above.max()), FULL_FROM)
     size = attention.shape[1] * stride_px, attention.shape[0] * stride_px
     spread: np.ndarray = cv2.resize(strength.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     return spread[:height, :width].clip(0, 1)
