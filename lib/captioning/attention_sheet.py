@@ -47,7 +47,7 @@ def _tile(pixels: np.ndarray, attention: np.ndarray | None, looked: AttentionMap
     """The image at the size of a tile, with the glow of one map (h, w) if there is one."""
     height, width = pixels.shape[:2]
     is_drawing = pixels.ndim == 2
-    shown = (np.stack((pixels,) * 3, axis=2) if is_drawing else pixels).astype(np.float32)  # (H, W, 3)
+    shown: np.ndarray = (np.stack((pixels,) * 3, axis=2) if is_drawing else pixels).astype(np.float32)  # (H, W, 3)
     if attention is not None:
         glow = STRONGEST * _spread(attention, height, width, looked.stride_px)[..., None]  # (H, W, 1)
         if is_drawing:
