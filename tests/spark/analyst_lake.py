@@ -59,7 +59,7 @@ def fill(lake: Lake) -> None:
             evaluation(NIGHT_2, "m2", "shuffled_pictures", 2, 0.0, 14.0, 0.25, None, None),
             *(
                 evaluation(
-                    NIGHT_2, "m4", predictor, 1, 0.0, 9.0, 0.25, None, None, sentences=(1, 0, *bleus, 0.5, 0.5, cider)
+                    NIGHT_1, "m4", predictor, 1, 0.0, 9.0, 0.25, None, None, sentences=(1, 0, *bleus, 0.5, 0.5, cider)
                 )
                 for predictor, bleus, cider in (
                     ("model", (0.5, 0.25, 0.25, 0.25), 1.0),
