@@ -62,7 +62,10 @@ def write_tables(lake: Lake) -> None:
         IMAGES_RAW: [(name, name, 1, "", NOW, bytearray(content)) for name, content in raw.items()],
         IMAGES_CLEAN: [(name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"],
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
-        CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()],
+        CAPTIONS: [
+            *((name, 0, text, "captions.csv", split[name], NOW) for name, text in references.items()),
+            ("p2", 1, "another <caption>", "captions.csv", "test", NOW),
+        ],
         TRAINING_METRICS: [
             ("m1", 0, 10, 2.0, None, None, None, 0.1, 5.0, 1, NOW),
             ("m1", 1, 20, None, 1.5, 0.5, 3.0, 0.1, 5.0, 1, NOW),
@@ -125,6 +128,8 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert sections["Worst"].count("cannot be shown") == 2
     assert '<span class="soft">(empty)</span>' in sections["Worst"]
     assert "<ins>&lt;script&gt;</ins>" in sections["Worst"]
+    further = r'<dt>further references</dt>\n<dd class="text">(.*?)</dd>'
+    assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
 
 
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
