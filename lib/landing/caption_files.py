@@ -84,11 +84,11 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
                 pass  # damage may lie at the end
     except DAMAGE as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
-    if UNREADABLE.search(header):
-        raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if header.lstrip().startswith("{"):
         check_coco(partial(_open_text, path, member, encoding), source)
         return CaptionFile(path, member, encoding, "", 0, 0, 0, is_coco=True)
+    if UNREADABLE.search(header):
+        raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if NUMBERED_LINE.match(header):
         return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
     columns = {separator: [name.strip() for name in _fields(header, separator) or []] for separator in SEPARATORS}

@@ -85,6 +85,13 @@ def test_bad_entries_are_rejected_rows_and_the_others_are_read(tmp_path: Path) -
         f"{row}".encode()  # a table takes it
 
 
+def test_a_damaged_byte_costs_its_entry_alone(tmp_path: Path) -> None:
+    captions = [{"image_id": 7, "caption": text} for text in ("caf\u00e9", "na?ve", "h\u00f4tel")]
+    content = json.dumps({"images": IMAGES, "annotations": captions}, ensure_ascii=False).encode()
+    rows = rows_of(tmp_path / "captions.json", content.replace(b"na?ve", b"na\xefve"))
+    assert [row.reason or row.caption for row in rows] == ["caf\u00e9", "unreadable_row", "h\u00f4tel"]
+
+
 def test_captions_of_another_notation_are_rejected(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "captions.json", WHOLE, ("A dog",))
     assert [row.reason for row in rows] == ["other_notation", None, "other_notation"]
