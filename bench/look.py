@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib.captioning.attention_sheet import attention_sheet
 from lib.captioning.captioner import Captioner
+from lib.errors import MissingInputError
 from lib.job_entry import argument_parser, exit_with_one_sentence
 from model.whole_writes import written_whole
 
@@ -22,7 +23,10 @@ def main() -> None:
     def work() -> None:
         given = (arguments.dataset, arguments.overrides, arguments.conf)
         captioner = Captioner(arguments.model, *given) if arguments.model else Captioner.pretrained(*given)
-        looked = captioner.look(arguments.image)
+        try:
+            looked = captioner.look(arguments.image)
+        except OSError as error:
+            raise MissingInputError(f"the image cannot be read: {error}") from None
         with written_whole(Path(arguments.output)) as file:
             file.write_bytes(attention_sheet(looked))
         print(f"{looked.caption}\nwrote {arguments.output}")
