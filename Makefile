@@ -9,8 +9,8 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo caption serve pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench bench-quality bench-faults \
-  bench-train bench-serve bench-lessons bench-workers bench-distributed clean
+.PHONY: help setup demo demo-photos caption serve look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench \
+  bench-quality bench-photos bench-faults bench-train bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,16 @@ demo: $(READY)  ## draw 2,000 molecules, clean, train, caption and report on the
 	@$(RUN) -m jobs.draw_molecules --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing"
 	@$(RUN) -m jobs.run_pipeline --set "storage.root=$(LAKE)" --set "landing.path=$(LAKE)/landing" $(DEMO)
 
+# Further from the pretrained model, which knows the words: some minutes make it used to these scenes.
+DEMO_PHOTOS := --set training.start_from=pretrained --set training.num_epochs=8 --set training.max_train_seconds=300 --set training.learning_rate=0.0005
+
+demo-photos: $(READY)  ## caption a dozen free photographs, then train further on 1,000 drawn scenes and report on them (no data needed)
+	@$(RUN) -m bench.free_photographs --output "$(LAKE)/free-photographs"
+	@$(RUN) -m jobs.run_pipeline --dataset photos --set "landing.path=$(LAKE)/free-photographs" --set "storage.root=$(LAKE)/photographs" \
+	  --set prediction.model_version=pretrained
+	@$(RUN) -m bench.drawn_scenes --output "$(LAKE)/drawn-scenes"
+	@$(RUN) -m jobs.run_pipeline --dataset photos --set "landing.path=$(LAKE)/drawn-scenes" --set "storage.root=$(LAKE)/scenes" $(DEMO_PHOTOS)
+
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 # Each folder gets a lake of its own, or OUTPUT names it: images of two folders may be called alike.
@@ -48,6 +58,11 @@ caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos,
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
 	  --set prediction.model_version=pretrained
+
+# DATASET=photos for a photograph, MODEL=folder for another checkpoint, OUTPUT=look.png for where it is written.
+look: $(READY)  ## write where attention looked for each word of an image's caption, as one PNG: IMAGE=file
+	@if [ -z "$$IMAGE" ]; then echo "Name an image: make look IMAGE=/data/drawing.png" >&2; exit 2; fi; \
+	$(RUN) -m bench.look "$$IMAGE" --dataset "$${DATASET:-molecules}" --output "$${OUTPUT:-look.png}" $${MODEL:+--model "$$MODEL"}
 
 sheet: $(READY)  ## write a contact sheet of images before and after cleaning to lake/contact_sheet.png
 	@$(RUN) -m bench.contact_sheet --set "landing.path=$(LAKE)/landing" --output "$(LAKE)/contact_sheet.png"
@@ -89,6 +104,10 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules that it never saw, other drawers' and SCANS=folder
 	@$(RUN) -m bench.quality $(MOLECULES) $(if $(SCANS),--scans $(SCANS))
 	@$(RUN) -m bench.ordinary $(MOLECULES)
+
+# FLICKR=folder with Flickr8k as it is distributed: its lake is made once, in LAKE (photos-lake). Without FLICKR, LAKE is only read.
+bench-photos: $(READY)  ## caption Flickr8k's official test images; BLEU, METEOR, ROUGE-L, CIDEr beside controls and published figures (FLICKR=folder or LAKE=lake)
+	@$(RUN) -m bench.photos $${FLICKR:+--flickr "$$FLICKR"} --lake "$(if $(filter file,$(origin LAKE)),photos-lake,$(LAKE))"
 
 bench-train: $(READY)  ## how fast the pretrained model learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed

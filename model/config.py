@@ -86,8 +86,13 @@ class TrainingConfig:
     patience_epochs: int | None  # epochs without a better validation before training ends; from 1; None = no end
     max_train_seconds: float | None  # training and validation time in seconds; above 0; None = no limit
     start_from: str | None  # 'pretrained' or a checkpoint's directory; None = untrained
+    embeddings: str | None  # 'glove_6b_50d' or a file in GloVe's text format: starting vectors of tokens; None = random
+    is_embedding_frozen: bool  # true = the vectors of tokens keep what they start with
 
     def __post_init__(self) -> None:
+        if self.embeddings and self.start_from:
+            expected = "null where start_from names a model, which has its own"
+            raise TrainingConfigError(f"embeddings is {self.embeddings!r}, expected {expected}")
         intervals = ("log_interval_steps", "checkpoint_interval_steps")
         for name in ("batch_size", "num_epochs", "num_batches_in_buffer", "num_validation_images", *intervals):
             if getattr(self, name) < 1:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.captioning.attention_maps import AttentionMaps, attention_maps
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
@@ -63,6 +64,10 @@ class Captioner:
         Pixels are uint8: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with opacity; 0 is ink.
         """
         return caption_images(self._captioner, self._cleaning, images)
+
+    def look(self, image: ImageSource) -> AttentionMaps:
+        """Where attention looked for each token as the image was read once. Raises CorruptImageError, OSError."""
+        return attention_maps(self._captioner, clean_image(_as_bytes(image), self._cleaning).pixels)
 
 
 def caption_images(

@@ -77,11 +77,15 @@ class ImageCaptioner:
     def _each_read(self, images: Sequence[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[CaptionCandidate]]]:
         """Each image's index and candidates, as soon as they are there, in an order that suits the network."""
         for indices in of_like_size(images, self.settings.batch_size):
-            by_size = groupby(indices, lambda index: _size_in_batch(images[index]))
-            grid = join_grids([self._encode([images[index] for index in same]) for _, same in by_size])
-            beams = beam_search(self.network, grid, num_beams, self.max_tokens)
+            beams = self.search([images[index] for index in indices], num_beams)
             for index, candidates in zip(indices, beams, strict=True):
                 yield index, [self._read_as(one) for one in candidates]
+
+    def search(self, images: Sequence[np.ndarray], num_beams: int) -> list[list[Candidate]]:
+        """The candidates of each image, best first, as the network writes them; images of one size side by side."""
+        by_size = groupby(images, _size_in_batch)
+        grid = join_grids([self._encode(list(same)) for _, same in by_size])
+        return beam_search(self.network, grid, num_beams, self.max_tokens)
 
     @torch.inference_mode()
     def _encode(self, images: Sequence[np.ndarray]) -> Grid:

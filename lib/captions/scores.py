@@ -6,6 +6,7 @@ from functools import reduce
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
 
+from lib.captions.nearest_neighbour import neighbour_captions
 from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError
@@ -17,6 +18,7 @@ from lib.lake.schemas import EVALUATIONS
 logger = logging.getLogger(__name__)
 
 MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES = "model", "constant_caption", "shuffled_pictures"
+NEAREST_NEIGHBOUR = "nearest_neighbour"
 PERCENTS = (5, 25, 50, 75, 95)
 NUM_CONSTANT_CANDIDATES = 200
 NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many references
@@ -59,9 +61,10 @@ def _similarity(edit_distance: Column, caption: Column, reference: Column) -> Co
 
 
 def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False) -> None:
-    """Score a model's captions on each split beside controls that need no image.
+    """Score a model's captions on each split beside controls that need no model.
 
-    `as_sentences` adds BLEU, METEOR, ROUGE-L and CIDEr to edit distances.
+    Where images have features, the caption of the most similar train image is one. `as_sentences` adds BLEU, METEOR,
+    ROUGE-L and CIDEr to edit distances.
     Raises MissingInputError if that model has captioned nothing, and RuntimeMissingError if sentences cannot be scored.
     """
     predictions = lake.require("caption_predictions", written_by="predict_captions")
@@ -80,14 +83,16 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         logger.info("evaluate_captions: no image that model %s captioned has a reference to score by", model_version)
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
-    inputs_fingerprint = fingerprint(
-        as_sentences, *(fingerprint_of_rows(rows.drop("predicted_at", "ingested_at")) for rows in (scored, captions))
-    )
+    read = [scored.drop("predicted_at"), captions.drop("ingested_at")]
+    if lake.has("image_features"):
+        read.append(lake.read("image_features").select("image_id", "encoder_version", "cleaning_version"))
+    inputs_fingerprint = fingerprint(as_sentences, *map(fingerprint_of_rows, read))
     if not known.where(F.col("inputs_fingerprint") == inputs_fingerprint).isEmpty():
         logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
         return
     control_caption = best_constant_caption(captions)
-    summaries = _summarise(scores_by_predictor(scored, captions, control_caption)).withColumns(
+    neighbours = neighbour_captions(lake, scored, captions)
+    summaries = _summarise(scores_by_predictor(scored, captions, control_caption, neighbours)).withColumns(
         {
             "model_version": F.lit(model_version),
             "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
@@ -95,7 +100,8 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
             "inputs_fingerprint": F.lit(inputs_fingerprint),
         }
     )
-    sentences = score_sentences(captions_by_predictor(scored, control_caption), captions) if as_sentences else {}
+    written = captions_by_predictor(scored, control_caption, neighbours)
+    sentences = score_sentences(written, captions) if as_sentences else {}
     names = [name for name in EVALUATIONS.schema.names if name in summaries.columns]
     rows = [
         Row(**dict.fromkeys(EVALUATIONS.schema.names) | row.asDict() | sentences.get((row.split, row.predictor), {}))
@@ -120,12 +126,14 @@ def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFra
     )
 
 
-def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption: str | None) -> DataFrame:
+def scores_by_predictor(
+    scored: DataFrame, captions: DataFrame, control_caption: str | None, neighbours: DataFrame | None = None
+) -> DataFrame:
     """One row per image and predictor: split, predictor, edit_distance, similarity, is_valid, confidence.
 
-    is_valid and confidence are null for the controls: their captions are the model's own and a person's.
+    is_valid and confidence are null for the controls: their captions are the model's own and people's.
     """
-    of_controls = captions_by_predictor(scored, control_caption).where(F.col("predictor") != MODEL)
+    of_controls = captions_by_predictor(scored, control_caption, neighbours).where(F.col("predictor") != MODEL)
     controls = with_scores(of_controls.drop("split"), captions)
     columns = ["image_id", "split", "predictor", "edit_distance", "similarity", "is_valid", "confidence"]
     return (
@@ -139,20 +147,26 @@ def scores_by_predictor(scored: DataFrame, captions: DataFrame, control_caption:
     )
 
 
-def captions_by_predictor(scored: DataFrame, control_caption: str | None) -> DataFrame:
-    """One row per image and predictor: image_id, split, predictor, caption; null where a control has no caption."""
+def captions_by_predictor(
+    scored: DataFrame, control_caption: str | None, neighbours: DataFrame | None = None
+) -> DataFrame:
+    """One row per image and predictor: image_id, split, predictor, caption; null where a control has no caption.
+
+    `neighbours` are rows of neighbour_captions; without them there is no such predictor.
+    """
     captions = {
         MODEL: F.col("caption"),
         CONSTANT_CAPTION: F.lit(control_caption).cast("string"),
         SHUFFLED_PICTURES: _caption_of_another(),
     }
-    return reduce(
-        DataFrame.unionByName,
-        (
-            scored.select("image_id", "split", F.lit(predictor).alias("predictor"), caption.alias("caption"))
-            for predictor, caption in captions.items()
-        ),
-    )
+    written = [
+        scored.select("image_id", "split", F.lit(predictor).alias("predictor"), caption.alias("caption"))
+        for predictor, caption in captions.items()
+    ]
+    if neighbours is not None:
+        of_neighbours = scored.select("image_id", "split", F.lit(NEAREST_NEIGHBOUR).alias("predictor"))
+        written.append(of_neighbours.join(neighbours, on="image_id", how="left"))
+    return reduce(DataFrame.unionByName, written)
 
 
 def best_constant_caption(captions: DataFrame) -> str | None:

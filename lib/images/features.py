@@ -1,7 +1,6 @@
 """images_clean to image_features: a frozen encoder runs once over each image; training and captioning read the rest."""
 
 import hashlib
-import io
 import logging
 from collections.abc import Iterator
 from functools import lru_cache, partial
@@ -15,6 +14,7 @@ from pyspark.sql import DataFrame
 
 from lib.errors import SettingsError
 from lib.images.cleaning import decode_png
+from lib.images.packed_features import pack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import PendingRows, num_tasks
 from lib.lake.schemas import IMAGE_FEATURES
@@ -115,16 +115,3 @@ def extract(images: list[np.ndarray], config: CaptionerConfig) -> np.ndarray:
 
 
 _encoder = lru_cache(maxsize=1)(frozen_encoder)  # once per Python worker process, which outlives a task
-
-
-def pack_features(features: np.ndarray) -> bytes:
-    """Features (F, h, w) as the bytes of a .npy file, which name their shape and type."""
-    file = io.BytesIO()
-    np.save(file, features.astype(np.float16), allow_pickle=False)
-    return file.getvalue()
-
-
-def unpack_features(packed: bytes) -> np.ndarray:
-    """Features (F, h, w) float16 of `pack_features`."""
-    features: np.ndarray = np.load(io.BytesIO(packed), allow_pickle=False)
-    return features

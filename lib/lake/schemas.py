@@ -93,6 +93,7 @@ REJECTION_REASONS = {
     "than 1,000,000 characters",
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "
     "(landing.captions_notation)",
+    "unlisted_image": "a caption of a COCO file whose image_id is not in the file's list of images",
     "empty_caption": "a row of a captions file without image_id or without caption",
     "other_folder": "a caption whose row names other folders than its image lies in, or an image of no folder that "
     "captions of several folders are for (landing.image_id)",
@@ -309,12 +310,17 @@ _SENTENCE_SCORES = [
 EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
-    "Scores of a model on a split, and of the controls that need no image.",
+    "Scores of a model on a split, and of the controls that need no model.",
     T.StructType(
         [
             MODEL_VERSION,
             _column("split", _TEXT, "train, validation or test."),
-            _column("predictor", _TEXT, "model, constant_caption (one caption for all) or shuffled_pictures."),
+            _column(
+                "predictor",
+                _TEXT,
+                "model, constant_caption (one caption for all), shuffled_pictures, or "
+                "nearest_neighbour (the caption of the train image with the most similar features).",
+            ),
             _column("num_images", _LONG, "Images scored."),
             _column("exact_match", _DOUBLE, "Fraction of captions equal to the reference, 0..1."),
             _column("mean_edit_distance", _DOUBLE, "Mean edit distance in characters."),

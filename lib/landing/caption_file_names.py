@@ -5,7 +5,7 @@ import fnmatch
 from lib.sections.landing import LandingSettings
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-TEXT_SUFFIXES = (".txt", ".txt.gz")  # of caption files too if they are named, else of anything
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".json", ".json.gz")  # of caption files too if they are named, else of anything
 
 
 def may_hold_captions(name: str, settings: LandingSettings) -> bool:

@@ -14,12 +14,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from typing import IO, NamedTuple
 
 from lib.errors import LandingZoneError
 from lib.landing.archives import archive_kind
 from lib.landing.bounded_tar import open_member
+from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
+from lib.landing.coco_captions import check_coco, coco_rows
 from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
 from lib.sections.landing import LandingSettings
 
@@ -33,9 +36,6 @@ MARKS = {  # at the beginning of a text, longer ones first
 }
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
-MAX_LINE_CHARS = 1_000_000
-MAX_DETAIL_CHARS = 500
-UNREADABLE = re.compile("[\0\ufffd]")  # of a line that is no text: decoders put U+FFFD for what they cannot read
 # What a damaged or encrypted file raises when it is read.
 DAMAGE = (
     zipfile.BadZipFile,
@@ -62,25 +62,10 @@ class CaptionFile(NamedTuple):
     id_index: int
     caption_index: int
     has_header: bool = True  # false: lines as `name.jpg#0<tab>caption`, in which quotation marks mean nothing
+    is_coco: bool = False  # JSON as COCO's, without columns
 
 
 NUMBERED_LINE = re.compile(r"([^\t]+)#\d+\t")  # how a line of Flickr8k's caption file begins
-
-
-class CaptionRow(NamedTuple):
-    """A row of a caption file. `position` counts rows from 1, the header and empty lines left out.
-
-    `reason` is one of lib.lake.schemas.REJECTION_REASONS, with `detail` for people, or both are None. `path` is the
-    image's path without suffix as the row names it: the image_id, or more where that is a name and the row has folders.
-    """
-
-    image_id: str
-    caption: str | None
-    source: str
-    position: int
-    reason: str | None
-    detail: str | None
-    path: str
 
 
 def source_of(path: str, member: str) -> str:
@@ -104,6 +89,9 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
                 pass  # damage may lie at the end
     except DAMAGE as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
+    if header.lstrip().startswith("{"):
+        check_coco(partial(_open_text, path, member, encoding), source)
+        return CaptionFile(path, member, encoding, "", 0, 0, 0, is_coco=True)
     if UNREADABLE.search(header):
         raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if NUMBERED_LINE.match(header):
@@ -141,6 +129,10 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
     several lines: else a quotation mark that is never closed would take all that follows into one caption.
     """
     source = source_of(file.path, file.member)
+    if file.is_coco:
+        opened = partial(_open_text, file.path, file.member, file.encoding)
+        yield from coco_rows(opened, source, landing, caption_prefixes)
+        return
     with _open_text(file.path, file.member, file.encoding) as text:
         rows = (line for line in _lines(text) if line.strip())
         if file.has_header:
@@ -161,11 +153,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
             elif not image_id or not (caption := fields[file.caption_index].strip()):
                 reason = "empty_caption"
             elif not caption.startswith(caption_prefixes):
-                reason = "other_notation"
-                detail = (
-                    f"{caption[:MAX_DETAIL_CHARS]!r} does not begin with {' or '.join(caption_prefixes)}: "
-                    "landing.captions_notation names what captions are converted from, such as smiles"
-                )
+                reason, detail = "other_notation", other_notation(caption, caption_prefixes)
             path = image_path_of(name, landing)
             yield CaptionRow(
                 image_id or f"row {position}", caption, source, position, reason, detail if reason else None, path

@@ -15,8 +15,9 @@ from lib.captions.notations import notation_named
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
-from lib.landing.caption_files import CaptionFile, CaptionRow, read_rows, source_of
+from lib.landing.caption_files import CaptionFile, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
+from lib.landing.caption_rows import CaptionRow
 from lib.landing.caption_search import FoundCaptions
 from lib.landing.ledger import forget_files, remember_files
 from lib.sections.captions import CaptionSettings
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 ROWS_PER_CHUNK = 100_000
 FILE_SCHEMA = (
     "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int, "
-    "has_header boolean"
+    "has_header boolean, is_coco boolean"
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string, path string"
 ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source

@@ -11,8 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 # Blue, orange and grey stay apart for colour-blind people; lines differ in dashes too.
-COLOURS = {"model": "#1d4ed8", "constant_caption": "#b45309", "shuffled_pictures": "#64748b"}
-LABELS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled images"}
+COLOURS = {
+    "model": "#1d4ed8",
+    "constant_caption": "#b45309",
+    "shuffled_pictures": "#64748b",
+    "nearest_neighbour": "#0f766e",
+}
+LABELS = {
+    "model": "model",
+    "constant_caption": "constant caption",
+    "shuffled_pictures": "shuffled images",
+    "nearest_neighbour": "nearest neighbour",
+}
 DASHES: dict[str, Any] = {"model": "solid", "constant_caption": (0, (4, 1.5)), "shuffled_pictures": (0, (1, 1.2))}
 POINTS, POINTS_COLOUR = "o--", "#b45309"
 TEXT, GRID = "#334155", "#e2e8f0"

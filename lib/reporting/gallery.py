@@ -26,6 +26,7 @@ class ShownImage:
     cleaned: str | None
     caption: Segments
     reference: Segments
+    further_references: list[str]  # of an image with several references, those that are not the nearest
 
 
 def choose_images(
@@ -57,10 +58,28 @@ def choose_images(
     image_ids = sorted({row.image_id for rows in chosen.values() for row in rows})
     arrived = _thumbnails(lake.read("images_raw"), image_ids)
     cleaned = _thumbnails(lake.read("images_clean"), image_ids)
+    references = _references(lake.read("captions"), image_ids)
     return {
-        name: [ShownImage(row, arrived.get(row.image_id), cleaned.get(row.image_id), *_texts(row)) for row in rows]
+        name: [
+            ShownImage(
+                row,
+                arrived.get(row.image_id),
+                cleaned.get(row.image_id),
+                *_texts(row),
+                [text for text in references.get(row.image_id, []) if text != row.reference],
+            )
+            for row in rows
+        ]
         for name, rows in chosen.items()
     }
+
+
+def _references(captions: DataFrame, image_ids: list[str]) -> dict[str, list[str]]:
+    rows = captions.where(F.col("image_id").isin(image_ids) & F.col("caption").isNotNull())
+    references: dict[str, list[str]] = {}
+    for row in rows.select("image_id", "caption").orderBy("image_id", "caption_index").collect():
+        references.setdefault(row.image_id, []).append(row.caption)
+    return references
 
 
 def _thumbnails(images: DataFrame, image_ids: list[str]) -> dict[str, str | None]:

@@ -2,9 +2,9 @@
 
 from pyspark.sql import Row
 
-from lib.captions.scores import CONSTANT_CAPTION, MODEL, SHUFFLED_PICTURES
+from lib.captions.scores import CONSTANT_CAPTION, MODEL, NEAREST_NEIGHBOUR, SHUFFLED_PICTURES
 
-PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES)
+PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES, NEAREST_NEIGHBOUR)  # the last where images have features
 CLEARLY_ABOVE = 0.05  # similarity or CIDEr above the better control from which the model is called better than chance
 FEW_IMAGES = 100
 Figures = tuple[tuple[str, str, str, str], ...]  # label, what it means, how to format it, column of evaluations
@@ -33,7 +33,7 @@ def is_of_sentences(evaluations: dict[str, Row]) -> bool:
 def headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str, float | None]]]:
     """Cards: (label, what it means, how to format it, value by predictor)."""
     return [
-        (label, meaning, kind, {predictor: evaluations[predictor][column] for predictor in PREDICTORS})
+        (label, meaning, kind, {one: evaluations[one][column] if one in evaluations else None for one in PREDICTORS})
         for label, meaning, kind, column in (SENTENCE_FIGURES if is_of_sentences(evaluations) else FIGURES)
     ]
 
@@ -41,17 +41,22 @@ def headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str,
 def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
     """In a word and in a sentence, whether the model does better than captions made without looking.
 
-    Sentences are judged by CIDEr, other captions by similarity.
+    It should also do better than the captions of the most similar train images, where there are any. Sentences are
+    judged by CIDEr, other captions by similarity.
     """
     name, column = ("CIDEr", "cider") if is_of_sentences(evaluations) else ("mean similarity", "mean_similarity")
     model = evaluations[MODEL]
-    score, constant, shuffled = (evaluations[predictor][column] for predictor in PREDICTORS)
+    score, constant, shuffled, nearest = (
+        evaluations[predictor][column] if predictor in evaluations else None for predictor in PREDICTORS
+    )
     controls = [control for control in (constant, shuffled) if control is not None]
     figures = f"The model's {name} on {model.split} is {score:.2f}"
     if constant is not None:
         figures += f"; a constant caption gets {constant:.2f}"
     if shuffled is not None:
         figures += f"; the model's own captions on the wrong images get {shuffled:.2f}"
+    if nearest is not None:
+        figures += f"; the captions of the most similar train images get {nearest:.2f}"
     if not controls:
         return "unknown", f"{figures}; there is no control to compare it with."
     margin = score - max(controls)
@@ -59,6 +64,8 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
         word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the images."
     elif margin < CLEARLY_ABOVE:
         word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
+    elif nearest is not None and score <= nearest:
+        word, meaning = "barely", "That is above chance, but no better than the captions of similar train images."
     else:
         word, meaning = "better", f"That is {margin:.2f} above chance: the model reads the images."
     if model.num_images < FEW_IMAGES:

@@ -1,6 +1,7 @@
 """What a pipeline run ends with: rows per table, scores beside their controls, and where the report is."""
 
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,12 @@ from lib.lake.delta_tables import Lake
 
 COUNTED_TABLES = ("images_raw", "images_clean", "captions", "vocabulary", "caption_predictions")
 STAGES = ("ingest", "clean")
-PREDICTORS = {"model": "model", "constant_caption": "constant caption", "shuffled_pictures": "shuffled images"}
+PREDICTORS = {
+    "model": "model",
+    "constant_caption": "constant caption",
+    "shuffled_pictures": "shuffled images",
+    "nearest_neighbour": "nearest neighbour",
+}
 
 # Column of evaluations to heading and decimals; with either, the table fits a terminal of 80 columns.
 EDIT_SCORES = {
@@ -101,13 +107,13 @@ def _scores_table(summary: PipelineSummary) -> Table:
     scores = SENTENCE_SCORES if any(row.cider is not None for row in summary.evaluations) else EDIT_SCORES
     for heading in ("images", *(heading for heading, _ in scores.values())):
         table.add_column(heading, justify="right")
-    for row in summary.evaluations:
+    for row, following in zip_longest(summary.evaluations, summary.evaluations[1:]):
         table.add_row(
             row.split,
             PREDICTORS[row.predictor],
             f"{row.num_images:,}",
             *(_score(row[column], num_decimals) for column, (_, num_decimals) in scores.items()),
-            end_section=row.predictor == list(PREDICTORS)[-1],
+            end_section=following is not None and following.split != row.split,
         )
     return table
 

@@ -99,6 +99,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         training,
         vocabulary,
         device,
+        config["word_vectors"],
     )
     captioner, optimizer, state, _ = learner
     model = group.wrap(captioner)
@@ -148,7 +149,7 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
 
 
 def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
-    """What train_worker is told, but for the rows, as plain values."""
+    """What train_worker is told, but for the rows, as plain values and arrays."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
     start = starting_checkpoint(settings.training.start_from, settings.dataset)
@@ -160,6 +161,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
         "captioner": captioner,
         "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),
+        "word_vectors": run.word_vectors,
         "total_steps": _total_steps(run, settings.training),
         "checkpoint": str(run.checkpoint),
         "best_checkpoint": str(run.best_checkpoint),

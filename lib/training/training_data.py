@@ -41,6 +41,9 @@ def describe_training_data(
     """
     pairs = _pairs(lake, settings, vocabulary)
     if encoder_version is not None:
+        encoded = lake.require("image_features", written_by="extract_features")
+        if encoded.where(F.col("encoder_version") == encoder_version).isEmpty():
+            raise MissingInputError(f"no image has features of {encoder_version}: run extract_features")
         pairs = _with_features(lake, pairs, encoder_version)
     is_learnable = F.col("is_learnable")
     row = pairs.agg(

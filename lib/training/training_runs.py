@@ -9,10 +9,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.captions.vocabulary_tables import read_vocabulary
@@ -24,6 +26,7 @@ from lib.lake.models import checkpoints_folder, make_current, starting_checkpoin
 from lib.lake.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training.training_data import TrainingData, describe_training_data
+from lib.training.word_vectors import word_vectors
 from model.batches import step_sizes
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ class TrainingRun:
     data: TrainingData
     checkpoint: Path  # the finished model
     folder: Path  # what is needed to resume; gone when the model is finished
+    # (V, E) float32, starting vectors of tokens, rows of NaN for random ones; None = all are random
+    word_vectors: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def resume_checkpoint(self) -> Path:
@@ -63,7 +68,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     """Name the model that these settings, data and starting weights make. Reads no image bytes, starts no cluster.
 
     Raises SettingsError if the starting weights are of another network or notation, or of other cleaning, or if a step
-    is too small to be shared.
+    is too small to be shared, or if training.embeddings cannot be read or does not fit.
     """
     start = starting_checkpoint(settings.training.start_from, settings.dataset)
     vocabulary = (
@@ -77,8 +82,12 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     _check_steps(data.num_train, settings)
     # Files count by what is in them, not by where they lie.
     start_name = _content_name(start / "weights.safetensors") if start else None
-    training = dataclasses.replace(settings.training, start_from=start_name)
-    captioner = settings.captioner
+    captioner, training = settings.captioner, settings.training
+    vectors: np.ndarray | None = None
+    if training.embeddings:
+        vectors = word_vectors(training.embeddings, data.vocabulary, captioner.embedding_width)
+        training = dataclasses.replace(training, embeddings=hashlib.sha256(vectors.tobytes()).hexdigest())
+    training = dataclasses.replace(training, start_from=start_name)
     if Path(captioner.encoder_weights).is_file():
         captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
     version = (
@@ -88,7 +97,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
-    return TrainingRun(version, data, checkpoint, root / "training" / version)
+    return TrainingRun(version, data, checkpoint, root / "training" / version, vectors)
 
 
 def _check_steps(num_train: int, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from lib.captions.notations import Notation
 from lib.errors import NotationError
 from lib.images.cleaning import decode_png
-from lib.images.features import unpack_features
+from lib.images.packed_features import unpack_features
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from model.config import CaptionerConfig
 from model.vocabulary import END

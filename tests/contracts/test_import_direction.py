@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "sql": {"lake"},
     "landing": {"captions", "lake"},
     "images": {"lake"},
-    "captions": {"lake"},
+    "captions": {"images", "lake"},
     "captioning": {"captions", "images", "lake"},
     "training": {"captions", "images", "lake"},
     "molecules": {"captions", "images", "lake", "training"},

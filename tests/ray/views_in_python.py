@@ -47,6 +47,7 @@ def expected_views(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
             only(row, REVIEWED) | {"reasons": reasons} for row in predictions if (reasons := reasons_to_review(row))
         ],
         "quality_by_model": quality_by_model(tables["evaluations"]),
+        "sentence_quality_by_model": [],  # molecules are not scored as sentences
         "quality_by_day": quality_by_day(predictions, quality_by_model(tables["evaluations"])),
         "quality_by_caption_length": quality_by(
             scored,

@@ -57,6 +57,17 @@ def fill(lake: Lake) -> None:
             evaluation(NIGHT_2, "m2", "model", 2, 0.5, 4.0, 0.75, 1.0, 0.95),
             evaluation(NIGHT_2, "m2", "constant_caption", 0, None, None, None, None, None),
             evaluation(NIGHT_2, "m2", "shuffled_pictures", 2, 0.0, 14.0, 0.25, None, None),
+            *(
+                evaluation(
+                    NIGHT_1, "m4", predictor, 1, 0.0, 9.0, 0.25, None, None, sentences=(1, 0, *bleus, 0.5, 0.5, cider)
+                )
+                for predictor, bleus, cider in (
+                    ("model", (0.5, 0.25, 0.25, 0.25), 1.0),
+                    ("constant_caption", (0.25, 0.0, 0.0, 0.0), 0.125),
+                    ("shuffled_pictures", (0.25, 0.0, 0.0, 0.0), None),
+                    ("nearest_neighbour", (0.5, 0.25, 0.25, 0.125), 0.25),
+                )
+            ),
         ],
     )
 
@@ -78,10 +89,15 @@ def write_predictions(lake: Lake) -> None:
 
 
 def evaluation(
-    evaluated_at: datetime, model_version: str, predictor: str, num_images: int, *figures: float | None
+    evaluated_at: datetime,
+    model_version: str,
+    predictor: str,
+    num_images: int,
+    *figures: float | None,
+    sentences: tuple[float | None, ...] = (None,) * 9,
 ) -> tuple[object, ...]:
-    """A row of evaluations for the split test; `figures` from exact_match to mean_confidence."""
-    no_percentiles, no_control_caption, no_sentences = [None] * 10, None, [None] * 9
+    """A row of evaluations for the split test; `figures` begin with exact_match, `sentences` with num_sentences."""
+    no_percentiles, no_control_caption = [None] * 10, None
     return (
         model_version,
         "test",
@@ -91,7 +107,7 @@ def evaluation(
         *no_percentiles,
         no_control_caption,
         evaluated_at,
-        *no_sentences,
+        *sentences,
         "f1",
     )
 

@@ -55,6 +55,8 @@ QUICK = {
     "patience_epochs": None,
     "max_train_seconds": None,
     "start_from": None,
+    "embeddings": None,
+    "is_embedding_frozen": False,
 }
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyspark.sql.functions as F
 import pytest
 from delta.tables import DeltaTable
@@ -10,8 +11,9 @@ from pyspark.testing import assertDataFrameEqual
 
 from lib.captions.scores import best_constant_caption, evaluate_captions, scores_by_predictor, with_scores
 from lib.errors import MissingInputError
+from lib.images.packed_features import pack_features
 from lib.lake.delta_tables import Lake
-from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS, IMAGES_CLEAN
+from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS, IMAGE_FEATURES, IMAGES_CLEAN
 
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 PREDICTED = "image_id string, caption string, is_valid boolean, confidence double"
@@ -231,3 +233,28 @@ def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
         evaluate_captions(lake, "m1")
     assert "no image that model m1 captioned has a reference" in caplog.text
     assert not lake.has("evaluations")
+
+
+def test_the_caption_of_the_train_image_with_the_most_similar_features_is_a_control(lake: Lake) -> None:
+    captions = [
+        ("dog", 0, "a dog runs", "train"),
+        ("dog", 1, "a dog runs off", "train"),
+        ("dog", 2, "a dog run", "train"),
+        ("cat", 0, "a cat", "train"),
+        ("t1", 0, "a dog runs", "test"),
+        ("t2", 0, "a bat", "test"),
+        ("t3", 0, "no features", "test"),
+    ]
+    lake.insert_new("captions", captions_of(lake.spark, captions))
+    features = {"dog": (9, 1), "cat": (1, 9), "t1": (4, 1), "t2": (0, 2), "other": (0, 2)}
+    rows = [
+        (name, name if name == "other" else "e1", "c1", [2, 1, 1], pack_features(np.array([[[x]], [[y]]])), LONG_AGO)
+        for name, (x, y) in features.items()
+    ]
+    predict(lake, [("t1", "x", None, None), ("t2", "x", None, None), ("t3", "x", None, None)])
+    evaluate_captions(lake, "m1")
+    assert "nearest_neighbour" not in {row.predictor for row in lake.read("evaluations").collect()}
+    lake.insert_new("image_features", lake.spark.createDataFrame(rows, IMAGE_FEATURES.schema))
+    evaluate_captions(lake, "m1")
+    (row,) = lake.read("evaluations").where("predictor = 'nearest_neighbour'").collect()
+    assert (row.split, row.num_images, row.mean_edit_distance, row.exact_match) == ("test", 2, 0.5, 0.5)

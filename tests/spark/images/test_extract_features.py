@@ -14,7 +14,8 @@ from jobs import build_vocabulary, clean_images, extract_features, ingest_images
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import LandingZoneError, MissingInputError
 from lib.images.cleaning import decode_png
-from lib.images.features import encoder_version, unpack_features
+from lib.images.features import encoder_version
+from lib.images.packed_features import pack_features, unpack_features
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
 from lib.sections.lake import StorageSettings
@@ -186,3 +187,41 @@ def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arr
     (landing / "Flickr_8k.trainImages.txt").write_text("red.jpg\n")
     with pytest.raises(LandingZoneError, match="red for split"):
         splits()
+
+
+def test_features_of_another_encoder_are_neither_learned_from_nor_captioned(arrived: Lake) -> None:
+    put_model(arrived)
+    predict_captions.run(arrived.spark, settings(arrived))
+    from_images = captions(arrived)
+    extract_features.run(arrived.spark, settings(arrived))
+    root, other = arrived.storage.root, pack_features(np.ones((7, 2, 2)))
+    arrived.spark.sql(
+        f"update delta.`{root}/image_features` set encoder_version = 'other', features = unhex('{other.hex()}')"
+    )
+    arrived.spark.sql(f"delete from delta.`{root}/caption_predictions`")
+    predict_captions.run(arrived.spark, settings(arrived))
+    assert captions(arrived) == from_images
+    asked = settings(arrived)
+    version = encoder_version(asked.captioner)
+    with pytest.raises(MissingInputError, match=rf"no image has features of {version}: run extract_features"):
+        describe_training_data(arrived, asked.captions, read_vocabulary(arrived, asked.captions), version)
+
+
+def test_captions_that_cannot_be_learned_are_counted_and_stop_nothing(arrived: Lake, tmp_path: Path) -> None:
+    rows = [("green", text) for text in (400 * "word ", "?!", "\N{GRINNING FACE}", "A field \N{GRINNING FACE}")]
+    rows += [("blue", f"caption {number}") for number in range(9)]  # beside the two that it has
+    rows += [("nobody", "a caption without an image")]
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    cv2.imwrite(str(landing / "uncaptioned.jpg"), np.full((40, 60, 3), 99, np.uint8))
+    with open(landing / "more_captions.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "caption"), *((f"{name}.jpg", text) for name, text in rows)])
+    asked = settings(arrived, f"landing.path={landing}")
+    for job in (ingest_images, clean_images, build_vocabulary):
+        job.run(arrived.spark, asked)
+    rejected = arrived.read("images_rejected").where("reason = 'too_many_captions'").collect()
+    assert [row.image_id for row in rejected] == ["blue"] * 6
+    data = describe_training_data(arrived, asked.captions, read_vocabulary(arrived, asked.captions))
+    assert "captions longer than captions.max_tokens 40: 1" in data.left_out
+    assert "captions that notation words cannot express: 2" in data.left_out
+    assert data.num_train == 3

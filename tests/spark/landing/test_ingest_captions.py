@@ -1,5 +1,6 @@
 """From caption files to captions: `pytest tests/spark/landing/test_ingest_captions.py`."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,25 @@ def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, c
     assert rejected(lake) == dict.fromkeys("rs", "other_notation")
     with pytest.raises(NotationError, match=r"landing\.captions_notation is 'smile'; there are: inchi, .*smiles"):
         ingest(lake, arrived, "landing.captions_notation=smile")
+
+
+def test_cocos_captions_are_taken_in_beside_rejected_entries(lake, arrived):
+    images = [{"id": 1, "file_name": "p.png"}, {"id": 2, "file_name": "q.png"}]
+    entries = [(1, "A man, a plan.\n"), (2, "A canal"), (1, "Panama"), (3, "of nobody"), (2, " ")]
+    annotations = [{"image_id": image_id, "caption": caption} for image_id, caption in entries]
+    content = json.dumps({"info": {}, "annotations": annotations, "images": images})
+    (arrived / "captions_val2017.json").write_text(content)
+    ingest_words(lake, arrived, "landing.max_captions_per_image=5")
+    rows = lake.read("captions").orderBy("image_id", "caption_index").collect()
+    assert [(row.image_id, row.caption) for row in rows] == [("p", "A man, a plan."), ("p", "Panama"), ("q", "A canal")]
+    source = f"file://{arrived}/captions_val2017.json"
+    assert {(row.image_id, row.reason, row.source) for row in lake.read("images_rejected").collect()} == {
+        ("row 4", "unlisted_image", f"{source} row 4"),
+        ("q", "empty_caption", f"{source} row 5"),
+    }
+    before = num_commits(lake)
+    ingest_words(lake, arrived, "landing.max_captions_per_image=5")
+    assert num_commits(lake) == before
 
 
 def test_a_caption_file_beside_the_images_of_a_zip_is_read(lake, landing):

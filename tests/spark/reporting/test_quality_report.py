@@ -62,7 +62,10 @@ def write_tables(lake: Lake) -> None:
         IMAGES_RAW: [(name, name, 1, "", NOW, bytearray(content), "", False) for name, content in raw.items()],
         IMAGES_CLEAN: [(name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"],
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
-        CAPTIONS: [(name, 0, text, "captions.csv", split[name], NOW, 1, name) for name, text in references.items()],
+        CAPTIONS: [
+            *((name, 0, text, "captions.csv", split[name], NOW, 1, name) for name, text in references.items()),
+            ("p2", 1, "another <caption>", "captions.csv", "test", NOW, 2, "p2"),
+        ],
         TRAINING_METRICS: [
             ("m1", 0, 10, 2.0, None, None, None, 0.1, 5.0, 1, NOW),
             ("m1", 1, 20, None, 1.5, 0.5, 3.0, 0.1, 5.0, 1, NOW),
@@ -125,6 +128,8 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert sections["Worst"].count("cannot be shown") == 2
     assert '<span class="soft">(empty)</span>' in sections["Worst"]
     assert "<ins>&lt;script&gt;</ins>" in sections["Worst"]
+    further = r'<dt>further references</dt>\n<dd class="text">(.*?)</dd>'
+    assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
 
 
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
@@ -219,8 +224,17 @@ def test_sentences_are_judged_by_cider() -> None:
     assert word == "better"
     assert sentence.startswith("The model's CIDEr on test is 0.50; a constant caption gets 0.12. That is 0.38 above")
     cards = {label: values for label, _, _, values in headline(rows)}
-    assert cards["CIDEr"] == {"model": 0.5, "constant_caption": 0.125, "shuffled_pictures": None}
+    assert cards["CIDEr"] == {
+        "model": 0.5,
+        "constant_caption": 0.125,
+        "shuffled_pictures": None,
+        "nearest_neighbour": None,
+    }
     assert "Exactly right" not in cards
+    word, sentence = verdict(rows | {"nearest_neighbour": row(0.625)})
+    assert word == "barely"
+    assert "the captions of the most similar train images get 0.62. That is above chance, but no better" in sentence
+    assert verdict(rows | {"nearest_neighbour": row(0.25)})[0] == "better"
 
 
 def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:

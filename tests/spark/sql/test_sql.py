@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.testing import assertDataFrameEqual
 
 from jobs.create_views import run
@@ -57,7 +57,15 @@ EXPECTED = {
         [
             ("m1", "test", 2, 0.5, 4.5, *CONTROLS[0], 0.75, *CONTROLS[1], 0.25, 0.5, 0.7, NIGHT_1),
             ("m2", "test", 2, 0.5, 4.0, None, 14.0, 0.75, None, 0.25, 0.5, 1.0, 0.95, NIGHT_2),
+            ("m4", "test", 1, 0.0, 9.0, 9.0, 9.0, 0.25, 0.25, 0.25, 0.0, None, None, NIGHT_1),
         ],
+    ),
+    "sentence_quality_by_model": (
+        "model_version string, split string, num_sentences long, bleu_1 double, bleu_2 double, bleu_3 double, "
+        "bleu_4 double, nearest_neighbour_bleu_4 double, meteor double, rouge_l double, cider double, "
+        "constant_caption_cider double, shuffled_pictures_cider double, nearest_neighbour_cider double, "
+        "cider_above_controls double, mean_confidence double, evaluated_at timestamp",
+        [("m4", "test", 1, *(0.5, 0.25, 0.25, 0.25), 0.125, 0.5, 0.5, *(1.0, 0.125, None, 0.25), 0.75, None, NIGHT_1)],
     ),
     "quality_by_day": (
         "day date, model_version string, split string, num_captions long, num_scored long, exact_match double, "
@@ -184,6 +192,21 @@ def test_a_view_and_each_of_its_columns_are_explained_in_the_catalog(analysts: L
     assert [name for name in names if not (comments[name] or "").endswith(".")] == []
     assert {row.col_name: row.data_type for row in described}["Comment"] == view.comment
     assert set(view.column_comments) <= set(names), "a column is explained that the view does not have"
+
+
+def test_sentences_are_not_reviewed_for_their_distance_from_a_reference(analysts: Lake) -> None:
+    columns = ("image_id", "caption", "reference", "confidence", "similarity")
+    rows = [("p", "a dog", "a big cat", 0.9, 0.2), ("q", "dog", "a cat", 0.2, 0.2), ("r", SALT, METHANE, 0.9, 0.2)]
+    newest = analysts.spark.table("newest_captions").limit(0)
+    analysts.spark.createDataFrame(
+        [Row(**dict.fromkeys(newest.columns) | dict(zip(columns, row, strict=True))) for row in rows], newest.schema
+    ).createOrReplaceTempView("made_up_captions")
+    text = (SQL / "views/captions_to_review.sql").read_text()
+    seen = analysts.spark.sql(text.replace("from newest_captions", "from made_up_captions as newest_captions"))
+    assert {row.image_id: row.reasons for row in seen.collect()} == {
+        "q": "low confidence",
+        "r": "far from the reference",
+    }
 
 
 def test_putting_the_views_in_place_writes_nothing_into_the_lake(analysts: Lake) -> None:

@@ -18,6 +18,16 @@ def test_words_are_lower_case_without_signs():
             WORDS.write(caption, None, 0)
 
 
+def test_emoji_are_signs_and_words_of_any_alphabet_are_words():
+    assert WORDS.write("A dog \N{DOG FACE}\N{DOG FACE} runs \N{GRINNING FACE}", None, 0).tokens == ["a", "dog", "runs"]
+    assert WORDS.write("\u0421\u043e\u0431\u0430\u043a\u0430, \u72d7", None, 0).tokens == [
+        "\u0441\u043e\u0431\u0430\u043a\u0430",
+        "\u72d7",
+    ]
+    with pytest.raises(NotationError, match="has no word"):
+        WORDS.write("\N{GRINNING FACE}\N{DOG FACE}", None, 0)
+
+
 def test_plain_words_have_letters_alone_and_at_least_two():
     plain = notation_named("plain_words")
     assert plain.write("A child's T-shirt , size 4 by 4th .", None, 0).tokens == ["childs", "tshirt", "size", "by"]

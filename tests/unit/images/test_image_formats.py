@@ -44,6 +44,19 @@ def test_images_of_every_format_that_is_named_are_read(file_format, tolerance):
     assert max(np.abs(pixels[index].astype(int) - RGB[index]).max() for index in centres) <= tolerance
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+def test_photographs_for_print_come_back_in_their_colours(file_format):
+    pixels = decode_image(saved(Image.fromarray(RGB).convert("CMYK"), file_format), PHOTO)
+    for index in ((10, 30), (30, 15), (30, 45)):
+        assert np.abs(pixels[index].astype(int) - RGB[index]).max() <= 2
+
+
+def test_a_photograph_of_fifty_megapixels_is_refused_undecoded():
+    with pytest.raises(CorruptImageError, match="10000 x 5000 pixels; at most 16,000,000 are read") as caught:
+        clean_image(saved(Image.new("RGB", (10_000, 5_000)), "JPEG"), PHOTO)
+    assert caught.value.reason == "too_many_pixels"
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 @pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3)])
 def test_sixteen_bits_are_scaled_by_their_white_and_not_by_the_lightest_pixel(suffix, shape):

@@ -220,19 +220,19 @@ def test_nothing_is_in_an_empty_file(tmp_path: Path, content: bytes) -> None:
 
 def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
     landing = settings(tmp_path, captions_files=("*captions*", "*labels*"), layouts_files="*_layouts.parquet")
-    named = ["train_labels.csv", "Captions.TSV", "captions.txt", "my_captions_v2.csv.gz", "labels.csv"]
+    named = ["train_labels.csv", "Captions.TSV", "captions.txt", "my_captions_v2.csv.gz", "labels.csv", "captions.json"]
     others = [
         "sample_submission.csv",
         "extra_approved_InChIs.csv",
         "notes.csv",
         "a.tsv",
         "labels_layouts.parquet",
-        "captions.json",
+        "instances.json",
         "README.txt",
     ]
     assert [name for name in named + others if is_captions_file(name, landing)] == named
     reported = [name for name in others if may_hold_captions(name, landing)]
-    assert reported == ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv", "captions.json"]
+    assert reported == ["sample_submission.csv", "extra_approved_InChIs.csv", "notes.csv", "a.tsv"]
     assert is_captions_file("x.csv", settings(tmp_path, captions_files="*.csv"))
 
 
