@@ -25,9 +25,10 @@ from lib.settings import Settings
 from lib.training.step_reports import StepReporter, ignore_step
 from model.batches import Batch
 from model.captioner import Captioner, Explaining
-from model.checkpoint import has_checkpoint, load_captioner, load_details, load_provenance, save_checkpoint
+from model.checkpoint import has_checkpoint, load_captioner, load_provenance
 from model.decoding import greedy
 from model.learner import Learner, begin_or_resume
+from model.publishing import publish as write_published
 from model.training_loop import StepReport, train_epoch, validate
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
@@ -79,11 +80,10 @@ def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings)
 
     A model that is there already stays if it reads the drawings of `folder` that were kept back better.
     """
-    captioner, vocabulary, provenance = load_captioner(checkpoint)
     if (directory / "weights.safetensors").is_file():
         logger.info("reading the drawings that were kept back with the model in %s, to compare", directory)
         there = scores_of(*load_captioner(directory)[:2], DrawingStore(folder / "drawings"), settings)
-        ours = provenance["scores"]
+        ours = load_provenance(checkpoint)["scores"]
         if there["loss"] <= ours["loss"]:
             logger.warning(
                 "%s is left as it is: loss %.4f, %.3f exact on the drawings kept back; the model in %s: %.4f, %.3f",
@@ -95,12 +95,7 @@ def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings)
                 ours["exact"],
             )
             return
-    details = load_details(checkpoint)
-    card = directory / "README.md"
-    text = card.read_text() if card.is_file() else None
-    save_checkpoint(directory, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True)
-    if text is not None:
-        card.write_text(text)
+    write_published(checkpoint, directory)
 
 
 def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
