@@ -111,13 +111,15 @@ def sample_captions(captioner: Captioner, images: Tensor, num_samples: int, max_
 def self_critical(
     batches: Iterable[Batch], captioner: Captioner, scorer: CiderScorer, num_samples: int, max_tokens: int
 ) -> Iterator[Batch]:
-    """Yield each batch with captions that the captioner samples now instead of its own, weighted by their advantage."""
+    """Yield each batch with captions that the captioner samples now instead of its own, weighted by their advantage.
+
+    The captioner is left in evaluation mode: what learns must be what wrote. With dropout in between, samples look
+    unlikely to the network that is to learn from them, and pushing them down further makes captions fall apart.
+    """
     device = next(captioner.parameters()).device
     for batch in batches:
-        was_training = captioner.training
         captioner.eval()
         tokens = sample_captions(captioner, as_ink(batch.images.to(device)), num_samples, max_tokens).cpu()
-        captioner.train(was_training)
         references = captions_of_images(batch)
         samples = [bare(caption) for caption in tokens.tolist()]
         rewards = torch.tensor(
