@@ -13,18 +13,18 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
 # Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
 # avoided: where not even the best drawing fits well, differences say little.
-MISMATCH, UNAVOIDABLE = 13.2, 0.1
+MISMATCH, UNAVOIDABLE = 9.1, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
 # those of its drawing's correlation with the image, and the logarithms of the largest hole in its drawing, of its
 # fraction of the votes and of the number of readings.
-LOG_ODDS = (-0.233, 0.216, 0.513, 0.0, 0.401, 0.279)
+LOG_ODDS = (-0.017, 0.333, -0.042, -0.495, 0.567, 0.49)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
-GREEDY_LOG_ODDS = (-0.692, 1.701, 0.357, -0.744)
+GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
 LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
 
 

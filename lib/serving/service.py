@@ -42,9 +42,7 @@ def _model_named(settings: Settings, dataset: str, name: str) -> Model:
         raise MissingInputError(str(error).replace("prediction.model_version", f"serving.models.{dataset}")) from None
 
 
-_pretrained_model = lru_cache(
-    pretrained_model
-)  # reading its files to name it costs more than looking every few seconds
+_pretrained_model = lru_cache(pretrained_model)  # to name it its files are read: too much for every few seconds
 
 
 class CaptionService:

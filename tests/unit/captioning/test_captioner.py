@@ -69,8 +69,8 @@ def test_ones_own_checkpoint_is_named_by_its_directory() -> None:
 
 
 def test_a_dataset_without_a_model_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no model for dataset photos comes with the project"):
-        Captioner.pretrained("photos")
+    with pytest.raises(SettingsError, match="no model for dataset maps comes with the project"):
+        Captioner.pretrained("maps")
 
 
 def test_the_snippet_of_the_readme_runs(

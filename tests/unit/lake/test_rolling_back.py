@@ -66,8 +66,8 @@ def test_the_pretrained_models_version_names_its_files(
         with (same.directory / name).open("ab") as file:
             file.write(b" ")
         assert resolve_model(storage, "pretrained", "molecules").version != before.version
-    with pytest.raises(SettingsError, match="no model for dataset photos comes with the project"):
-        resolve_model(storage, "pretrained", "photos")
+    with pytest.raises(SettingsError, match="no model for dataset maps comes with the project"):
+        resolve_model(storage, "pretrained", "maps")
 
 
 def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettings) -> None:

@@ -35,6 +35,7 @@ torch.set_num_threads(1)  # threads would wait for each other longer than they c
 
 DEADLINE_S = 20
 LIMITS = (
+    "serving.models={molecules: current}",
     "serving.requires_key=always",
     "serving.num_processes=1",
     "serving.batch_size=2",
