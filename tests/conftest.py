@@ -20,7 +20,6 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 # Code that is generated and compiled for each query costs more than a few rows earn back.
 SMALL_QUERIES = {
     "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
