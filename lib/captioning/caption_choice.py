@@ -15,9 +15,8 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # avoided: where not even the best drawing fits well, differences say little.
 MISMATCH, UNAVOIDABLE = 9.1, 0.1
 # Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# those of its drawing's correlation with the image, and the logarithms of the largest hole in its drawing, of its
-# fraction of the votes and of the number of readings.
-LOG_ODDS = (-0.017, 0.333, -0.042, -0.495, 0.567, 0.49)
+# and the logarithms of the largest hole in its drawing, of its fraction of the votes and of the number of readings.
+LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
 # The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
@@ -124,7 +123,6 @@ def weigh_agreements(
     return chosen, (
         1.0,
         _log_odds(1 / (1 + odds_against)),
-        _log_odds(drawn.correlation),
         math.log(max(drawn.hole, LEAST)),
         math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),

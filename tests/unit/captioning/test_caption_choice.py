@@ -62,12 +62,12 @@ def test_what_cannot_be_drawn_is_chosen_only_where_nothing_can() -> None:
     assert choose(readings, no_repair, {"A": DISAGREEMENT, "B": DISAGREEMENT}).caption == "A"
 
 
-def test_confidence_grows_with_correlation_with_votes_and_with_readings() -> None:
-    def confidence(correlation: float, fraction: float, num_readings: int = 1) -> float:
-        agreements = {"A": Agreement(correlation, 1.0, 0.3)}
+def test_confidence_grows_with_votes_and_with_readings_and_shrinks_with_a_hole() -> None:
+    def confidence(hole: float, fraction: float, num_readings: int = 1) -> float:
+        agreements = {"A": Agreement(0.95, 1.0, hole)}
         return choose([reading(A=fraction)] * num_readings, no_repair, agreements).confidence
 
-    assert confidence(0.95, 0.5, 1) < confidence(0.95, 0.5, 4)
-    assert confidence(0.85, 0.9) < confidence(0.98, 0.9)
-    assert confidence(0.98, 0.01) < confidence(0.98, 0.9)
-    assert 0 < confidence(0.0, 1e-30) < confidence(1.0, 1.0) < 1
+    assert confidence(0.3, 0.5, 1) < confidence(0.3, 0.5, 4)
+    assert confidence(0.8, 0.9) < confidence(0.1, 0.9)
+    assert confidence(0.1, 0.01) < confidence(0.1, 0.9)
+    assert 0 < confidence(1.0, 1e-30) < confidence(0.0, 1.0) < 1
