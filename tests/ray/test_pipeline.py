@@ -227,7 +227,7 @@ def _comparable(value: object) -> object:
 def test_a_view_on_the_pipelines_tables_has_the_rows_that_python_reckons(analyst, expected, view):
     seen = [comparable(row.asDict(recursive=True)) for row in analyst.table(view.name).collect()]
     wanted = [comparable(row) for row in expected[view.name]]
-    assert wanted
+    assert bool(wanted) == (view.name != "sentence_quality_by_model")  # molecules are no sentences
     assert sorted(seen, key=str) == sorted(wanted, key=str)
 
 

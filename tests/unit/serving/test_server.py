@@ -33,7 +33,7 @@ from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, dr
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
 
-DEADLINE_S = 20
+DEADLINE_S = 40
 LIMITS = (
     "serving.models={molecules: current}",
     "serving.requires_key=always",
@@ -65,7 +65,7 @@ def key(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def client(server: Server, key: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as client:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=240) as client:
         yield client
 
 
@@ -181,7 +181,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again(server: Server) ->
     assert 1 <= int(refused.headers["retry-after"]) <= 60
 
 
-def eventually(is_true: Callable[[], bool], within_s: float = 60) -> None:
+def eventually(is_true: Callable[[], bool], within_s: float = 240) -> None:
     until = time.monotonic() + within_s
     while not is_true():
         assert time.monotonic() < until
@@ -202,7 +202,7 @@ def test_a_full_queue_refuses_and_a_client_that_hangs_up_frees_it(server: Server
     assert (refused.status_code, detail(refused)[-36:]) == (429, "images wait already: try again later")
     assert int(refused.headers["retry-after"]) >= 1
     impatient.close()
-    eventually(lambda: server.metric("captionlake_queued_images") == 0, within_s=2)
+    eventually(lambda: server.metric("captionlake_queued_images") == 0, within_s=30)
     assert client.post("/caption", files=files(drawing(ASPIRIN))).status_code == 200
     assert num_read(server) - before < 8
 
@@ -253,7 +253,7 @@ def test_another_current_model_takes_over_without_a_lost_request(server: Server,
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(ask)
         make_current(second)
-        eventually(lambda: "second" in versions or asking.done(), within_s=120)
+        eventually(lambda: "second" in versions or asking.done(), within_s=400)
         ended.set()
         asking.result()
     assert versions[0].startswith("pretrained-")
@@ -288,5 +288,5 @@ def test_told_to_end_it_answers_what_it_was_asked_and_leaves_no_process(server: 
         eventually(lambda: server.metric("captionlake_requests_in_progress") >= 2)
         server.process.send_signal(signal.SIGTERM)
         assert [one["caption"] for one in asked.result().json()["captions"]] == [CAFFEINE, ASPIRIN]
-    assert server.process.wait(60) == 0
+    assert server.process.wait(240) == 0
     eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
