@@ -113,18 +113,24 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         .transform(lake.stage)
     )
     has_rejected = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
-    rejected = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source")
+    said = lake.read("images_rejected").where(F.col("stage") == "ingest")
+    rejected = said.select("image_id", "source")
     if has_rejected or not rejected.isEmpty():
         keys = ["image_id", "source"]
         # What was rejected under another image_id, as landing.image_id was then, goes.
         renamed = rejected.join(outcomes, on="source", how="left_semi").join(outcomes, on=keys, how="left_anti")
-        rows = (
+        changed = lake.stage(
             outcomes.orderBy(F.col("reason").isNull())
             .dropDuplicates(keys)
             .unionByName(renamed, allowMissingColumns=True)
             .withColumns({"stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now})
+            .select(*IMAGES_REJECTED.schema.names)
+            # A damaged member is read again in each run: what was said of it stays as it was said.
+            .join(said.select(*keys, "reason", "detail"), on=[*keys, "reason", "detail"], how="left_anti")
+            .select(*IMAGES_REJECTED.schema.names)
         )
-        lake.upsert("images_rejected", rows.select(*IMAGES_REJECTED.schema.names), delete_when="new.reason is null")
+        if not changed.isEmpty():
+            lake.upsert("images_rejected", changed, delete_when="new.reason is null")
     taken = outcomes.where(F.col("reason").isNull()).withColumns({"ingested_at": now, "is_replaced": F.lit(False)})
     lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
 
