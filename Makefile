@@ -118,7 +118,7 @@ bench-serve: $(READY)  ## requests/s, 50th and 99th percentile at 1, 8 and 64 cl
 bench-lessons: $(READY)  ## what each notation and each loss is worth, taught to one network on small molecules (90 minutes on 2 cores)
 	@$(RUN) -m bench.lessons $(MOLECULES)
 
-bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: fractions of images, and losses
+bench-workers: $(READY)  ## the same training with 1, 2 and 4 workers: parts of images, and losses
 	@$(RUN) -m bench.same_result
 
 bench-distributed: $(READY)  ## images/s of one process, Ray and Horovod workers, step by step (under 8 minutes)

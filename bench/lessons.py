@@ -132,7 +132,7 @@ def read_back(
     vocabulary: Vocabulary,
     max_tokens: int,
 ) -> tuple[float, float]:
-    """The fractions of images, each a batch, whose caption is of the right molecule, and of any molecule at all."""
+    """The fraction of images, each a batch, whose caption is of the right molecule, and of any molecule at all."""
     join, asked = notation_named(notation).join, NotationProcess(notation)
     captioner.eval()
     num_exact = num_valid = 0

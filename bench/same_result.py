@@ -113,7 +113,7 @@ def _blocks(rows: list[dict[str, Any]]) -> RowBlocks:
 
 
 def _is_every_image_once(rows: RowBlocks, settings: Settings) -> bool:
-    """Whether the workers' fractions of an epoch, read by processes of their own, are every image once."""
+    """Whether the workers' parts of an epoch, read by processes of their own, are every image once."""
     num_workers = settings.cluster.num_workers
     parts = [_ids_of.remote(rows, settings.training, worker, num_workers) for worker in range(num_workers)]
     seen = sum(ray.get(parts), Counter())

@@ -1,4 +1,4 @@
-"""serve_captions: captions over HTTP, by the current model or the pretrained ones."""
+"""serve_captions: captions over HTTP, by the current model or the pretrained one, or by those that settings name."""
 
 import argparse
 from collections.abc import Sequence

@@ -27,8 +27,8 @@ NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many refer
 def with_scores(predicted: DataFrame, captions: DataFrame) -> DataFrame:
     """Add reference, edit_distance, similarity and split to rows with image_id and caption, one for one.
 
-    Of several references of an image the nearest counts, and of equally near ones the first. All four are null for a
-    image without reference.
+    Of several references of an image the nearest counts, and of equally near ones the first. All four are null for
+    an image without reference.
     """
 
     def measured(reference: Column) -> Column:

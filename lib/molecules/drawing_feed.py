@@ -23,7 +23,7 @@ SCALES_OF_BATCH = (0.98, 1.02)  # times the scale of a batch
 
 
 class DrawingFeed:
-    """One worker's fraction of batches of worn drawings, epoch after epoch.
+    """One worker's part of batches of worn drawings, epoch after epoch.
 
     Helpers, processes of their own, lay drawings out ahead of time; without any, it is done when a batch is asked for.
     """
@@ -76,7 +76,7 @@ _Laid = tuple[LaidOut, _Part]
 
 
 class _DrawingsLaidOut(Dataset[_Laid]):
-    """Fractions of batches to drawings that lie side by side."""
+    """Parts of batches to drawings that lie side by side."""
 
     def __init__(self, store: DrawingStore, vocabulary: Vocabulary) -> None:
         self.store, self.vocabulary = store, vocabulary
@@ -86,7 +86,7 @@ class _DrawingsLaidOut(Dataset[_Laid]):
 
 
 class _Plan(Sampler[_Part]):
-    """One worker's fractions of what is left of an epoch: drawings of like size, step by step."""
+    """One worker's parts of what is left of an epoch: drawings of like size, step by step."""
 
     def __init__(
         self,

@@ -15,18 +15,13 @@ from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
 from lib.serving.refusals import RefusedRequestError
 from lib.settings import Settings, load_settings
-from model.checkpoint import PRETRAINED
 
 logger = logging.getLogger(__name__)
 
 
 def models_to_serve(settings: Settings) -> dict[str, Model]:
     """The model of each dataset. Raises SettingsError, MissingInputError."""
-    names = settings.serving.models
-    if not names:
-        names = {folder.name: IN_THE_PROJECT for folder in sorted(PRETRAINED.iterdir()) if folder.is_dir()}
-        if has_current_model(settings.storage) or settings.dataset in names:
-            names = {**names, settings.dataset: "current"}
+    names = settings.serving.models or {settings.dataset: "current"}
     return {dataset: _model_named(settings, dataset, name) for dataset, name in names.items()}
 
 

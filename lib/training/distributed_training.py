@@ -27,7 +27,7 @@ from lib.training.training_data import mean_input_bytes, training_rows
 from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, absolute
 from lib.training.training_samples import as_sample
-from lib.training.validation import validate_together
+from lib.training.validation import ranking_of, validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
 from model.batches import Batch, collate, step_sizes
 from model.checkpoint import load_details
@@ -126,9 +126,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
                 num_workers,
                 scorer,
             )
-            # The edit distance says little of sentences, of which many are right.
-            first = -scores["validation_cider"] if scorer else scores["validation_edit_distance"]
-            is_best = state.note_scores(first, scores["validation_loss"])
+            is_best = state.note_scores(*ranking_of(scores))
         spend(state.seconds + time.monotonic() - started, training, state, device)
         if reporter:
             reporter.on_epoch(scores, is_best)
@@ -141,11 +139,15 @@ def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type
     most = None if is_train else settings.training.num_validation_images
     num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
     encoder = encoder_version(settings.captioner)
-    num_bytes = num_rows * mean_input_bytes(lake, encoder)
-    num_partitions = max(
-        2 * settings.cluster.num_workers, num_rows // ROWS_PER_PARTITION, ceil(num_bytes / BYTES_PER_PARTITION)
+    num_parts = num_partitions(num_rows, mean_input_bytes(lake, encoder), settings.cluster.num_workers)
+    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_parts, most, encoder)
+
+
+def num_partitions(num_rows: int, bytes_per_row: float, num_workers: int) -> int:
+    """In how many partitions rows are handed over: two a worker at least, none above ROWS_ or BYTES_PER_PARTITION."""
+    return max(
+        2 * num_workers, ceil(num_rows / ROWS_PER_PARTITION), ceil(num_rows * bytes_per_row / BYTES_PER_PARTITION)
     )
-    return training_rows(lake, settings.captions, run.data.vocabulary, split, num_partitions, most, encoder)
 
 
 def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
@@ -212,7 +214,7 @@ def _batches(
     rank: int,
     num_workers: int,
 ) -> Iterator[Batch]:
-    """This worker's fraction of what is left of an epoch, decoded as it is asked for."""
+    """This worker's part of what is left of an epoch, decoded as it is asked for."""
     for part, weight in parts_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
         samples = [as_sample(row, captioner, notation) for row in part]
         yield replace(collate(samples, captioner.num_channels), weight=weight)

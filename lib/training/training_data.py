@@ -108,9 +108,9 @@ def training_rows(
     others = Window.partitionBy("image_id").orderBy("caption_index").rowsBetween(1, Window.unboundedFollowing)
     further = F.flatten(F.collect_list(F.concat("token_ids", F.array(F.lit(END)))).over(others))
     rows = pairs.withColumns({"rank": first, "other_token_ids": further}).where("rank = 1")
-    index = (F.xxhash64("image_id", "caption"), "image_id")
+    order = (F.xxhash64("image_id", "caption"), "image_id")
     if most is not None:
-        rows = rows.orderBy(*index).limit(most)
+        rows = rows.orderBy(*order).limit(most)
     if encoder_version is None:
         name = "image"
         images = lake.read("images_clean").select("image_id", "cleaning_version", name)
@@ -119,8 +119,8 @@ def training_rows(
         name = "features"
         rows = _with_features(lake, rows, encoder_version)
     return (
-        rows.repartitionByRange(num_partitions, *index)
-        .sortWithinPartitions(*index)
+        rows.repartitionByRange(num_partitions, *order)
+        .sortWithinPartitions(*order)
         .select("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS)
     )
 

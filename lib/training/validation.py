@@ -61,6 +61,15 @@ def validate_together(
     return scores | {"validation_cider": cider / num_rows} if scorer else scores
 
 
+def ranking_of(scores: dict[str, float]) -> tuple[float, float]:
+    """What epochs are compared by, the lower the better; the loss decides between equals.
+
+    It is CIDEr where there is one: the edit distance says little of sentences, of which many are right.
+    """
+    first = -scores["validation_cider"] if "validation_cider" in scores else scores["validation_edit_distance"]
+    return first, scores["validation_loss"]
+
+
 def _batches(rows: RowBlocks, own: list[np.ndarray], captioner: CaptionerConfig, notation: Notation) -> Iterator[Batch]:
     for indices in own:
         yield collate([as_sample(row, captioner, notation) for row in rows.read(indices)], captioner.num_channels)

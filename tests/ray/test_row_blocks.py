@@ -21,7 +21,8 @@ from lib.training.validation import validate_together
 from model.batches import step_sizes
 from model.captioner import Captioner
 from model.config import CaptionerConfig, TrainingConfig
-from model.vocabulary import Vocabulary
+from model.self_critical import CiderScorer
+from model.vocabulary import END, Vocabulary
 
 BLOCK_SIZES = (17, 1, 0, 30, 13)  # 61 rows: no number of workers but 1 divides them
 
@@ -152,7 +153,10 @@ def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: i
     for buffer in captioner.buffers():  # as after training, when each worker has the running means of its own images
         if buffer.is_floating_point():
             buffer += 0.2 * (worker - (num_workers - 1) / 2)
-    scores = validate_together(captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers)
+    scorer = CiderScorer([[*caption, END] for caption in captions] for captions in rows.captions())
+    scores = validate_together(
+        captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers, scorer
+    )
     torch.distributed.destroy_process_group()
     return scores
 
@@ -172,5 +176,6 @@ def test_validation_scores_do_not_depend_on_the_number_of_workers(tmp_path: Path
     alone, (first, second) = by_num[1][0], by_num[2]
     assert first == second
     assert first == pytest.approx(alone, rel=1e-5)
+    assert alone["validation_cider"] > 0
     assert alone["validation_loss"] == pytest.approx(np.log(len(VOCABULARY)), rel=0.2)
     assert alone["validation_edit_distance"] > 1

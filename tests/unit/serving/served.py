@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -62,8 +63,11 @@ class Server:
 
     def captioning_processes(self) -> list[int]:
         """Ids of the processes that caption; Python's own helpers of multiprocessing are no such."""
-        children = psutil.Process(self.process.pid).children()
-        return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile, or waits to be buried
+                found += [child.pid] if "spawn_main" in " ".join(child.cmdline()) else []
+        return found
 
     def metric(self, name: str) -> float:
         """A metric's value, its label sets added up."""

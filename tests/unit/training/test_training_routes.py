@@ -13,6 +13,8 @@ from lib.errors import RuntimeMissingError, SettingsError
 from lib.sections.training import ClusterSettings
 from lib.settings import load_settings
 from lib.training import ray_cluster
+from lib.training.distributed_training import BYTES_PER_PARTITION, ROWS_PER_PARTITION, _first_fault, num_partitions
+from lib.training.validation import ranking_of
 
 
 def cluster_of(*overrides: str) -> ClusterSettings:
@@ -79,3 +81,36 @@ def test_the_hook_asks_for_no_notebook_and_hands_on_no_token(monkeypatch: pytest
     hook.on_ray_dashboard_created(8265)
     assert hook.custom_environment_variables() == {}
     assert hook.get_default_temp_root_dir() == "/local_disk0/tmp"
+
+
+def test_partitions_of_the_hand_over_are_bounded_in_rows_and_in_bytes() -> None:
+    assert num_partitions(100, 3_000, num_workers=3) == 6
+    assert num_partitions(10 * ROWS_PER_PARTITION + 1, 10, num_workers=1) == 11
+    assert num_partitions(1_000, BYTES_PER_PARTITION / 10, num_workers=1) == 100  # features, say
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "Py4JJavaError: An error occurred\n: org.apache.spark.SparkException: Job aborted\nCaused by: "
+            "java.lang.OutOfMemoryError: Java heap space\n\tat java.base/java.lang.Thread.run(Thread.java:840)",
+            "raise cluster.memory_per_spark_executor",
+        ),
+        (
+            "ExecutorLostFailure (executor 1 exited)\n\tat java.base/java.lang.Thread.run",
+            "an executor of the hand-over",
+        ),
+        ("Traceback\n  File 'loop.py'\nDivergedError: loss nan\n", "DivergedError: loss nan"),
+    ],
+)
+def test_what_ended_a_training_is_one_sentence(said: str, sentence: str) -> None:
+    assert sentence in _first_fault(RuntimeError(said))
+    assert "\n" not in _first_fault(RuntimeError(said))
+
+
+def test_epochs_of_sentences_are_compared_by_cider_and_others_by_the_edit_distance() -> None:
+    scores = {"validation_edit_distance": 9.0, "validation_loss": 2.0}
+    assert ranking_of(scores) == (9.0, 2.0)
+    better = scores | {"validation_edit_distance": 12.0, "validation_cider": 0.6}
+    assert ranking_of(better) < ranking_of(scores | {"validation_cider": 0.5})
