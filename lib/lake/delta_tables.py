@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyspark.sql.functions as F
 from delta.tables import DeltaMergeBuilder, DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.errors import MissingInputError, SchemaMismatchError
@@ -64,8 +65,22 @@ class Lake:
         builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema).comment(table.comment)
         if self.storage.catalog:
             builder.tableName(self._address(table)).execute()
-        else:
+            return
+        try:
             builder.location(self._address(table)).execute()
+        except AnalysisException as error:
+            if error.getErrorClass() != "DELTA_TABLE_NOT_FOUND":
+                raise
+            self._commit_first(table)
+
+    def _commit_first(self, table: Table) -> None:
+        """Make the table where a folder lies without a commit, which Delta's CREATE takes for a table.
+
+        Another run is about to commit there, and then this one's commit is tried again, or was killed before it did.
+        """
+        none = self.spark.createDataFrame([], table.schema)
+        none.write.format("delta").mode("append").save(self._address(table))
+        self.spark.sql(f"comment on table delta.`{self._address(table)}` is '{_quoted(table.comment)}'")
 
     def read(self, name: str) -> DataFrame:
         """The table's rows; none if it has not been written yet. Columns that an older version lacks are null."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from delta.exceptions import ConcurrentAppendException
@@ -37,6 +38,15 @@ def test_runs_that_make_and_replace_the_same_rows_at_once_leave_one_row_per_key_
     assert len({row.image_id for row in rows}) == len(rows) == NUM_ROWS
     assert len({row.caption for row in rows}) == 1  # a run's rows are one commit
     assert "captions: another run has committed meanwhile" in caplog.text
+
+
+def test_a_table_is_made_where_a_run_was_killed_before_its_first_commit(lake):
+    (Path(lake.storage.root) / "captions" / "_delta_log").mkdir(parents=True)
+    at_once(*(lambda run=run: lake.upsert("captions", captions(lake, run)) for run in range(2)))
+    assert lake.read("captions").count() == NUM_ROWS
+    described = lake.spark.sql(f"describe detail delta.`{lake.storage.root}/captions`").first()
+    assert described.description == CAPTIONS.comment
+    assert lake.read("captions").schema == CAPTIONS.schema
 
 
 def test_files_are_joined_while_rows_are_replaced(lake):
