@@ -18,20 +18,23 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.landing.caption_search import find_captions
     from lib.landing.image_ingestion import ingest_images
     from lib.landing.layout_ingestion import ingest_layouts
+    from lib.landing.ledger import Ledger
     from lib.landing.split_lists import apply_split_lists
     from lib.landing.zone import list_landing_zone
 
     lake = Lake(spark, settings.storage)
     zone = list_landing_zone(settings.landing)
-    found = find_captions(lake, zone, settings.landing, settings.captions)
+    ledger = Ledger(lake)
+    found = find_captions(lake, ledger, zone, settings.landing, settings.captions)
     lake.create("images_rejected")  # there to be counted, also when nothing is ever rejected
     with lake.staging():
-        ingest_images(lake, zone, settings.landing)
+        ingest_images(lake, ledger, zone, settings.landing)
     with lake.staging():
-        ingest_captions(lake, found, settings.landing, settings.captions)
+        ingest_captions(lake, ledger, found, settings.landing, settings.captions)
+    with lake.staging():
+        ingest_layouts(lake, ledger, zone, settings.landing)
+    ledger.save()
     apply_split_lists(lake, zone, settings.landing)
-    with lake.staging():
-        ingest_layouts(lake, zone, settings.landing)
     if found.fault:
         raise LandingZoneError(f"no captions were taken in: {found.fault}")
 

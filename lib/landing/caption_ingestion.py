@@ -19,7 +19,7 @@ from lib.landing.caption_files import CaptionFile, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_rows import CaptionRow
 from lib.landing.caption_search import FoundCaptions
-from lib.landing.ledger import forget_files, remember_files
+from lib.landing.ledger import Ledger
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
 
@@ -45,7 +45,9 @@ def split_of(image_id: Column, settings: CaptionSettings) -> Column:
     )
 
 
-def ingest_captions(lake: Lake, found: FoundCaptions, landing: LandingSettings, settings: CaptionSettings) -> None:
+def ingest_captions(
+    lake: Lake, ledger: Ledger, found: FoundCaptions, landing: LandingSettings, settings: CaptionSettings
+) -> None:
     """Read the caption files that were found.
 
     A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
@@ -56,10 +58,10 @@ def ingest_captions(lake: Lake, found: FoundCaptions, landing: LandingSettings, 
     with_folders = lake.read("captions").where(F.col("path") != F.col("image_id")).withColumn("rank", F.lit(0))
     judged = with_folder_faults(with_folders, lake.read("images_raw"), landing)
     misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
-    if sources or not misplaced.isEmpty():
+    if sources or not (with_folders.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
         _replace(lake, found.files, sources, misplaced, landing, settings)
-    remember_files(lake, found.read)
-    forget_files(lake, found.dropped)
+    ledger.remember(found.read)
+    ledger.forget(found.dropped)
 
 
 def _replace(

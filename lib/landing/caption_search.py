@@ -11,7 +11,7 @@ from lib.lake.delta_tables import Lake
 from lib.landing.archived_tables import list_archived_tables
 from lib.landing.caption_file_names import is_captions_file, may_hold_captions
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
-from lib.landing.ledger import known_paths, unread_files
+from lib.landing.ledger import Ledger
 from lib.landing.zone import MEMBER_MARK, LandedFile, LandingZone
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
@@ -47,14 +47,16 @@ class _Table(NamedTuple):
         return posixpath.basename(self.member or self.path)
 
 
-def find_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings) -> FoundCaptions:
+def find_captions(
+    lake: Lake, ledger: Ledger, zone: LandingZone, landing: LandingSettings, settings: CaptionSettings
+) -> FoundCaptions:
     """Look for caption files. One that does not fit, and one that is left alone, is said in the log and stops nothing.
 
     Raises NotationError if captions.notation or landing.captions_notation is none.
     """
     read_by = _name_of_reading(landing, settings)
     searches = {file.path: _marked(file, file.path + MEMBER_MARK, read_by) for file in zone.archives}
-    new = {search.path.removesuffix(MEMBER_MARK): search for search in unread_files(lake, list(searches.values()))}
+    new = {search.path.removesuffix(MEMBER_MARK): search for search in ledger.unread(list(searches.values()))}
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
     for path, member, num_bytes in list_archived_tables(lake, [file for file in zone.archives if file.path in new]):
         if not member:
@@ -66,10 +68,10 @@ def find_captions(lake: Lake, zone: LandingZone, landing: LandingSettings, setti
     named = [table for table in tables if is_captions_file(table.name, landing)]
     others = [table.landed.path for table in tables if table not in named and may_hold_captions(table.name, landing)]
     _say_what_is_left_alone(others)
-    files, read, faults = _examined(named, set(unread_files(lake, [table.landed for table in named])), landing)
+    files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
     read += [search for path, search in new.items() if path not in faults]
 
-    known = set(known_paths(lake))
+    known = ledger.paths
     of_new = tuple(search.path for search in new.values())
     gone = {path for path in known if path.startswith(of_new) and path not in of_new}
     dropped = known & set(others) | gone - {table.landed.path for table in named}

@@ -23,11 +23,13 @@ WHAT_TO_CHANGE = {
 }
 
 
-def check_ids(listed: DataFrame, known: DataFrame) -> None:
-    """Raises LandingZoneError if landing.image_id changed since images were taken in: their ids do not change."""
-    known = known.withColumnRenamed("image_id", "known_id")
+def check_ids(listed: DataFrame) -> None:
+    """Raises LandingZoneError if an arrival's image_id has more or fewer folders than its known_id.
+
+    landing.image_id has changed then since images were taken in, and their ids do not change.
+    """
     num_folders = F.size(F.split("image_id", "/")), F.size(F.split("known_id", "/"))
-    renamed = listed.join(known, on="source").where(num_folders[0] != num_folders[1]).first()
+    renamed = listed.where(F.col("known_id").isNotNull() & (num_folders[0] != num_folders[1])).first()
     if renamed:
         raise LandingZoneError(
             f"{renamed.source} was taken in as {renamed.known_id} and landing.image_id now calls it "
@@ -38,9 +40,9 @@ def check_ids(listed: DataFrame, known: DataFrame) -> None:
 def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings: LandingSettings) -> DataFrame:
     """Give readable arrivals whose image_id another image has the reason duplicate_image_id.
 
-    An image in images_raw keeps its id. Of new images with one id and the same bytes the first by source is taken
-    in; if their bytes differ none is, for captions could not tell them apart. Of members of one archive with the same
-    path the first is meant. Images that cannot be read have no say.
+    An image in images_raw keeps its id. Of new images with one id and the same bytes the first by source is taken in;
+    if their bytes differ none is, for captions could not tell them apart. Of members of one archive with the same path
+    the first is meant. Images that cannot be read have no say. The rows that are returned are staged.
     """
     advice = WHAT_TO_CHANGE[settings.image_id]
     known = known.withColumnRenamed("source", "known_source")
@@ -64,7 +66,7 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
         return marked.drop("is_rival")
     digests = in_reading_order(rivals, num_tasks(lake.spark, num_rivals)).mapInPandas(_digest_batches, DIGEST_SCHEMA)
     verdicts = _verdicts(lake.stage(digests), advice)
-    return (
+    return lake.stage(
         marked.join(verdicts, on=PLACE, how="left")
         .withColumns({"reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("detail", "verdict_detail")})
         .select(*ARRIVAL_SCHEMA.names)

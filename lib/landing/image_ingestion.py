@@ -16,8 +16,8 @@ from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
 from lib.landing.image_ids import check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
-from lib.landing.image_replacement import replace_changed_images
-from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
+from lib.landing.image_replacement import is_changed, replace_changed_images
+from lib.landing.ledger import FILE_SCHEMA, Ledger
 from lib.landing.zone import Arrival, LandedFile, LandingZone
 from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
@@ -35,43 +35,53 @@ MAY_PASS_LATER = (
 )
 
 
-def ingest_images(lake: Lake, zone: LandingZone, settings: LandingSettings) -> None:
+def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: LandingSettings) -> None:
     """Read the images that are not in the lake yet into images_raw, or into images_rejected with a reason."""
-    archives = unread_files(lake, zone.archives)
+    archives = ledger.unread(zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
-    listed = lake.stage(_list_files(lake, zone.images + archives, zone.rejected, settings))
-    hidden = listed.where(F.col("reason") == HIDDEN_MEMBERS).agg(F.sum("num_bytes")).first()
-    listed = listed.where(~F.col("reason").eqNullSafe(HIDDEN_MEMBERS))
-    known = lake.read("images_raw").select("image_id", "source")
-    check_ids(listed, known)
-    not_taken_in = listed.join(known.select("source"), on="source", how="left_anti")
-    marked = lake.stage(mark_duplicates(lake, not_taken_in, known, settings))
-    arrivals = lake.stage(_unsettled(lake, marked))
-    num_arrivals = arrivals.count()
-    if num_arrivals:
-        num_commits = -(-num_arrivals // settings.images_per_commit)
-        with show_progress("ingest_images", num_arrivals) as line:
-            for commit in range(num_commits):
-                batch = arrivals.where(
-                    F.col("position").between(
-                        commit * settings.images_per_commit, (commit + 1) * settings.images_per_commit - 1
-                    )
-                )
-                num_before = commit * settings.images_per_commit
-                num_rows = min(settings.images_per_commit, num_arrivals - num_before)
-                with lake.staging(), counted_by_workers(lake.spark, line, num_before, num_rows) as counter:
-                    _commit_batch(lake, batch, num_rows, counter)
-    replace_changed_images(lake, listed, settings)
-    unfinished = _paths_to_open_again(lake, listed, marked)
-    remember_files(lake, [archive for archive in archives if archive.path not in unfinished])
+    listed = lake.stage(_with_known(_list_files(lake, zone.images + archives, zone.rejected, settings), lake))
+    is_hidden = F.col("reason").eqNullSafe(HIDDEN_MEMBERS)
+    is_new = F.col("known_id").isNull() & ~is_hidden
+    counts = listed.agg(
+        F.count_if(is_new).alias("new"),
+        F.count_if(is_changed()).alias("changed"),
+        F.coalesce(F.sum(F.when(is_hidden, F.col("num_bytes"))), F.lit(0)).alias("hidden"),
+    ).first()
+    assert counts is not None  # an aggregate has one row
+    check_ids(listed)
+    num_arrivals = 0
+    if counts.new:
+        known = lake.read("images_raw").select("image_id", "source")
+        marked = mark_duplicates(lake, listed.where(is_new).select(*ARRIVAL_SCHEMA.names), known, settings)
+        num_arrivals = _take_in(lake, lake.stage(_unsettled(lake, marked)), settings)
+        unfinished = _paths_to_open_again(lake, marked)
+        archives_read = [archive for archive in archives if archive.path not in unfinished]
+    else:
+        archives_read = archives
+    if counts.changed:
+        replace_changed_images(lake, listed.where(~is_hidden), settings)
+    ledger.remember(archives_read)
     logger.info(
         "ingest_images: %d new images; %d archives opened of %d; %d other and %d hidden files skipped",
         num_arrivals,
         len(archives),
         len(zone.archives),
         zone.num_other,
-        zone.num_hidden + (hidden[0] or 0 if hidden else 0),
+        zone.num_hidden + counts.hidden,
     )
+
+
+def _take_in(lake: Lake, arrivals: DataFrame, settings: LandingSettings) -> int:
+    """Read the arrivals in commits of bounded size; their number."""
+    num_arrivals = arrivals.count()
+    if num_arrivals:
+        with show_progress("ingest_images", num_arrivals) as line:
+            for start in range(0, num_arrivals, settings.images_per_commit):
+                batch = arrivals.where(F.col("position").between(start, start + settings.images_per_commit - 1))
+                num_rows = min(settings.images_per_commit, num_arrivals - start)
+                with lake.staging(), counted_by_workers(lake.spark, line, start, num_rows) as counter:
+                    _commit_batch(lake, batch, num_rows, counter)
+    return num_arrivals
 
 
 def _list_files(lake: Lake, files: list[LandedFile], rejected: list[Arrival], settings: LandingSettings) -> DataFrame:
@@ -80,6 +90,13 @@ def _list_files(lake: Lake, files: list[LandedFile], rejected: list[Arrival], se
     rows = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(num_partitions, "path")
     listed = rows.mapInPandas(partial(_list_batches, settings=settings), ARRIVAL_SCHEMA)
     return listed.unionByName(lake.spark.createDataFrame(rejected, ARRIVAL_SCHEMA))
+
+
+def _with_known(listed: DataFrame, lake: Lake) -> DataFrame:
+    """Arrivals with what images_raw has of their source: known_id, known_bytes and known_version, or null."""
+    names = {"image_id": "known_id", "num_bytes": "known_bytes", "file_version": "known_version"}
+    known = lake.read("images_raw").select("source", *names).withColumnsRenamed(names)
+    return listed.join(known, on="source", how="left")
 
 
 def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
@@ -96,11 +113,11 @@ def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
     )
 
 
-def _paths_to_open_again(lake: Lake, listed: DataFrame, marked: DataFrame) -> set[str]:
+def _paths_to_open_again(lake: Lake, marked: DataFrame) -> set[str]:
     """Archives that may give more next time: damaged ones, and those with images whose image_id nobody has."""
     held = lake.read("images_raw").select("image_id")
     without_id = marked.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
-    damaged = listed.where(F.col("reason") == "unreadable_archive")
+    damaged = marked.where(F.col("reason") == "unreadable_archive")
     return {row.path for row in without_id.select("path").union(damaged.select("path")).distinct().collect()}
 
 

@@ -4,7 +4,7 @@ import logging
 from functools import partial
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
@@ -17,20 +17,26 @@ from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
-KNOWN = ("image_id", "source", "num_bytes", "file_version")
+
+def is_changed() -> Column:
+    """Whether an arrival is a readable file that images_raw has in another version."""
+    # Rows of an older version of the project have no file_version: their size alone tells.
+    has_version = F.coalesce(F.col("file_version") == F.col("known_version"), F.lit(True))
+    is_same = (F.col("num_bytes") == F.col("known_bytes")) & has_version
+    return F.col("known_id").isNotNull() & F.col("reason").isNull() & ~is_same
 
 
 def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSettings) -> None:
     """Read the files that are not as images_raw has them, in commits of bounded size.
 
+    `listed` has arrivals with known_id, known_bytes and known_version, what images_raw has of their source.
     A file that was only copied again keeps its row, with the new file_version. One that cannot be read takes nothing
     back, for it may be half copied: it is read again whenever it is listed.
     """
-    changed = _changed(listed, lake.read("images_raw").select(*KNOWN))
-    if changed.isEmpty():
-        return
-    changed = lake.stage(_first_of_each_source(changed))
+    changed = lake.stage(_first_of_each_source(_changed(listed)))
     num_changed = changed.count()
+    if not num_changed:
+        return
     num_replaced = num_unread = 0
     with show_progress("ingest_images", num_changed) as line:
         for start in range(0, num_changed, settings.images_per_commit):
@@ -52,17 +58,13 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
         logger.warning("ingest_images: %d new versions of files cannot be read: the old bytes are kept", num_unread)
 
 
-def _changed(listed: DataFrame, known: DataFrame) -> DataFrame:
+def _changed(listed: DataFrame) -> DataFrame:
     """Arrivals whose source images_raw has in another version, with their image_id there.
 
     Members of one archive may have the same path: where images_raw has one of them, none is another version.
     """
-    names = {"image_id": "known_id", "num_bytes": "known_bytes", "file_version": "known_version"}
-    readable = listed.where(F.col("reason").isNull()).join(known.withColumnsRenamed(names), on="source", how="inner")
-    # Rows of an older version of the project have no file_version: their size alone tells.
-    has_version = F.coalesce(F.col("file_version") == F.col("known_version"), F.lit(True))
-    is_same = (F.col("num_bytes") == F.col("known_bytes")) & has_version
-    others = readable.where(~is_same).join(readable.where(is_same).select("source"), on="source", how="left_anti")
+    is_same = F.col("known_id").isNotNull() & F.col("reason").isNull() & ~is_changed()
+    others = listed.where(is_changed()).join(listed.where(is_same).select("source"), on="source", how="left_anti")
     return others.withColumn("image_id", F.col("known_id")).select(*ARRIVAL_SCHEMA.names)
 
 

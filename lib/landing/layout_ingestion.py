@@ -15,7 +15,7 @@ from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import IMAGE_LAYOUTS
-from lib.landing.ledger import FILE_SCHEMA, remember_files, unread_files
+from lib.landing.ledger import FILE_SCHEMA, Ledger
 from lib.landing.zone import LandedFile, LandingZone, image_id_of, open_landed
 from lib.sections.landing import LandingSettings
 
@@ -29,14 +29,14 @@ ROW_SCHEMA = T.StructType(
 )
 
 
-def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> None:
+def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: LandingSettings) -> None:
     """Read layouts from files that are new or changed; a changed file replaces what it said before.
 
     Of several files with a layout of one image the first to arrive counts. A file that does not fit is said in the
     log and stops nothing.
     """
     files = []
-    for file in unread_files(lake, zone.layouts):
+    for file in ledger.unread(zone.layouts):
         try:
             _check_columns(file)
         except LandingZoneError as error:
@@ -73,7 +73,7 @@ def ingest_layouts(lake: Lake, zone: LandingZone, landing: LandingSettings) -> N
     num_changes = changes.count()
     if num_changes:
         lake.upsert("image_layouts", changes, delete_when="new.atom_x is null")
-    remember_files(lake, files)
+    ledger.remember(files)
     logger.info("ingest_images: %d new or changed layouts from %d files", num_changes, len(files))
 
 

@@ -8,29 +8,40 @@ from lib.landing.zone import LandedFile
 FILE_SCHEMA = "path string, num_bytes long, modified_at string"
 
 
-def unread_files(lake: Lake, files: list[LandedFile]) -> list[LandedFile]:
-    """The files that landing_files does not hold as they are now."""
-    known = {
-        (row.path, row.num_bytes, row.modified_at)
-        for row in lake.read("landing_files").select("path", "num_bytes", "modified_at").collect()
-    }
-    return [file for file in files if tuple(file) not in known]
+class Ledger:
+    """The table landing_files as a run finds it, and what the run has to note there, in one commit at its end.
 
+    A run that ends before its note reads the same files again, and changes nothing by it.
+    """
 
-def known_paths(lake: Lake) -> list[str]:
-    """The paths that the ledger holds."""
-    return [row.path for row in lake.read("landing_files").select("path").collect()]
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        rows = lake.read("landing_files").select("path", "num_bytes", "modified_at").collect()
+        self._known = {row.path: LandedFile(*row) for row in rows}
+        self._read: list[LandedFile] = []
+        self._dropped: list[str] = []
 
+    @property
+    def paths(self) -> set[str]:
+        """The paths that the ledger holds."""
+        return set(self._known)
 
-def remember_files(lake: Lake, files: list[LandedFile]) -> None:
-    """Note that the files have been read to their end."""
-    if files:
-        rows = lake.spark.createDataFrame(files, FILE_SCHEMA)
-        lake.upsert("landing_files", rows.withColumn("ingested_at", F.lit(commit_time())))
+    def unread(self, files: list[LandedFile]) -> list[LandedFile]:
+        """The files that the ledger does not hold as they are now."""
+        return [file for file in files if self._known.get(file.path) != file]
 
+    def remember(self, files: list[LandedFile]) -> None:
+        """Note that the files have been read to their end."""
+        self._read += files
 
-def forget_files(lake: Lake, paths: list[str]) -> None:
-    """Take files out of the ledger: they are no longer read, and would be read anew."""
-    if paths:
-        rows = lake.read("landing_files").where(F.col("path").isin(paths)).withColumn("modified_at", F.lit(None))
-        lake.upsert("landing_files", rows, delete_when="new.modified_at is null")
+    def forget(self, paths: list[str]) -> None:
+        """Note that the files are no longer read, and would be read anew."""
+        self._dropped += paths
+
+    def save(self) -> None:
+        """Write what was noted."""
+        rows = [tuple(file) for file in self._read] + [(path, None, None) for path in self._dropped]
+        if rows:
+            changes = self._lake.spark.createDataFrame(rows, FILE_SCHEMA)
+            changes = changes.withColumn("ingested_at", F.lit(commit_time()))
+            self._lake.upsert("landing_files", changes, delete_when="new.modified_at is null")
