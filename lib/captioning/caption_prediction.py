@@ -19,7 +19,7 @@ from lib.images.features import encoder_version
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.models import model_in_use
-from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.pending_rows import find_pending_rows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
@@ -54,24 +54,25 @@ def predict_new_images(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
     rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image")
-    pending = PendingRows(_with_features(lake, rows, directory), done, "cleaned_at")
-    total = sum(count for _, count in pending.commits())
-    if total:
-        load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
-        check_fit(
-            directory,
-            notation,
-            cleaning,
-            f"model {model_version}",
-            "or name another model in prediction.model_version, or train one",
-        )
-        num_done = 0
-        with show_progress("predict_captions", total) as line:
-            for batch, num_rows in pending.batches():
-                with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                    predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
-                    lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
-                num_done += num_rows
+    with lake.staging():
+        pending = find_pending_rows(lake, _with_features(lake, rows, directory), done, "cleaned_at")
+        total = pending.num_rows
+        if total:
+            load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
+            check_fit(
+                directory,
+                notation,
+                cleaning,
+                f"model {model_version}",
+                "or name another model in prediction.model_version, or train one",
+            )
+            num_done = 0
+            with show_progress("predict_captions", total) as line:
+                for batch, num_rows in pending.batches():
+                    with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                        predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
+                        lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
+                    num_done += num_rows
     num_changed = _score_changed_references(lake, captions, model_version)
     logger.info("predict_captions: %d images captioned by model %s; %d scored late", total, model_version, num_changed)
 

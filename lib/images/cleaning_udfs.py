@@ -12,7 +12,7 @@ from lib.errors import CorruptImageError
 from lib.fingerprints import fingerprint
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
@@ -63,13 +63,16 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
         .where((F.col("num_outcomes") == 1) & (F.col("cleaning_version") == F.col("wanted_version")))
     )
     rows = raw.select("image_id", "source", "ingested_at", "image", F.col("wanted_version").alias("cleaning_version"))
-    pending = PendingRows(rows, done, "ingested_at")
-    total = sum(count for _, count in pending.commits())
-    if not total:
+    with lake.staging():
+        _clean_pending(lake, find_pending_rows(lake, rows, done, "ingested_at"), settings)
+
+
+def _clean_pending(lake: Lake, pending: PendingRows, settings: CleaningSettings) -> None:
+    if not pending.num_rows:
         logger.info("clean_images: nothing new")
         return
     num_done = 0
-    with show_progress("clean_images", total) as line:
+    with show_progress("clean_images", pending.num_rows) as line:
         for batch, num_rows in pending.batches():
             with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
                 _commit_batch(lake, batch, num_rows, settings, counter)

@@ -16,7 +16,7 @@ from lib.errors import SettingsError
 from lib.images.cleaning import decode_png
 from lib.images.packed_features import pack_features
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.pending_rows import PendingRows, num_tasks
+from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGE_FEATURES
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
@@ -55,9 +55,13 @@ def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
     done = encoded.join(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
-    pending = PendingRows(clean.select("image_id", "cleaned_at", "cleaning_version", "image"), done, "cleaned_at")
-    total = sum(count for _, count in pending.commits())
-    if not total:
+    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image")
+    with lake.staging():
+        _extract_pending(lake, find_pending_rows(lake, rows, done, "cleaned_at"), config, version)
+
+
+def _extract_pending(lake: Lake, pending: PendingRows, config: CaptionerConfig, version: str) -> None:
+    if not pending.num_rows:
         logger.info("extract_features: nothing new")
         return
     try:
@@ -65,7 +69,7 @@ def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
     except EncoderWeightsError as error:
         raise SettingsError(str(error)) from None
     num_done = 0
-    with show_progress("extract_features", total) as line:
+    with show_progress("extract_features", pending.num_rows) as line:
         for batch, num_rows in pending.batches():
             with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
                 _commit_batch(lake, batch, num_rows, config, version, counter)

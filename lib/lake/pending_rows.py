@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 
+from lib.lake.delta_tables import Lake
+
 ROWS_PER_TASK = 500  # a few seconds of work, so that progress moves and no core waits long for the last task
 
 
@@ -20,35 +22,34 @@ def num_tasks(spark: SparkSession, num_rows: int) -> int:
 
 @dataclass(frozen=True)
 class PendingRows:
-    """Rows of `rows` whose image_id is not in `done`; `committed_at` names the column that is one value per commit."""
+    """Rows without an outcome, by the commit of the input that they came with."""
 
     rows: DataFrame
-    done: DataFrame
-    committed_at: str
+    committed_at: str  # the column of `rows` that is one value per commit
+    commits: list[tuple[int, int]]  # (time in microseconds, number of pending rows), oldest first
+    _ids: DataFrame  # image_id and time of each pending row, staged
 
-    def commits(self) -> list[tuple[int, int]]:
-        """(commit time, number of rows pending) of each commit with something pending, oldest first.
-
-        The time is in microseconds, for a datetime would pass through the local clock, which repeats an hour a year.
-        Reads ids and times alone, no image.
-        """
-        time = F.unix_micros(self.committed_at).alias("time")
-        counts = self._pending_ids().groupBy(time).count().orderBy("time")
-        return [(row["time"], row["count"]) for row in counts.collect()]
+    @property
+    def num_rows(self) -> int:
+        """Of all commits."""
+        return sum(count for _, count in self.commits)
 
     def batches(self) -> Iterator[tuple[DataFrame, int]]:
-        """Each commit's pending rows with their number; reads that commit's files and no others.
-
-        The ids are fetched first: left in the query plan, they would be found anew, and no longer pending, whenever
-        Spark reads a batch again after its outcome was written.
-        """
-        spark = self.rows.sparkSession
-        for committed_at, num_rows in self.commits():
-            is_of_commit = F.col(self.committed_at) == F.timestamp_micros(F.lit(committed_at))
-            pending = self._pending_ids().where(is_of_commit).select("image_id").collect()
-            ids = spark.createDataFrame(pending, "image_id string")
+        """Each commit's pending rows with their number; reads that commit's files and no others."""
+        for time, num_rows in self.commits:
+            is_of_commit = F.col(self.committed_at) == F.timestamp_micros(F.lit(time))
+            ids = self._ids.where(F.col("time") == time).select("image_id")
             yield self.rows.where(is_of_commit).join(F.broadcast(ids), on="image_id", how="left_semi"), num_rows
 
-    def _pending_ids(self) -> DataFrame:
-        keys = self.rows.select("image_id", self.committed_at)
-        return keys.join(self.done.select("image_id"), on="image_id", how="left_anti")
+
+def find_pending_rows(lake: Lake, rows: DataFrame, done: DataFrame, committed_at: str) -> PendingRows:
+    """The rows whose image_id is not in `done`, found once; for use within the block of `lake.staging` it is called in.
+
+    Found anew, they would be no longer pending whenever Spark reads a batch again after its outcome was written. Reads
+    ids and times alone, no image.
+    """
+    # In microseconds, for a datetime would pass through the local clock, which repeats an hour a year.
+    keys = rows.select("image_id", F.unix_micros(committed_at).alias("time"))
+    ids = lake.stage(keys.join(done.select("image_id"), on="image_id", how="left_anti"))
+    counts = ids.groupBy("time").count().orderBy("time").collect()
+    return PendingRows(rows, committed_at, [(row["time"], row["count"]) for row in counts], ids)
