@@ -75,12 +75,17 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _check_objective(self) -> Self:
-        """CIDEr is of sentences."""
-        if self.training.objective == "cider" and self.evaluation.metrics != "sentences":
+    def _check_what_is_for_sentences(self) -> Self:
+        """CIDEr is of sentences; a sentence is true of the mirrored image too, a drawing's caption is not."""
+        if self.evaluation.metrics == "sentences":
+            return self
+        metrics = f"but evaluation.metrics is {self.evaluation.metrics}"
+        if self.training.objective == "cider":
+            raise ValueError(f"training.objective is cider, {metrics}: CIDEr rewards sentences alone")
+        if self.training.mirrored_fraction:
             raise ValueError(
-                f"training.objective is cider, but evaluation.metrics is {self.evaluation.metrics}: "
-                "CIDEr rewards sentences alone"
+                f"training.mirrored_fraction is {self.training.mirrored_fraction}, {metrics}: a mirrored drawing shows "
+                "something else than its caption"
             )
         return self
 

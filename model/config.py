@@ -73,6 +73,8 @@ class TrainingConfig:
     objective: Literal["likelihood", "cider"]  # cider = self-critical training on sampled captions; needs start_from
     num_samples: int  # captions sampled of each image where the objective is cider; from 2
     label_smoothing: float  # target probability spread over all tokens; 0 to below 1
+    mirrored_fraction: float  # fraction of the images that are turned left to right; 0 to below 1
+    blanked_fraction: float  # fraction of the positions of a frozen encoder's grid that are 0; 0 to below 1
     average_decay: float  # decay of the moving average of weights, per step; 0 = none; below 1
     cell_loss_weight: float  # factor of the cell loss; from 0
     cell_loss_focal_exponent: float  # focal exponent of the cell loss; 0 = plain cross-entropy; from 0
@@ -100,7 +102,7 @@ class TrainingConfig:
         for name in ("learning_rate", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected above 0")
-        for name in ("warmup_fraction", "label_smoothing", "average_decay"):
+        for name in ("warmup_fraction", "label_smoothing", "mirrored_fraction", "blanked_fraction", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
         for name in ("weight_decay", "cell_loss_weight", "cell_loss_focal_exponent", "attention_loss_weight"):

@@ -29,6 +29,7 @@ from lib.training.training_runs import TrainingRun, absolute
 from lib.training.training_samples import as_sample
 from lib.training.validation import ranking_of, validate_together
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
+from model.augmentation import augmented
 from model.batches import Batch, collate, step_sizes
 from model.checkpoint import load_details
 from model.config import CaptionerConfig, TrainingConfig
@@ -108,6 +109,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     scorer = _cider_scorer(rows["train"]) if config["are_sentences"] else None
     while not state.is_over(training):
         batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
+        batches = augmented(batches, training)
         if training.objective == "cider":
             assert scorer is not None, "settings ask for a dataset of sentences"
             batches = self_critical(batches, captioner, scorer, training.num_samples, max_tokens)

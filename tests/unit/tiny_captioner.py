@@ -42,6 +42,8 @@ QUICK = {
     "objective": "likelihood",
     "num_samples": 5,
     "label_smoothing": 0.0,
+    "mirrored_fraction": 0.0,
+    "blanked_fraction": 0.0,
     "average_decay": 0.0,
     "cell_loss_weight": 1.0,
     "cell_loss_focal_exponent": 2.0,

@@ -199,6 +199,8 @@ def test_precision_is_what_the_settings_say_and_auto_is_what_the_device_does_wel
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"warmup_fraction": 1.0}, "warmup_fraction is 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
+        ({"mirrored_fraction": 1.0}, "mirrored_fraction is 1.0"),
+        ({"blanked_fraction": -0.1}, "blanked_fraction is -0.1"),
         ({"weight_decay": -0.5}, "weight_decay is -0.5"),
         ({"precision": "fp16"}, "precision is 'fp16'"),
         ({"max_train_seconds": 0}, "max_train_seconds is 0"),
