@@ -81,7 +81,7 @@ def test_a_value_out_of_range_is_refused() -> None:
 @pytest.mark.parametrize("override", ["training.objective=cider", "training.mirrored_fraction=0.5"])
 def test_what_is_for_sentences_is_refused_for_molecules(override: str) -> None:
     overrides = ["landing.path=x", "storage.root=x", "training.start_from=pretrained", override]
-    with pytest.raises(SettingsError, match="but evaluation.metrics is"):
+    with pytest.raises(SettingsError, match=r"but evaluation\.metrics is"):
         load_settings("molecules", "local", overrides)
     load_settings("photos", "local", overrides)
 
