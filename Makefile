@@ -10,7 +10,7 @@ READER ?= reader
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
 .PHONY: help setup demo demo-photos caption serve look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench \
-  bench-quality bench-photos bench-faults bench-train bench-serve bench-lessons bench-workers bench-distributed clean
+  bench-quality bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-photos: $(READY)  ## caption Flickr8k's official test images; BLEU, METEOR
 
 bench-train: $(READY)  ## how fast the pretrained model learns, beside the classic starter and the matrix rate (nothing else may run)
 	@$(RUN) -m bench.train_speed
+
+bench-stages: $(READY)  ## each stage through Spark and Delta beside the bare loop on the same cores (nothing else may run; STAGES="--stages clean")
+	@$(RUN) -m bench.stages $(STAGES)
 
 bench-serve: $(READY)  ## requests/s, 50th and 99th percentile at 1, 8 and 64 clients, beside the bare captioner (nothing else may run)
 	@$(RUN) -m bench.serving
