@@ -72,6 +72,9 @@ class TrainingConfig:
     max_gradient_norm: float  # L2 norm to which gradients are clipped; above 0
     objective: Literal["likelihood", "cider"]  # cider = self-critical training on sampled captions; needs start_from
     num_samples: int  # captions sampled of each image where the objective is cider; from 2
+    reference_weight: (
+        float  # weight of an image's own captions beside the sampled ones where objective is cider; from 0
+    )
     label_smoothing: float  # target probability spread over all tokens; 0 to below 1
     mirrored_fraction: float  # fraction of the images that are turned left to right; 0 to below 1
     blanked_fraction: float  # fraction of the positions of a frozen encoder's grid that are 0; 0 to below 1
@@ -105,7 +108,13 @@ class TrainingConfig:
         for name in ("warmup_fraction", "label_smoothing", "mirrored_fraction", "blanked_fraction", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0 and below 1")
-        for name in ("weight_decay", "cell_loss_weight", "cell_loss_focal_exponent", "attention_loss_weight"):
+        for name in (
+            "weight_decay",
+            "reference_weight",
+            "cell_loss_weight",
+            "cell_loss_focal_exponent",
+            "attention_loss_weight",
+        ):
             if getattr(self, name) < 0:
                 raise TrainingConfigError(f"{name} is {getattr(self, name)}, expected at least 0")
         if self.objective not in ("likelihood", "cider"):

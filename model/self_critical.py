@@ -14,9 +14,11 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from model.batches import Batch, as_ink
 from model.captioner import Captioner
+from model.config import TrainingConfig
 from model.decoding import NEVER_WRITTEN
 from model.vocabulary import END, PAD, START
 
@@ -109,14 +111,17 @@ def sample_captions(captioner: Captioner, images: Tensor, num_samples: int, max_
 
 
 def self_critical(
-    batches: Iterable[Batch], captioner: Captioner, scorer: CiderScorer, num_samples: int, max_tokens: int
+    batches: Iterable[Batch], captioner: Captioner, scorer: CiderScorer, training: TrainingConfig, max_tokens: int
 ) -> Iterator[Batch]:
-    """Yield each batch with captions that the captioner samples now instead of its own, weighted by their advantage.
+    """Yield each batch with captions that the captioner samples now, weighted by their advantage, before its own.
 
+    Its own have the weight training.reference_weight: they hold the network to the language (arXiv 1705.04304, 2.4).
+    Without them what is pushed down is unbounded, and captions fall apart after some hundred steps.
     The captioner is left in evaluation mode: what learns must be what wrote. With dropout in between, samples look
     unlikely to the network that is to learn from them, and pushing them down further makes captions fall apart.
     """
     device = next(captioner.parameters()).device
+    num_samples = training.num_samples
     for batch in batches:
         captioner.eval()
         tokens = sample_captions(captioner, as_ink(batch.images.to(device)), num_samples, max_tokens).cpu()
@@ -130,7 +135,19 @@ def self_critical(
         )  # (B, K)
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (num_samples - 1)
         indices = torch.arange(len(references)).repeat_interleave(num_samples)
-        yield replace(batch, tokens=tokens, image_indices=indices, marks=None, advantages=(rewards - others).flatten())
+        advantages = (rewards - others).flatten()
+        if training.reference_weight:
+            tokens = _joined(tokens, batch.tokens)
+            own = torch.arange(len(references)) if batch.image_indices is None else batch.image_indices
+            indices = torch.cat((indices, own))
+            advantages = torch.cat((advantages, torch.full((len(own),), training.reference_weight)))
+        yield replace(batch, tokens=tokens, image_indices=indices, marks=None, advantages=advantages)
+
+
+def _joined(captions: Tensor, others: Tensor) -> Tensor:
+    """Return captions (B, T) and others (C, U) as one tensor (B + C, longer of T and U), padded."""
+    length = max(captions.shape[1], others.shape[1])
+    return torch.cat([functional.pad(one, (0, length - one.shape[1]), value=PAD) for one in (captions, others)])
 
 
 def captions_of_images(batch: Batch) -> list[list[list[int]]]:

@@ -112,7 +112,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         batches = augmented(batches, training)
         if training.objective == "cider":
             assert scorer is not None, "settings ask for a dataset of sentences"
-            batches = self_critical(batches, captioner, scorer, training.num_samples, max_tokens)
+            batches = self_critical(batches, captioner, scorer, training, max_tokens)
         on_step = reporter.on_step if reporter else ignore_step
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
         started, scores, is_best = time.monotonic(), {}, False

@@ -41,6 +41,7 @@ QUICK = {
     "max_gradient_norm": 1.0,
     "objective": "likelihood",
     "num_samples": 5,
+    "reference_weight": 0.0,
     "label_smoothing": 0.0,
     "mirrored_fraction": 0.0,
     "blanked_fraction": 0.0,

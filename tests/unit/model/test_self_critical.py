@@ -6,7 +6,8 @@ import torch
 from pycocoevalcap.cider.cider import Cider
 
 from model.batches import collate
-from model.self_critical import CiderScorer, captions_of_images, sample_captions, self_critical
+from model.config import TrainingConfig
+from model.self_critical import CiderScorer, bare, captions_of_images, sample_captions, self_critical
 from model.training_loop import TrainingState, make_optimizer, reinforced_loss, token_loss, train_epoch
 from model.vocabulary import END, PAD, START
 from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
@@ -61,13 +62,17 @@ def _sure_captioner() -> torch.nn.Module:
     return captioner
 
 
+def cider_training(**changes: object) -> TrainingConfig:
+    return quick_training(objective="cider", start_from="pretrained", **changes)
+
+
 def test_an_advantage_is_what_a_sample_has_over_its_images_others() -> None:
     batch = stroke_batch(6)
     scorer = CiderScorer(captions_of_images(batch))
     captioner = tiny_captioner()
     captioner.train()
     torch.manual_seed(0)
-    (reinforced,) = self_critical([batch], captioner, scorer, num_samples=3, max_tokens=6)
+    (reinforced,) = self_critical([batch], captioner, scorer, cider_training(num_samples=3), max_tokens=6)
     assert not captioner.training  # dropout would make another network learn than the one that wrote
     assert reinforced.image_indices.tolist() == [image for image in range(6) for _ in range(3)]
     assert reinforced.images is batch.images
@@ -87,6 +92,21 @@ def test_an_advantage_is_what_a_sample_has_over_its_images_others() -> None:
     assert expected.abs().max() > 0
 
 
+def test_an_images_own_captions_follow_the_sampled_ones_with_a_weight_of_their_own() -> None:
+    batch = stroke_batch(6)
+    training = cider_training(num_samples=3, reference_weight=0.25)
+    torch.manual_seed(0)
+    scorer = CiderScorer(captions_of_images(batch))
+    (reinforced,) = self_critical([batch], tiny_captioner(), scorer, training, max_tokens=3)
+    num_own = len(batch.tokens)
+    assert reinforced.image_indices.tolist() == [image for image in range(6) for _ in range(3)] + list(range(6))
+    assert reinforced.advantages[-num_own:].tolist() == [0.25] * num_own
+    assert captions_of_images(batch) == [
+        [bare(caption)] for caption in reinforced.tokens[-num_own:].tolist()
+    ]  # whole, though longer than those that are sampled
+    assert reinforced.advantages[:-num_own].abs().max() > 0
+
+
 def test_without_advantages_of_its_own_a_caption_counts_as_in_ordinary_training() -> None:
     logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[4, 5, 2, 0], [5, 2, 0, 0], [4, 4, 4, 2]])
@@ -99,7 +119,7 @@ def test_captions_that_are_rewarded_become_likelier() -> None:
     batch = collate(stroke_samples(16), 1)
     scorer = CiderScorer(captions_of_images(batch))
     captioner = tiny_captioner(dropout=0.4)
-    training = quick_training(learning_rate=0.01, num_epochs=40, objective="cider", start_from="pretrained")
+    training = cider_training(learning_rate=0.01, num_epochs=40)
     images = 1 - batch.images.float() / 255
 
     def mean_reward() -> float:
@@ -113,7 +133,7 @@ def test_captions_that_are_rewarded_become_likelier() -> None:
     before = mean_reward()
     state, optimizer = TrainingState(), make_optimizer(captioner, training)
     for _ in range(40):
-        batches = self_critical([batch], captioner, scorer, num_samples=5, max_tokens=8)
+        batches = self_critical([batch], captioner, scorer, training, max_tokens=8)
         train_epoch(captioner, batches, optimizer, training, state, 40, ignore)
     assert mean_reward() > 2 * before
 
@@ -124,6 +144,7 @@ def test_captions_that_are_rewarded_become_likelier() -> None:
         ({"objective": "bleu"}, "objective is 'bleu'"),
         ({"objective": "cider", "start_from": None}, "untrained networks sample noise"),
         ({"num_samples": 1}, "num_samples is 1"),
+        ({"reference_weight": -0.1}, "reference_weight is -0.1"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_refused(changes: dict, message: str) -> None:
