@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import date
 from math import log
@@ -17,6 +18,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, TABLES
 from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
+from lib.sql.batch_metrics import write_batch_metrics
 from lib.sql.errors import SqlRefusedError
 from lib.sql.views import SQL, create_views, open_schema, publish_views, read_views, sql_folder
 from tests.spark.analyst_lake import ETHANOL, ETHER, METHANE, NIGHT_1, NIGHT_2, PNG, PROTON, SALT, fill
@@ -261,6 +263,23 @@ def test_captions_changed_since_tells_new_changed_and_gone_rows(spark: SparkSess
     )
     seen = spark.sql(text, args={"since": str(since)})
     assertDataFrameEqual(seen.select(*expected.columns), expected)
+
+
+def test_the_batch_jobs_metrics_are_figures_of_tables_and_views(analysts: Lake) -> None:
+    lines = write_batch_metrics(analysts, "m2").read_text().splitlines()
+    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+    assert values.pop("captionlake_batch_time_seconds") == pytest.approx(time.time(), abs=600)
+    assert values == {
+        'captionlake_rows{table="images_raw"}': 4,
+        'captionlake_rows{table="images_clean"}': 1,
+        'captionlake_rows{table="captions"}': 4,
+        'captionlake_rows{table="caption_predictions"}': 7,
+        'captionlake_rejected{stage="clean",reason="blank_image"}': 1,
+        'captionlake_rejected{stage="ingest",reason="empty_file"}': 2,
+        'captionlake_exact_match{model_version="m2",split="test"}': 0.5,
+        'captionlake_mean_edit_distance{model_version="m2",split="test"}': 4.0,
+        'captionlake_confidence_psi{model_version="m2"}': pytest.approx(PSI),
+    }
 
 
 def test_a_molecule_is_found_by_formula_and_by_a_piece_of_its_inchi(analysts: Lake) -> None:
