@@ -75,7 +75,7 @@ serve: $(READY)  ## answer over HTTP at 127.0.0.1:8000 with the current or the p
 mlflow: $(READY)  ## open MLflow's page on the trainings in LAKE at 127.0.0.1:5000 (needs the Python package mlflow)
 	@$(RUN) -c 'import sys, importlib.util as found; sys.exit(not all(map(found.find_spec, ("mlflow", "flask", "sqlalchemy"))))' || \
 	  { echo "MLflow's page needs the Python package mlflow: .venv/bin/uv pip install --python .venv/bin/python mlflow" >&2; exit 2; }
-	@$(RUN) -m mlflow ui --backend-store-uri "sqlite:///$(abspath $(LAKE))/mlflow.db" --host 127.0.0.1 --port 5000
+	@$(RUN) -m mlflow ui --backend-store-uri "sqlite:///$(abspath $(LAKE))/mlflow.db" --workers 1 --host 127.0.0.1 --port 5000
 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
@@ -83,7 +83,7 @@ sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select .
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
 
-test-slow: $(READY)  ## the tests that need minutes, root, Horovod or MLflow; what is missing here is skipped
+test-slow: $(READY)  ## the tests that need minutes, root, Horovod, MLflow or Prometheus; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray

@@ -62,12 +62,6 @@ def compare_models(
             f"there is no {SPLIT} image that both {candidate} and {champion} have captioned: run predict_captions with "
             f"--set prediction.model_version={candidate}, then with {champion}"
         )
-    num_wrong = int((~np.isfinite(scores.candidate) | ~np.isfinite(scores.champion)).sum())
-    if num_wrong:
-        raise MissingInputError(
-            f"the {metric} of {num_wrong} of {len(scores.kinds)} {SPLIT} images is no number, so {candidate} and "
-            f"{champion} cannot be compared: run predict_captions for both again"
-        )
     return judge(scores, metric, settings)
 
 
@@ -75,7 +69,14 @@ def judge(scores: Scores, metric: str, settings: PromotionSettings) -> Verdict:
     """Better is: the interval of the mean gain lies above min_gain, and no kind of image is surely worse.
 
     The intervals of k kinds are as wide as makes them all true at once with settings.confidence (Bonferroni).
+    Raises MissingInputError if a score is no number.
     """
+    num_wrong = int((~np.isfinite(scores.candidate) | ~np.isfinite(scores.champion)).sum())
+    if num_wrong:
+        raise MissingInputError(
+            f"the {metric} of {num_wrong} of {len(scores.kinds)} {SPLIT} images is no number, so the models cannot be "
+            "compared: look at these images' captions in caption_predictions, or choose with promote_model --to"
+        )
     figures = _figures(scores.candidate, scores.champion, metric, settings)
     kinds, names = np.array(scores.kinds), sorted(set(scores.kinds))
     by_kind = [

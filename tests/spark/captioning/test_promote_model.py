@@ -26,6 +26,7 @@ from tests.unit.tiny_captioner import TINY, VOCABULARY
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 REFERENCE = "InChI=1S/CH4/h1H4"
 NUM_IMAGES = 40
+VERBS = ("sleeps", "runs", "eats", "barks", "swims", "jumps", "waits", "digs", "plays", "stands")
 
 
 def settings(lake: Lake, *overrides: str) -> Settings:
@@ -163,6 +164,23 @@ def test_a_missing_caption_counts_as_an_empty_one(two_models: Lake) -> None:
     promote(two_models)
     (row,) = decisions(two_models)
     assert (row.num_images, row.candidate_score) == (NUM_IMAGES, 2 + (len(REFERENCE) - 2) / NUM_IMAGES)
+
+
+def test_sentences_are_compared_by_cider(two_models: Lake) -> None:
+    sentences = [f"a {color} dog {verb}" for color in ("red", "blue", "old", "big") for verb in VERBS]
+    named = [(name, sentence) for (name, _), sentence in zip(images(), sentences, strict=True)]
+    write(two_models, "captions", [(name, 0, text, "t.csv", "validation", NOON, 1, name) for name, text in named])
+    written = {"old": lambda _: "a red dog sleeps", "new": lambda text: text}
+    rows = [
+        (name, model, caption(text), 0.5, True, [], None, None, None, None, "k1", NOON)
+        for model, caption in written.items()
+        for name, text in named
+    ]
+    write(two_models, "caption_predictions", rows)
+    promote(two_models, "evaluation.metrics=sentences")
+    (row,) = decisions(two_models)
+    assert (row.decision, row.metric) == ("promoted", "cider")
+    assert row.candidate_score > 5 > row.champion_score > 0
 
 
 def test_missing_captions_of_validation_images_and_of_no_others_are_written_first(two_models: Lake) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.captions.model_comparison import Scores, gain_interval, judge
+from lib.errors import MissingInputError
 from lib.sections.training import PromotionSettings
 
 SETTINGS = PromotionSettings(
@@ -43,3 +44,9 @@ def test_a_kind_of_few_images_is_shown_and_decides_nothing() -> None:
     assert not verdict.is_better
     assert [one["kind"] for one in verdict.figures["by_kind"]] == ["few", "many"]
     assert "images of few are captioned worse" in verdict.reason
+
+
+def test_a_score_that_is_no_number_is_said_in_a_sentence() -> None:
+    scores = Scores(np.array([1.0, np.nan, 2.0]), np.array([np.inf, 1.0, 2.0]), ["a"] * 3)
+    with pytest.raises(MissingInputError, match="the cider of 2 of 3 validation images is no number"):
+        judge(scores, "cider", SETTINGS)
