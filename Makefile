@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo demo-photos caption serve look pipeline sheet sql reader tune horovod test test-fast test-slow coverage check bundle-check bench \
+.PHONY: help setup demo demo-photos caption serve look pipeline sheet sql mlflow reader tune horovod test test-fast test-slow coverage check bundle-check bench \
   bench-quality bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -71,13 +71,19 @@ sheet: $(READY)  ## write a contact sheet of images before and after cleaning to
 serve: $(READY)  ## answer over HTTP at 127.0.0.1:8000 with the current or the pretrained model (SERVE="--set serving.port=8080"; docs/serving.md)
 	@$(RUN) -m jobs.serve_captions --set "storage.root=$(LAKE)" $(SERVE)
 
+# Its pages are in the Python package mlflow alone, not in mlflow-skinny, which is enough to record.
+mlflow: $(READY)  ## open MLflow's page on the trainings in LAKE at 127.0.0.1:5000 (needs the Python package mlflow)
+	@$(RUN) -c 'import sys, importlib.util as found; sys.exit(not all(map(found.find_spec, ("mlflow", "flask", "sqlalchemy"))))' || \
+	  { echo "MLflow's page needs the Python package mlflow: .venv/bin/uv pip install --python .venv/bin/python mlflow" >&2; exit 2; }
+	@$(RUN) -m mlflow ui --backend-store-uri "sqlite:///$(abspath $(LAKE))/mlflow.db" --workers 1 --host 127.0.0.1 --port 5000
+
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}
 
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
 
-test-slow: $(READY)  ## the tests that need minutes, root, Horovod or MLflow; what is missing here is skipped
+test-slow: $(READY)  ## the tests that need minutes, root, Horovod, MLflow or Prometheus; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray

@@ -48,9 +48,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
             return
         plan = plan_training(lake, settings)
         until_trained.enter_context(training_alone(plan))
-        write_model = partial(
-            registered_captioner.write_model, checkpoint=plan.checkpoint, settings=settings.prediction
-        )
+        write_model = partial(registered_captioner.write_model, settings=settings.prediction)
         if plan.is_trained:
             logger.info("train_captioner: model %s is up to date", plan.model_version)
         else:
@@ -62,7 +60,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
             elif route == "detached":
                 train_detached(lake, plan, cluster.copy_folder, arguments)
         if plan.is_trained:
-            finish_training(lake, plan)
+            finish_training(lake, plan, settings.promotion.decided_by)
             record_training(lake, settings.tracking, plan.checkpoint, write_model)
             logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
             return
@@ -72,7 +70,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
         with raydp_spark(cluster) as spark:
             lake = Lake(spark, settings.storage)
             train_on_ray(lake, plan, settings)
-            finish_training(lake, plan)
+            finish_training(lake, plan, settings.promotion.decided_by)
             record_training(lake, settings.tracking, plan.checkpoint, write_model)
     logger.info("train_captioner: model %s is in %s", plan.model_version, plan.checkpoint)
 

@@ -100,9 +100,14 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
 def main_of(
     job: str, description: str, run: "Callable[[SparkSession, Settings], None]", argv: Sequence[str] | None = None
 ) -> None:
-    """Run a job that needs an ordinary Spark session, from the command line."""
+    """Run a job that needs an ordinary Spark session, and no arguments of its own, from the command line."""
+    run_job(argument_parser(job, description).parse_args(argv), run)
+
+
+def run_job(arguments: argparse.Namespace, run: "Callable[[SparkSession, Settings], None]") -> None:
+    """Run a job that needs an ordinary Spark session as its arguments say."""
     start_process()
-    arguments = argument_parser(job, description).parse_args(argv)
+    job = arguments.job
 
     def work() -> None:
         from lib.lake.spark_session import open_spark

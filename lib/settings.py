@@ -20,7 +20,7 @@ from lib.sections.landing import LandingSettings
 from lib.sections.molecules import DrawingSettings, WearSettings
 from lib.sections.reporting import EvaluationSettings, ReportSettings
 from lib.sections.serving import ServingSettings
-from lib.sections.training import ClusterSettings, SearchSettings, TrackingSettings
+from lib.sections.training import ClusterSettings, PromotionSettings, SearchSettings, TrackingSettings
 from model.config import CaptionerConfig, TrainingConfig
 
 RENAMED_ENDS = {"_share": "_fraction", "_focus": "_focal_exponent"}  # of settings' names, until version 0.2
@@ -48,6 +48,7 @@ class Settings(BaseModel):
     prediction: PredictionSettings
     serving: ServingSettings
     tracking: TrackingSettings
+    promotion: PromotionSettings
     evaluation: EvaluationSettings
     report: ReportSettings
     maintenance: MaintenanceSettings

@@ -39,11 +39,17 @@ UNSCORED_COLUMNS = [name for name in CAPTION_PREDICTIONS.schema.names if name no
 
 
 def predict_new_images(
-    lake: Lake, settings: PredictionSettings, dataset: str, notation: str, cleaning: CleaningSettings
+    lake: Lake,
+    settings: PredictionSettings,
+    dataset: str,
+    notation: str,
+    cleaning: CleaningSettings,
+    only: DataFrame | None = None,
 ) -> None:
     """Caption the images that this model has not captioned as they are now; score those with a reference.
 
-    Raises SettingsError if the model writes another notation or has learned from images cleaned otherwise.
+    `only` holds the ids of the images to caption, if not all of them. Raises SettingsError if the model writes another
+    notation or has learned from images cleaned otherwise.
     """
     model_version, directory = model_in_use(lake, settings.model_version, dataset)
     lake.create("caption_predictions")
@@ -54,6 +60,8 @@ def predict_new_images(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
     rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image")
+    if only is not None:
+        rows = rows.join(only, on="image_id", how="left_semi")
     with lake.staging():
         pending = find_pending_rows(lake, _with_features(lake, rows, directory), done, "cleaned_at")
         total = pending.num_rows

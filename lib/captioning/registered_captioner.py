@@ -1,6 +1,6 @@
 """A model of the registry as MLflow loads it: images as they arrive in, captions out. Knows nothing of tables.
 
-mlflow.pyfunc.load_model("models:/main.captionlake.captioner@current").predict(pd.DataFrame({"image": [png]}))
+mlflow.pyfunc.load_model("models:/main.captionlake.captioner@champion").predict(pd.DataFrame({"image": [png]}))
 """
 
 import json

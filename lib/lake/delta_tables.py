@@ -97,6 +97,12 @@ class Lake:
             raise MissingInputError(f"there is no table {name} in {self.storage.root}: run {written_by} first")
         return self.read(name)
 
+    def version(self, name: str) -> int:
+        """The number of the table's newest commit."""
+        newest = self._open(TABLES[name]).history(1).select("version").first()
+        assert newest is not None  # a table has the commit that made it
+        return newest.version
+
     def insert_new(self, name: str, rows: DataFrame) -> None:
         """Insert the rows whose key the table does not hold yet, in one commit.
 

@@ -1,4 +1,4 @@
-"""Which models there are, which one captions, and which weights a training starts from."""
+"""Which models there are, which one captions, which one is next, and which weights a training starts from."""
 
 import hashlib
 from pathlib import Path
@@ -13,8 +13,11 @@ if TYPE_CHECKING:  # captioning images as they arrive needs no Spark
     from lib.lake.delta_tables import Lake
 
 CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
+CANDIDATE_MODEL = "candidate_model"  # a file beside it that holds the name of the newest trained
 WITHDRAWN = "withdrawn"  # a file in a checkpoint's directory that says why it must not be used again
 IN_THE_PROJECT = "pretrained"  # the name of the model that comes with the project, wherever a model is named
+IN_USE = ("current", "champion")  # names of the model in use; the second is the registry's
+CANDIDATE = "candidate"  # the name of the newest trained model, whether it is in use or not
 
 
 class Model(NamedTuple):
@@ -41,10 +44,21 @@ def current_model(storage: StorageSettings) -> str:
     return _pointer(storage).read_text().strip()
 
 
-def make_current(directory: Path) -> None:
-    """Put the model of this checkpoint directory in use."""
-    with written_whole(directory.parent / CURRENT_MODEL) as written:
-        written.write_text(directory.name + "\n")
+def make_current(storage: StorageSettings, name: str) -> None:
+    """Put the model of that lasting name in use."""
+    _write_name(_pointer(storage), name)
+
+
+def make_candidate(storage: StorageSettings, model_version: str) -> None:
+    """Say that this model is the newest trained."""
+    _write_name(checkpoints_folder(storage) / CANDIDATE_MODEL, model_version)
+
+
+def candidate_model(storage: StorageSettings) -> str:
+    """The version of the newest trained model. Raises MissingInputError if none has been trained."""
+    file = checkpoints_folder(storage) / CANDIDATE_MODEL
+    # Models trained before there were candidates were put in use at once.
+    return file.read_text().strip() if file.is_file() else current_model(storage)
 
 
 def model_in_use(lake: "Lake", model_version: str, dataset: str) -> Model:
@@ -52,7 +66,7 @@ def model_in_use(lake: "Lake", model_version: str, dataset: str) -> Model:
 
     Raises MissingInputError if there is none.
     """
-    if model_version == "current" and not has_current_model(lake.storage) and _has_no_captions(lake):
+    if model_version in IN_USE and not has_current_model(lake.storage) and _has_no_captions(lake):
         if not (PRETRAINED / dataset).is_dir():
             raise MissingInputError(
                 f"no image in {lake.storage.root} has a caption to learn from, and no model for dataset {dataset} "
@@ -65,7 +79,9 @@ def model_in_use(lake: "Lake", model_version: str, dataset: str) -> Model:
 
 def lasting_name(model: Model) -> str:
     """The name that means this model from now on, whichever is put in use meanwhile."""
-    return IN_THE_PROJECT if model.directory.is_relative_to(PRETRAINED) else model.version
+    if model.directory.is_relative_to(PRETRAINED):
+        return IN_THE_PROJECT
+    return model.version if model.directory.name == model.version else str(model.directory)
 
 
 def why_nothing_is_trained(lake: "Lake", model_version: str) -> str | None:
@@ -82,30 +98,34 @@ def _has_no_captions(lake: "Lake") -> bool:
     return lake.has("images_raw") and lake.read("captions").isEmpty()
 
 
-def resolve_model(storage: StorageSettings, model_version: str, dataset: str) -> Model:
-    """The model of that name: a version in the storage, `current` or `pretrained`.
+def resolve_model(storage: StorageSettings, name: str, dataset: str) -> Model:
+    """The model of that name: a version in the storage, `current`, `champion`, `candidate`, `pretrained`, or a path.
 
-    `current` is the newest trained, or the one a roll-back names. Raises MissingInputError if there is none, or if the
-    current one was withdrawn; SettingsError if no pretrained model for the dataset comes with the project.
+    `current` and `champion` are the model in use, `candidate` is the newest trained. A path has a slash and names a
+    checkpoint's directory. Raises MissingInputError if there is none, or if the current one was withdrawn;
+    SettingsError if no pretrained model for the dataset comes with the project.
     """
     folder = checkpoints_folder(storage)
-    is_current = model_version == "current"
+    is_current = name in IN_USE
     if is_current:
-        model_version = current_model(storage)
-    if model_version == IN_THE_PROJECT:
-        return pretrained_model(dataset, "prediction.model_version")
-    directory = folder / model_version
+        name = current_model(storage)
+    elif name == CANDIDATE:
+        name = candidate_model(storage)
+    if name.partition("-")[0] == IN_THE_PROJECT:
+        pretrained = pretrained_model(dataset, "prediction.model_version")
+        if name in (IN_THE_PROJECT, pretrained.version):
+            return pretrained
+    is_path = "/" in name
+    directory = Path(name).expanduser().absolute() if is_path else folder / name
     if not (directory / "config.json").is_file():
         known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
-        raise MissingInputError(
-            f"no model {model_version!r} in {folder} (there are: {known}): see prediction.model_version"
-        )
+        raise MissingInputError(f"no model {name!r} in {folder} (there are: {known}): see prediction.model_version")
     if is_current and (why := withdrawal_of(directory)) is not None:
         raise MissingInputError(
-            f"the current model {model_version} was withdrawn ({why}): write the name of another into "
-            f"{_pointer(storage)}"
+            f"the current model {name} was withdrawn ({why}): put another in use with promote_model --to"
         )
-    return Model(model_version, directory)
+    is_elsewhere = is_path and directory.parent != folder.absolute()
+    return Model(_content_version(directory.name, directory) if is_elsewhere else directory.name, directory)
 
 
 def pretrained_model(dataset: str, setting: str) -> Model:
@@ -118,10 +138,12 @@ def pretrained_model(dataset: str, setting: str) -> Model:
         raise SettingsError(
             f"{setting} is '{IN_THE_PROJECT}', but no model for dataset {dataset} comes with the project: name another"
         )
-    files = hashlib.sha256()
-    for name in ("config.json", "vocabulary.json", "weights.safetensors"):
-        files.update((directory / name).read_bytes())
-    return Model(f"{IN_THE_PROJECT}-{files.hexdigest()[:8]}", directory)
+    return Model(_content_version(IN_THE_PROJECT, directory), directory)
+
+
+def withdraw(directory: Path, why: str) -> None:
+    """Keep the model of this checkpoint directory from becoming current by itself again."""
+    _write_name(directory / WITHDRAWN, why)
 
 
 def withdrawal_of(directory: Path) -> str | None:
@@ -138,6 +160,19 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
     if start_from == IN_THE_PROJECT:
         return pretrained_model(dataset, "training.start_from").directory
     return Path(start_from).expanduser().absolute() if start_from else None
+
+
+def _content_version(name: str, directory: Path) -> str:
+    """A name of the model's own files, for one that is not named by what made it."""
+    files = hashlib.sha256()
+    for file in ("config.json", "vocabulary.json", "weights.safetensors"):
+        files.update((directory / file).read_bytes())
+    return f"{name}-{files.hexdigest()[:8]}"
+
+
+def _write_name(file: Path, text: str) -> None:
+    with written_whole(file) as written:
+        written.write_text(text + "\n")
 
 
 def _pointer(storage: StorageSettings) -> Path:

@@ -336,6 +336,49 @@ EVALUATIONS = Table(
     ),
 )
 
+_OF_A_KIND = T.StructType(
+    [
+        _column("kind", _TEXT, "The captions file of the images' references."),
+        _column("num_images", _LONG, "Images compared."),
+        _column("candidate_score", _DOUBLE, "Mean of the metric over their captions by the candidate."),
+        _column("champion_score", _DOUBLE, "The same by the champion."),
+        _column("gain_from", _DOUBLE, "Lower end of the interval of the gain, as for all images."),
+        _column("gain_to", _DOUBLE, "Upper end of it."),
+    ]
+)
+
+MODEL_PROMOTIONS = Table(
+    "model_promotions",
+    ("decided_at", "candidate"),
+    "Which model was put in use in place of which, or was not, and why.",
+    T.StructType(
+        [
+            _column("candidate", _TEXT, "Model that was to be put in use."),
+            _column("champion", _TEXT, "Model in use before; null if there was none."),
+            _column(
+                "decision",
+                _TEXT,
+                "promoted or refused (by promote_model, or by training where promotion.decided_by is training); "
+                "chosen (promote_model --to) or rolled_back (--back): by hand.",
+            ),
+            _column("reason", _TEXT, "Why, in one sentence."),
+            _column("metric", _TEXT, "edit_distance (in characters) or cider; null where nothing was compared."),
+            _column("num_images", _LONG, "Validation images that both captioned; null as above."),
+            _column("candidate_score", _DOUBLE, "Mean of the metric over the candidate's captions; null as above."),
+            _column("champion_score", _DOUBLE, "Mean of the metric over the champion's captions; null as above."),
+            _column(
+                "gain_from",
+                _DOUBLE,
+                "Lower end of the bootstrap interval of the candidate's mean gain: characters fewer, or CIDEr more; "
+                "null as above.",
+            ),
+            _column("gain_to", _DOUBLE, "Upper end of that interval; null as above."),
+            _column("by_kind", T.ArrayType(_OF_A_KIND), "The same by kind of image; null as above."),
+            _column("decided_at", _TIME, "When it was decided (UTC)."),
+        ]
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -350,5 +393,6 @@ TABLES = {
         TRAINING_METRICS,
         CAPTION_PREDICTIONS,
         EVALUATIONS,
+        MODEL_PROMOTIONS,
     )
 }

@@ -1,4 +1,4 @@
-"""The sections on the cluster that trains, on tracking, and on the search for settings of training."""
+"""The sections on the cluster that trains, on tracking, on promotion, and on the search for settings of training."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -57,8 +57,22 @@ class TrackingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
+    is_on: bool
     experiment_id: str | None
     registered_model: str | None
+
+
+class PromotionSettings(BaseModel):
+    """Whether a trained model becomes the current one; conf/base.yaml says what each means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decided_by: Literal["training", "comparison"]
+    min_gain: float = Field(ge=0)
+    confidence: float = Field(gt=0, lt=1)
+    num_resamples: int = Field(ge=100)
+    min_images_of_kind: _Count
+    seed: int = Field(ge=0)
 
 
 class SearchSettings(BaseModel):

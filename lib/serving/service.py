@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lib.errors import CaptionlakeError, MissingInputError
-from lib.lake.models import IN_THE_PROJECT, Model, has_current_model, pretrained_model, resolve_model
+from lib.lake.models import IN_THE_PROJECT, IN_USE, Model, has_current_model, pretrained_model, resolve_model
 from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
@@ -29,7 +29,7 @@ def _model_named(settings: Settings, dataset: str, name: str) -> Model:
     directory = Path(name).expanduser()
     if (directory / "config.json").is_file():
         return Model(directory.resolve().name, directory.resolve())
-    if name == IN_THE_PROJECT or (name == "current" and not has_current_model(settings.storage)):
+    if name == IN_THE_PROJECT or (name in IN_USE and not has_current_model(settings.storage)):
         return _pretrained_model(dataset, f"serving.models.{dataset}")
     try:
         return resolve_model(settings.storage, name, dataset)

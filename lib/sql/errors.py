@@ -26,6 +26,7 @@ MADE_BY = {
     "training_metrics": "train_captioner makes it",
     "caption_predictions": "predict_captions makes it",
     "evaluations": "evaluate_captions makes it once a captioned image has a reference",
+    "model_promotions": "promote_model makes it, or train_captioner when a model takes another one's place",
 }
 
 Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads

@@ -4,6 +4,7 @@ RayDP brings an open-source Spark, which reads neither Unity Catalog nor /Volume
 learned from to a folder that both can read, train_captioner runs there as on any machine, then its model comes back.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,12 @@ from lib.folder_copies import copy_whole
 from lib.lake.delta_tables import Lake
 from lib.lake.models import checkpoints_folder
 from lib.sections.lake import StorageSettings
-from lib.training.training_runs import TrainingRun
+from lib.training.training_runs import LEARNED_FROM, TrainingRun
+from model.checkpoint import load_provenance
+from model.whole_writes import written_whole
 
 RAY_PYTHON = "/local_disk0/captionlake-ray/bin/python"  # made by conf/init/start_ray.sh
 RAY_TOKEN = "/local_disk0/captionlake-ray/ray_token"  # made there too, unless RAY_AUTH_TOKEN is set
-LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
 OF_DATABRICKS = ("DATABRICKS_", "PYSPARK_", "PYTHON", "SPARK_")  # variables that would lead to the cluster's own Spark
 
 
@@ -40,7 +42,7 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
         "storage.catalog=null",
         "storage.schema_name=null",
         "cluster.address=auto",
-        "tracking.experiment_id=null",
+        "tracking.is_on=false",
     ]
     command = [RAY_PYTHON, "-m", "jobs.train_captioner", *arguments, "--verbose"]
     command += [word for override in overrides for word in ("--set", override)]
@@ -56,4 +58,7 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     made = checkpoints_folder(storage) / run.model_version
     if not made.is_dir():
         raise TrainingFailedError(f"model {run.model_version}: training ended without leaving it in {made.parent}")
+    provenance = load_provenance(made) | {"table_versions": run.table_versions}  # not those of the copies
+    with written_whole(made / "provenance.json") as written:
+        written.write_text(json.dumps(provenance, indent=2), encoding="utf-8")
     copy_whole(made, run.checkpoint)

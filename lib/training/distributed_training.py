@@ -14,6 +14,7 @@ import torch
 
 from lib.captions.notations import Notation, notation_named
 from lib.errors import TrainingFailedError
+from lib.fingerprints import git_commit
 from lib.images.features import encoder_version
 from lib.lake.delta_tables import Lake
 from lib.lake.models import starting_checkpoint
@@ -177,6 +178,8 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
             "model_version": run.model_version,
             "data_fingerprint": run.data.fingerprint,
             "num_train_images": run.data.num_train,
+            "table_versions": run.table_versions,
+            "git_commit": git_commit(),
             "num_workers": settings.cluster.num_workers,
             "settings": settings.model_dump(mode="json", include={"cleaning", "captions", "captioner", "training"}),
         },

@@ -1,103 +1,179 @@
-"""MLflow, where it is installed: a run for each training, its metrics, and its model in the registry.
+"""MLflow, where it is installed: a run for each training, its metrics, its report, and its model in the registry.
 
-The tables stay what the jobs go by: nothing here decides which model captions.
+The tables stay what the jobs go by: nothing here decides which model captions, and a run is sent when its training has
+ended, from training_metrics. So a server that is down stops nothing, and the next training sends what it missed.
 """
 
+import hashlib
 import logging
+import os
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyspark.sql.functions as F
 
-from lib.errors import RuntimeMissingError
+from lib.errors import MissingInputError, RuntimeMissingError
 from lib.lake.delta_tables import Lake
-from lib.lake.models import current_model
+from lib.lake.models import candidate_model, checkpoints_folder, current_model
 from lib.lake.spark_session import ON_DATABRICKS
 from lib.sections.lake import StorageSettings
 from lib.sections.training import TrackingSettings
-from model.checkpoint import load_captioner
+from model.checkpoint import load_provenance
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
-ALIAS = "current"
-METRICS = ("train_loss", "validation_loss", "validation_token_accuracy", "learning_rate", "images_per_second")
+EXPERIMENT = "captionlake"  # where the settings name none
+DATABASE = "mlflow.db"  # in storage.root, where neither settings nor MLFLOW_TRACKING_URI name a place
+NEEDED_FOR_DATABASE = ("sqlalchemy", "alembic", "sqlparse")
+_VALIDATION = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
+METRICS = ("train_loss", *_VALIDATION, "learning_rate", "images_per_second")
 METRICS_PER_CALL = 1000  # what MLflow takes at a time
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # minutes unless set
+
+
+class Tracking(NamedTuple):
+    """MLflow as it is reached: its client, and the experiment that runs go to."""
+
+    client: "MlflowClient"
+    experiment_id: str
 
 
 def check_tracking(settings: TrackingSettings) -> None:
-    """Raise RuntimeMissingError, before anything is trained, if runs are to be tracked without MLflow."""
-    if settings.experiment_id is None:
-        return
-    try:
-        import mlflow  # noqa: F401
-    except ImportError:
+    """Raise RuntimeMissingError, before anything is trained, if an experiment is named and MLflow is missing."""
+    if settings.is_on and settings.experiment_id is not None and find_spec("mlflow") is None:
         raise RuntimeMissingError(
             "tracking.experiment_id is set, but MLflow is not installed: install the Python package mlflow-skinny, "
             "or set tracking.experiment_id to null"
-        ) from None
+        )
 
 
 def record_training(
-    lake: Lake, tracking: TrackingSettings, checkpoint: Path, write_model: Callable[[Path], str]
+    lake: Lake, settings: TrackingSettings, checkpoint: Path, write_model: Callable[[Path, Path], str]
 ) -> None:
-    """Record the finished training, unless it is recorded, and let the registry's alias follow the current model.
+    """Send the finished training, and all that were not sent before, and let the registry's aliases follow.
 
-    `write_model` fills a folder with what is registered and returns the module that loads it. A registry that refuses
-    is a warning: captions do not depend on it, and the next training tries again.
+    `write_model` fills a folder with what is registered of a checkpoint and returns the module that loads it.
     """
-    if tracking.experiment_id is None:
-        return
+
+    def record(mlflow: Tracking) -> None:
+        for directory in _trained(lake):
+            if _recorded(mlflow, directory.name) is None:
+                _record(mlflow, lake, settings.registered_model, directory, write_model)
+        _move_aliases(mlflow, lake.storage, settings.registered_model)
+
+    _ask(lake.storage, settings, record, f"did not record model {checkpoint.name}")
+
+
+def attach_report(storage: StorageSettings, settings: TrackingSettings, model_version: str, report: Path) -> None:
+    """Put a model's report beside its run, unless the same one is there."""
+
+    def attach(mlflow: Tracking) -> None:
+        content = hashlib.sha256(report.read_bytes()).hexdigest()
+        run_id = _recorded(mlflow, model_version)
+        if run_id is not None and mlflow.client.get_run(run_id).data.tags.get("report") != content:
+            mlflow.client.log_artifact(run_id, str(report))
+            mlflow.client.set_tag(run_id, "report", content)
+
+    _ask(storage, settings, attach, f"did not take the report on model {model_version}")
+
+
+def follow_models(storage: StorageSettings, settings: TrackingSettings) -> None:
+    """Let the registry's aliases follow the files: `champion` is the current model, `candidate` the newest trained."""
+
+    def follow(mlflow: Tracking) -> None:
+        _move_aliases(mlflow, storage, settings.registered_model)
+
+    _ask(storage, settings, follow, "did not move its aliases")
+
+
+def _ask(
+    storage: StorageSettings, settings: TrackingSettings, work: Callable[[Tracking], None], what_failed: str
+) -> None:
+    """Do the work where runs are tracked; whatever MLflow raises is one warning."""
+    try:
+        if (mlflow := _reach(storage, settings)) is not None:
+            work(mlflow)
+    except Exception as error:  # what a server, a database or a network can raise is not to be listed
+        logger.warning("MLflow %s: %s", what_failed, (str(error) or type(error).__name__).splitlines()[0])
+
+
+def _reach(storage: StorageSettings, settings: TrackingSettings) -> Tracking | None:
+    if not settings.is_on or find_spec("mlflow") is None or (ON_DATABRICKS and settings.experiment_id is None):
+        return None
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
+    root = Path(storage.root).absolute()
     if ON_DATABRICKS:
         mlflow.set_registry_uri("databricks-uc")
+    elif settings.experiment_id is None and "MLFLOW_TRACKING_URI" not in os.environ:
+        if missing := [name for name in NEEDED_FOR_DATABASE if find_spec(name) is None]:
+            logger.warning(
+                "MLflow records nothing: its database needs %s; install them, or set tracking.is_on to false",
+                " and ".join(missing),
+            )
+            return None
+        root.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(f"sqlite:///{root / DATABASE}")
+        mlflow.set_registry_uri(f"sqlite:///{root / DATABASE}")
     client = mlflow.MlflowClient()
-    try:
-        if _recorded(client, tracking.experiment_id, checkpoint.name) is None:
-            _record(client, lake, tracking, checkpoint, write_model)
-        if tracking.registered_model is not None:
-            _move_alias(client, lake.storage, tracking)
-    except mlflow.MlflowException as error:
-        logger.warning("train_captioner: MLflow did not record model %s: %s", checkpoint.name, error)
+    if settings.experiment_id is not None:
+        return Tracking(client, settings.experiment_id)
+    known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        return Tracking(client, known.experiment_id)
+    # A server has a place for files of its own; a database has the folder that a process happens to be in.
+    place = (root / "mlflow").as_uri() if mlflow.get_tracking_uri().startswith("sqlite:") else None
+    return Tracking(client, client.create_experiment(EXPERIMENT, artifact_location=place))
 
 
-def _recorded(client: "MlflowClient", experiment_id: str, model_version: str) -> str | None:
+def _trained(lake: Lake) -> list[Path]:
+    """The checkpoints that this lake's trainings have made, oldest first."""
+    versions = {row.run_id for row in lake.read("training_metrics").select("run_id").distinct().collect()}
+    found = [path.parent for path in checkpoints_folder(lake.storage).glob("*/provenance.json")]
+    return sorted(
+        (path for path in found if path.name in versions), key=lambda path: (path / "provenance.json").stat().st_mtime
+    )
+
+
+def _recorded(tracking: Tracking, model_version: str) -> str | None:
     """The id of the finished MLflow run of a model; one that was killed is not finished and does not count."""
     wanted = f"tags.model_version = '{model_version}' and attributes.status = 'FINISHED'"
-    found = client.search_runs([experiment_id], wanted, max_results=1)
+    found = tracking.client.search_runs([tracking.experiment_id], wanted, max_results=1)
     return found[0].info.run_id if found else None
 
 
 def _record(
-    client: "MlflowClient", lake: Lake, tracking: TrackingSettings, checkpoint: Path, write_model: Callable[[Path], str]
+    tracking: Tracking, lake: Lake, name: str | None, checkpoint: Path, write_model: Callable[[Path, Path], str]
 ) -> None:
     import mlflow
 
-    name, model_version = tracking.registered_model, checkpoint.name
-    experiment_id, tags = tracking.experiment_id, {"model_version": model_version}
+    tags = {"model_version": checkpoint.name}
     with (
         tempfile.TemporaryDirectory() as folder,
-        mlflow.start_run(experiment_id=experiment_id, run_name=model_version, tags=tags) as tracked,
+        mlflow.start_run(experiment_id=tracking.experiment_id, run_name=checkpoint.name, tags=tags) as run,
     ):
-        mlflow.log_params(_flat(load_captioner(checkpoint)[2]))
-        metrics = _metrics(lake, model_version)
+        mlflow.log_params(_flat(load_provenance(checkpoint)))
+        metrics = _metrics(lake, checkpoint.name)
         for start in range(0, len(metrics), METRICS_PER_CALL):
-            client.log_batch(tracked.info.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-        logged = mlflow.pyfunc.log_model(
-            "captioner",
-            loader_module=write_model(Path(folder)),
-            data_path=folder,
-            signature=_signature(),
-            pip_requirements=["captionlake"],
-        )
+            tracking.client.log_batch(run.info.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
         if name is not None:
+            logged = mlflow.pyfunc.log_model(
+                "captioner",
+                loader_module=write_model(Path(folder), checkpoint),
+                data_path=folder,
+                signature=_signature(),
+                pip_requirements=["captionlake"],
+            )
             version = mlflow.register_model(logged.model_uri, name).version
-            logger.info("train_captioner: model %s is version %s of %s", model_version, version, name)
+            logger.info("train_captioner: model %s is version %s of %s", checkpoint.name, version, name)
 
 
 def _metrics(lake: Lake, model_version: str) -> list[Any]:
@@ -112,14 +188,19 @@ def _metrics(lake: Lake, model_version: str) -> list[Any]:
     ]
 
 
-def _move_alias(client: "MlflowClient", storage: StorageSettings, tracking: TrackingSettings) -> None:
-    """Give the alias to the version of the model that captions now; after a roll-back that is an older one."""
-    name = tracking.registered_model
-    current = current_model(storage)
-    run_id = _recorded(client, str(tracking.experiment_id), current)
-    versions = [found.version for found in client.search_model_versions(f"name = '{name}'") if found.run_id == run_id]
-    if run_id is not None and versions:
-        client.set_registered_model_alias(name, ALIAS, max(versions, key=int))
+def _move_aliases(tracking: Tracking, storage: StorageSettings, name: str | None) -> None:
+    """Give each alias to the version of its model; after a roll-back that is an older one."""
+    if name is None:
+        return
+    for alias, model_of in (("champion", current_model), ("candidate", candidate_model)):
+        try:
+            run_id = _recorded(tracking, model_of(storage))
+        except MissingInputError:  # nothing has been trained
+            continue
+        found = tracking.client.search_model_versions(f"name = '{name}'")
+        versions = [one.version for one in found if run_id is not None and one.run_id == run_id]
+        if versions:
+            tracking.client.set_registered_model_alias(name, alias, max(versions, key=int))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

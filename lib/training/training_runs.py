@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from lib.errors import ConcurrentWriteError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.features import encoder_version
 from lib.lake.delta_tables import Lake
-from lib.lake.models import checkpoints_folder, make_current, starting_checkpoint, withdrawal_of
+from lib.lake.model_promotions import offer_trained
+from lib.lake.models import checkpoints_folder, starting_checkpoint, withdrawal_of
 from lib.lake.schemas import TRAINING_METRICS
 from lib.settings import Settings
 from lib.training.training_data import TrainingData, describe_training_data
@@ -30,6 +31,8 @@ from lib.training.word_vectors import word_vectors
 from model.batches import step_sizes
 
 logger = logging.getLogger(__name__)
+
+LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class TrainingRun:
     folder: Path  # what is needed to resume; gone when the model is finished
     # (V, E) float32, starting vectors of tokens, rows of NaN for random ones; None = all are random
     word_vectors: np.ndarray | None = field(default=None, compare=False)
+    table_versions: dict[str, int] = field(default_factory=dict, compare=False)  # of Delta, of what is learned from
 
     @property
     def resume_checkpoint(self) -> Path:
@@ -76,6 +80,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
         if start is None
         else checked_vocabulary(start, settings.captioner, settings.captions.notation, settings.cleaning)
     )
+    table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, "image_features") if lake.has(name)}
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
         logger.warning("train_captioner: left out: %s", data.left_out)
@@ -97,7 +102,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version
-    return TrainingRun(version, data, checkpoint, root / "training" / version, vectors)
+    return TrainingRun(version, data, checkpoint, root / "training" / version, vectors, table_versions)
 
 
 def _check_steps(num_train: int, settings: Settings) -> None:
@@ -134,10 +139,10 @@ def training_alone(run: TrainingRun) -> Iterator[None]:
         os.close(folder)
 
 
-def finish_training(lake: Lake, run: TrainingRun) -> None:
-    """Move the run's metrics into their table, make the model current and remove what only resuming needed.
+def finish_training(lake: Lake, run: TrainingRun, decided_by: Literal["training", "comparison"]) -> None:
+    """Move the run's metrics into their table, offer the model for use and remove what only resuming needed.
 
-    A model that was withdrawn is not made current: with the same data and settings every training finds it again.
+    A model that was withdrawn is not offered: with the same data and settings every training finds it again.
     May be repeated: a run that was killed in here is finished by the next one.
     """
     if rows := read_metrics(run):
@@ -150,7 +155,7 @@ def finish_training(lake: Lake, run: TrainingRun) -> None:
         frame = lake.spark.createDataFrame(reports, TRAINING_METRICS.schema)
         lake.insert_new("training_metrics", frame)
     if (why := withdrawal_of(run.checkpoint)) is None:
-        make_current(run.checkpoint)
+        offer_trained(lake, run.model_version, decided_by)
     else:
         logger.warning(
             "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "

@@ -84,6 +84,12 @@ def test_the_night_makes_a_model_only_if_there_is_none_and_the_training_job_when
     assert yaml.safe_load((ROOT / "conf/base.yaml").read_text())["cluster"]["train_when"] == "changed"
 
 
+@pytest.mark.parametrize("target", ["dev", "prod"])
+def test_on_databricks_a_new_model_waits_for_promotion(target: str) -> None:
+    settings = yaml.safe_load((ROOT / f"conf/environments/{target}.yaml").read_text())
+    assert settings["promotion"] == {"decided_by": "comparison"}
+
+
 def test_one_variable_picks_the_route_of_training_and_its_cluster() -> None:
     job: Job = loaded("jobs", "training")
     clusters = {cluster.job_cluster_key: cluster.new_cluster for cluster in job.job_clusters}
@@ -98,10 +104,11 @@ def test_one_variable_picks_the_route_of_training_and_its_cluster() -> None:
     assert all(cluster.data_security_mode.value == "DATA_SECURITY_MODE_DEDICATED" for cluster in clusters.values())
 
 
-def test_training_is_the_pipeline_without_ingest() -> None:
+def test_training_is_the_pipeline_without_ingest_and_with_promotion() -> None:
     assert [task.task_key for task in loaded("jobs", "training").tasks] == [
         "build_vocabulary",
         "train_captioner",
+        "promote_model",
         "predict_captions",
         "evaluate_captions",
     ]

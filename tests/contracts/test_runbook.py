@@ -61,7 +61,7 @@ def test_settings_exist(code: str) -> None:
 
 def test_flags_of_jobs_exist(code: str) -> None:
     commands = [line for line in code.splitlines() if "-m jobs." in line]
-    sources = (ROOT / "jobs/run_pipeline.py").read_text() + (ROOT / "lib/job_entry.py").read_text()
+    sources = "".join(path.read_text() for path in [*(ROOT / "jobs").glob("*.py"), ROOT / "lib/job_entry.py"])
     flags = {flag for line in commands for flag in re.findall(r" (--[a-z]+)", line)}
     assert flags
     assert flags <= set(re.findall(r'"(--[a-z]+)"', sources))

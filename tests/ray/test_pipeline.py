@@ -17,6 +17,7 @@ import pytest
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
 
+from lib.fingerprints import git_commit
 from lib.lake.delta_tables import Lake
 from lib.sections.lake import StorageSettings
 from lib.settings import CONF
@@ -132,6 +133,8 @@ def test_the_model_says_what_made_it(finished):
     version = (folder / "current_model").read_text().strip()
     provenance = json.loads((folder / version / "provenance.json").read_text())
     assert provenance["model_version"] == version
+    assert provenance["git_commit"] == git_commit()
+    assert provenance["table_versions"].keys() >= {"captions", "images_clean", "vocabulary"}
     assert provenance["num_train_images"] == len(column(finished, "captions", "image_id", "split = 'train'"))
     epochs = query(
         finished,

@@ -1,15 +1,19 @@
-"""Runs and models in a real MLflow on files of this machine: `pytest -m slow tests/slow/test_model_registry.py`.
+"""Runs and models in a real MLflow with its database: `pytest -m slow tests/slow/test_model_registry.py`.
 
-Left out by default, since set-up does not bring MLflow: install mlflow-skinny first (2.21 and 3.17 were seen to work).
+Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
 """
 
 import json
+import os
 import shutil
+import socket
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -19,11 +23,20 @@ from lib.captioning.image_captioning import ImageCaptioner
 from lib.captioning.registered_captioner import write_model
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake
-from lib.lake.models import CURRENT_MODEL, checkpoints_folder
+from lib.lake.models import checkpoints_folder, make_candidate, make_current
 from lib.lake.schemas import TRAINING_METRICS
 from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings, load_settings
-from lib.training.model_registry import ALIAS, check_tracking, record_training
+from lib.training import model_registry
+from lib.training.model_registry import (
+    DATABASE,
+    EXPERIMENT,
+    PATIENCE,
+    attach_report,
+    check_tracking,
+    follow_models,
+    record_training,
+)
 from lib.training.training_runs import TrainingRun
 from model.checkpoint import PRETRAINED
 
@@ -38,20 +51,23 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAME = "captioner"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow without an experiment: to make its tables takes seconds."""
+    file = tmp_path_factory.mktemp("mlflow") / DATABASE
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def settings(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # newer ones would rather have a database
-    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
-    mlflow.set_registry_uri((tmp_path / "mlruns").as_uri())
-    experiment_id = mlflow.MlflowClient().create_experiment("training")
+def settings(lake: Lake, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    for name, value in (*PATIENCE.items(), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path(lake.storage.root).mkdir()
+    shutil.copy(database, lake.storage.root)
     yield load_settings(
-        "molecules",
-        "local",
-        [
-            f"storage.root={lake.storage.root}",
-            f"tracking.experiment_id={experiment_id}",
-            f"tracking.registered_model={NAME}",
-        ],
+        "molecules", "local", [f"storage.root={lake.storage.root}", f"tracking.registered_model={NAME}"]
     )
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
@@ -64,6 +80,8 @@ def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
     provenance = {
         "model_version": version,
         "num_workers": 2,
+        "git_commit": "c0ffee",
+        "table_versions": {"captions": 3},
         "settings": settings.model_dump(mode="json", include={"cleaning"}),
     }
     (folder / version / "provenance.json").write_text(json.dumps(provenance))
@@ -72,30 +90,33 @@ def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
         (version, 1, 20, None, 1.5, 0.75, 8.0, None, None, 2, NOON),
     ]
     lake.insert_new("training_metrics", lake.spark.createDataFrame(rows, TRAINING_METRICS.schema))
-    (folder / CURRENT_MODEL).write_text(version + "\n")
+    make_current(lake.storage, version)
     data: Any = None
     return TrainingRun(version, data, folder / version, Path(lake.storage.root) / "training" / version)
 
 
 def record(lake: Lake, run: TrainingRun, settings: Settings) -> None:
-    write = partial(write_model, checkpoint=run.checkpoint, settings=settings.prediction)
+    write = partial(write_model, settings=settings.prediction)
     record_training(lake, settings.tracking, run.checkpoint, write)
 
 
-def runs(settings: Settings) -> list[Any]:
-    found = mlflow.MlflowClient().search_runs([settings.tracking.experiment_id])
+def runs() -> list[Any]:
+    """The runs of the experiment, oldest first."""
+    experiment = mlflow.MlflowClient().get_experiment_by_name(EXPERIMENT)
+    found = mlflow.MlflowClient().search_runs([experiment.experiment_id])
     return sorted(found, key=lambda run: run.info.start_time)
 
 
-def version_in_use() -> str:
-    return str(mlflow.MlflowClient().get_model_version_by_alias(NAME, ALIAS).version)
+def version_with(alias: str) -> str:
+    return str(mlflow.MlflowClient().get_model_version_by_alias(NAME, alias).version)
 
 
 def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings: Settings) -> None:
     record(lake, trained(lake, settings, "m1"), settings)
-    (run,) = runs(settings)
+    (run,) = runs()
     assert (run.info.status, run.info.run_name, run.data.tags["model_version"]) == ("FINISHED", "m1", "m1")
     assert run.data.params["num_workers"] == "2"
+    assert (run.data.params["git_commit"], run.data.params["table_versions.captions"]) == ("c0ffee", "3")
     assert run.data.params["settings.cleaning.stroke_length_px"] == "16.0"
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train_loss")
     assert [(metric.step, metric.value, metric.timestamp) for metric in history] == [(10, 2.5, NOON.timestamp() * 1000)]
@@ -106,7 +127,7 @@ def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, setting
     run = trained(lake, settings, "m1")
     record(lake, run, settings)
     image = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
-    captions = mlflow.pyfunc.load_model(f"models:/{NAME}@{ALIAS}").predict(pd.DataFrame({"image": [b"none", image]}))
+    captions = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, settings.cleaning).pixels
     (expected,) = ImageCaptioner(run.checkpoint, settings.prediction).caption([pixels])
     assert captions.iloc[0].isna().all()
@@ -118,31 +139,76 @@ def test_a_training_that_is_found_again_is_recorded_once(lake: Lake, settings: S
     run = trained(lake, settings, "m1")
     record(lake, run, settings)
     record(lake, run, settings)
-    assert len(runs(settings)) == 1
+    assert len(runs()) == 1
     assert len(mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'")) == 1
 
 
 def test_a_recording_that_was_killed_is_made_again(lake: Lake, settings: Settings) -> None:
-    tags = {"model_version": "m1"}
-    mlflow.MlflowClient().create_run(settings.tracking.experiment_id, run_name="m1", tags=tags)
     record(lake, trained(lake, settings, "m1"), settings)
-    assert [run.info.status for run in runs(settings)] == ["RUNNING", "FINISHED"]
+    (run,) = runs()
+    mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+    record(lake, trained(lake, settings, "m2"), settings)
+    assert [(run.info.run_name, run.info.status) for run in runs()] == [
+        ("m1", "KILLED"),
+        ("m1", "FINISHED"),
+        ("m2", "FINISHED"),
+    ]
 
 
-def test_the_alias_follows_the_current_model_there_and_back(lake: Lake, settings: Settings) -> None:
+def test_the_aliases_follow_champion_and_candidate_there_and_back(lake: Lake, settings: Settings) -> None:
     record(lake, trained(lake, settings, "m1"), settings)
-    newer = trained(lake, settings, "m2")
-    record(lake, newer, settings)
-    assert version_in_use() == "2"
-    (checkpoints_folder(lake.storage) / CURRENT_MODEL).write_text("m1\n")  # a roll-back
-    record(lake, newer, settings)
-    assert version_in_use() == "1"
+    record(lake, trained(lake, settings, "m2"), settings)
+    make_candidate(lake.storage, "m2")
+    assert (version_with("champion"), version_with("candidate")) == ("2", "2")
+    make_current(lake.storage, "m1")  # a roll-back
+    follow_models(lake.storage, settings.tracking)
+    assert (version_with("champion"), version_with("candidate")) == ("1", "2")
 
 
-def test_a_registry_that_refuses_is_a_warning(lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    refused = settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"experiment_id": "404"})})
-    record(lake, trained(lake, settings, "m1"), refused)
-    assert "MLflow did not record model m1: " in caplog.text
+def test_a_server_that_is_down_is_one_warning_and_what_it_missed_is_sent_later(
+    lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{nobody_listens.getsockname()[1]}")
+        record(lake, trained(lake, settings, "m1"), settings)
+    (warning,) = (record for record in caplog.records if record.name == model_registry.__name__)
+    assert warning.getMessage().startswith("MLflow did not record model m1: ")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    record(lake, trained(lake, settings, "m2"), settings)
+    assert [(run.info.run_name, run.data.metrics["validation_loss"]) for run in runs()] == [("m1", 1.5), ("m2", 1.5)]
+
+
+def test_a_models_report_lies_beside_its_run_and_is_sent_again_only_if_it_changes(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    record(lake, trained(lake, settings, "m1"), settings)
+    (run,) = runs()
+    report = tmp_path / "m1.html"
+    kept = Path(urlsplit(run.info.artifact_uri).path) / "m1.html"
+    assert Path(lake.storage.root) in kept.parents
+    for text in ("first", "second"):
+        report.write_text(text)
+        attach_report(lake.storage, settings.tracking, "m1", report)
+        assert kept.read_text() == text
+    os.utime(kept, (0, 0))
+    attach_report(lake.storage, settings.tracking, "m1", report)
+    assert kept.stat().st_mtime == 0
+
+
+def test_without_a_name_for_models_none_is_registered(lake: Lake, settings: Settings) -> None:
+    tracking = settings.tracking.model_copy(update={"registered_model": None})
+    record(lake, trained(lake, settings, "m1"), settings.model_copy(update={"tracking": tracking}))
+    assert [run.info.status for run in runs()] == ["FINISHED"]
+    assert mlflow.MlflowClient().search_registered_models() == []
+
+
+def test_without_the_packages_of_its_database_mlflow_is_left_alone_with_a_warning(
+    lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sqlparse", None)
+    record(lake, trained(lake, settings, "m1"), settings)
+    assert "its database needs sqlparse; install them" in caplog.text
 
 
 def test_with_mlflow_there_is_nothing_to_complain_of(settings: Settings) -> None:

@@ -73,7 +73,7 @@ def fill(lake: Lake) -> None:
 
 
 def write_predictions(lake: Lake) -> None:
-    """m1 captions a, b and c on the first night, m2 a, b and d on the second; c gets no caption, d has no reference."""
+    """m1 captions a, b and c on night 1, m2 a, b, d and v on night 2; c gets no caption, d has no reference."""
     write(
         lake,
         "caption_predictions",
@@ -84,6 +84,7 @@ def write_predictions(lake: Lake) -> None:
             ("a", "m2", "InChI=1S/C", 0.9, True, [], METHANE, 8, 0.5, "test", "k1", NIGHT_2),
             ("b", "m2", ETHANOL, 1.0, True, [], ETHANOL, 0, 1.0, "test", "k2", NIGHT_2),
             ("d", "m2", PROTON, 0.25, False, [], None, None, None, None, "k1", NIGHT_2),
+            ("v", "m2", METHANE, 0.9, True, [], METHANE, 0, 1.0, "validation", "k1", NIGHT_2),
         ],
     )
 

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import date
+from math import log
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, TABLES
 from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
+from lib.sql.batch_metrics import write_batch_metrics
 from lib.sql.errors import SqlRefusedError
 from lib.sql.views import SQL, create_views, open_schema, publish_views, read_views, sql_folder
 from tests.spark.analyst_lake import ETHANOL, ETHER, METHANE, NIGHT_1, NIGHT_2, PNG, PROTON, SALT, fill
@@ -24,6 +27,12 @@ VIEWS = read_views()
 DASHBOARD = json.loads((SQL.parent / "conf/dashboards/captions.lvdash.json").read_text())
 DATASETS = {dataset["name"]: "".join(dataset["queryLines"]) for dataset in DASHBOARD["datasets"]}
 DAY_1, DAY_2 = date(2026, 1, 1), date(2026, 1, 2)
+# Fractions with half a caption more in each tenth: of the day 2.5, 1.5 and 0.5 of 8, of validation 1.5 and 0.5 of 6.
+PSI = (
+    (2.5 / 8 - 1.5 / 6) * log((2.5 / 8) / (1.5 / 6))
+    + (1.5 / 8 - 0.5 / 6) * log((1.5 / 8) / (0.5 / 6))
+    + 8 * (0.5 / 8 - 0.5 / 6) * log((0.5 / 8) / (0.5 / 6))
+)
 CONTROLS = (20.0, 16.0), (0.25, 0.5)  # distance and similarity of the constant caption and of shuffled images
 
 # By view: its columns, and its rows.
@@ -37,6 +46,7 @@ EXPECTED = {
             ("b", ETHANOL, 1.0, True, [], ETHANOL, 0, 1.0, "test", "m2", "k2", NIGHT_2),
             ("c", None, None, None, [], SALT, None, None, "train", "m1", "k1", NIGHT_1),
             ("d", PROTON, 0.25, False, [], None, None, None, None, "m2", "k1", NIGHT_2),
+            ("v", METHANE, 0.9, True, [], METHANE, 0, 1.0, "validation", "m2", "k1", NIGHT_2),
         ],
     ),
     "review_thresholds": ("min_confidence double, min_similarity double", [(0.5, 0.55)]),
@@ -76,8 +86,15 @@ EXPECTED = {
             (DAY_1, "m1", "test", 2, 2, 0.5, 4.5, *CONTROLS[0], 0.75, *CONTROLS[1], 0.5, 0.7),
             (DAY_1, "m1", "train", 1, 0, *[None] * 9),
             (DAY_2, "m2", "test", 2, 2, 0.5, 4.0, None, 14.0, 0.75, None, 0.25, 1.0, 0.95),
+            (DAY_2, "m2", "validation", 1, 1, 1.0, 0.0, None, None, 1.0, None, None, 1.0, 0.9),
             (DAY_2, "m2", None, 1, 0, *[None] * 7, 0.0, 0.25),
         ],
+    ),
+    # Tenths: m2's only validation caption fills the first; of the day's, two lie in the first and one in the last.
+    "confidence_drift": (
+        "day date, model_version string, num_captions long, num_validation_captions long, mean_confidence double, "
+        "validation_confidence double, psi double",
+        [(DAY_1, "m1", 2, None, 0.7, None, None), (DAY_2, "m2", 3, 1, 2.15 / 3, 0.9, PSI)],
     ),
     "quality_by_caption_length": (
         "model_version string, split string, length_from int, length_to int, num_captions long, exact_match double, "
@@ -87,6 +104,7 @@ EXPECTED = {
             ("m1", "test", 25, 49, 1, 0.0, 9.0, 0.5, 0.0, 0.5),
             ("m2", "test", 0, 24, 1, 0.0, 8.0, 0.5, 1.0, 0.9),
             ("m2", "test", 25, 49, 1, 1.0, 0.0, 1.0, 1.0, 1.0),
+            ("m2", "validation", 0, 24, 1, 1.0, 0.0, 1.0, 1.0, 0.9),
         ],
     ),
     "quality_by_confidence": (
@@ -96,6 +114,7 @@ EXPECTED = {
             ("m1", "test", 0.5, 0.6, 1, 0.5, 0.0, 0.5, 0.0),
             ("m1", "test", 0.9, 1.0, 1, 0.9, 1.0, 1.0, 1.0),
             ("m2", "test", 0.9, 1.0, 2, 0.95, 0.5, 0.75, 1.0),  # a confidence of 1 is in no row of its own
+            ("m2", "validation", 0.9, 1.0, 1, 0.9, 1.0, 1.0, 1.0),
         ],
     ),
     "rejects_by_reason": (
@@ -116,6 +135,7 @@ EXPECTED = {
             ("a", "prediction", "C", "InChI=1S/C", True, 0.9, "m2"),
             ("b", "prediction", "C2H6O", ETHANOL, True, 1.0, "m2"),
             ("d", "prediction", "", PROTON, False, 0.25, "m2"),
+            ("v", "prediction", "CH4", METHANE, True, 0.9, "m2"),
         ],
     ),
     "caption_history": (
@@ -129,6 +149,7 @@ EXPECTED = {
             ("b", 2, "m2", ETHANOL, ETHER, True, 1.0, True, ETHANOL, 0, -9, 1.0, "test", "k2", NIGHT_2),
             ("c", 1, "m1", None, None, None, None, None, SALT, None, None, None, "train", "k1", NIGHT_1),
             ("d", 1, "m2", PROTON, None, None, 0.25, False, None, None, None, None, None, "k1", NIGHT_2),
+            ("v", 1, "m2", METHANE, None, None, 0.9, True, METHANE, 0, None, 1.0, "validation", "k1", NIGHT_2),
         ],
     ),
     "model_lineage": (
@@ -137,7 +158,7 @@ EXPECTED = {
         "predicted_from timestamp, predicted_to timestamp",
         [
             ("m1", 2, 20, 2, 1.5, NIGHT_1, NIGHT_2, 3, ["k1"], NIGHT_1, NIGHT_1),
-            ("m2", None, None, None, None, None, None, 3, ["k1", "k2"], NIGHT_2, NIGHT_2),
+            ("m2", None, None, None, None, None, None, 4, ["k1", "k2"], NIGHT_2, NIGHT_2),
             ("m3", 1, 10, 1, None, NIGHT_2, NIGHT_2, 0, None, None, None),
         ],
     ),
@@ -244,6 +265,23 @@ def test_captions_changed_since_tells_new_changed_and_gone_rows(spark: SparkSess
     assertDataFrameEqual(seen.select(*expected.columns), expected)
 
 
+def test_the_batch_jobs_metrics_are_figures_of_tables_and_views(analysts: Lake) -> None:
+    lines = write_batch_metrics(analysts, "m2").read_text().splitlines()
+    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+    assert values.pop("captionlake_batch_time_seconds") == pytest.approx(time.time(), abs=600)
+    assert values == {
+        'captionlake_rows{table="images_raw"}': 4,
+        'captionlake_rows{table="images_clean"}': 1,
+        'captionlake_rows{table="captions"}': 4,
+        'captionlake_rows{table="caption_predictions"}': 7,
+        'captionlake_rejected{stage="clean",reason="blank_image"}': 1,
+        'captionlake_rejected{stage="ingest",reason="empty_file"}': 2,
+        'captionlake_exact_match{model_version="m2",split="test"}': 0.5,
+        'captionlake_mean_edit_distance{model_version="m2",split="test"}': 4.0,
+        'captionlake_confidence_psi{model_version="m2"}': pytest.approx(PSI),
+    }
+
+
 def test_a_molecule_is_found_by_formula_and_by_a_piece_of_its_inchi(analysts: Lake) -> None:
     by_formula = analysts.spark.sql("select image_id, found_in from molecule_finder where formula = 'C2H6O'")
     by_piece = analysts.spark.sql("select image_id, found_in from molecule_finder where contains(inchi, '/h2*1H')")
@@ -266,7 +304,7 @@ def test_the_dashboard_shows_the_image_to_review_as_a_link_that_holds_it(analyst
 
 def test_the_dashboards_totals_are_those_of_the_newest_captions_and_model(analysts: Lake) -> None:
     expected = analysts.spark.createDataFrame(
-        [(4, 3, 3, 0.5)], "num_captioned long, num_to_review long, num_rejected long, similarity_above_chance double"
+        [(5, 3, 3, 0.5)], "num_captioned long, num_to_review long, num_rejected long, similarity_above_chance double"
     )
     assertDataFrameEqual(analysts.spark.sql(DATASETS["totals"]), expected)
 

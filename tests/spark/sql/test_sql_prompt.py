@@ -153,7 +153,8 @@ def test_a_statement_that_writes_is_refused(opened: SqlPrompt, statement: str) -
         (
             "select * from xyz",
             "There is no table or view xyz in {root}; there are caption_history, caption_predictions, "
-            "captions_to_review, newest_captions, quality_by_caption_length, quality_by_confidence, review_thresholds.",
+            "captions_to_review, confidence_drift, newest_captions, quality_by_caption_length, quality_by_confidence, "
+            "review_thresholds.",
         ),
         (
             "select * from elsewhere.newest_captions",
@@ -246,7 +247,7 @@ def test_a_talk_goes_on_after_an_error_and_ends_with_exit(opened: SqlPrompt) -> 
     printed = prompt.console.file.getvalue()
     assert asked == ["sql> ", "...> ", "sql> ", "sql> ", "sql> "]
     assert "newest_captions" in printed.split("End a statement with ;")[0]
-    assert "│        4 │" in printed
+    assert "│        5 │" in printed
     assert "The statement cannot be read where it ends in line 1 at character 10." in printed
     assert "│ after │" in printed
 
@@ -268,7 +269,7 @@ def test_a_statement_on_the_command_line_is_answered_and_java_stays_silent(opene
     command = [sys.executable, "-m", "jobs.sql_prompt", "--set", f"storage.root={opened.lake.storage.root}", "-e"]
     ended = subprocess.run([*command, "select count(*) as n from newest_captions"], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "│ 4 │" in ended.stdout
+    assert "│ 5 │" in ended.stdout
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ cd "$COPY/training/molecules-1" 2>/dev/null && cat steps > "$seen.steps"
 mkdir -p "$COPY/training/molecules-1" && echo 90 > "$COPY/training/molecules-1/steps"
 [ "$FAILS" = yes ] && exit 1
 mkdir -p "$COPY/checkpoints/molecules-1" && echo '{}' > "$COPY/checkpoints/molecules-1/config.json"
+echo '{"table_versions": {"captions": 0}, "steps": 90}' > "$COPY/checkpoints/molecules-1/provenance.json"
 """
 
 
@@ -33,7 +34,8 @@ mkdir -p "$COPY/checkpoints/molecules-1" && echo '{}' > "$COPY/checkpoints/molec
 def run(tmp_path: Path) -> TrainingRun:
     root = tmp_path / "lake"
     data = TrainingData("fingerprint", 3, 0, "", 9, Vocabulary(("<pad>", "<start>", "<end>", "<unknown>", "C")))
-    planned = TrainingRun(MODEL, data, root / "checkpoints" / MODEL, root / "training" / MODEL)
+    checkpoint, folder = root / "checkpoints" / MODEL, root / "training" / MODEL
+    planned = TrainingRun(MODEL, data, checkpoint, folder, table_versions={"captions": 7})
     planned.folder.mkdir(parents=True)
     planned.checkpoint.parent.mkdir(parents=True)
     (planned.folder / "steps").write_text("50\n")
@@ -62,7 +64,7 @@ def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
     detached_training.train_detached(lake, run, str(copy), given)
 
     overrides = (f"storage.root={copy}", "storage.catalog=null", "storage.schema_name=null", "cluster.address=auto")
-    sets = [word for override in (*overrides, "tracking.experiment_id=null") for word in ("--set", override)]
+    sets = [word for override in (*overrides, "tracking.is_on=false") for word in ("--set", override)]
     arguments = (tmp_path / "seen.arguments").read_text().splitlines()
     assert arguments == ["-m", "jobs.train_captioner", *given, "--verbose", *sets]
     environment = dict(
@@ -75,6 +77,8 @@ def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
     assert [row.caption for row in copied.read("captions").collect()] == ["C"]
     assert (tmp_path / "seen.steps").read_text() == "50\n"
     assert json.loads((run.checkpoint / "config.json").read_text()) == {}
+    provenance = json.loads((run.checkpoint / "provenance.json").read_text())
+    assert provenance == {"table_versions": {"captions": 7}, "steps": 90}  # of the lake, not of the copies
     assert run.is_trained
 
 

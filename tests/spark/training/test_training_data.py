@@ -151,6 +151,18 @@ def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(dra
         plan_training(drawn, settings)
 
 
+def test_a_plan_names_the_versions_of_the_tables_that_it_learns_from(drawn: Lake) -> None:
+    alone = ("cluster.num_workers=1", "training.start_from=null")
+    settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *alone)
+    build_vocabulary(drawn, settings.captions)
+    first = plan_training(drawn, settings)
+    assert set(first.table_versions) == {"captions", "image_layouts", "images_clean", "vocabulary"}
+    drawn.replace("vocabulary", drawn.read("vocabulary"))
+    second = plan_training(drawn, settings)
+    assert second.table_versions == first.table_versions | {"vocabulary": first.table_versions["vocabulary"] + 1}
+    assert second.model_version == first.model_version
+
+
 def test_rows_lie_in_one_order_however_they_are_partitioned(drawn: Lake) -> None:
     vocabulary = Vocabulary.from_tokens(TOKENS)
 

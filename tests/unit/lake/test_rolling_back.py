@@ -1,4 +1,4 @@
-"""Rolling back a model: files on the storage volume alone, as docs/runbook.md has them written by hand."""
+"""The files that say which model is in use; who writes them is in tests/spark/lake/test_model_promotions.py."""
 
 import re
 import shutil
@@ -9,11 +9,10 @@ import pytest
 
 from lib.errors import MissingInputError, SettingsError
 from lib.lake import models
+from lib.lake.delta_tables import Lake
 from lib.lake.models import resolve_model
 from lib.sections.lake import StorageSettings
 from lib.training.training_runs import TrainingRun, finish_training
-
-NO_LAKE: Any = None  # a run without new metrics writes to no table
 
 
 @pytest.fixture
@@ -28,7 +27,9 @@ def finish(storage: StorageSettings, version: str) -> None:
     """What train_captioner does with a model that is there, newly trained or found again."""
     data: Any = None
     root = Path(storage.root)
-    finish_training(NO_LAKE, TrainingRun(version, data, root / "checkpoints" / version, root / "training" / version))
+    run = TrainingRun(version, data, root / "checkpoints" / version, root / "training" / version)
+    no_session: Any = None  # no model replaces another here, so no table is written
+    finish_training(Lake(no_session, storage), run, "training")
 
 
 def roll_back(storage: StorageSettings) -> None:
@@ -70,32 +71,16 @@ def test_the_pretrained_models_version_names_its_files(
         resolve_model(storage, "pretrained", "maps")
 
 
-def test_the_next_model_becomes_current_after_a_roll_back(storage: StorageSettings) -> None:
-    roll_back(storage)
-    (Path(storage.root) / "checkpoints" / "next").mkdir()
-    (Path(storage.root) / "checkpoints" / "next" / "config.json").touch()
-    finish(storage, "next")
-    assert resolve_model(storage, "current", "molecules").version == "next"
-
-
 def test_a_roll_back_that_is_half_done_stops_captioning_with_what_to_do(storage: StorageSettings) -> None:
     finish(storage, "bad")
     (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").touch()
     with pytest.raises(MissingInputError) as refused:
         resolve_model(storage, "current", "molecules")
     assert str(refused.value) == (
-        "the current model bad was withdrawn (no reason given): write the name of another into "
-        f"{storage.root}/checkpoints/current_model"
+        "the current model bad was withdrawn (no reason given): put another in use with promote_model --to"
     )
 
 
 def test_a_withdrawn_model_still_captions_for_who_asks_for_it_by_name(storage: StorageSettings) -> None:
     roll_back(storage)
     assert resolve_model(storage, "bad", "molecules").version == "bad"
-
-
-def test_a_roll_back_that_is_regretted_is_undone_by_removing_the_file(storage: StorageSettings) -> None:
-    roll_back(storage)
-    (Path(storage.root) / "checkpoints" / "bad" / "withdrawn").unlink()
-    finish(storage, "bad")
-    assert resolve_model(storage, "current", "molecules").version == "bad"

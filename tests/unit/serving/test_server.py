@@ -27,6 +27,7 @@ import torch
 
 from lib.captioning.captioner import Captioner
 from lib.lake.models import make_current
+from lib.sections.lake import StorageSettings
 from lib.serving.api_keys import ApiKeys
 from model.checkpoint import PRETRAINED
 from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, drawing
@@ -239,6 +240,7 @@ def test_a_process_that_hangs_costs_its_request_alone(server: Server, client: ht
 
 def test_another_current_model_takes_over_without_a_lost_request(server: Server, client: httpx.Client) -> None:
     second = server.lake / "checkpoints" / "second"
+    storage = StorageSettings(root=str(server.lake), catalog=None, schema_name=None)
     shutil.copytree(PRETRAINED / "molecules", second)
     versions: list[str] = []
     ended = threading.Event()
@@ -250,7 +252,7 @@ def test_another_current_model_takes_over_without_a_lost_request(server: Server,
 
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(ask)
-        make_current(second)
+        make_current(storage, "second")
         eventually(lambda: "second" in versions or asking.done(), within_s=400)
         ended.set()
         asking.result()
@@ -259,7 +261,7 @@ def test_another_current_model_takes_over_without_a_lost_request(server: Server,
     eventually(lambda: len(server.captioning_processes()) == 1)
     (server.lake / "checkpoints" / "broken").mkdir()
     (server.lake / "checkpoints" / "broken" / "config.json").write_text("{}")
-    make_current(second.with_name("broken"))
+    make_current(storage, "broken")
     eventually(lambda: server.metric("captionlake_model_changes_total") == 2)
     assert client.get("/version").json()["models"] == {"molecules": "second"}
     assert "the models stay as they are" in server.faults.read_text()

@@ -1,11 +1,13 @@
 """Tracking where MLflow is not installed; with it, see tests/slow/test_model_registry.py."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.errors import RuntimeMissingError
+from lib.lake.delta_tables import Lake
 from lib.settings import load_settings
 from lib.training.model_registry import check_tracking, record_training
 
@@ -18,8 +20,13 @@ def test_tracking_without_mlflow_is_refused_before_anything_is_trained(monkeypat
         check_tracking(settings.tracking)
 
 
-def test_nothing_is_tracked_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("override", ["tracking.is_on=true", "tracking.is_on=false"])
+def test_without_mlflow_a_training_goes_unrecorded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, override: str
+) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    settings, nothing = load_settings("molecules", "local"), Any
+    settings = load_settings("molecules", "local", [override, f"storage.root={tmp_path}"])
+    nothing: Any = None
     check_tracking(settings.tracking)
-    record_training(nothing, settings.tracking, nothing, nothing)  # type: ignore[arg-type]
+    record_training(Lake(nothing, settings.storage), settings.tracking, tmp_path / "m1", nothing)
+    assert (list(tmp_path.iterdir()), caplog.text) == ([], "")

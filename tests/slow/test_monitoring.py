@@ -1,0 +1,152 @@
+"""conf/monitoring/ in a real Prometheus that scrapes a real server: `pytest -m slow tests/slow/test_monitoring.py`.
+
+Left out by default: it needs the programs prometheus and promtool (Debian's package prometheus).
+"""
+
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from lib.sql.batch_metrics import METRICS, as_text
+from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
+
+PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROMETHEUS is None or PROMTOOL is None, reason="needs prometheus and promtool"),
+]
+RULES = ROOT / "conf/monitoring/rules.yaml"
+ALERTS = {
+    rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+}
+DASHBOARD = json.loads((ROOT / "conf/monitoring/dashboard.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+WITHOUT_TRAFFIC = ("captionlake_model_changes_total",)  # counts what no request causes
+WITHIN_S = 240
+
+
+class Prometheus:
+    """A Prometheus on loopback that scrapes a server each second."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [
+                {"job_name": "captionlake", "static_configs": [{"targets": [urlsplit(server.url).netloc]}]}
+            ],
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        command = [
+            str(PROMETHEUS),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={urlsplit(self.url).netloc}",
+        ]
+        with (folder / "log").open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The data of an answer. Raises AssertionError with Prometheus' own words if it is none."""
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters).json()
+        assert answer["status"] == "success", answer["error"]
+        return answer["data"]
+
+    def values(self, query: str) -> list[float]:
+        return [float(series["value"][1]) for series in self.ask("query", query=query)["result"]]
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+def eventually(is_so: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + WITHIN_S
+    while not is_so():
+        assert time.monotonic() < until, what
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("served"), "serving.num_processes=1", "serving.batch_size=2")
+    server.wait_until_it_listens()
+    server.wait_until_ready()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """It has seen two requests: rates are told of what comes after the first look."""
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), server)
+    try:
+        for _ in range(2):
+            images = [("images", ("a.png", drawing(ASPIRIN))), ("images", ("b.png", b"no image"))]
+            assert httpx.post(f"{server.url}/caption", files=images, timeout=WITHIN_S).status_code == 200
+            seen = f"captionlake_requests_total >= {server.metric('captionlake_requests_total')}"
+            eventually(lambda seen=seen: _answers(prometheus) and bool(prometheus.values(f"sum({seen})")), seen)
+        yield prometheus
+    finally:
+        prometheus.end()
+
+
+def _answers(prometheus: Prometheus) -> bool:
+    try:
+        return httpx.get(f"{prometheus.url}/-/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_promtool_takes_the_rules() -> None:
+    checked = subprocess.run([str(PROMTOOL), "check", "rules", RULES], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(ALERTS)} rules found" in checked.stdout
+
+
+def test_promtool_takes_the_batch_jobs_metrics() -> None:
+    text = "".join(as_text(name, [({"reason": 'a "quoted" \\ one\n'}, 0.5), ({}, 2)]) for name in METRICS)
+    checked = subprocess.run([str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_of_the_dashboard_has_values_under_load(prometheus: Prometheus, query: str) -> None:
+    values = prometheus.values(query)
+    if not any(name in query for name in WITHOUT_TRAFFIC):
+        assert values
+        assert any(map(math.isfinite, values)), values
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_evaluated_and_does_not_fire_on_a_healthy_server(prometheus: Prometheus, alert: str) -> None:
+    prometheus.values(ALERTS[alert])
+
+    def rule() -> Any:
+        (group,) = prometheus.ask("rules")["groups"]
+        return next(rule for rule in group["rules"] if rule["name"] == alert)
+
+    eventually(lambda: rule()["health"] != "unknown", alert)
+    assert (rule()["health"], rule()["state"]) == ("ok", "inactive"), rule().get("lastError")
+
+
+def test_every_metric_that_is_asked_for_is_one_of_the_servers_or_the_batch_jobs(server: Server) -> None:
+    shown = set(re.findall(r"^# TYPE (\w+) ", httpx.get(f"{server.url}/metrics").text, re.MULTILINE))
+    shown |= METRICS.keys()
+    asked = set(re.findall(r"captionlake_\w+", " ".join([*QUERIES, *ALERTS.values()])))
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in asked} <= shown
