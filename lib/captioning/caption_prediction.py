@@ -81,8 +81,10 @@ def predict_new_images(
                         predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
                         lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                     num_done += num_rows
-    num_changed = _score_changed_references(lake, captions, model_version)
-    logger.info("predict_captions: %d images captioned by model %s; %d scored late", total, model_version, num_changed)
+    num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version)
+    logger.info("predict_captions: %d images captioned by model %s; %d scored late", total, model_version, num_rescored)
+    if num_gone:
+        logger.info("predict_captions: %d captions removed of images that are not in images_clean any more", num_gone)
 
 
 def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
@@ -116,10 +118,11 @@ def _as_rows(predicted: DataFrame, captions: DataFrame, model_version: str) -> D
     )
 
 
-def _score_changed_references(lake: Lake, captions: DataFrame, model_version: str) -> int:
-    """Score the predictions whose references are others than they were scored by; the number of rows that this changes.
+def _bring_up_to_date(lake: Lake, clean: DataFrame, captions: DataFrame, model_version: str) -> tuple[int, int]:
+    """Score predictions whose references have changed, and remove those whose image is clean no more; how many of each.
 
-    References are compared, not times: a caption may be dated before a prediction that has not seen it.
+    References are compared, not times: a caption may be dated before a prediction that has not seen it. An image that
+    was replaced or is cleaned by other settings may be rejected since: its caption is of what it was.
     """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     references = captions.groupBy("image_id").agg(
@@ -128,19 +131,31 @@ def _score_changed_references(lake: Lake, captions: DataFrame, model_version: st
     # The one text that there is must be the reference; of several the nearest has to be found anew.
     is_same = F.col("texts").eqNullSafe(F.array("reference")) & F.col("split").eqNullSafe(F.col("split_now"))
     is_without = F.col("texts").isNull() & F.col("reference").isNull()
-    others = predictions.join(references, on="image_id", how="left").where(~(is_same | is_without))
-    known = others.select("image_id", F.col("reference").alias("known_reference"), F.col("split").alias("known_split"))
+    cleaned = clean.select("image_id", F.lit(False).alias("is_gone"))
+    others = (
+        predictions.join(references, on="image_id", how="left")
+        .join(cleaned, on="image_id", how="left")
+        .withColumn("is_gone", F.coalesce("is_gone", F.lit(True)))
+        .where(F.col("is_gone") | ~(is_same | is_without))
+    )
+    known = others.select(
+        "image_id", "is_gone", F.col("reference").alias("known_reference"), F.col("split").alias("known_split")
+    )
     rescored = with_scores(others.select(*UNSCORED_COLUMNS), captions)
     is_changed = ~(
         F.col("reference").eqNullSafe(F.col("known_reference")) & F.col("split").eqNullSafe(F.col("known_split"))
     )
-    changed = rescored.join(known, on="image_id", how="inner").where(is_changed)
+    changed = rescored.join(known, on="image_id", how="inner").where(F.col("is_gone") | is_changed)
+    changed = changed.withColumn("cleaning_version", F.when(~F.col("is_gone"), F.col("cleaning_version")))
     with lake.staging():
         rows = lake.stage(changed.select(*CAPTION_PREDICTIONS.schema.names))
-        num_changed = rows.count()
-        if num_changed:
-            lake.upsert("caption_predictions", rows)
-    return num_changed
+        counts = {
+            row["is_gone"]: row["count"]
+            for row in rows.groupBy(F.col("cleaning_version").isNull().alias("is_gone")).count().collect()
+        }
+        if counts:
+            lake.upsert("caption_predictions", rows, delete_when="new.cleaning_version is null")
+    return counts.get(False, 0), counts.get(True, 0)
 
 
 def predict_batches(

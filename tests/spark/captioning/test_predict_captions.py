@@ -161,6 +161,19 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     assert num_commits(lake) == before
 
 
+def test_a_caption_goes_with_its_image_when_other_settings_reject_it(arrived):
+    put_model(arrived, "first")
+    predict(arrived)
+    assert arrived.read("caption_predictions").count() == 5
+    clean(arrived, "cleaning.min_ink_fraction=0.9")
+    assert arrived.read("images_clean").isEmpty()
+    predict(arrived)
+    assert arrived.read("caption_predictions").isEmpty()
+    before = num_commits(arrived)
+    predict(arrived)
+    assert num_commits(arrived) == before
+
+
 def test_references_that_were_dated_before_the_prediction_count_and_those_that_go_count_no_more(arrived):
     put_model(arrived, "first")
     predict(arrived)
