@@ -26,6 +26,7 @@ MADE_BY = {
     "training_metrics": "train_captioner makes it",
     "caption_predictions": "predict_captions makes it",
     "evaluations": "evaluate_captions makes it once a captioned image has a reference",
+    "caption_reviews": "the page of serve_reviews makes it for what people review",
 }
 
 Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads
