@@ -102,8 +102,7 @@ class RedrawnImage:
 
 def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:
     """A cleaned image (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    cropped = _cropped((1 - grey / 255).astype(np.float32))
+    cropped = _cropped(_ink_of(pixels))
     if not cropped.size:
         return None
     ink: Ink = np.pad(cropped, MARGIN_PX)
@@ -135,6 +134,27 @@ def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
     ink = np.maximum(image.fine, strength * laid) ** 2
     hole = _blurred(bare, HOLE_BLUR_PX) / (_blurred(ink, HOLE_BLUR_PX) + LITTLE_INK)
     return Agreement(correlation, float(bare.sum()) + LOST_COUNTS * float(lost.sum()), float(hole.max()))
+
+
+def lay_over(pixels: NDArray[np.uint8], drawing: NDArray[np.bool_]) -> tuple[float, Ink]:
+    """How well a drawing (h, w) fits a cleaned image (H, W) or (H, W, 3), 0..1, and its ink (H, W) where it fits best.
+
+    A drawing that has little in common with the image is as large as the image's ink.
+    """
+    seen, ink, image = _ink_of(pixels), _cropped(drawing.astype(np.float32)), prepare(pixels)
+    if image is None or not ink.size:
+        return 0.0, np.zeros_like(seen)
+    position = _best_placement(image, ink)
+    if position.correlation < WORTH_REFINING:
+        scale = min(image.width / ink.shape[1], image.height / ink.shape[0])
+        position = Placement(position.correlation, 0, scale, MARGIN_PX, MARGIN_PX)
+        laid = _laid(image, ink, position)
+    else:
+        laid = _fitted(image, _laid(image, ink, position))
+    left, top, width, height = _box(seen)
+    sheet = np.pad(np.zeros_like(seen), MARGIN_PX)
+    sheet[top : top + height + 2 * MARGIN_PX, left : left + width + 2 * MARGIN_PX] = laid
+    return position.correlation, sheet[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
 
 def _best_placement(image: PreparedImage, ink: Ink) -> Placement:
@@ -193,8 +213,18 @@ def _fitted(image: PreparedImage, laid: Ink) -> Ink:
     return _warped(laid, matrix, laid.shape, cv2.WARP_INVERSE_MAP)
 
 
+def _ink_of(pixels: NDArray[np.uint8]) -> Ink:
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return (1 - grey / 255).astype(np.float32)
+
+
+def _box(ink: Ink) -> Sequence[int]:
+    """Left, top, width and height of what is inked."""
+    return cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
+
+
 def _cropped(ink: Ink) -> Ink:
-    left, top, width, height = cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
+    left, top, width, height = _box(ink)
     return ink[top : top + height, left : left + width]
 
 

@@ -18,7 +18,10 @@ REVIEW_COLUMNS = {
     "caption": ("string", "The caption that was reviewed, as the reviewer saw it; null where there was none."),
     "verdict": ("string", f"What the reviewer found. {_EXPLAINED}."),
     "rating": ("int", "How useful the caption is to the reviewer, from 1 (useless) to 5 (perfect); null if not said."),
-    "corrected_caption": ("string", "The right caption, in standard form of its notation; null unless verdict is correct."),
+    "corrected_caption": (
+        "string",
+        "The right caption, in standard form of its notation; null unless verdict is correct.",
+    ),
     "reviewer": ("string", "Who reviewed: the name of an API key, or the one that a proxy gave."),
     "undoes": ("string", "The review_id that is taken back; null unless verdict is undo."),
     "reviewed_at": ("timestamp", "When the page took the review (UTC)."),

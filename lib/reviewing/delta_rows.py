@@ -44,12 +44,7 @@ class DeltaRows:
 
         Columns that an older version of the table lacks are null. Raises UnreadableTableError.
         """
-        with self._lock:
-            found = self._newest(name)
-            try:
-                dataset = found[0].to_pyarrow_dataset() if found else None
-            except (DeltaError, OSError, pa.ArrowException) as error:
-                raise _unreadable(name, error) from error
+        dataset, _ = self.dataset(name)
         if dataset is None:
             return pa.table({column: pa.array([], kind) for column, kind in columns.items()})
         known = [column for column in columns if column in dataset.schema.names]
@@ -62,7 +57,17 @@ class DeltaRows:
                 }
             )
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
+
+    def dataset(self, name: str) -> tuple[ds.Dataset | None, Version | None]:
+        """The table's files and which version they are; None if there is no table. Raises UnreadableTableError."""
+        with self._lock:
+            if not (found := self._newest(name)):
+                return None, None
+            try:
+                return found[0].to_pyarrow_dataset(), found[1]
+            except (DeltaError, OSError, pa.ArrowException) as error:
+                raise unreadable(name, error) from error
 
     def _newest(self, name: str) -> tuple[DeltaTable, Version] | None:
         opened = self._opened.get(name)
@@ -79,7 +84,7 @@ class DeltaRows:
             return None
         except (DeltaError, OSError) as error:
             self._opened.pop(name, None)
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
         return self._opened[name]
 
     def _commit(self, name: str, number: int) -> tuple[int, int]:
@@ -90,7 +95,8 @@ class DeltaRows:
         return status.st_ino, status.st_mtime_ns
 
 
-def _unreadable(name: str, error: Exception) -> UnreadableTableError:
+def unreadable(name: str, error: Exception) -> UnreadableTableError:
+    """One sentence on a table that is there and cannot be read."""
     if isinstance(error, DeltaProtocolError):
         return UnreadableTableError(
             f"table {name} was written by a newer Delta than this page reads: install a newer deltalake ({error})"

@@ -1,4 +1,4 @@
-"""Predictions in order of doubt: those without a well-formed caption, those far from the reference, the unsure first."""
+"""Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
 
 import threading
 from dataclasses import dataclass
@@ -87,10 +87,7 @@ class DoubtOrder:
         """The key of the row that matches and comes next (step 1) or before (step -1); None at the end."""
         after = self.start_after(matching, key)
         index = self.index_of.get(key, -1)
-        if step == 1:
-            found = after
-        else:
-            found = int(np.searchsorted(matching, index, side="left")) - 1
+        found = after if step == 1 else int(np.searchsorted(matching, index, side="left")) - 1
         if not 0 <= found < len(matching):
             return None
         row = int(matching[found])

@@ -50,7 +50,9 @@ def test_doubtful_captions_come_first(tmp_path: Path) -> None:
     )
     order = order_of(tmp_path)
     assert ids(order) == ["nothing", "invalid", "far", "unsure", "sure", "far sentence"]
-    found = {row["image_id"]: row["reasons"] for row in order.page(order.matching(QueueFilters(), {}, ""), None, 9).rows}
+    found = {
+        row["image_id"]: row["reasons"] for row in order.page(order.matching(QueueFilters(), {}, ""), None, 9).rows
+    }
     assert found["far"] == ["far from the reference"]
     assert found["invalid"] == ["invalid"]
     assert found["nothing"] == ["no caption"]

@@ -84,7 +84,9 @@ def test_the_page_makes_the_table_that_spark_would_make(tmp_path: Path) -> None:
     made = DeltaTable(tmp_path / TABLE)
     spark = TABLES[TABLE]
     assert made.metadata().description == spark.comment
-    fields = {field.name: (field.type.type, field.nullable, field.metadata["comment"]) for field in made.schema().fields}
+    fields = {
+        field.name: (field.type.type, field.nullable, field.metadata["comment"]) for field in made.schema().fields
+    }
     simple = {"int": "integer"}
     assert fields == {
         field.name: (
@@ -105,7 +107,9 @@ def test_a_table_that_was_there_first_is_written_to(tmp_path: Path) -> None:
 
 
 def test_a_newer_table_with_columns_and_verdicts_unknown_here_is_read_and_written_to(tmp_path: Path) -> None:
-    newer = pa.table({name: pa.array([value], COLUMNS[name]) for name, value in review("r0", "praise")._asdict().items()})
+    newer = pa.table(
+        {name: pa.array([value], COLUMNS[name]) for name, value in review("r0", "praise")._asdict().items()}
+    )
     write_deltalake(str(tmp_path / TABLE), newer.append_column("mood", pa.array(["good"])))
     log = ReviewLog(DeltaRows(str(tmp_path)))
     log.append(review("r1"))
