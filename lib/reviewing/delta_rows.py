@@ -22,7 +22,13 @@ class Version(NamedTuple):
     """A table as it stands: another value whenever its rows may be others."""
 
     number: int  # of the newest commit
-    commit: tuple[int, int]  # file number and time of that commit: a table that was made again begins at 0
+    commit: tuple[int, int] | None  # file number and time of that commit: a table that was made again begins at 0
+
+
+class _Opened(NamedTuple):
+    table: DeltaTable
+    version: Version
+    dataset: ds.Dataset
 
 
 class DeltaRows:
@@ -30,17 +36,15 @@ class DeltaRows:
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).absolute()
-        self._opened: dict[str, tuple[DeltaTable, Version]] = {}
+        self._opened: dict[str, _Opened] = {}
         self._lock = threading.Lock()
 
     def version(self, name: str) -> Version | None:
         """The table as it stands; None if there is none. Raises UnreadableTableError."""
-        with self._lock:
-            found = self._newest(name)
-        return found[1] if found else None
+        return self.dataset(name)[1]
 
-    def read(self, name: str, columns: Columns, rows: ds.Expression | None = None) -> pa.Table:
-        """The table's rows for which the condition holds; none if it was not written yet.
+    def read(self, name: str, columns: Columns) -> pa.Table:
+        """The table's rows; none if it was not written yet.
 
         Columns that an older version of the table lacks are null. Raises UnreadableTableError.
         """
@@ -49,50 +53,52 @@ class DeltaRows:
             return pa.table({column: pa.array([], kind) for column, kind in columns.items()})
         known = [column for column in columns if column in dataset.schema.names]
         try:
-            table = dataset.to_table(columns=known, filter=rows)
-            return pa.table(
-                {
-                    column: table[column].cast(kind) if column in known else pa.nulls(table.num_rows, kind)
-                    for column, kind in columns.items()
-                }
-            )
+            return as_columns(dataset.to_table(columns=known), columns)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(name, error) from error
 
     def dataset(self, name: str) -> tuple[ds.Dataset | None, Version | None]:
         """The table's files and which version they are; None if there is no table. Raises UnreadableTableError."""
         with self._lock:
-            if not (found := self._newest(name)):
-                return None, None
-            try:
-                return found[0].to_pyarrow_dataset(), found[1]
-            except (DeltaError, OSError, pa.ArrowException) as error:
-                raise unreadable(name, error) from error
+            found = self._newest(name)
+        return (found.dataset, found.version) if found else (None, None)
 
-    def _newest(self, name: str) -> tuple[DeltaTable, Version] | None:
-        opened = self._opened.get(name)
+    def _newest(self, name: str) -> _Opened | None:
+        opened = self._opened.pop(name, None)
         try:
-            if opened and self._commit(name, opened[1].number) == opened[1].commit:
-                table = opened[0]
+            if opened is None or self._commit(name, opened.version.number) != opened.version.commit:
+                table = DeltaTable(str(self.root / name))
+            elif self._commit(name, opened.version.number + 1):
+                table = opened.table
                 table.update_incremental()
             else:
-                table = DeltaTable(str(self.root / name))
-            number = table.version()
-            self._opened[name] = table, Version(number, self._commit(name, number))
+                self._opened[name] = opened
+                return opened
+            version = Version(table.version(), self._commit(name, table.version()))
+            self._opened[name] = _Opened(table, version, table.to_pyarrow_dataset())
         except TableNotFoundError:
-            self._opened.pop(name, None)
             return None
-        except (DeltaError, OSError) as error:
-            self._opened.pop(name, None)
+        except (DeltaError, OSError, pa.ArrowException) as error:
             raise unreadable(name, error) from error
         return self._opened[name]
 
-    def _commit(self, name: str, number: int) -> tuple[int, int]:
+    def _commit(self, name: str, number: int) -> tuple[int, int] | None:
+        """File number and time of a commit; None if it is not there, or only in a checkpoint."""
         try:
             status = (self.root / name / "_delta_log" / f"{number:020}.json").stat()
-        except FileNotFoundError:  # only a checkpoint is left of it
-            return 0, 0
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         return status.st_ino, status.st_mtime_ns
+
+
+def as_columns(table: pa.Table, columns: Columns) -> pa.Table:
+    """The columns in their order and types, null where the table lacks them."""
+    return pa.table(
+        {
+            name: table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
+            for name, kind in columns.items()
+        }
+    )
 
 
 def unreadable(name: str, error: Exception) -> UnreadableTableError:

@@ -4,11 +4,11 @@ import re
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from lib.captions.marked_texts import Segments, marked
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import TABLE
+from lib.reviewing.row_index import RowIndex
 
 PREDICTION = {
     "image_id": pa.string(),
@@ -23,6 +23,7 @@ PREDICTION = {
     "split": pa.string(),
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
+CAPTION = {"caption_index": pa.int32(), "caption": pa.string()}
 MAX_MARKED = 2000  # characters: comparing takes the square of them
 _WORD = re.compile(r"\s*\S+|\s+$")
 
@@ -42,23 +43,27 @@ class ImageDetails(NamedTuple):
     references: list[Reference]
 
 
-def read_details(rows: DeltaRows, image_id: str, model_version: str) -> ImageDetails | None:
-    """One prediction; None if there is none. Its own reference comes first, then the image's others.
+class DetailsReader:
+    """Reads predictions one by one. May be used by threads."""
 
-    Raises UnreadableTableError.
-    """
-    is_this = (ds.field("image_id") == image_id) & (ds.field("model_version") == model_version)
-    found = rows.read(TABLE, PREDICTION, is_this).slice(0, 1).to_pylist()
-    if not found:
-        return None
-    prediction = found[0]
-    caption = prediction["caption"] or ""
-    columns = {"caption_index": pa.int32(), "caption": pa.string()}
-    others = rows.read("captions", columns, ds.field("image_id") == image_id).sort_by("caption_index")
-    texts = list(dict.fromkeys(filter(None, [prediction["reference"], *others["caption"].to_pylist()])))
-    compared = [marked_as_read(caption, text) for text in texts]
-    references = [Reference(text, missed) for text, (_, missed) in zip(texts, compared, strict=True)]
-    return ImageDetails(prediction, compared[0][0] if compared else [(False, caption)], references)
+    def __init__(self, rows: DeltaRows) -> None:
+        self._predictions, self._captions = RowIndex(rows, TABLE), RowIndex(rows, "captions")
+
+    def read(self, image_id: str, model_version: str) -> ImageDetails | None:
+        """One prediction; None if there is none. Its own reference comes first, then the image's others.
+
+        Raises UnreadableTableError.
+        """
+        by_models = self._predictions.read(image_id, PREDICTION)
+        prediction = next((row for row in by_models if row["model_version"] == model_version), None)
+        if prediction is None:
+            return None
+        caption = prediction["caption"] or ""
+        others = sorted(self._captions.read(image_id, CAPTION), key=lambda row: row["caption_index"] or 0)
+        texts = list(dict.fromkeys(filter(None, [prediction["reference"], *(row["caption"] for row in others)])))
+        compared = [marked_as_read(caption, text) for text in texts]
+        references = [Reference(text, missed) for text, (_, missed) in zip(texts, compared, strict=True)]
+        return ImageDetails(prediction, compared[0][0] if compared else [(False, caption)], references)
 
 
 def marked_as_read(caption: str, reference: str) -> tuple[Segments, Segments]:

@@ -10,7 +10,6 @@ from fastapi.responses import HTMLResponse, Response
 
 from lib.reviewing.caption_desk import decoded_png
 from lib.reviewing.doors import Visitor
-from lib.reviewing.image_details import read_details
 from lib.reviewing.image_files import TABLES, ImageFile
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import REASONS, QueueFilters
@@ -36,7 +35,7 @@ def show_image(
     Raises RefusedRequestError if there is no such caption, UnreadableTableError.
     """
     order = parts.queue.order()
-    details = read_details(parts.rows, *key)
+    details = parts.details.read(*key)
     if details is None or key not in order.index_of:
         raise RefusedRequestError(
             404, f"there is no caption of image {key[0][:200]!r} by model {key[1][:100]!r} any more"

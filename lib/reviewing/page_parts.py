@@ -1,5 +1,6 @@
 """What every page is made with: the parts behind it, its template, and errors as one sentence."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from starlette.exceptions import HTTPException
 
 from lib.errors import CaptionlakeError
 from lib.reviewing.caption_desk import CaptionDesk
-from lib.reviewing.delta_rows import DeltaRows
+from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doors import Doors, Visitor
 from lib.reviewing.doubt_queue import DoubtQueue
-from lib.reviewing.image_files import ImageFiles
+from lib.reviewing.image_details import DetailsReader
+from lib.reviewing.image_files import TABLES, ImageFiles
 from lib.reviewing.review_log import ReviewLog
 from lib.serving.refusals import RefusedRequestError
 from lib.settings import Settings
@@ -39,9 +41,18 @@ class Parts:
     rows: DeltaRows
     queue: DoubtQueue
     log: ReviewLog
+    details: DetailsReader
     files: ImageFiles
     desk: CaptionDesk
     doors: Doors
+
+    def warm_up(self) -> None:
+        """Read what the first page needs, so that nobody waits for it; what cannot be read is said by the pages."""
+        with suppress(UnreadableTableError):
+            self.queue.order()
+            self.details.read("", "")
+            for kind in TABLES:
+                self.files.has(kind, "")
 
 
 def page(template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:

@@ -15,6 +15,7 @@ from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.doors import Doors
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.drop_page import DropCaptioner
+from lib.reviewing.image_details import DetailsReader
 from lib.reviewing.image_files import ImageFiles
 from lib.reviewing.page_parts import Parts
 from lib.reviewing.review_log import ReviewLog
@@ -43,6 +44,7 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
         rows,
         DoubtQueue(rows, read_thresholds(conf)),
         ReviewLog(rows),
+        DetailsReader(rows),
         ImageFiles(rows, settings.cleaning),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
         Doors(settings.reviewing, ApiKeys(root), sessions),
@@ -66,6 +68,7 @@ def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None
         await captioner.close()
         parts.desk.close()
 
+    parts.warm_up()
     app = make_app(parts, captioner, metrics, lifespan, print_line)
     listening = listen(settings.reviewing)
     server = uvicorn.Server(uvicorn_config(app, settings.reviewing, believes_proxy=False))

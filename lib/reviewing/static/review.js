@@ -146,6 +146,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "c" && corrected) {
     event.preventDefault();
     corrected.focus();
+    corrected.setSelectionRange(corrected.value.length, corrected.value.length);
     return;
   }
   if (event.key === "Enter" && target !== document.body && target.id !== "main") return; // of the focused button or link
