@@ -1,11 +1,15 @@
 """The review page as reviewers use it: a queue, one image, verdicts that are stored once, undo, and what is refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.reviewing.review_page import JSON, ReviewPage, fields, new_id
 from tests.unit.reviewing.reviewed_lake import fill, image, prediction, write
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -151,6 +155,12 @@ def test_an_id_of_many_kinds_of_characters_is_found_again(tmp_path: Path) -> Non
     assert page.get("/files/raw", image_id=name).status_code == 200
     page.review(name, "accept")
     assert page.rows() == [(name, "accept", "local")]
+
+
+def test_the_page_starts_without_spark() -> None:
+    asked = "import sys, lib.reviewing.server; print({'pyspark', 'delta', 'py4j'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
 
 
 def test_an_id_of_the_client_is_kept(page: ReviewPage) -> None:
