@@ -67,6 +67,14 @@ class Placement(NamedTuple):
     top: int
 
 
+class Laid(NamedTuple):
+    """A drawing laid on an image of which nothing was cut off."""
+
+    correlation: float  # of the two, roughly placed
+    drawing: Ink  # (H, W)
+    image: Ink  # (H, W)
+
+
 class RedrawnImage:
     """An image with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
 
@@ -136,25 +144,24 @@ def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
     return Agreement(correlation, float(bare.sum()) + LOST_COUNTS * float(lost.sum()), float(hole.max()))
 
 
-def lay_over(pixels: NDArray[np.uint8], drawing: NDArray[np.bool_]) -> tuple[float, Ink]:
-    """How well a drawing (h, w) fits a cleaned image (H, W) or (H, W, 3), 0..1, and its ink (H, W) where it fits best.
+def lay_over(pixels: NDArray[np.uint8], drawing: NDArray[np.bool_]) -> Laid:
+    """Lay a drawing (h, w) on a cleaned image (H, W) or (H, W, 3) where it fits best.
 
     A drawing that has little in common with the image is as large as the image's ink.
     """
     seen, ink, image = _ink_of(pixels), _cropped(drawing.astype(np.float32)), prepare(pixels)
+    sheet = np.pad(np.zeros_like(seen), MARGIN_PX)
     if image is None or not ink.size:
-        return 0.0, np.zeros_like(seen)
+        return Laid(0.0, np.zeros_like(seen), seen)
     position = _best_placement(image, ink)
     if position.correlation < WORTH_REFINING:
-        scale = min(image.width / ink.shape[1], image.height / ink.shape[0])
-        position = Placement(position.correlation, 0, scale, MARGIN_PX, MARGIN_PX)
+        position = Placement(position.correlation, 0, _fits(image, ink)[0], MARGIN_PX, MARGIN_PX)
         laid = _laid(image, ink, position)
     else:
         laid = _fitted(image, _laid(image, ink, position))
     left, top, width, height = _box(seen)
-    sheet = np.pad(np.zeros_like(seen), MARGIN_PX)
     sheet[top : top + height + 2 * MARGIN_PX, left : left + width + 2 * MARGIN_PX] = laid
-    return position.correlation, sheet[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+    return Laid(position.correlation, sheet[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], seen)
 
 
 def _best_placement(image: PreparedImage, ink: Ink) -> Placement:

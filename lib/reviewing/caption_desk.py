@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Ink, lay_over
+from lib.captioning.redrawing import DRAWN_ALIKE_FROM, INK_FROM, Ink, Laid, lay_over
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
 from lib.serving.refusals import RefusedRequestError
 
-OVERLAY_BGR = (235, 99, 37)
+# Blue, green, red; static/review.css has the same ones.
+COVERED, DRAWN_ALONE, BARE = (235, 99, 37), (12, 88, 234), (211, 38, 192)
+NEAR_PX = 3  # a stroke that far from another one is the same
 NUM_KEPT = 64  # overlays, for those who go back and forth
 
 
@@ -74,16 +76,16 @@ class CaptionDesk:
         The cleaned image is uint8, (H, W) or (H, W, 3), given by its shape and bytes. None if it cannot be drawn.
         """
         image = np.frombuffer(pixels, np.uint8).reshape(pixels_shape)
-        best: tuple[float, Ink] | None = None
+        best: Laid | None = None
         for group in self.notation.drawers:
             for drawer in group:
                 drawing = self._ask("draw", caption, drawer)
                 if drawing is not None:
                     laid = lay_over(image, drawing)
-                    best = laid if best is None or laid[0] > best[0] else best
-            if best is not None and best[0] >= DRAWN_ALIKE_FROM:
+                    best = laid if best is None or laid.correlation > best.correlation else best
+            if best is not None and best.correlation >= DRAWN_ALIKE_FROM:
                 break
-        return _transparent(best[1]) if best is not None else None
+        return _transparent(best) if best is not None else None
 
     def close(self) -> None:
         """End the notation's process."""
@@ -99,10 +101,19 @@ def decoded_png(image: bytes) -> NDArray[np.uint8]:
     return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _transparent(ink: Ink) -> bytes:
-    colour = np.empty((*ink.shape, 4), np.uint8)
-    colour[..., :3] = OVERLAY_BGR
-    colour[..., 3] = np.clip(ink * 255, 0, 255)
+def _transparent(laid: Laid) -> bytes:
+    """The drawing as a PNG, the image's ink that it leaves bare beside it, each in its colour."""
+    is_alone, is_bare = ~_near(laid.image), ~_near(laid.drawing)
+    colour = np.empty((*laid.drawing.shape, 4), np.uint8)
+    colour[..., :3] = np.where(is_alone[..., None], DRAWN_ALONE, COVERED)
+    colour[..., :3][is_bare] = BARE
+    colour[..., 3] = np.clip(255 * np.where(is_bare, laid.image, laid.drawing), 0, 255)
     done, content = cv2.imencode(".png", colour)
     assert done
     return bytes(content)
+
+
+def _near(ink: Ink) -> NDArray[np.bool_]:
+    """Where there is ink within NEAR_PX."""
+    window = np.ones((2 * NEAR_PX + 1, 2 * NEAR_PX + 1), np.uint8)
+    return cv2.dilate((ink > INK_FROM).astype(np.uint8), window).astype(bool)
