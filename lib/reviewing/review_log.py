@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable, Field, Schema
@@ -14,7 +14,7 @@ from deltalake.schema import PrimitiveType
 
 from lib.errors import ConcurrentWriteError, StorageError
 from lib.lake.review_columns import REVIEW_COLUMNS, REVIEWS_COMMENT
-from lib.reviewing.delta_rows import DeltaRows, Version
+from lib.reviewing.delta_rows import DeltaRows, Version, as_columns, unreadable
 from lib.storage_faults import storage_fault
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ TABLE = "caption_reviews"
 ARROW = {"string": pa.string(), "int": pa.int32(), "timestamp": pa.timestamp("us", tz="UTC")}
 DELTA = {"string": "string", "int": "integer", "timestamp": "timestamp"}
 COLUMNS = {name: ARROW[kind] for name, (kind, _) in REVIEW_COLUMNS.items()}
+MAX_FILES = 64
 MOST_TRIES = 20
 LONGEST_PAUSE_S = 2.0
 SAME_REVIEW = "old.review_id = new.review_id"
@@ -52,6 +53,7 @@ class ReviewLog:
     def __init__(self, rows: DeltaRows) -> None:
         self._rows = rows
         self._read_at: Version | None = None
+        self._of_file: dict[str, list[Review]] = {}
         self._reviews: list[Review] = []
         self._standing: Standing = {}
         self._reading, self._writing = threading.Lock(), threading.Lock()
@@ -85,8 +87,10 @@ class ReviewLog:
         with self._writing:
             for attempt in range(MOST_TRIES):
                 try:
-                    merge = self._open().merge(source, SAME_REVIEW, source_alias="new", target_alias="old")
+                    table = self._open()
+                    merge = table.merge(source, SAME_REVIEW, source_alias="new", target_alias="old")
                     merge.when_not_matched_insert(values).execute()
+                    _join_files(table)
                     return
                 except CommitFailedError as error:
                     logger.info("%s: another review was written meanwhile (%s): try again", TABLE, type(error).__name__)
@@ -114,14 +118,33 @@ class ReviewLog:
             raise
 
     def _refresh(self) -> None:
-        version = self._rows.version(TABLE)
+        dataset, version = self._rows.dataset(TABLE)
         if version == self._read_at:
             return
-        table = self._rows.read(TABLE, COLUMNS).sort_by([("reviewed_at", "ascending"), ("review_id", "ascending")])
-        self._reviews = [Review(*row.values()) for row in table.to_pylist()]
+        try:
+            fragments = dataset.get_fragments() if dataset is not None else []
+            # A file never changes, so those that were read need not be read again.
+            self._of_file = {one.path: self._of_file.get(one.path) or _reviews_of(one) for one in fragments}
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(TABLE, error) from error
+        rows = [review for reviews in self._of_file.values() for review in reviews]
+        self._reviews = sorted(rows, key=lambda review: (review.reviewed_at, review.review_id))
         undone = {review.undoes for review in self._reviews}
         self._standing = {}
         for review in self._reviews:
             if review.verdict != "undo" and review.review_id not in undone:
                 self._standing.setdefault((review.image_id, review.model_version), {})[review.reviewer] = review
         self._read_at = version
+
+
+def _reviews_of(fragment: Any) -> list[Review]:
+    return [Review(*row.values()) for row in as_columns(fragment.to_table(), COLUMNS).to_pylist()]
+
+
+def _join_files(table: DeltaTable) -> None:
+    """Join files where there are many, one a review, in a commit that changes no row: each takes time to open."""
+    if len(table.file_uris()) > MAX_FILES:
+        try:
+            table.optimize.compact()
+        except DeltaError as error:  # after the next review, then
+            logger.info("%s: files were not joined: %s", TABLE, error)

@@ -12,6 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from lib.errors import StorageError
 from lib.lake.review_columns import VERDICTS
 from lib.lake.schemas import TABLES
+from lib.reviewing import review_log
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import COLUMNS, TABLE, Review, ReviewLog
 from tests.unit.reviewing.reviewed_lake import write
@@ -149,6 +150,16 @@ def test_another_process_reviews_are_seen_and_a_table_made_again_too(tmp_path: P
     assert mine.reviews() == []
     theirs.append(review("r3"))
     assert [row.review_id for row in mine.reviews()] == ["r3"]
+
+
+def test_the_files_of_many_reviews_are_joined_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_log, "MAX_FILES", 5)
+    log = ReviewLog(DeltaRows(str(tmp_path)))
+    for number in range(12):
+        log.append(review(f"r{number:02}"))
+        assert [row.review_id for row in log.reviews()] == [f"r{earlier:02}" for earlier in range(number + 1)]
+    assert len(DeltaTable(tmp_path / TABLE).file_uris()) <= 5
+    assert ids(tmp_path) == [f"r{number:02}" for number in range(12)]
 
 
 def test_a_place_that_cannot_be_written_to_is_named_in_one_sentence(tmp_path: Path) -> None:
