@@ -1,6 +1,7 @@
 """Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ READ = {
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
 KEY = ["image_id", "model_version"]
+SORTED_AT_ONCE = 20_000  # rows; more take longer than anyone should wait for a page
 JUDGED = ("accept", "wrong", "correct")
 
 
@@ -112,16 +114,26 @@ class DoubtQueue:
         self._rows, self._thresholds = rows, thresholds
         self._made_of: Version | None = None
         self._order = in_order(rows_of_nothing(), thresholds)
-        self._lock = threading.Lock()
+        self._making: Future[None] | None = None
+        self._maker, self._lock = ThreadPoolExecutor(1), threading.Lock()
 
     def order(self) -> DoubtOrder:
-        """The predictions as they stand. Raises UnreadableTableError."""
+        """The predictions as they stand; as they stood before, while many are read. Raises UnreadableTableError."""
         with self._lock:
+            if self._making is not None and self._making.done():
+                making, self._making = self._making, None
+                making.result()
             version = self._rows.version(TABLE)
-            if version != self._made_of:
-                self._order = in_order(self._rows.read(TABLE, READ), self._thresholds)
-                self._made_of = version
+            if version != self._made_of and self._making is None:
+                self._making = self._maker.submit(self._make, version)
+                if self._order.rows.num_rows <= SORTED_AT_ONCE:
+                    making, self._making = self._making, None
+                    making.result()
             return self._order
+
+    def _make(self, version: Version | None) -> None:
+        self._order = in_order(self._rows.read(TABLE, READ), self._thresholds)
+        self._made_of = version
 
 
 def rows_of_nothing() -> pa.Table:

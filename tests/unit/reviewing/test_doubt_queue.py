@@ -1,10 +1,12 @@
 """The queue: doubt first, filters, search, pages that hold while others review and the table changes."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from lib.reviewing import doubt_queue
 from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doubt_queue import DoubtOrder, DoubtQueue
 from lib.reviewing.queue_filters import QueueFilters
@@ -24,6 +26,12 @@ def order_of(root: Path) -> DoubtOrder:
 def ids(order: DoubtOrder, standing: Standing | None = None, **filters: str) -> list[str]:
     matching = order.matching(QueueFilters.of(filters), standing or {}, "anna")
     return [row["image_id"] for row in order.page(matching, None, 1000).rows]
+
+
+def wait_for_another(queue: DoubtQueue, before: DoubtOrder, until: float) -> None:
+    while queue.order() is before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def reviewed(image_id: str, verdict: str = "accept", reviewer: str = "anna") -> Standing:
@@ -164,6 +172,25 @@ def test_captions_that_come_while_the_page_runs_are_seen(tmp_path: Path) -> None
     assert queue.order().rows.num_rows == 0
     write(tmp_path, "caption_predictions", [prediction("a", 0.5)])
     assert ids(queue.order()) == ["a"]
+
+
+def test_where_there_are_many_nobody_waits_for_new_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt_queue, "SORTED_AT_ONCE", 1)
+    fill(tmp_path, 2)
+    queue = DoubtQueue(DeltaRows(str(tmp_path)), THRESHOLDS)
+    before = queue.order()
+    assert len(ids(before)) == 2
+    write(tmp_path, "caption_predictions", [prediction("new", 0.99)])
+    assert queue.order() is before
+    until = time.monotonic() + 60
+    wait_for_another(queue, before, until)
+    assert ids(queue.order())[-1] == "new"
+    for file in (tmp_path / "caption_predictions").glob("*.parquet"):
+        file.unlink()
+    write(tmp_path, "caption_predictions", [prediction("newer", 0.99)])
+    before = queue.order()
+    with pytest.raises(UnreadableTableError):
+        wait_for_another(queue, before, until)
 
 
 def test_a_damaged_table_is_said_in_one_sentence(tmp_path: Path) -> None:
