@@ -41,17 +41,17 @@ class Doors:
     def visitor(self, request: Request) -> Visitor:
         """Who asks. Raises RefusedRequestError with status 401 if that is not known."""
         if not self.asks_who:
-            return self._visitor(AT_THIS_MACHINE, can_sign_out=False)
+            return self._visitor(request, AT_THIS_MACHINE, can_sign_out=False)
         if self._settings.proxy_header:
             name = request.headers.get(self._settings.proxy_header, "").strip()
             address = request.client.host if request.client else ""
             if not name or address not in self._settings.proxy_addresses:
                 raise RefusedRequestError(401, "the proxy before this page does not say who you are: go through it")
-            return self._visitor(name, can_sign_out=False)
+            return self._visitor(request, name, can_sign_out=False)
         signed_in = self.sessions.name_in(request.cookies.get(COOKIE, ""))
         if signed_in is None or signed_in not in (entry.name for entry in self._keys.entries()):
             raise RefusedRequestError(401, ENDED)
-        return self._visitor(signed_in, can_sign_out=True)
+        return self._visitor(request, signed_in, can_sign_out=True)
 
     def name_of_key(self, key: str) -> str:
         """Whose key it is. Raises RefusedRequestError if it is nobody's."""
@@ -71,8 +71,11 @@ class Doors:
         site = request.headers.get("sec-fetch-site", "same-origin")
         if request.method == "POST" and site not in ("same-origin", "none"):
             return "forms of other sites are not taken"
+        if request.url.path.startswith("/files/") and site == "cross-site":
+            return "images are not shown in pages of other sites"
         return None
 
-    def _visitor(self, name: str, can_sign_out: bool) -> Visitor:
+    def _visitor(self, request: Request, name: str, can_sign_out: bool) -> Visitor:
+        request.state.key_name = name  # for the log
         role = self._settings.roles.get(name, self._settings.default_role)
         return Visitor(name, role, self.sessions.token(name), can_sign_out)

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from lib.reviewing.doors import Visitor
 from lib.reviewing.overview import agreement_of_reviewers, precision_by_confidence, rejected_images, reviews_by_model
 from lib.reviewing.page_parts import Parts, page
-from lib.reviewing.review_forms import VERDICTS
+from lib.reviewing.review_forms import GIVEN
 
 
 def overview_routes(parts: Parts) -> APIRouter:
@@ -19,7 +19,7 @@ def overview_routes(parts: Parts) -> APIRouter:
     def overview(visitor: Annotated[Visitor, Depends(parts.doors.visitor)]) -> HTMLResponse:
         order, standing = parts.queue.order(), parts.log.standing()
         by_model = reviews_by_model(standing)
-        num_by_verdict = {verdict: sum(one.num_by_verdict[verdict] for one in by_model) for verdict in VERDICTS}
+        num_by_verdict = {verdict: sum(one.num_by_verdict[verdict] for one in by_model) for verdict in GIVEN}
         return page(
             "overview",
             visitor,

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from lib.lake.review_columns import VERDICTS
 from lib.reviewing.doors import Visitor
 from lib.reviewing.image_page import image_address, show_image
 from lib.reviewing.page_parts import Parts, wants_json
@@ -15,7 +16,7 @@ from lib.reviewing.queue_filters import QueueFilters
 from lib.reviewing.review_log import Review
 from lib.serving.refusals import RefusedRequestError
 
-VERDICTS = ("accept", "wrong", "correct", "skip")
+GIVEN = tuple(verdict for verdict in VERDICTS if verdict != "undo")  # by the form of an image
 Text = Annotated[str, Form()]
 
 
@@ -104,8 +105,8 @@ def _review(
     caption: str | None = order.rows["caption"][order.index_of[key]].as_py()
     if _as_forms_send(caption or "") != _as_forms_send(seen):
         raise RefusedRequestError(409, "the image has been captioned again meanwhile: look at the new caption")
-    if verdict not in VERDICTS:
-        raise RefusedRequestError(422, f"the verdict must be one of {', '.join(VERDICTS)}")
+    if verdict not in GIVEN:
+        raise RefusedRequestError(422, f"the verdict must be one of {', '.join(GIVEN)}")
     if rating not in ("", "1", "2", "3", "4", "5"):
         raise RefusedRequestError(422, "the rating must be a number from 1 to 5, or none")
     corrected = parts.desk.standard_form(corrected_caption) if verdict == "correct" else None

@@ -148,6 +148,8 @@ def test_a_form_without_the_token_or_from_another_site_is_not_taken(tmp_path: Pa
         assert forged.status_code == 403, path
     crossed = page.client.post("/review", data=sent, headers=JSON | {"Sec-Fetch-Site": "cross-site"})
     assert (crossed.status_code, crossed.text) == (403, "forms of other sites are not taken")
+    shown_elsewhere = page.client.get("/files/raw?image_id=image-000", headers={"Sec-Fetch-Site": "cross-site"})
+    assert shown_elsewhere.status_code == 403
     assert page.rows() == []
 
 
@@ -285,6 +287,7 @@ def test_the_log_names_the_path_and_neither_keys_nor_queries(tmp_path: Path) -> 
     page.image("image-000")
     assert page.log
     said = "".join(page.log)
+    assert '"key": "anna"' in said
     assert "image-000" not in said
     assert "cl_" not in said
     assert COOKIE not in said
