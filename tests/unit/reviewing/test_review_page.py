@@ -131,8 +131,8 @@ def test_a_molecule_is_drawn_again_over_its_image_and_its_correction_is_checked(
         checked = page.client.post("/check", data={"token": token, "corrected_caption": f" {ether} "}, headers=JSON)
         assert checked.json() == {"caption": ether}
         for typed, said in {
-            "CCO": "no well-formed caption in notation inchi, whose captions begin with InChI=1S/ or InChI=1/",
-            "InChI=1S/C99/c1": "no well-formed caption in notation inchi",
+            "C1CC": "no well-formed caption in notation smiles_drawn_kekule, whose captions begin with InChI=1S/",
+            "InChI=1S/C99/c1": "no well-formed caption in notation smiles_drawn_kekule",
             "": "type the right caption first",
         }.items():
             answer = page.client.post("/check", data={"token": token, "corrected_caption": typed}, headers=JSON)
@@ -140,7 +140,7 @@ def test_a_molecule_is_drawn_again_over_its_image_and_its_correction_is_checked(
             assert said in answer.json()["detail"]
             assert page.review("a", "correct", corrected_caption=typed).status_code == 422
         assert page.rows() == []
-        page.review("a", "correct", corrected_caption=ether)
+        page.review("a", "correct", corrected_caption="COC")  # in SMILES
         assert page.parts.log.reviews()[0].corrected_caption == ether
     finally:
         page.parts.desk.close()
