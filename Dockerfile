@@ -13,6 +13,7 @@ COPY lib lib
 COPY jobs jobs
 COPY model model
 COPY conf conf
+COPY sql sql
 RUN uv pip install --no-cache --python /venv/bin/python --no-deps --editable .
 
 FROM python:3.12-slim

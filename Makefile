@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo demo-photos caption serve look pipeline sheet sql mlflow reader tune horovod test test-fast test-slow coverage check bundle-check bench \
+.PHONY: help setup demo demo-photos caption serve review look pipeline sheet sql mlflow reader tune horovod test test-fast test-slow coverage check bundle-check bench \
   bench-quality bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -70,6 +70,10 @@ sheet: $(READY)  ## write a contact sheet of images before and after cleaning to
 # KEY=VALUE settings: make serve SERVE="--set serving.host=0.0.0.0 --set storage.root=/data/lake"
 serve: $(READY)  ## answer over HTTP at 127.0.0.1:8000 with the current or the pretrained model (SERVE="--set serving.port=8080"; docs/serving.md)
 	@$(RUN) -m jobs.serve_captions --set "storage.root=$(LAKE)" $(SERVE)
+
+# KEY=VALUE settings as for serve: make review REVIEW="--set reviewing.port=8080 --set storage.root=/data/lake"
+review: $(READY)  ## the page where people look at captions and correct them, at 127.0.0.1:8001 (REVIEW="--dataset photos"; docs/review.md)
+	@$(RUN) -m jobs.serve_reviews --set "storage.root=$(LAKE)" $(REVIEW)
 
 # Its pages are in the Python package mlflow alone, not in mlflow-skinny, which is enough to record.
 mlflow: $(READY)  ## open MLflow's page on the trainings in LAKE at 127.0.0.1:5000 (needs the Python package mlflow)

@@ -19,6 +19,7 @@ from lib.sections.lake import MaintenanceSettings, SparkSettings, StorageSetting
 from lib.sections.landing import LandingSettings
 from lib.sections.molecules import DrawingSettings, WearSettings
 from lib.sections.reporting import EvaluationSettings, ReportSettings
+from lib.sections.reviewing import ReviewingSettings
 from lib.sections.serving import ServingSettings
 from lib.sections.training import ClusterSettings, PromotionSettings, SearchSettings, TrackingSettings
 from model.config import CaptionerConfig, TrainingConfig
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     search: SearchSettings
     prediction: PredictionSettings
     serving: ServingSettings
+    reviewing: ReviewingSettings
     tracking: TrackingSettings
     promotion: PromotionSettings
     evaluation: EvaluationSettings

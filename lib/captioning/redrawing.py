@@ -67,6 +67,14 @@ class Placement(NamedTuple):
     top: int
 
 
+class Laid(NamedTuple):
+    """A drawing laid on an image of which nothing was cut off."""
+
+    correlation: float  # of the two, roughly placed
+    drawing: Ink  # (H, W)
+    image: Ink  # (H, W)
+
+
 class RedrawnImage:
     """An image with the drawings of captions laid on it, by the drawer that draws as it was drawn."""
 
@@ -102,8 +110,7 @@ class RedrawnImage:
 
 def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:
     """A cleaned image (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    cropped = _cropped((1 - grey / 255).astype(np.float32))
+    cropped = _cropped(_ink_of(pixels))
     if not cropped.size:
         return None
     ink: Ink = np.pad(cropped, MARGIN_PX)
@@ -135,6 +142,26 @@ def compare(image: PreparedImage, drawing: NDArray[np.bool_]) -> Agreement:
     ink = np.maximum(image.fine, strength * laid) ** 2
     hole = _blurred(bare, HOLE_BLUR_PX) / (_blurred(ink, HOLE_BLUR_PX) + LITTLE_INK)
     return Agreement(correlation, float(bare.sum()) + LOST_COUNTS * float(lost.sum()), float(hole.max()))
+
+
+def lay_over(pixels: NDArray[np.uint8], drawing: NDArray[np.bool_]) -> Laid:
+    """Lay a drawing (h, w) on a cleaned image (H, W) or (H, W, 3) where it fits best.
+
+    A drawing that has little in common with the image is as large as the image's ink.
+    """
+    seen, ink, image = _ink_of(pixels), _cropped(drawing.astype(np.float32)), prepare(pixels)
+    sheet = np.pad(np.zeros_like(seen), MARGIN_PX)
+    if image is None or not ink.size:
+        return Laid(0.0, np.zeros_like(seen), seen)
+    position = _best_placement(image, ink)
+    if position.correlation < WORTH_REFINING:
+        position = Placement(position.correlation, 0, _fits(image, ink)[0], MARGIN_PX, MARGIN_PX)
+        laid = _laid(image, ink, position)
+    else:
+        laid = _fitted(image, _laid(image, ink, position))
+    left, top, width, height = _box(seen)
+    sheet[top : top + height + 2 * MARGIN_PX, left : left + width + 2 * MARGIN_PX] = laid
+    return Laid(position.correlation, sheet[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], seen)
 
 
 def _best_placement(image: PreparedImage, ink: Ink) -> Placement:
@@ -193,8 +220,18 @@ def _fitted(image: PreparedImage, laid: Ink) -> Ink:
     return _warped(laid, matrix, laid.shape, cv2.WARP_INVERSE_MAP)
 
 
+def _ink_of(pixels: NDArray[np.uint8]) -> Ink:
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return (1 - grey / 255).astype(np.float32)
+
+
+def _box(ink: Ink) -> Sequence[int]:
+    """Left, top, width and height of what is inked."""
+    return cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
+
+
 def _cropped(ink: Ink) -> Ink:
-    left, top, width, height = cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
+    left, top, width, height = _box(ink)
     return ink[top : top + height, left : left + width]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pyspark.sql.types as T
 
 from lib.lake.layout_columns import LAYOUT_COLUMNS
+from lib.lake.review_columns import REVIEW_COLUMNS, REVIEWS_COMMENT, REVIEWS_KEY
 
 
 @dataclass(frozen=True)
@@ -379,6 +380,14 @@ MODEL_PROMOTIONS = Table(
     ),
 )
 
+_OF_REVIEWS: dict[str, T.DataType] = {"string": _TEXT, "int": _INT, "timestamp": _TIME}
+CAPTION_REVIEWS = Table(
+    "caption_reviews",
+    REVIEWS_KEY,
+    REVIEWS_COMMENT,
+    T.StructType([_column(name, _OF_REVIEWS[kind], comment) for name, (kind, comment) in REVIEW_COLUMNS.items()]),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -394,5 +403,6 @@ TABLES = {
         CAPTION_PREDICTIONS,
         EVALUATIONS,
         MODEL_PROMOTIONS,
+        CAPTION_REVIEWS,
     )
 }

@@ -3,18 +3,17 @@
 import base64
 import io
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 import pyspark.sql.functions as F
 from PIL import Image, ImageOps
 from pyspark.sql import DataFrame, Row
 
+from lib.captions.marked_texts import Segments, marked
 from lib.lake.delta_tables import Lake
 
 SCORED_GROUPS = ("Best", "Worst", "At random")  # of images with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
-Segments = list[tuple[bool, str]]  # (differs, text): the texts joined are the caption
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,6 @@ def _texts(prediction: Row) -> tuple[Segments, Segments]:
     if prediction.edit_distance is None:  # there is nothing to compare the caption with
         return [(False, prediction.caption)] if prediction.caption else [], []
     return marked(prediction.caption, prediction.reference)
-
-
-def marked(caption: str, reference: str) -> tuple[Segments, Segments]:
-    """Both texts cut where they differ: into what is wrong in the caption, and what is missed in the reference."""
-    wrong: Segments = []
-    missed: Segments = []
-    matcher = SequenceMatcher(None, caption, reference, autojunk=False)
-    for operation, begin, end, begin_reference, end_reference in matcher.get_opcodes():
-        wrong.append((operation != "equal", caption[begin:end]))
-        missed.append((operation != "equal", reference[begin_reference:end_reference]))
-    return [part for part in wrong if part[1]], [part for part in missed if part[1]]
 
 
 def thumbnail(image: bytes) -> str | None:

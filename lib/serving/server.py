@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lib.errors import SettingsError
-from lib.sections.serving import ServingSettings
+from lib.sections.serving import ListeningSettings
 from lib.serving.api_keys import ApiKeys
 from lib.serving.app import make_app
 from lib.serving.metrics import Metrics
@@ -33,8 +33,8 @@ def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> Non
     Raises SettingsError, MissingInputError, RuntimeMissingError if it cannot start.
     """
     keys = ApiKeys(settings.storage.root)
-    requires_key = _requires_key(settings.serving)
-    _check(settings.serving, keys, requires_key)
+    requires_key = requires_key_for(settings.serving)
+    check_doors(settings.serving, keys if requires_key else None)
     metrics = Metrics()
     service = CaptionService(settings, overrides, conf, metrics)
     faults: list[Exception] = []
@@ -59,9 +59,9 @@ def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> Non
             await loading
         await service.close()
 
-    app = make_app(service, keys, requires_key, metrics, lifespan, _print_line)
-    listening = _listen(settings.serving)
-    server = uvicorn.Server(_uvicorn_config(app, settings.serving))
+    app = make_app(service, keys, requires_key, metrics, lifespan, print_line)
+    listening = listen(settings.serving)
+    server = uvicorn.Server(uvicorn_config(app, settings.serving))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
     scheme = "https" if settings.serving.tls_certificate else "http"
@@ -71,7 +71,11 @@ def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> Non
         raise faults[0]
 
 
-def _uvicorn_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
+def uvicorn_config(app: FastAPI, settings: ListeningSettings, believes_proxy: bool = True) -> uvicorn.Config:
+    """How uvicorn runs an application of ours, which writes its own log.
+
+    `believes_proxy`: a proxy on this machine says which address called; else the caller is the proxy.
+    """
     return uvicorn.Config(
         app,
         ssl_certfile=settings.tls_certificate,
@@ -79,23 +83,26 @@ def _uvicorn_config(app: FastAPI, settings: ServingSettings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=believes_proxy,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.deadline_s) + 1,
     )
 
 
-def _listen(settings: ServingSettings) -> socket.socket:
+def listen(settings: ListeningSettings) -> socket.socket:
     """A socket that listens. Raises SettingsError if the address is taken or not this machine's."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise SettingsError(
-            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): set serving.host and .port"
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): "
+            f"set {settings.section}.host and .port"
         ) from None
 
 
-def _requires_key(settings: ServingSettings) -> bool:
+def requires_key_for(settings: ListeningSettings) -> bool:
+    """Whether who calls must be known: always, or unless the address is this machine alone."""
     if settings.requires_key == "always":
         return True
     try:
@@ -104,17 +111,18 @@ def _requires_key(settings: ServingSettings) -> bool:
         return settings.host != "localhost"
 
 
-def _check(settings: ServingSettings, keys: ApiKeys, requires_key: bool) -> None:
-    """Raise SettingsError if nobody could ask, or TLS has no files."""
+def check_doors(settings: ListeningSettings, keys: ApiKeys | None) -> None:
+    """Raise SettingsError if TLS has no files, or nobody could ask; `keys` is None where nobody needs one."""
     for name, path in (("tls_certificate", settings.tls_certificate), ("tls_key", settings.tls_key)):
         if path and not Path(path).is_file():
-            raise SettingsError(f"serving.{name}: there is no file {path}")
-    if requires_key and not keys.entries():
+            raise SettingsError(f"{settings.section}.{name}: there is no file {path}")
+    if keys and not keys.entries():
         raise SettingsError(
             f"requests to {settings.host} need an API key, and there is none in {keys.path}: make one with "
             "`python -m jobs.api_keys add NAME`, or serve on 127.0.0.1"
         )
 
 
-def _print_line(line: str) -> None:
+def print_line(line: str) -> None:
+    """Write a line of the access log."""
     print(line, file=sys.stdout, flush=True)

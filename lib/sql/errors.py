@@ -27,6 +27,7 @@ MADE_BY = {
     "caption_predictions": "predict_captions makes it",
     "evaluations": "evaluate_captions makes it once a captioned image has a reference",
     "model_promotions": "promote_model makes it, or train_captioner when a model takes another one's place",
+    "caption_reviews": "the page of serve_reviews makes it for what people review",
 }
 
 Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads

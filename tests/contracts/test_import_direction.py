@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "molecules": {"captions", "images", "lake", "training"},
     "reporting": {"captions", "lake"},
     "serving": {"captioning", "captions", "images", "lake"},
+    "reviewing": {"captioning", "captions", "images", "lake", "serving"},
 }
 GROUND_FLOOR = "sections"
 ROOF = "lib/job_entry.py"  # jobs alone import it
@@ -35,10 +36,11 @@ AT_HOME_IN = {  # rooms of libraries that no other room may know
     "horovod": {"training"},
     "mlflow": {"training"},
     "matplotlib": {"molecules", "reporting"},
-    "jinja2": {"reporting"},
-    "fastapi": {"serving"},
-    "starlette": {"serving"},
-    "uvicorn": {"serving"},
+    "jinja2": {"reporting", "reviewing"},
+    "deltalake": {"reviewing"},
+    "fastapi": {"reviewing", "serving"},
+    "starlette": {"reviewing", "serving"},
+    "uvicorn": {"reviewing", "serving"},
     "httpx": {"serving"},
     "prometheus_client": {"serving"},
 }

@@ -226,7 +226,12 @@ def _comparable(value: object) -> object:
     return value
 
 
-@pytest.mark.parametrize("view", read_views(), ids=lambda view: view.name)
+OF_REVIEWS = {"agreement_of_reviewers", "precision_by_confidence", "standing_reviews"}  # which no pipeline writes
+
+
+@pytest.mark.parametrize(
+    "view", [view for view in read_views() if view.name not in OF_REVIEWS], ids=lambda view: view.name
+)
 def test_a_view_on_the_pipelines_tables_has_the_rows_that_python_reckons(analyst, expected, view):
     seen = [comparable(row.asDict(recursive=True)) for row in analyst.table(view.name).collect()]
     wanted = [comparable(row) for row in expected[view.name]]

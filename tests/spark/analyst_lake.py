@@ -47,6 +47,7 @@ def fill(lake: Lake) -> None:
         ],
     )
     write_predictions(lake)
+    write_reviews(lake)
     write(
         lake,
         "evaluations",
@@ -85,6 +86,25 @@ def write_predictions(lake: Lake) -> None:
             ("b", "m2", ETHANOL, 1.0, True, [], ETHANOL, 0, 1.0, "test", "k2", NIGHT_2),
             ("d", "m2", PROTON, 0.25, False, [], None, None, None, None, "k1", NIGHT_2),
             ("v", "m2", METHANE, 0.9, True, [], METHANE, 0, 1.0, "validation", "k1", NIGHT_2),
+        ],
+    )
+
+
+def write_reviews(lake: Lake) -> None:
+    """anna and bert agree on a, not on b; anna cannot tell about d; r6 took r5 back; c was captioned anew after r9."""
+    write(
+        lake,
+        "caption_reviews",
+        [
+            ("r1", "a", "m1", METHANE, "wrong", None, None, "anna", None, NIGHT_1),
+            ("r2", "a", "m1", METHANE, "accept", 5, None, "anna", None, NIGHT_2),
+            ("r3", "a", "m1", METHANE, "accept", 4, None, "bert", None, NIGHT_1),
+            ("r4", "b", "m1", ETHER, "correct", None, ETHANOL, "anna", None, NIGHT_1),
+            ("r5", "b", "m1", ETHER, "wrong", None, None, "bert", None, NIGHT_2),
+            ("r6", "b", "m1", ETHER, "undo", None, None, "bert", "r5", NIGHT_2),
+            ("r7", "b", "m1", ETHER, "accept", None, None, "bert", None, NIGHT_1),
+            ("r8", "d", "m2", PROTON, "skip", None, None, "anna", None, NIGHT_2),
+            ("r9", "c", "m1", METHANE, "accept", None, None, "anna", None, NIGHT_1),
         ],
     )
 

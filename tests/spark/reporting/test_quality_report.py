@@ -12,6 +12,7 @@ from PIL import Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+from lib.captions.marked_texts import marked
 from lib.captions.scores import evaluate_captions
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import (
@@ -23,7 +24,7 @@ from lib.lake.schemas import (
     IMAGES_REJECTED,
     TRAINING_METRICS,
 )
-from lib.reporting.gallery import marked, thumbnail
+from lib.reporting.gallery import thumbnail
 from lib.reporting.headline import headline
 from lib.reporting.quality_report import deciles, verdict, write_report
 from lib.sections.lake import StorageSettings

@@ -117,6 +117,28 @@ EXPECTED = {
             ("m2", "validation", 0.9, 1.0, 1, 0.9, 1.0, 1.0, 1.0),
         ],
     ),
+    "standing_reviews": (
+        "image_id string, model_version string, caption string, verdict string, rating int, corrected_caption string, "
+        "reviewer string, reviewed_at timestamp",
+        [
+            ("a", "m1", METHANE, "accept", 5, None, "anna", NIGHT_2),
+            ("a", "m1", METHANE, "accept", 4, None, "bert", NIGHT_1),
+            ("b", "m1", ETHER, "correct", None, ETHANOL, "anna", NIGHT_1),
+            ("b", "m1", ETHER, "accept", None, None, "bert", NIGHT_1),
+            ("c", "m1", METHANE, "accept", None, None, "anna", NIGHT_1),
+            ("d", "m2", PROTON, "skip", None, None, "anna", NIGHT_2),
+        ],
+    ),
+    "precision_by_confidence": (
+        "model_version string, confidence_from double, confidence_to double, num_captions long, "
+        "mean_confidence double, precision double, mean_rating double",
+        [("m1", 0.5, 0.6, 1, 0.5, 0.5, None), ("m1", 0.9, 1.0, 1, 0.9, 1.0, 4.5)],
+    ),
+    "agreement_of_reviewers": (
+        "reviewer string, other_reviewer string, num_captions long, agreement double, agreement_by_chance double, "
+        "kappa double",
+        [("anna", "bert", 2, 0.5, 0.5, 0.0)],
+    ),
     "rejects_by_reason": (
         "stage string, reason string, num_rejected long, share_of_pictures double, first_rejected_at timestamp, "
         "last_rejected_at timestamp, example_source string, example_detail string",

@@ -12,6 +12,7 @@ from lib.captioning.redrawing import (
     PreparedImage,
     RedrawnImage,
     compare,
+    lay_over,
     prepare,
 )
 from lib.errors import NotationError
@@ -225,3 +226,22 @@ def test_odd_sizes_are_compared_without_a_fault() -> None:
             found = compare(prepared(pixels), rng.random(shape) < 0.5)
             assert 0 <= found.correlation <= 1.001
             assert found.mismatch >= 0
+
+
+def test_a_drawing_lies_on_the_image_where_its_strokes_are() -> None:
+    pixels = image_of(ASPIRIN)
+    laid = lay_over(pixels, draw_unworn_ink(ASPIRIN, "indigo"))
+    assert laid.drawing.shape == laid.image.shape == pixels.shape
+    near = cv2.dilate((laid.image > 0.3).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    drawn = laid.drawing > 0.3
+    assert (drawn & near).sum() > 0.95 * drawn.sum() > 100
+    assert laid.correlation > lay_over(pixels, draw_unworn_ink(METHOXYTOLUQUINOL, "indigo")).correlation
+
+
+def test_a_drawing_of_something_else_lies_inside_the_image() -> None:
+    pixels = np.full((90, 200), 255, np.uint8)
+    pixels[40:43, 20:180] = 0
+    laid = lay_over(pixels, draw_unworn_ink(ASPIRIN, "rdkit"))
+    assert laid.drawing.any()
+    assert laid.drawing.shape == pixels.shape
+    assert not lay_over(np.full((50, 60), 255, np.uint8), draw_unworn_ink(ASPIRIN, "rdkit")).drawing.any()

@@ -1,0 +1,20 @@
+"""Two texts cut where they differ: what is wrong in a caption, and what it misses of a reference."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+Segments = list[tuple[bool, str]]  # (differs, text): the texts joined are the caption
+
+
+def marked(caption: Sequence[str], reference: Sequence[str]) -> tuple[Segments, Segments]:
+    """Both texts cut where they differ: into what is wrong in the caption, and what is missed in the reference.
+
+    Texts are compared character by character, lists of strings string by string.
+    """
+    wrong: Segments = []
+    missed: Segments = []
+    matcher = SequenceMatcher(None, caption, reference, autojunk=False)
+    for operation, begin, end, begin_reference, end_reference in matcher.get_opcodes():
+        wrong.append((operation != "equal", "".join(caption[begin:end])))
+        missed.append((operation != "equal", "".join(reference[begin_reference:end_reference])))
+    return [part for part in wrong if part[1]], [part for part in missed if part[1]]

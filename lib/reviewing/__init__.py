@@ -1,0 +1,1 @@
+"""The page where people review captions: a queue, one image, corrections, and who may review."""

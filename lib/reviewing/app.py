@@ -1,0 +1,115 @@
+"""The review page as an application over FastAPI: pages, doors, and the headers that every answer has."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib.reviewing.doors import COOKIE, Doors, Visitor
+from lib.reviewing.drop_page import DropCaptioner, drop_routes
+from lib.reviewing.image_page import image_routes
+from lib.reviewing.overview_page import overview_routes
+from lib.reviewing.page_parts import FOLDER, Parts, answer_errors_in_one_sentence, local_address, page
+from lib.reviewing.queue_page import queue_routes
+from lib.reviewing.review_forms import form_routes
+from lib.serving.metrics import Metrics
+from lib.serving.refusals import RefusedRequestError
+from lib.serving.request_log import RequestLog
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware: refuses what comes from another site, and tells browsers to run the page's own script alone."""
+
+    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+        self._app, self._doors = app, doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = self._doors.refusal_of_address(Request(scope))
+        answer = PlainTextResponse(refusal, 403) if refusal else self._app
+        await answer(scope, receive, send_with_headers)
+
+
+def make_app(
+    parts: Parts,
+    captioner: DropCaptioner,
+    metrics: Metrics,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    write: Callable[[str], None],
+) -> FastAPI:
+    """The application; `write` gets a line of JSON for each request."""
+    app = FastAPI(title="captionlake", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    app.add_middleware(Guard, doors=parts.doors)
+    app.add_middleware(RequestLog, metrics=metrics, max_bytes=parts.settings.reviewing.max_request_bytes, write=write)
+    answer_errors_in_one_sentence(app, parts)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    for routes in (queue_routes, image_routes, form_routes, overview_routes, sign_in_routes):
+        app.include_router(routes(parts))
+    app.include_router(drop_routes(parts, captioner))
+
+    @app.get("/healthz")
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("alive")
+
+    return app
+
+
+def sign_in_routes(parts: Parts) -> APIRouter:
+    """GET and POST /sign-in, POST /sign-out."""
+    router = APIRouter()
+    doors = parts.doors
+
+    @router.get("/sign-in")
+    def sign_in_page(next: str = "/") -> HTMLResponse:
+        return page("sign_in", None, next=local_address(next), fault=None)
+
+    @router.post("/sign-in")
+    def sign_in(request: Request, key: Annotated[str, Form()], next: Annotated[str, Form()] = "/") -> Response:
+        try:
+            name = doors.name_of_key(key)
+        except RefusedRequestError as error:
+            return page("sign_in", None, error.status, next=local_address(next), fault=str(error))
+        response = RedirectResponse(local_address(next), 303)
+        is_tls = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+        response.set_cookie(
+            COOKIE,
+            doors.sessions.begin(name),
+            max_age=doors.sessions.max_age_s,
+            httponly=True,
+            secure=is_tls,
+            samesite="lax",
+        )
+        return response
+
+    @router.post("/sign-out")
+    def sign_out(visitor: Annotated[Visitor, Depends(doors.visitor)], token: Annotated[str, Form()]) -> Response:
+        doors.check_form(visitor, token)
+        response = RedirectResponse("/sign-in", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    return router

@@ -1,0 +1,119 @@
+"""What a caption means, asked of its notation: whether a correction is well formed, and what a caption looks like."""
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.captioning.redrawing import DRAWN_ALIKE_FROM, INK_FROM, Ink, Laid, lay_over
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import notation_named
+from lib.errors import NotationError
+from lib.serving.refusals import RefusedRequestError
+
+# Blue, green, red; static/review.css has the same ones.
+COVERED, DRAWN_ALONE, BARE = (235, 99, 37), (12, 88, 234), (211, 38, 192)
+NEAR_PX = 3  # a stroke that far from another one is the same
+NUM_KEPT = 64  # overlays, for those who go back and forth
+
+
+class CaptionDesk:
+    """A notation, asked one question at a time in a process of its own where it needs one. May be used by threads."""
+
+    def __init__(self, notation_name: str, max_characters: int) -> None:
+        """Raises NotationError if there is no such notation."""
+        self.notation = notation_named(notation_name)
+        self._process = NotationProcess(notation_name)
+        self._max_characters = max_characters
+        self._lock = threading.Lock()
+        self.overlay = lru_cache(NUM_KEPT)(self._overlay)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether captions in this notation can be drawn."""
+        return bool(self.notation.drawers)
+
+    def standard_form(self, text: str) -> str:
+        """A typed caption in standard form. Raises RefusedRequestError that says why it is none."""
+        text = " ".join(text.encode(errors="ignore").decode().split())
+        if not text:
+            raise RefusedRequestError(422, "type the right caption first")
+        if len(text) > self._max_characters:
+            raise RefusedRequestError(
+                422, f"the correction has {len(text):,} characters; at most {self._max_characters:,} are stored"
+            )
+        caption = self._read(text)
+        if caption is None:
+            prefixes = [prefix for prefix in self.notation.caption_prefixes if prefix]
+            wrong_start = f", whose captions begin with {' or '.join(prefixes)}" if prefixes else ""
+            known = "" if text.startswith(tuple(self.notation.caption_prefixes)) else wrong_start
+            raise RefusedRequestError(422, f"this is no well-formed caption in notation {self.notation.name}{known}")
+        return caption
+
+    def _read(self, text: str) -> str | None:
+        """Where the network writes captions in other tokens than their own, both are read."""
+        if caption := self._ask("read", text):
+            return str(caption)
+        written = self._ask("write", text, None, 0)
+        joined = self.notation.join(written.tokens) if written else ""
+        return self._ask("read", joined) if joined not in ("", text) else None
+
+    def _ask(self, function: str, *question: object) -> Any:
+        """The notation's answer, None if it has none."""
+        asked = self._process if function in self.notation.needs_isolation else self.notation
+        try:
+            with self._lock:
+                return getattr(asked, function)(*question)
+        except NotationError:
+            return None
+
+    def _overlay(self, caption: str, pixels_shape: tuple[int, ...], pixels: bytes) -> bytes | None:
+        """The caption drawn as the image was drawn and laid on it, as a transparent PNG of the image's size.
+
+        The cleaned image is uint8, (H, W) or (H, W, 3), given by its shape and bytes. None if it cannot be drawn.
+        """
+        image = np.frombuffer(pixels, np.uint8).reshape(pixels_shape)
+        best: Laid | None = None
+        for group in self.notation.drawers:
+            for drawer in group:
+                drawing = self._ask("draw", caption, drawer)
+                if drawing is not None:
+                    laid = lay_over(image, drawing)
+                    best = laid if best is None or laid.correlation > best.correlation else best
+            if best is not None and best.correlation >= DRAWN_ALIKE_FROM:
+                break
+        return _transparent(best) if best is not None else None
+
+    def close(self) -> None:
+        """End the notation's process."""
+        with self._lock:
+            self._process.close()
+
+
+def decoded_png(image: bytes) -> NDArray[np.uint8]:
+    """The pixels of a cleaned image: (H, W) grey or (H, W, 3) RGB. Raises RefusedRequestError if it is damaged."""
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_ANYCOLOR) if image else None
+    if pixels is None:
+        raise RefusedRequestError(422, "the cleaned image is damaged: clean it again")
+    return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _transparent(laid: Laid) -> bytes:
+    """The drawing as a PNG, the image's ink that it leaves bare beside it, each in its colour."""
+    is_alone, is_bare = ~_near(laid.image), ~_near(laid.drawing)
+    colour = np.empty((*laid.drawing.shape, 4), np.uint8)
+    colour[..., :3] = np.where(is_alone[..., None], DRAWN_ALONE, COVERED)
+    colour[..., :3][is_bare] = BARE
+    colour[..., 3] = np.clip(255 * np.where(is_bare, laid.image, laid.drawing), 0, 255)
+    done, content = cv2.imencode(".png", colour)
+    assert done
+    return bytes(content)
+
+
+def _near(ink: Ink) -> NDArray[np.bool_]:
+    """Where there is ink within NEAR_PX."""
+    window = np.ones((2 * NEAR_PX + 1, 2 * NEAR_PX + 1), np.uint8)
+    return cv2.dilate((ink > INK_FROM).astype(np.uint8), window).astype(bool)

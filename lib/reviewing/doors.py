@@ -1,0 +1,81 @@
+"""Who asks, and what they may do: known by a session, by a proxy's header, or because they sit at this machine."""
+
+import hmac
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from lib.reviewing.sessions import Sessions
+from lib.sections.reviewing import ReviewingSettings, Role
+from lib.serving.api_keys import ApiKeys
+from lib.serving.refusals import RefusedRequestError
+from lib.serving.server import requires_key_for
+
+COOKIE = "captionlake_session"
+AT_THIS_MACHINE = "local"  # the reviewer where nobody is asked who they are
+LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+ENDED = "your session has ended: sign in again in another tab, then press the same button here again"
+
+
+class Visitor(NamedTuple):
+    """Who asks."""
+
+    name: str
+    role: Role
+    token: str  # of the forms that they get
+    can_sign_out: bool
+
+    @property
+    def may_review(self) -> bool:
+        """Whether they may do more than look."""
+        return self.role == "review"
+
+
+class Doors:
+    """Tells visitors apart."""
+
+    def __init__(self, settings: ReviewingSettings, keys: ApiKeys, sessions: Sessions) -> None:
+        self._settings, self._keys, self.sessions = settings, keys, sessions
+        self.asks_who = requires_key_for(settings)
+
+    def visitor(self, request: Request) -> Visitor:
+        """Who asks. Raises RefusedRequestError with status 401 if that is not known."""
+        if not self.asks_who:
+            return self._visitor(request, AT_THIS_MACHINE, can_sign_out=False)
+        if self._settings.proxy_header:
+            name = request.headers.get(self._settings.proxy_header, "").strip()
+            address = request.client.host if request.client else ""
+            if not name or address not in self._settings.proxy_addresses:
+                raise RefusedRequestError(401, "the proxy before this page does not say who you are: go through it")
+            return self._visitor(request, name, can_sign_out=False)
+        signed_in = self.sessions.name_in(request.cookies.get(COOKIE, ""))
+        if signed_in is None or signed_in not in (entry.name for entry in self._keys.entries()):
+            raise RefusedRequestError(401, ENDED)
+        return self._visitor(request, signed_in, can_sign_out=True)
+
+    def name_of_key(self, key: str) -> str:
+        """Whose key it is. Raises RefusedRequestError if it is nobody's."""
+        if name := self._keys.name_of(key.strip()):
+            return name
+        raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")
+
+    def check_form(self, visitor: Visitor, token: str) -> None:
+        """Raise RefusedRequestError with status 403 if a form is not of a page that this visitor got."""
+        if not hmac.compare_digest(token.encode(), visitor.token.encode()):
+            raise RefusedRequestError(403, "this form is not of this page: load the page again, then repeat it")
+
+    def refusal_of_address(self, request: Request) -> str | None:
+        """Why a request is not answered at all: of another site's page, or by a name that is not this machine's."""
+        if not self.asks_who and request.url.hostname not in {*LOOPBACK_HOSTS, self._settings.host}:
+            return "this page answers to 127.0.0.1 and localhost alone"
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if request.method == "POST" and site not in ("same-origin", "none"):
+            return "forms of other sites are not taken"
+        if request.url.path.startswith("/files/") and site == "cross-site":
+            return "images are not shown in pages of other sites"
+        return None
+
+    def _visitor(self, request: Request, name: str, can_sign_out: bool) -> Visitor:
+        request.state.key_name = name  # for the log
+        role = self._settings.roles.get(name, self._settings.default_role)
+        return Visitor(name, role, self.sessions.token(name), can_sign_out)

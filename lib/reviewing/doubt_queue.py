@@ -1,0 +1,179 @@
+"""Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.reviewing.delta_rows import DeltaRows, Version
+from lib.reviewing.queue_filters import ALL_MODELS, REASONS, QueueFilters
+from lib.reviewing.review_log import Standing
+from lib.reviewing.review_thresholds import Thresholds
+
+TABLE = "caption_predictions"
+READ = {
+    "image_id": pa.string(),
+    "model_version": pa.string(),
+    "caption": pa.string(),
+    "confidence": pa.float64(),
+    "is_valid": pa.bool_(),
+    "reference": pa.string(),
+    "similarity": pa.float64(),
+    "predicted_at": pa.timestamp("us", tz="UTC"),
+}
+KEY = ["image_id", "model_version"]
+SORTED_AT_ONCE = 20_000  # rows; more take longer than anyone should wait for a page
+JUDGED = ("accept", "wrong", "correct")
+
+
+class Page(NamedTuple):
+    """Rows of the queue: columns of READ without reference, `reasons` and `day`."""
+
+    rows: list[dict[str, Any]]
+    num_found: int  # on all pages
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class DoubtOrder:
+    """All predictions, sorted; an index below is a row's index in this order."""
+
+    rows: pa.Table
+    is_of_reason: dict[str, Any]  # by reason, (N,) whether the row has it
+    index_of: dict[tuple[str, str], int]  # by image_id and model_version
+    models: list[str]  # the newest first
+    days: list[str]  # the newest first
+    thresholds: Thresholds
+
+    def matching(self, filters: QueueFilters, standing: Standing, reviewer: str) -> Any:
+        """The indices of the rows that the filters leave, ascending."""
+        keep = np.ones(self.rows.num_rows, bool)
+        model = filters.model or (self.models[0] if self.models else "")
+        if model != ALL_MODELS:
+            keep &= _flags(pc.equal(self.rows["model_version"], model))
+        if filters.day:
+            keep &= _flags(pc.equal(self.rows["day"], filters.day))
+        if filters.reason:
+            keep &= self.is_of_reason[filters.reason]
+        if filters.confidence_from:
+            keep &= _flags(pc.greater_equal(self.rows["confidence"], float(filters.confidence_from)))
+        if filters.confidence_to:
+            keep &= _flags(pc.less_equal(self.rows["confidence"], float(filters.confidence_to)))
+        if filters.text:
+            keep &= _flags(pc.match_substring(self.rows["image_id"], filters.text, ignore_case=True)) | _flags(
+                pc.match_substring(self.rows["caption"], filters.text, ignore_case=True)
+            )
+        if filters.state != "all":
+            keep &= self._in_state(filters.state, standing, reviewer)
+        return np.flatnonzero(keep)
+
+    def page(self, matching: Any, after: tuple[str, str] | None, num_rows: int) -> Page:
+        """The rows that match, from the one after the row with that key; from the first if there is no such row."""
+        start = self.start_after(matching, after)
+        chosen = matching[start : start + num_rows]
+        rows = self.rows.take(pa.array(chosen)).to_pylist()
+        for row, index in zip(rows, chosen, strict=True):
+            row["reasons"] = [words for name, words in REASONS.items() if self.is_of_reason[name][index]]
+        return Page(rows, len(matching), start + num_rows >= len(matching))
+
+    def start_after(self, matching: Any, key: tuple[str, str] | None) -> int:
+        """Where in `matching` the rows begin that come after the row with that key, itself in `matching` or not."""
+        index = self.index_of.get(key, -1) if key else -1
+        return int(np.searchsorted(matching, index, side="right"))
+
+    def neighbour(self, matching: Any, key: tuple[str, str], step: int) -> tuple[str, str] | None:
+        """The key of the row that matches and comes next (step 1) or before (step -1); None at the end."""
+        after = self.start_after(matching, key)
+        index = self.index_of.get(key, -1)
+        found = after if step == 1 else int(np.searchsorted(matching, index, side="left")) - 1
+        if not 0 <= found < len(matching):
+            return None
+        row = int(matching[found])
+        return self.rows["image_id"][row].as_py(), self.rows["model_version"][row].as_py()
+
+    def _in_state(self, state: str, standing: Standing, reviewer: str) -> Any:
+        found = np.zeros(self.rows.num_rows, bool)
+        for key, reviews in standing.items():
+            if key not in self.index_of:
+                continue
+            is_judged = any(review.verdict in JUDGED for review in reviews.values())
+            found[self.index_of[key]] = reviewer in reviews if state == "mine" else is_judged
+            if state == "open":
+                found[self.index_of[key]] = is_judged or reviewer in reviews
+        return ~found if state == "open" else found
+
+
+class DoubtQueue:
+    """The order of a lake's predictions, made again when the table has changed. May be used by threads."""
+
+    def __init__(self, rows: DeltaRows, thresholds: Thresholds) -> None:
+        self._rows, self._thresholds = rows, thresholds
+        self._made_of: Version | None = None
+        self._order = in_order(rows_of_nothing(), thresholds)
+        self._making: Future[None] | None = None
+        self._maker, self._lock = ThreadPoolExecutor(1), threading.Lock()
+
+    def order(self) -> DoubtOrder:
+        """The predictions as they stand; as they stood before, while many are read. Raises UnreadableTableError."""
+        with self._lock:
+            if self._making is not None and self._making.done():
+                making, self._making = self._making, None
+                making.result()
+            version = self._rows.version(TABLE)
+            if version != self._made_of and self._making is None:
+                self._making = self._maker.submit(self._make, version)
+                if self._order.rows.num_rows <= SORTED_AT_ONCE:
+                    making, self._making = self._making, None
+                    making.result()
+            return self._order
+
+    def _make(self, version: Version | None) -> None:
+        self._order = in_order(self._rows.read(TABLE, READ), self._thresholds)
+        self._made_of = version
+
+
+def rows_of_nothing() -> pa.Table:
+    """A table of predictions without a row."""
+    return pa.table({name: pa.array([], kind) for name, kind in READ.items()})
+
+
+def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
+    """Sort predictions, columns READ: malformed ones first, then far ones, then by confidence."""
+    of_reason = _reasons(predictions, thresholds)
+    doubt = np.select([of_reason["no_caption"] | of_reason["invalid"], of_reason["far"]], [0, 1], 2)
+    keys = predictions.select(KEY)
+    keys = keys.add_column(0, "confidence", pc.fill_null(predictions["confidence"], -1.0))
+    keys = keys.add_column(0, "doubt", pa.array(doubt.astype(np.int8)))
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    indices = order.to_numpy()
+    rows = predictions.take(order).drop_columns(["reference"]).combine_chunks()
+    rows = rows.append_column("day", pc.strftime(rows["predicted_at"], "%Y-%m-%d"))
+    newest = rows.group_by("model_version").aggregate([("predicted_at", "max")]).sort_by("predicted_at_max")
+    return DoubtOrder(
+        rows,
+        {name: flags[indices] for name, flags in of_reason.items()},
+        {key: index for index, key in enumerate(zip(*(rows[name].to_pylist() for name in KEY), strict=True))},
+        [name for name in reversed(newest["model_version"].to_pylist()) if name],
+        sorted(filter(None, pc.unique(rows["day"]).to_pylist()), reverse=True),
+        thresholds,
+    )
+
+
+def _reasons(predictions: pa.Table, thresholds: Thresholds) -> dict[str, Any]:
+    """By reason, which rows have it: the view captions_to_review has the same ones."""
+    is_sentence = _flags(pc.match_substring(predictions["reference"], " "))
+    return {
+        "no_caption": _flags(pc.equal(pc.fill_null(predictions["caption"], ""), "")),
+        "invalid": _flags(pc.invert(predictions["is_valid"])),
+        "low_confidence": _flags(pc.less(predictions["confidence"], thresholds.min_confidence)),
+        "far": _flags(pc.less(predictions["similarity"], thresholds.min_similarity)) & ~is_sentence,
+    }
+
+
+def _flags(found: Any) -> Any:
+    """Arrow's answer as (N,) booleans of numpy, null being false."""
+    return pc.fill_null(found, False).to_numpy(zero_copy_only=False).astype(bool)

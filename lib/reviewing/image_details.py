@@ -1,0 +1,75 @@
+"""All that is shown of one caption: the prediction, its alternatives, and what it differs from."""
+
+import re
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from lib.captions.marked_texts import Segments, marked
+from lib.reviewing.delta_rows import DeltaRows
+from lib.reviewing.doubt_queue import TABLE
+from lib.reviewing.row_index import RowIndex
+
+PREDICTION = {
+    "image_id": pa.string(),
+    "model_version": pa.string(),
+    "caption": pa.string(),
+    "confidence": pa.float64(),
+    "is_valid": pa.bool_(),
+    "alternatives": pa.list_(pa.struct([("caption", pa.string()), ("score", pa.float64())])),
+    "reference": pa.string(),
+    "edit_distance": pa.int32(),
+    "similarity": pa.float64(),
+    "split": pa.string(),
+    "predicted_at": pa.timestamp("us", tz="UTC"),
+}
+CAPTION = {"caption_index": pa.int32(), "caption": pa.string()}
+MAX_MARKED = 2000  # characters: comparing takes the square of them
+_WORD = re.compile(r"\s*\S+|\s+$")
+
+
+class Reference(NamedTuple):
+    """A reference, cut where it differs from the caption."""
+
+    text: str
+    segments: Segments
+
+
+class ImageDetails(NamedTuple):
+    """A prediction's columns, the caption cut where it differs from the first reference, and all references."""
+
+    prediction: dict[str, Any]
+    caption: Segments
+    references: list[Reference]
+
+
+class DetailsReader:
+    """Reads predictions one by one. May be used by threads."""
+
+    def __init__(self, rows: DeltaRows) -> None:
+        self._predictions, self._captions = RowIndex(rows, TABLE), RowIndex(rows, "captions")
+
+    def read(self, image_id: str, model_version: str) -> ImageDetails | None:
+        """One prediction; None if there is none. Its own reference comes first, then the image's others.
+
+        Raises UnreadableTableError.
+        """
+        by_models = self._predictions.read(image_id, PREDICTION)
+        prediction = next((row for row in by_models if row["model_version"] == model_version), None)
+        if prediction is None:
+            return None
+        caption = prediction["caption"] or ""
+        others = sorted(self._captions.read(image_id, CAPTION), key=lambda row: row["caption_index"] or 0)
+        texts = list(dict.fromkeys(filter(None, [prediction["reference"], *(row["caption"] for row in others)])))
+        compared = [marked_as_read(caption, text) for text in texts]
+        references = [Reference(text, missed) for text, (_, missed) in zip(texts, compared, strict=True)]
+        return ImageDetails(prediction, compared[0][0] if compared else [(False, caption)], references)
+
+
+def marked_as_read(caption: str, reference: str) -> tuple[Segments, Segments]:
+    """Both texts cut where they differ: sentences between words, other captions between characters."""
+    if max(len(caption), len(reference)) > MAX_MARKED:
+        return [(False, caption)], [(False, reference)]
+    if " " in caption.strip() and " " in reference.strip():
+        return marked(_WORD.findall(caption), _WORD.findall(reference))
+    return marked(caption, reference)

@@ -1,0 +1,70 @@
+"""Images of the lake's tables as files that a browser shows, found by their ids without reading other images."""
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+from lib.errors import CorruptImageError
+from lib.images.cleaning import encode_png
+from lib.images.decoding import decode_image
+from lib.reviewing.delta_rows import DeltaRows, Version
+from lib.reviewing.row_index import RowIndex
+from lib.sections.images import CleaningSettings
+from lib.serving.refusals import RefusedRequestError
+
+TABLES = {"raw": "images_raw", "clean": "images_clean"}
+SHOWN_AS_THEY_ARE = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+MAX_KEPT_BYTES = 1 << 26  # of images that were read, for those who go back and forth
+
+
+class ImageFile(NamedTuple):
+    """An image's bytes and their media type."""
+
+    content: bytes
+    media_type: str
+
+
+class ImageFiles:
+    """The images of images_raw and images_clean. May be used by threads."""
+
+    def __init__(self, rows: DeltaRows, cleaning: CleaningSettings) -> None:
+        self._index = {kind: RowIndex(rows, name) for kind, name in TABLES.items()}
+        self._cleaning = cleaning
+        self._kept: OrderedDict[tuple[str, Version | None, str], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def has(self, kind: str, image_id: str) -> bool:
+        """Whether the image is there; kind is one of TABLES. Raises UnreadableTableError."""
+        return self._index[kind].has(image_id)
+
+    def read(self, kind: str, image_id: str) -> bytes:
+        """The image's bytes. Raises RefusedRequestError if it is not there, UnreadableTableError."""
+        key = kind, self._index[kind].version(), image_id
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        content = self._index[kind].first_bytes(image_id, "image")
+        if content is None:
+            raise RefusedRequestError(404, f"image {image_id[:200]!r} is not in {TABLES[kind]} any more")
+        with self._lock:
+            self._kept[key] = content
+            while sum(map(len, self._kept.values())) > MAX_KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return content
+
+    def file(self, kind: str, image_id: str) -> ImageFile:
+        """The image as browsers show it: PNG, JPEG and GIF as they are, others as PNG. Raises as `read` does."""
+        try:
+            return as_browsers_show(self.read(kind, image_id), self._cleaning)
+        except CorruptImageError as error:
+            raise RefusedRequestError(422, f"image {image_id[:200]!r} cannot be shown ({error})") from None
+
+
+def as_browsers_show(image: bytes, cleaning: CleaningSettings) -> ImageFile:
+    """PNG, JPEG and GIF as they are, other images as PNG. Raises CorruptImageError."""
+    for beginning, media_type in SHOWN_AS_THEY_ARE.items():
+        if image.startswith(beginning):
+            return ImageFile(image, media_type)
+    in_colour = cleaning.model_copy(update={"color": "rgb", "is_normalised": False})
+    return ImageFile(encode_png(decode_image(image, in_colour)), "image/png")

@@ -1,0 +1,149 @@
+"""What reviewers send: verdicts, corrections as they are typed, and what they take back."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from lib.lake.review_columns import VERDICTS
+from lib.reviewing.doors import Visitor
+from lib.reviewing.image_page import image_address, show_image
+from lib.reviewing.page_parts import Parts, wants_json
+from lib.reviewing.queue_filters import QueueFilters
+from lib.reviewing.review_log import Review
+from lib.serving.refusals import RefusedRequestError
+
+GIVEN = tuple(verdict for verdict in VERDICTS if verdict != "undo")  # by the form of an image
+Text = Annotated[str, Form()]
+
+
+def form_routes(parts: Parts) -> APIRouter:
+    """POST /review, /undo and /check."""
+    router = APIRouter()
+    known = Depends(parts.doors.visitor)
+
+    @router.post("/review")
+    def review(
+        request: Request,
+        visitor: Annotated[Visitor, known],
+        token: Text,
+        review_id: Text,
+        image_id: Text,
+        model_version: Text,
+        verdict: Text,
+        filters: Text = "",
+        seen: Text = "",
+        rating: Text = "",
+        corrected_caption: Text = "",
+    ) -> Response:
+        _check_reviewer(parts, visitor, token)
+        key = image_id, model_version
+        kept = QueueFilters.of(_query(filters))
+        try:
+            taken = _review(parts, visitor, review_id, key, verdict, seen, rating, corrected_caption)
+        except RefusedRequestError as error:
+            if wants_json(request) or error.status not in (409, 422):
+                raise
+            return show_image(parts, visitor, key, kept, error.status, str(error), corrected_caption)
+        order = parts.queue.order()
+        following = order.neighbour(order.matching(kept, parts.log.standing(), visitor.name), key, 1)
+        parts.log.append(taken)
+        return _go_to(request, image_address(following, kept) if following else "/" + kept.query(end="1"))
+
+    @router.post("/undo")
+    def undo(
+        request: Request,
+        visitor: Annotated[Visitor, known],
+        token: Text,
+        review_id: Text,
+        undoes: Text,
+        filters: Text = "",
+    ) -> Response:
+        _check_reviewer(parts, visitor, token)
+        taken_back = next((one for one in parts.log.reviews() if one.review_id == undoes), None)
+        if taken_back is None or taken_back.reviewer != visitor.name:
+            raise RefusedRequestError(422, "there is no review of yours to take back")
+        key = taken_back.image_id, taken_back.model_version
+        undoing = taken_back._replace(
+            review_id=_checked_id(review_id),
+            verdict="undo",
+            rating=None,
+            corrected_caption=None,
+            undoes=undoes,
+            reviewed_at=datetime.now(UTC),
+        )
+        parts.log.append(undoing)
+        return _go_to(request, image_address(key, QueueFilters.of(_query(filters))))
+
+    @router.post("/check")
+    def check(visitor: Annotated[Visitor, known], token: Text, corrected_caption: Text = "") -> JSONResponse:
+        _check_reviewer(parts, visitor, token)
+        return JSONResponse({"caption": parts.desk.standard_form(corrected_caption)})
+
+    return router
+
+
+def _review(
+    parts: Parts,
+    visitor: Visitor,
+    review_id: str,
+    key: tuple[str, str],
+    verdict: str,
+    seen: str,
+    rating: str,
+    corrected_caption: str,
+) -> Review:
+    """The row of a form. Raises RefusedRequestError with what is wrong with it."""
+    order = parts.queue.order()
+    if key not in order.index_of:
+        raise RefusedRequestError(
+            404, f"there is no caption of image {key[0][:200]!r} by model {key[1][:100]!r} any more"
+        )
+    caption: str | None = order.rows["caption"][order.index_of[key]].as_py()
+    if _as_forms_send(caption or "") != _as_forms_send(seen):
+        raise RefusedRequestError(409, "the image has been captioned again meanwhile: look at the new caption")
+    if verdict not in GIVEN:
+        raise RefusedRequestError(422, f"the verdict must be one of {', '.join(GIVEN)}")
+    if rating not in ("", "1", "2", "3", "4", "5"):
+        raise RefusedRequestError(422, "the rating must be a number from 1 to 5, or none")
+    corrected = parts.desk.standard_form(corrected_caption) if verdict == "correct" else None
+    if corrected is not None and corrected == caption:
+        raise RefusedRequestError(422, "the correction is the caption itself: change it, or accept the caption")
+    return Review(
+        _checked_id(review_id),
+        *key,
+        caption,
+        verdict,
+        int(rating) if rating else None,
+        corrected,
+        visitor.name,
+        None,
+        datetime.now(UTC),
+    )
+
+
+def _check_reviewer(parts: Parts, visitor: Visitor, token: str) -> None:
+    parts.doors.check_form(visitor, token)
+    if not visitor.may_review:
+        raise RefusedRequestError(403, f"{visitor.name} may look, but not review: ask for the role review")
+
+
+def _checked_id(review_id: str) -> str:
+    if not re.fullmatch(r"[\w-]{8,64}", review_id):
+        raise RefusedRequestError(422, "the form has no id of its own: load the page again")
+    return review_id
+
+
+def _as_forms_send(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _query(filters: str) -> dict[str, str]:
+    return dict(parse_qsl(filters.removeprefix("?")))
+
+
+def _go_to(request: Request, address: str) -> Response:
+    return JSONResponse({"next": address}) if wants_json(request) else RedirectResponse(address, 303)

@@ -1,0 +1,29 @@
+"""The figures of the view review_thresholds, read from its file: they stand there alone."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlglot
+from sqlglot import expressions
+
+from lib.errors import SettingsError
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+
+
+class Thresholds(NamedTuple):
+    """Below which confidence and similarity a person looks at a caption, 0..1."""
+
+    min_confidence: float
+    min_similarity: float
+
+
+def read_thresholds(conf: str | None) -> Thresholds:
+    """The figures of the folder sql beside the settings' folder `conf`. Raises SettingsError if they are not there."""
+    path = (Path(conf).parent / "sql" if conf else SQL) / "views" / "review_thresholds.sql"
+    try:
+        select = sqlglot.parse_one(path.read_text(), read="spark")
+        found = {one.alias: float(one.find(expressions.Literal).this) for one in select.expressions}  # type: ignore[union-attr]
+        return Thresholds(**found)
+    except (OSError, sqlglot.ParseError, TypeError, ValueError, AttributeError) as error:
+        raise SettingsError(f"{path} does not name min_confidence and min_similarity ({error})") from None

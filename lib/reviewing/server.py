@@ -1,0 +1,79 @@
+"""The server of the review page: its parts put together, and uvicorn around it."""
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from lib.errors import SettingsError
+from lib.reviewing.app import make_app
+from lib.reviewing.caption_desk import CaptionDesk
+from lib.reviewing.delta_rows import DeltaRows
+from lib.reviewing.doors import Doors
+from lib.reviewing.doubt_queue import DoubtQueue
+from lib.reviewing.drop_page import DropCaptioner
+from lib.reviewing.image_details import DetailsReader
+from lib.reviewing.image_files import ImageFiles
+from lib.reviewing.page_parts import Parts
+from lib.reviewing.review_log import ReviewLog
+from lib.reviewing.review_thresholds import read_thresholds
+from lib.reviewing.sessions import Sessions
+from lib.serving.api_keys import ApiKeys
+from lib.serving.metrics import Metrics
+from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
+from lib.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def make_parts(settings: Settings, conf: str | None) -> Parts:
+    """What the pages read from and write to; `conf` is the folder that the settings come from.
+
+    Raises SettingsError if the tables are in a catalog, NotationError.
+    """
+    if settings.storage.catalog:
+        raise SettingsError("storage.catalog is set: the review page reads tables in storage.root alone")
+    root = settings.storage.root
+    rows = DeltaRows(root)
+    sessions = Sessions(root, settings.reviewing.session_hours)
+    return Parts(
+        settings,
+        rows,
+        DoubtQueue(rows, read_thresholds(conf)),
+        ReviewLog(rows),
+        DetailsReader(rows),
+        ImageFiles(rows, settings.cleaning),
+        CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
+        Doors(settings.reviewing, ApiKeys(root), sessions),
+    )
+
+
+def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None) -> None:
+    """Answer requests until the process is told to end.
+
+    `overrides` and `conf` are those that `settings` were made with. Raises SettingsError, NotationError if it cannot
+    start.
+    """
+    asks_for_key = requires_key_for(settings.reviewing) and not settings.reviewing.proxy_header
+    check_doors(settings.reviewing, ApiKeys(settings.storage.root) if asks_for_key else None)
+    parts, metrics = make_parts(settings, conf), Metrics()
+    captioner = DropCaptioner(settings, overrides, conf, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await captioner.close()
+        parts.desk.close()
+
+    parts.warm_up()
+    app = make_app(parts, captioner, metrics, lifespan, print_line)
+    listening = listen(settings.reviewing)
+    server = uvicorn.Server(uvicorn_config(app, settings.reviewing, believes_proxy=False))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
+    scheme = "https" if settings.reviewing.tls_certificate else "http"
+    logger.info("listens at %s://%s:%d", scheme, *listening.getsockname()[:2])
+    server.run(sockets=[listening])

@@ -1,0 +1,67 @@
+"""Corrections are checked by the notation of the dataset, and captions drawn where it can draw."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from lib.reviewing.caption_desk import BARE, COVERED, DRAWN_ALONE, CaptionDesk
+from lib.serving.refusals import RefusedRequestError
+from tests.unit.serving.served import ASPIRIN, drawing
+
+ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[CaptionDesk]:
+    desk = CaptionDesk("smiles", 300)
+    yield desk
+    desk.close()
+
+
+@pytest.mark.parametrize("typed", ["OCC", "CCO", ETHANOL, f" {ETHANOL}\n"])
+def test_where_the_network_writes_other_tokens_captions_are_read_too(desk: CaptionDesk, typed: str) -> None:
+    assert desk.standard_form(typed) == ETHANOL
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("", "type the right caption first"),
+        ("C1CC", "no well-formed caption in notation smiles, whose captions begin with InChI=1S/"),
+        ("InChI=1S/C99/c1", "no well-formed caption in notation smiles"),
+        ("\ud800", "type the right caption first"),
+        ("C" * 301, "the correction has 301 characters; at most 300 are stored"),
+    ],
+)
+def test_what_is_no_caption_is_refused_in_a_sentence(desk: CaptionDesk, typed: str, said: str) -> None:
+    with pytest.raises(RefusedRequestError, match=said):
+        desk.standard_form(typed)
+    assert desk.standard_form("CCO") == ETHANOL  # whatever became of the process
+
+
+def test_words_are_taken_as_they_are_and_not_drawn() -> None:
+    desk = CaptionDesk("words", 300)
+    assert desk.standard_form("  Two dogs,\r\nrunning. ") == "Two dogs, running."
+    assert not desk.can_draw
+    assert desk.overlay("two dogs", (4, 4), bytes(16)) is None
+
+
+def test_what_agrees_and_what_does_not_are_told_apart_by_colour(desk: CaptionDesk) -> None:
+    pixels = cv2.imdecode(np.frombuffer(drawing(ASPIRIN), np.uint8), cv2.IMREAD_GRAYSCALE)
+
+    def fractions(caption: str) -> dict[tuple[int, ...], float]:
+        content = desk.overlay(caption, pixels.shape, pixels.tobytes())
+        assert content is not None
+        overlay = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert overlay.shape == (*pixels.shape, 4)
+        shown = overlay[overlay[..., 3] > 100][:, :3]
+        return {colour: float((shown == colour).all(axis=1).mean()) for colour in (COVERED, DRAWN_ALONE, BARE)}
+
+    right, wrong = fractions(ASPIRIN), fractions(PHENETHYLAMINE)
+    assert right[COVERED] > 0.9
+    assert right[BARE] < 0.05 < wrong[BARE]
+    assert right[COVERED] > wrong[COVERED]
+    assert desk.overlay("no molecule", pixels.shape, pixels.tobytes()) is None
