@@ -1,5 +1,7 @@
 """The section on captions."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -13,3 +15,4 @@ class CaptionSettings(BaseModel):
     min_token_uses: int = Field(gt=0)
     validation_fraction: float = Field(ge=0, lt=0.5)
     test_fraction: float = Field(ge=0, lt=0.5)
+    reviewed: Literal["ignored", "added", "instead"]

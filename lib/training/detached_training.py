@@ -15,7 +15,7 @@ from lib.folder_copies import copy_whole
 from lib.lake.delta_tables import Lake
 from lib.lake.models import checkpoints_folder
 from lib.sections.lake import StorageSettings
-from lib.training.training_runs import LEARNED_FROM, TrainingRun
+from lib.training.training_runs import LEARNED_FROM, LEARNED_FROM_IF_THERE, TrainingRun
 from model.checkpoint import load_provenance
 from model.whole_writes import written_whole
 
@@ -32,7 +32,7 @@ def train_detached(lake: Lake, run: TrainingRun, folder: str, arguments: Sequenc
     storage = StorageSettings(root=folder, catalog=None, schema_name=None)
     # Databricks' Spark takes a bare path for one on DBFS.
     copy = Lake(lake.spark, storage.model_copy(update={"root": f"file:{folder}"}))
-    for name in LEARNED_FROM:
+    for name in (*LEARNED_FROM, *filter(lake.has, LEARNED_FROM_IF_THERE)):
         copy.replace(name, lake.read(name))
     own_folder = Path(folder) / "training" / run.model_version
     if not own_folder.is_dir():  # else an earlier try here was killed, and came further than it could bring back

@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql.pandas.functions import pandas_udf
 
 from lib.captions.notations import notation_named
+from lib.captions.reviewed_captions import with_reviewed
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
@@ -147,7 +148,8 @@ def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFra
 
 def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:
     """Every caption of a cleaned image, with whether it can be learned."""
-    captions = lake.require("captions", written_by="ingest_images").where(F.col("split") != "test")
+    captions = lake.require("captions", written_by="ingest_images")
+    captions = with_reviewed(lake, captions, settings.reviewed).where(F.col("split") != "test")
     images = lake.require("images_clean", written_by="clean_images").select(
         "image_id", "cleaning_version", "rotation_deg", "transform"
     )

@@ -33,6 +33,7 @@ from model.batches import step_sizes
 logger = logging.getLogger(__name__)
 
 LEARNED_FROM = ("captions", "image_layouts", "images_clean", "vocabulary")
+LEARNED_FROM_IF_THERE = ("caption_reviews", "image_features")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
         if start is None
         else checked_vocabulary(start, settings.captioner, settings.captions.notation, settings.cleaning)
     )
-    table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, "image_features") if lake.has(name)}
+    table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, *LEARNED_FROM_IF_THERE) if lake.has(name)}
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
         logger.warning("train_captioner: left out: %s", data.left_out)

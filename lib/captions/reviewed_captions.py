@@ -1,0 +1,50 @@
+"""What people found of captions, as captions to learn from."""
+
+from typing import Literal
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame, Window
+
+from lib.lake.delta_tables import Lake
+
+UNCAPTIONED = "train"  # split of an image that has a caption from reviewers alone
+
+
+def with_reviewed(lake: Lake, captions: DataFrame, how: Literal["ignored", "added", "instead"]) -> DataFrame:
+    """Captions with those that reviewers accepted or wrote, as image_id, caption_index, caption and split.
+
+    A reviewed caption is the image's first; `instead` leaves none of its others, `added` leaves all. An image on which
+    reviewers disagree keeps what it has.
+    """
+    captions = captions.select("image_id", "caption_index", "caption", "split")
+    if how == "ignored":
+        return captions
+    splits = captions.groupBy("image_id").agg(F.min("split").alias("split"))
+    reviewed = (
+        _agreed(standing_reviews(lake.read("caption_reviews")))
+        .join(splits, on="image_id", how="left")
+        .select("image_id", F.lit(-1).alias("caption_index"), "caption", F.coalesce("split", F.lit(UNCAPTIONED)))
+        .toDF(*captions.columns)
+    )
+    same = ["image_id"] if how == "instead" else ["image_id", "caption"]
+    return captions.join(reviewed, on=same, how="left_anti").select(*captions.columns).unionByName(reviewed)
+
+
+def standing_reviews(reviews: DataFrame) -> DataFrame:
+    """What each reviewer found last of each caption, without what they took back; as the view of this name."""
+    undone = reviews.select(F.col("undoes").alias("review_id"))
+    of_reviewer = Window.partitionBy("image_id", "model_version", "reviewer")
+    newest = of_reviewer.orderBy(F.desc("reviewed_at"), F.desc("review_id"))
+    given = reviews.where(F.col("verdict") != "undo").join(undone, on="review_id", how="left_anti")
+    return given.withColumn("newness", F.row_number().over(newest)).where("newness = 1").drop("newness")
+
+
+def _agreed(standing: DataFrame) -> DataFrame:
+    """The one caption of each image that some reviewer found right, where none found it wrong or another one right."""
+    is_corrected = F.col("verdict") == "correct"
+    right = standing.where(F.col("verdict").isin("accept", "correct")).select(
+        "image_id", F.when(is_corrected, F.col("corrected_caption")).otherwise(F.col("caption")).alias("caption")
+    )
+    wrong = standing.where(F.col("verdict").isin("wrong", "correct")).select("image_id", "caption")
+    one = right.groupBy("image_id").agg(F.max("caption").alias("caption"), F.count_distinct("caption").alias("count"))
+    return one.where("count = 1").join(wrong, on=["image_id", "caption"], how="left_anti").select("image_id", "caption")
