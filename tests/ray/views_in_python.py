@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC
-from math import floor
+from math import floor, isnan
 from typing import Any
+
+import numpy as np
 
 Row = dict[str, Any]
 MIN_CONFIDENCE, MIN_SIMILARITY = 0.50, 0.55
@@ -64,6 +66,7 @@ def expected_views(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
                 lambda start: {"confidence_to": start + 0.1},
             )
         ],
+        "confidence_drift": confidence_drift(predictions),
         "rejects_by_reason": rejects_by_reason(tables["images_rejected"], len(tables["images_raw"])),
         "molecule_finder": [found(row, "reference") for row in tables["captions"] if is_inchi(row["caption"])]
         + [found(row, "prediction") for row in predictions if is_inchi(row["caption"])],
@@ -161,6 +164,34 @@ def quality_by_day(predictions: list[Row], by_model: list[Row]) -> list[Row]:
         controls = {name: value for name, value in of_split.items() if name.startswith(("constant_", "shuffled_"))}
         named = {"day": day, "split": split, "model_version": members[0]["model_version"], "num_scored": len(members)}
         found.append(named | scores(members) | controls)
+    return found
+
+
+def confidence_drift(predictions: list[Row]) -> list[Row]:
+    sure = [row for row in predictions if row["confidence"] is not None and not isnan(row["confidence"])]
+    validation = [row["confidence"] for row in sure if row["split"] == "validation"]
+    edges = np.percentile(validation, range(10, 100, 10))
+
+    def fractions(confidences: list[float]) -> np.ndarray:
+        tenths = np.searchsorted(edges, confidences, side="left")  # the number of edges below each
+        return (np.bincount(tenths, minlength=10) + 0.5) / (len(confidences) + 5)
+
+    found = []
+    others = [row for row in sure if row["split"] not in ("train", "validation")]
+    for day, members in groups(others, lambda row: row["predicted_at"].astimezone(UTC).date()).items():
+        confidences = [row["confidence"] for row in members]
+        seen, known = fractions(confidences), fractions(validation)
+        found.append(
+            {
+                "day": day,
+                "model_version": members[0]["model_version"],
+                "num_captions": len(members),
+                "num_validation_captions": len(validation),
+                "mean_confidence": mean(confidences),
+                "validation_confidence": mean(validation),
+                "psi": float(((seen - known) * np.log(seen / known)).sum()),
+            }
+        )
     return found
 
 
