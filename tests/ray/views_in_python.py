@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC
-from math import floor, isnan
+from math import ceil, floor, isnan
 from typing import Any
 
 import numpy as np
@@ -167,10 +167,19 @@ def quality_by_day(predictions: list[Row], by_model: list[Row]) -> list[Row]:
     return found
 
 
+def percentile(ordered: list[float], fraction: float) -> float:
+    """As Spark computes it, to the last bit: a value that equals an edge must lie on the same side of it."""
+    index = (len(ordered) - 1) * fraction
+    low, high = floor(index), ceil(index)
+    if ordered[low] == ordered[high]:
+        return ordered[low]
+    return (high - index) * ordered[low] + (index - low) * ordered[high]
+
+
 def confidence_drift(predictions: list[Row]) -> list[Row]:
     sure = [row for row in predictions if row["confidence"] is not None and not isnan(row["confidence"])]
     validation = [row["confidence"] for row in sure if row["split"] == "validation"]
-    edges = np.percentile(validation, range(10, 100, 10))
+    edges = [percentile(sorted(validation), tenth / 10) for tenth in range(1, 10)]
 
     def fractions(confidences: list[float]) -> np.ndarray:
         tenths = np.searchsorted(edges, confidences, side="left")  # the number of edges below each
