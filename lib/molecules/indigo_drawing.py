@@ -4,9 +4,16 @@ Indigo's PNG is rendered with grey edges; pixels darker than a threshold become 
 between two rows of pixels vanish that way: most of the bonds that the collection lacks.
 """
 
+import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
@@ -21,6 +28,18 @@ OPTIONS = {
     "render-stereo-style": "none",
     "render-relative-thickness": 1.0,
 }
+# Indigo asks fontconfig for Arial, which is another font on each machine. Rescanned, the file would be gone.
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{fonts}</dir>
+  <cachedir>{cache}</cachedir>
+  <match target="pattern"><edit name="family" mode="assign" binding="strong"><string>DejaVu Sans</string></edit></match>
+  <match target="pattern"><edit name="hintstyle" mode="append"><const>hintslight</const></edit></match>
+  <match target="pattern"><edit name="lcdfilter" mode="append"><const>lcddefault</const></edit></match>
+  <config><rescan><int>0</int></rescan></config>
+</fontconfig>
+"""
 _MATRIX = re.compile(rb"matrix\(([\d.]+), 0, 0, [\d.]+, (-?[\d.]+), (-?[\d.]+)\)")
 MAX_ATOMS = 999  # of a molfile as it is read here
 _HYDROGENS = {"H", "D", "T"}
@@ -38,7 +57,35 @@ class Indigo(NamedTuple):
 
 @cache
 def indigo() -> Indigo:
-    """Indigo, loaded once per process. Raises RuntimeMissingError if the package epam.indigo cannot be used here."""
+    """Indigo, loaded once per process, whose letters are the same whatever fonts the machine has.
+
+    Raises RuntimeMissingError if the package epam.indigo cannot be used here.
+    """
+    with _letters_in_dejavu():
+        return _load()
+
+
+@contextmanager
+def _letters_in_dejavu() -> Iterator[None]:
+    """While the block runs, a library that asks fontconfig for the first time gets the font that matplotlib brings."""
+    origin = getattr(find_spec("matplotlib"), "origin", None)
+    if origin is None:
+        raise RuntimeMissingError("the package matplotlib, whose font drawings have, is not installed")
+    fonts = Path(origin).parent / "mpl-data" / "fonts" / "ttf"
+    before = os.environ.get("FONTCONFIG_FILE")
+    with tempfile.TemporaryDirectory(prefix="captionlake-fonts-") as folder:
+        file = Path(folder) / "fonts.conf"
+        file.write_text(FONTS.format(fonts=escape(str(fonts)), cache=escape(folder)), encoding="utf-8")
+        os.environ["FONTCONFIG_FILE"] = str(file)
+        try:
+            yield
+        finally:
+            del os.environ["FONTCONFIG_FILE"]
+            if before is not None:
+                os.environ["FONTCONFIG_FILE"] = before
+
+
+def _load() -> Indigo:
     try:
         from indigo import Indigo as Session
         from indigo import IndigoException

@@ -12,6 +12,7 @@ import yaml
 from lib.serving.metrics import Metrics
 from lib.serving.request_log import ENDPOINTS
 from lib.settings import load_settings
+from lib.sql.batch_metrics import METRICS as BATCH_METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "conf/kubernetes").glob("*.yaml")}
@@ -76,7 +77,7 @@ def test_service_and_autoscaler_are_of_the_deployment() -> None:
 
 @pytest.mark.parametrize("path", MONITORING, ids=lambda path: path.name)
 def test_rules_and_dashboard_ask_for_metrics_that_there_are(path: Path) -> None:
-    exported = set()
+    exported = set(BATCH_METRICS)
     for family in Metrics().registry.collect():
         ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}[family.type]
         exported |= {family.name + end for end in ends}

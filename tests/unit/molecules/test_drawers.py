@@ -1,10 +1,14 @@
 """What every drawer says of its drawings is so: `pytest tests/unit/molecules/test_drawers.py`."""
 
+import os
+import shutil
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import yaml
@@ -190,3 +194,21 @@ def test_indigo_draws_alike_whatever_its_process_drew_first() -> None:
         for order in orders
     ]
     assert sorted(printed[0].splitlines()) == sorted(printed[1].splitlines())
+
+
+def test_indigo_draws_alike_whatever_fonts_the_machine_has(tmp_path: Path) -> None:
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    shutil.copy(fonts / "cmr10.ttf", tmp_path)  # a face that looks quite different
+    configuration = tmp_path / "fonts.conf"
+    configuration.write_text(f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}</cachedir></fontconfig>")
+    script = (
+        "from lib.molecules.indigo_drawing import ink_with_indigo\n"
+        "print(ink_with_indigo('InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3', 40, 26, 120).tobytes().hex())"
+    )
+    drawn = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | own, capture_output=True, text=True, check=True
+        ).stdout
+        for own in ({}, {"FONTCONFIG_FILE": str(configuration)})
+    }
+    assert len(drawn) == 1
