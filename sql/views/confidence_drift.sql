@@ -89,8 +89,8 @@ fractions as (
     select
         days.model_version,
         days.day,
-        (coalesce(day_tenths.num_in_tenth, 0) + 0.5) / (num_captions + 5) as day_fraction,
-        (coalesce(validation_tenths.num_in_tenth, 0) + 0.5) / (num_validation_captions + 5) as validation_fraction
+        (coalesce(day_tenths.num_in_tenth, 0) + cast(0.5 as double)) / (num_captions + 5) as day_fraction,
+        (coalesce(validation_tenths.num_in_tenth, 0) + cast(0.5 as double)) / (num_validation_captions + 5) as validation_fraction
     from days
     join validations
         on validations.model_version = days.model_version
