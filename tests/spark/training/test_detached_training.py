@@ -11,7 +11,7 @@ import pytest
 
 from lib.errors import TrainingFailedError
 from lib.lake.delta_tables import Lake
-from lib.lake.schemas import CAPTIONS
+from lib.lake.schemas import CAPTIONS, IMAGE_FEATURES
 from lib.training import detached_training
 from lib.training.training_data import TrainingData
 from lib.training.training_runs import TrainingRun
@@ -58,6 +58,8 @@ def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
 ) -> None:
     caption = dict.fromkeys(CAPTIONS.schema.names) | {"image_id": "a", "caption_index": 0, "caption": "C"}
     lake.insert_new("captions", lake.spark.createDataFrame([caption], CAPTIONS.schema))
+    features = dict.fromkeys(IMAGE_FEATURES.schema.names) | {"image_id": "a", "encoder_version": "e"}
+    lake.insert_new("image_features", lake.spark.createDataFrame([features], IMAGE_FEATURES.schema))
     monkeypatch.setenv("SPARK_HOME", "/databricks/spark")
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
     given = ["--dataset", "molecules", "--set", "storage.catalog=main"]
@@ -75,6 +77,8 @@ def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
     assert (environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"]) == ("token", detached_training.RAY_TOKEN)
     copied = Lake(lake.spark, lake.storage.model_copy(update={"root": str(copy)}))
     assert [row.caption for row in copied.read("captions").collect()] == ["C"]
+    assert [row.image_id for row in copied.read("image_features").collect()] == ["a"]
+    assert not copied.has("caption_reviews")  # as in the lake
     assert (tmp_path / "seen.steps").read_text() == "50\n"
     assert json.loads((run.checkpoint / "config.json").read_text()) == {}
     provenance = json.loads((run.checkpoint / "provenance.json").read_text())
