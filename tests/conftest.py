@@ -31,6 +31,16 @@ def spark() -> Iterator[SparkSession]:
         yield session
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_view_is_left() -> Iterator[None]:
+    """A file's temporary views end with it: they belong to the session, which other files share in any order."""
+    yield
+    if session := SparkSession.getActiveSession():
+        for table in session.catalog.listTables():
+            if table.isTemporary:
+                session.catalog.dropTempView(table.name)
+
+
 @pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path) -> Lake:
     return Lake(spark, StorageSettings(root=str(tmp_path / "lake"), catalog=None, schema_name=None))

@@ -69,7 +69,6 @@ def test_standing_reviews_are_those_of_the_view(reviewed: Lake) -> None:
     ours = standing_reviews(reviewed.read("caption_reviews")).select(*of_view.columns)
     assert sorted(map(tuple, ours.collect()), key=str) == sorted(map(tuple, of_view.collect()), key=str)
     assert of_view.count() == 9
-    reviewed.spark.catalog.dropTempView("caption_reviews")
 
 
 def test_without_reviews_nothing_changes(lake: Lake) -> None:
