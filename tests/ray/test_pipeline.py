@@ -290,6 +290,7 @@ def test_a_killed_run_leaves_no_process_and_one_worker_resumes_it_from_the_last_
     assert provenance["validation_edit_distance"] == min(row["validation_edit_distance"] for row in epochs)
 
 
+@pytest.mark.slow
 def test_a_run_whose_workers_fail_says_why_in_one_sentence_and_leaves_no_process(finished):
     failing = subprocess.Popen(
         finished.command("train_captioner", "training.learning_rate=1.0e+38", "training.max_gradient_norm=1.0e+38"),

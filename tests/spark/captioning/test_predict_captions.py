@@ -147,6 +147,7 @@ def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, land
     assert lake.read("caption_predictions").count() == 2
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake, landing):
     arrive(lake, landing, num_images=2, num_captions=2)
     put_model(lake, "first")
@@ -219,6 +220,7 @@ run_pipeline.main(["--from", "predict_captions", "--set", f"storage.root={sys.ar
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_becomes_current_while_the_pipeline_runs_is_left_to_the_next_run(arrived):
     put_model(arrived, "second", seed=1)
     put_model(arrived, "first")

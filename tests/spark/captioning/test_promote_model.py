@@ -142,6 +142,7 @@ def test_what_is_not_surely_better_is_refused_once_with_a_sentence(
     assert f"model new is not promoted: {row.reason}" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_gain_below_the_margin_is_refused(two_models: Lake) -> None:
     captioned(two_models, {"old": lambda *_: 3, "new": lambda *_: 2})
     promote(two_models, "promotion.min_gain=1.5")
@@ -183,6 +184,7 @@ def test_sentences_are_compared_by_cider(two_models: Lake) -> None:
     assert row.candidate_score > 5 > row.champion_score > 0
 
 
+@pytest.mark.slow
 def test_missing_captions_of_validation_images_and_of_no_others_are_written_first(two_models: Lake) -> None:
     promote(two_models)
     rows = two_models.read("caption_predictions").groupBy("model_version").count().collect()

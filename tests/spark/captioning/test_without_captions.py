@@ -83,6 +83,7 @@ def test_the_csv_file_flags_what_a_person_should_look_at(ended) -> None:
     assert rows["scribble"]["flagged"] == "true"
 
 
+@pytest.mark.slow
 def test_some_captions_are_scored_by_the_pretrained_model_and_nothing_is_trained(ended, landing, spark) -> None:
     root, _ = ended
     write_captions(landing / "labels.csv", {"aspirin": ASPIRIN, "caffeine": ASPIRIN})

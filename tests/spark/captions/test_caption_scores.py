@@ -156,6 +156,7 @@ def test_shuffled_control_never_scores_an_image_by_its_own_caption(spark: SparkS
     assertDataFrameEqual(scores.where("predictor = 'shuffled_pictures'").select("image_id", "edit_distance"), expected)
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test"), ("t2", 0, "bbbb", "test")]))
     predict(lake, [("t1", "aaab", None, None)])
@@ -235,6 +236,7 @@ def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
     assert not lake.has("evaluations")
 
 
+@pytest.mark.slow
 def test_the_caption_of_the_train_image_with_the_most_similar_features_is_a_control(lake: Lake) -> None:
     captions = [
         ("dog", 0, "a dog runs", "train"),

@@ -82,6 +82,7 @@ def test_sentences_of_a_split_are_scored_at_once_against_all_references_beside_c
     assert found["model"]["cider"] > max(found["constant_caption"]["cider"], found["shuffled_pictures"]["cider"])
 
 
+@pytest.mark.slow
 def test_a_table_of_edit_distances_alone_gets_sentence_scores_once(lake: Lake, scorer: SentenceScorer) -> None:
     fill(lake)
     evaluate_captions(lake, "m1")

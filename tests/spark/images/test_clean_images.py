@@ -96,6 +96,7 @@ def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, land
     assert lake.read("images_rejected").count() == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_completed_by_the_next(lake, landing):
     arrive(landing)
     ingest(lake, landing)

@@ -207,6 +207,7 @@ def test_features_of_another_encoder_are_neither_learned_from_nor_captioned(arri
         describe_training_data(arrived, asked.captions, read_vocabulary(arrived, asked.captions), version)
 
 
+@pytest.mark.slow
 def test_captions_that_cannot_be_learned_are_counted_and_stop_nothing(arrived: Lake, tmp_path: Path) -> None:
     rows = [("green", text) for text in (400 * "word ", "?!", "\N{GRINNING FACE}", "A field \N{GRINNING FACE}")]
     rows += [("blue", f"caption {number}") for number in range(9)]  # beside the two that it has

@@ -62,6 +62,7 @@ def test_different_images_of_one_name_are_all_refused_until_ids_are_paths(lake, 
     assert rejected(lake) == []
 
 
+@pytest.mark.slow
 def test_an_image_of_a_third_archive_is_not_taken_for_one_that_two_others_dispute(lake, landing):
     write_zip(landing / "a.zip", {"1.png": image(1)})
     write_zip(landing / "b.zip", {"1.png": image(2)})

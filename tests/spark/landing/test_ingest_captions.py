@@ -81,6 +81,7 @@ def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, arri
     assert rejected(lake) == {}  # what the file said before is gone
 
 
+@pytest.mark.slow
 def test_a_corrected_file_leaves_nothing_behind_and_closes_the_gap_before_other_files_captions(lake, arrived):
     (arrived / "a_labels.csv").write_text('image_id,InChI\np,wrong\nq,"open\nr,one,two\n')
     ingest_words(lake, arrived, "landing.max_captions_per_image=2")
@@ -111,6 +112,7 @@ def test_the_split_follows_from_the_image_id_alone(lake, arrived):
     assert seen == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
 
 
+@pytest.mark.slow
 def test_kaggles_folder_is_read_as_it_unzips(lake, arrived, caplog):
     write_captions(arrived / "train_labels.csv", {"p": METHANE})
     write_captions(arrived / "sample_submission.csv", {"t1": "InChI=1S/H2O/h1H2", "t2": "InChI=1S/H2O/h1H2"})
@@ -134,6 +136,7 @@ def test_kaggles_folder_is_read_as_it_unzips(lake, arrived, caplog):
     assert captions_in(lake).keys() == {"p", "t1", "t2"}
 
 
+@pytest.mark.slow
 def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived, caplog):
     write_captions(arrived / "labels.csv", {"p": METHANE})
     (arrived / "my_captions.csv").write_text("name,text\np,hello\n")
@@ -201,6 +204,7 @@ def test_cocos_captions_are_taken_in_beside_rejected_entries(lake, arrived):
     assert num_commits(lake) == before
 
 
+@pytest.mark.slow
 def test_a_caption_file_beside_the_images_of_a_zip_is_read(lake, landing):
     members = {"p.png": image(1), "in/labels.csv": f"{HEADER}p,{METHANE}\nq,x\n".encode(), "notes.csv": b"n"}
     write_zip(landing / "all.zip", members | {"__MACOSX/in/._labels.csv": b"\0\1", ".old/labels.csv": b"a"})
@@ -237,6 +241,7 @@ def write_images(landing: Path, *names: str) -> None:
         (landing / name).write_bytes(image(number))
 
 
+@pytest.mark.slow
 def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_comes_first(lake, landing):
     write_images(landing, "test/1.png", "train/2.png", "4.png", "5.png")
     rows = {"train/1": "of another", "train/2.png": "right", "train/3": "early", "images/4.png": "of none"}
@@ -266,6 +271,7 @@ def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_c
     assert (captions_in(lake), rejected(lake)) == ({"1": "one", "3": "three", "6": "alone"}, {})
 
 
+@pytest.mark.slow
 def test_a_caption_of_another_folder_does_not_come_in_when_there_is_room_again(lake, landing):
     write_captions(landing / "a_labels.csv", {"x": "first"})
     (landing / "b_labels.csv").write_text("image_id,InChI\ntrain/p,second\ntrain/p,third\n")

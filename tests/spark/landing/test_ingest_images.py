@@ -70,6 +70,7 @@ def test_one_archive_is_read_in_commits_of_bounded_size(lake, landing):
     assert sizes == [2, 4, 4]
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_commits_is_completed_by_the_next(lake, landing, monkeypatch):
     write_zip(landing / "train.zip", {f"{i}.png": image(i) for i in range(10)} | {"../up.png": b"x"})
     insert, calls = Lake.insert_new, []

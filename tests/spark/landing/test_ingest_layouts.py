@@ -60,6 +60,7 @@ def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, a
     assert row.source == f"file://{arrived}/train_layouts.parquet"
 
 
+@pytest.mark.slow
 def test_a_corrected_file_replaces_all_that_it_said(lake, arrived):
     write_layouts(arrived / "a_layouts.parquet", {"p.png": 1.0, "q": 2.0, "r": 3.0})
     ingest(lake, arrived)

@@ -228,6 +228,7 @@ def test_a_command_sends_a_folder_and_writes_a_csv_file(server: Server, key: str
     assert "answers 401: no API key" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_costs_its_request_alone(server: Server, client: httpx.Client) -> None:
     (process,) = server.captioning_processes()
     os.kill(process, signal.SIGSTOP)
