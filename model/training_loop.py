@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from model.batches import Batch, as_ink
 from model.captioner import Captioner, Explained, Explaining
 from model.config import Precision, TrainingConfig
+from model.decoding import NEVER_WRITTEN
 from model.precision import autocast
 from model.supervision import attention_loss, cell_loss
 from model.vocabulary import PAD
@@ -93,8 +94,16 @@ def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
 
 
 def reinforced_loss(logits: Tensor, targets: Tensor, advantages: Tensor) -> Tensor:
-    """Return the mean over tokens of -log p of each token of targets (B, T) times its caption's advantage (B,)."""
-    losses = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=PAD, reduction="none")
+    """Return the mean over tokens of -log p of each token of targets (B, T) times its caption's advantage (B,).
+
+    p is over the tokens that are ever written, as where samples are drawn. Over all tokens <unknown> would gain what
+    samples lose, and nothing would take it back, as it is never sampled.
+    """
+    logits = logits.float().clone()
+    never_written = targets.new_tensor(NEVER_WRITTEN)
+    is_other = targets[..., None] != never_written  # an image's own caption may hold <unknown>
+    logits[..., NEVER_WRITTEN] = logits[..., NEVER_WRITTEN].masked_fill(is_other, -torch.inf)
+    losses = nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=PAD, reduction="none")
     return (losses * advantages[:, None]).sum() / (targets != PAD).sum()
 
 

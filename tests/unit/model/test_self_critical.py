@@ -7,9 +7,10 @@ from pycocoevalcap.cider.cider import Cider
 
 from model.batches import collate
 from model.config import TrainingConfig
+from model.decoding import NEVER_WRITTEN
 from model.self_critical import CiderScorer, bare, captions_of_images, sample_captions, self_critical
 from model.training_loop import TrainingState, make_optimizer, reinforced_loss, token_loss, train_epoch
-from model.vocabulary import END, PAD, START
+from model.vocabulary import END, PAD, START, UNKNOWN
 from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 WORDS = ["a", "dog", "runs", "over", "the", "hill", "while", "two", "children", "watch", "it", "from", "their", "boat"]
@@ -110,16 +111,27 @@ def test_an_images_own_captions_follow_the_sampled_ones_with_a_weight_of_their_o
 def test_without_advantages_of_its_own_a_caption_counts_as_in_ordinary_training() -> None:
     logits = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[4, 5, 2, 0], [5, 2, 0, 0], [4, 4, 4, 2]])
-    torch.testing.assert_close(reinforced_loss(logits, targets, torch.ones(3)), token_loss(logits, targets))
+    written = logits.clone()
+    written[..., NEVER_WRITTEN] = -torch.inf
+    torch.testing.assert_close(reinforced_loss(logits, targets, torch.ones(3)), token_loss(written, targets))
     one = reinforced_loss(logits, targets, torch.tensor([0.0, -2.0, 0.0]))
-    torch.testing.assert_close(one, -2 * 2 / 9 * token_loss(logits[1:2], targets[1:2]))
+    torch.testing.assert_close(one, -2 * 2 / 9 * token_loss(written[1:2], targets[1:2]))
+
+
+def test_tokens_that_are_never_written_gain_nothing_from_what_samples_lose() -> None:
+    logits = torch.zeros(1, 3, 6, requires_grad=True)
+    with_unknown = torch.tensor([[4, UNKNOWN, 5]])  # an image's own caption may hold it
+    reinforced_loss(logits, with_unknown, torch.tensor([-1.0])).backward()
+    assert (logits.grad[0, [0, 2]][:, NEVER_WRITTEN] == 0).all()
+    assert (logits.grad[0, [0, 2]] != 0).sum() == 6  # of three tokens that are written, <end> among them
+    assert logits.grad[0, 1, UNKNOWN] != 0
 
 
 def test_captions_that_are_rewarded_become_likelier() -> None:
     batch = collate(stroke_samples(16), 1)
     scorer = CiderScorer(captions_of_images(batch))
     captioner = tiny_captioner(dropout=0.4)
-    training = cider_training(learning_rate=0.01, num_epochs=40)
+    training = cider_training(learning_rate=0.02, num_epochs=60, num_samples=16)
     images = 1 - batch.images.float() / 255
 
     def mean_reward() -> float:
@@ -132,10 +144,10 @@ def test_captions_that_are_rewarded_become_likelier() -> None:
 
     before = mean_reward()
     state, optimizer = TrainingState(), make_optimizer(captioner, training)
-    for _ in range(40):
+    for _ in range(60):
         batches = self_critical([batch], captioner, scorer, training, max_tokens=8)
-        train_epoch(captioner, batches, optimizer, training, state, 40, ignore)
-    assert mean_reward() > 2 * before
+        train_epoch(captioner, batches, optimizer, training, state, 60, ignore)
+    assert mean_reward() > 3 * before
 
 
 @pytest.mark.parametrize(
