@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lib.errors import CaptionlakeError, MissingInputError, RuntimeMissingError, SettingsError
 from lib.job_log import ON_DATABRICKS
 from lib.sections.lake import StorageSettings
-from model.whole_writes import folder_written_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,7 +55,8 @@ def fetch_registered_model(storage: StorageSettings, name: str, folder: Path) ->
     """The checkpoint in `folder` of a registered model, models:/NAME@ALIAS or models:/NAME/VERSION.
 
     It is fetched unless it is there under its model version. Raises SettingsError if the name has another form,
-    MissingInputError if no such model of ours is registered, RuntimeMissingError if MLflow is not there.
+    MissingInputError if no such model of ours is registered, RuntimeMissingError if MLflow is not installed or does not
+    answer.
     """
     if (asked := _NAME.fullmatch(name)) is None:
         raise SettingsError(
@@ -77,7 +76,7 @@ def fetch_registered_model(storage: StorageSettings, name: str, folder: Path) ->
             raise MissingInputError(
                 f"MLflow has no {name} ({why}): see prediction.model_version and, for a server, MLFLOW_TRACKING_URI"
             ) from None
-        raise RuntimeMissingError(f"{name} cannot be fetched, since MLflow does not answer: {why}") from None
+        raise RuntimeMissingError(f"{name} cannot be fetched from MLflow, see MLFLOW_TRACKING_URI: {why}") from None
 
 
 def _fetched(client: "MlflowClient", name: str, alias: str | None, version: str | None, folder: Path) -> Path:
@@ -88,16 +87,24 @@ def _fetched(client: "MlflowClient", name: str, alias: str | None, version: str 
     if model_version is None or Path(model_version).name != model_version:
         raise _not_ours(found)
     checkpoint = folder / model_version
-    if not (checkpoint / "config.json").is_file():
-        with tempfile.TemporaryDirectory() as copy:
+    if not _is_there(checkpoint):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetched-", dir=folder) as copy:
             mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{found.version}", dst_path=copy)
             fetched = next(Path(copy).glob(f"data/*/{CHECKPOINT}"), None)
             if fetched is None:
                 raise _not_ours(found)
             (fetched / RUN_ID).write_text(found.run_id + "\n")
-            with folder_written_whole(checkpoint) as written:
-                shutil.copytree(fetched, written)
+            try:
+                fetched.rename(checkpoint)
+            except OSError:  # another process may have fetched it meanwhile
+                if not _is_there(checkpoint):
+                    raise
     return checkpoint
+
+
+def _is_there(checkpoint: Path) -> bool:
+    return (checkpoint / "config.json").is_file()
 
 
 def _not_ours(found: Any) -> MissingInputError:
