@@ -53,11 +53,12 @@ demo-photos: $(READY)  ## caption a dozen free photographs, then train further o
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 # Each folder gets a lake of its own, or OUTPUT names it: images of two folders may be called alike.
+# MODEL=... is a model as prediction.model_version names one; nothing is trained.
 caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos, with a model that comes with the project: IMAGES=folder
 	@if [ -z "$$IMAGES" ]; then echo "Name a folder of images: make caption IMAGES=/data/images" >&2; exit 2; fi; \
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
-	  --set prediction.model_version=pretrained
+	  --set "prediction.model_version=$${MODEL:-pretrained}" --set cluster.train_when=never
 
 # DATASET=photos for a photograph, MODEL=folder for another checkpoint, OUTPUT=look.png for where it is written.
 look: $(READY)  ## write where attention looked for each word of an image's caption, as one PNG: IMAGE=file
@@ -75,11 +76,13 @@ serve: $(READY)  ## answer over HTTP at 127.0.0.1:8000 with the current or the p
 review: $(READY)  ## the page where people look at captions and correct them, at 127.0.0.1:8001 (REVIEW="--dataset photos"; docs/review.md)
 	@$(RUN) -m jobs.serve_reviews --set "storage.root=$(LAKE)" $(REVIEW)
 
-# Its pages are in the Python package mlflow alone, not in mlflow-skinny, which is enough to record.
+# Its pages are in the Python package mlflow alone, not in mlflow-skinny, which is enough to record. MLflow asks for an older pyarrow and
+# importlib-metadata than the lock has and works with these. Its job execution is a dozen processes that these pages do not need.
 mlflow: $(READY)  ## open MLflow's page on the trainings in LAKE at 127.0.0.1:5000 (needs the Python package mlflow)
 	@$(RUN) -c 'import sys, importlib.util as found; sys.exit(not all(map(found.find_spec, ("mlflow", "flask", "sqlalchemy"))))' || \
-	  { echo "MLflow's page needs the Python package mlflow: .venv/bin/uv pip install --python .venv/bin/python mlflow" >&2; exit 2; }
-	@$(RUN) -m mlflow ui --backend-store-uri "sqlite:///$(abspath $(LAKE))/mlflow.db" --workers 1 --host 127.0.0.1 --port 5000
+	  { echo "MLflow's page needs the Python package mlflow: .venv/bin/uv pip install --python .venv/bin/python --override requirements.lock mlflow" >&2; exit 2; }
+	@test -f "$(LAKE)/mlflow.db" || { echo "No training has been recorded in $(LAKE): train first, or name another lake with LAKE=..." >&2; exit 2; }
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(RUN) -m mlflow ui --backend-store-uri "sqlite:///$(abspath $(LAKE))/mlflow.db" --workers 1 --host 127.0.0.1 --port 5000
 
 sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select ..." answers one statement)
 	@$(RUN) -m jobs.sql_prompt --set storage.root=$(LAKE) $${SQL:+-e "$$SQL"}

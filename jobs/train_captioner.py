@@ -35,6 +35,9 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
     from lib.training.training_runs import finish_training, plan_training, training_alone
 
     cluster = settings.cluster
+    if cluster.train_when == "never":
+        logger.info("train_captioner: nothing is trained: cluster.train_when is never")
+        return
     if cluster.train_when == "missing" and has_current_model(settings.storage):
         logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
         return

@@ -16,7 +16,8 @@ from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
-from lib.lake.models import pretrained_model
+from lib.lake.models import pretrained_model, resolve_model
+from lib.lake.registered_models import IN_THE_REGISTRY
 from lib.sections.images import CleaningSettings
 from lib.settings import load_settings
 from model.checkpoint import load_provenance
@@ -47,9 +48,13 @@ class Captioner:
         """Load the model of a checkpoint directory, with the settings `prediction` of a dataset.
 
         `overrides` are `section.key=value`; `conf` is the folder of the settings, by default that of this checkout.
-        Images are cleaned as those that the model learned from. Raises CheckpointError, SettingsError, NotationError.
+        Instead of a directory, models:/NAME@ALIAS or models:/NAME/VERSION names a model of MLflow's registry, which is
+        fetched into the checkpoints of storage.root. Images are cleaned as those that the model learned from.
+        Raises CheckpointError, SettingsError, NotationError; of the registry MissingInputError, RuntimeMissingError.
         """
         settings = load_settings(dataset, "local", overrides, conf)
+        if isinstance(checkpoint, str) and checkpoint.startswith(IN_THE_REGISTRY):
+            checkpoint = resolve_model(settings.storage, checkpoint, dataset).directory
         self._captioner = ImageCaptioner(Path(checkpoint), settings.prediction)
         self._cleaning = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
 

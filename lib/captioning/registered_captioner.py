@@ -12,10 +12,11 @@ import pandas as pd
 from lib.captioning.captioner import caption_images
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
+from lib.lake.registered_models import CHECKPOINT
 from lib.sections.captioning import PredictionSettings
 from model.checkpoint import load_provenance
 
-CHECKPOINT, PREDICTION = "checkpoint", "prediction.json"  # what lies in the model's folder
+PREDICTION = "prediction.json"  # beside the checkpoint in the model's folder: the settings
 GONE = ("length_penalty",)  # settings that models registered before may have
 
 

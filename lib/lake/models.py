@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lib.errors import MissingInputError, SettingsError
+from lib.lake.registered_models import IN_THE_REGISTRY, fetch_registered_model
 from lib.sections.lake import StorageSettings
 from model.checkpoint import PRETRAINED
 from model.whole_writes import written_whole
@@ -102,10 +103,14 @@ def resolve_model(storage: StorageSettings, name: str, dataset: str) -> Model:
     """The model of that name: a version in the storage, `current`, `champion`, `candidate`, `pretrained`, or a path.
 
     `current` and `champion` are the model in use, `candidate` is the newest trained. A path has a slash and names a
-    checkpoint's directory. Raises MissingInputError if there is none, or if the current one was withdrawn;
-    SettingsError if no pretrained model for the dataset comes with the project.
+    checkpoint's directory. models:/NAME@ALIAS and models:/NAME/VERSION are fetched from MLflow's registry, and are
+    versions in the storage from then on. Raises MissingInputError if there is none, or if the current one was
+    withdrawn; SettingsError if no pretrained model for the dataset comes with the project; RuntimeMissingError if
+    MLflow is asked and is not there.
     """
     folder = checkpoints_folder(storage)
+    if name.startswith(IN_THE_REGISTRY):
+        name = fetch_registered_model(storage, name, folder).name
     is_current = name in IN_USE
     if is_current:
         name = current_model(storage)

@@ -226,7 +226,7 @@ TRAINING_METRICS = Table(
     "How training went: one row per reported step, and one with validation scores per epoch.",
     T.StructType(
         [
-            _column("run_id", _TEXT, "Model version that was being trained."),
+            _column("run_id", _TEXT, "Model version that was being trained, and the name of its run in MLflow."),
             _column("epoch", _INT, "Passes over the train split completed before this row."),
             _column("step", _INT, "Optimizer steps taken so far."),
             _column("train_loss", _DOUBLE, "Mean cross-entropy per token since the last row, in nats."),

@@ -17,7 +17,7 @@ class ClusterSettings(BaseModel):
 
     ray_on: Literal["raydp", "databricks"]
     train_with: Literal["ray", "horovod"]
-    train_when: Literal["changed", "missing"]
+    train_when: Literal["changed", "missing", "never"]
     address: str | None
     num_workers: int = Field(gt=0)
     threads_per_worker: int = Field(gt=0)

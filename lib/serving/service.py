@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from lib.errors import CaptionlakeError, MissingInputError
+from lib.errors import CaptionlakeError, MissingInputError, SettingsError
 from lib.lake.models import IN_THE_PROJECT, IN_USE, Model, has_current_model, pretrained_model, resolve_model
 from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def models_to_serve(settings: Settings) -> dict[str, Model]:
-    """The model of each dataset. Raises SettingsError, MissingInputError."""
+    """The model of each dataset. Raises SettingsError, MissingInputError, RuntimeMissingError."""
     names = settings.serving.models or {settings.dataset: "current"}
     return {dataset: _model_named(settings, dataset, name) for dataset, name in names.items()}
 
@@ -33,8 +33,9 @@ def _model_named(settings: Settings, dataset: str, name: str) -> Model:
         return _pretrained_model(dataset, f"serving.models.{dataset}")
     try:
         return resolve_model(settings.storage, name, dataset)
-    except MissingInputError as error:
-        raise MissingInputError(str(error).replace("prediction.model_version", f"serving.models.{dataset}")) from None
+    except (MissingInputError, SettingsError) as error:
+        sentence = str(error).replace("prediction.model_version", f"serving.models.{dataset}")
+        raise type(error)(sentence) from None
 
 
 _pretrained_model = lru_cache(pretrained_model)  # to name it its files are read: too much for every few seconds
@@ -44,7 +45,7 @@ class CaptionService:
     """The models, their processes and the queue before them. All methods belong to one event loop."""
 
     def __init__(self, settings: Settings, overrides: Sequence[str], conf: str | None, metrics: Metrics) -> None:
-        """Resolve the models. Raises SettingsError, MissingInputError."""
+        """Resolve the models. Raises SettingsError, MissingInputError, RuntimeMissingError."""
         self.settings, self._metrics = settings, metrics
         self._overrides, self._conf = tuple(overrides), conf
         self.models = models_to_serve(settings)

@@ -6,7 +6,6 @@ ended, from training_metrics. So a server that is down stops nothing, and the ne
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,10 +17,12 @@ import pyspark.sql.functions as F
 from lib.errors import MissingInputError, RuntimeMissingError
 from lib.lake.delta_tables import Lake
 from lib.lake.models import candidate_model, checkpoints_folder, current_model
+from lib.lake.registered_models import MODEL_VERSION, RUN_ID, reach_mlflow
 from lib.lake.spark_session import ON_DATABRICKS
 from lib.sections.lake import StorageSettings
 from lib.sections.training import TrackingSettings
 from model.checkpoint import load_provenance
+from model.whole_writes import written_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXPERIMENT = "captionlake"  # where the settings name none
-DATABASE = "mlflow.db"  # in storage.root, where neither settings nor MLFLOW_TRACKING_URI name a place
-NEEDED_FOR_DATABASE = ("sqlalchemy", "alembic", "sqlparse")
 _VALIDATION = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 METRICS = ("train_loss", *_VALIDATION, "learning_rate", "images_per_second")
 METRICS_PER_CALL = 1000  # what MLflow takes at a time
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # minutes unless set
 
 
 class Tracking(NamedTuple):
@@ -63,8 +61,11 @@ def record_training(
 
     def record(mlflow: Tracking) -> None:
         for directory in _trained(lake):
-            if _recorded(mlflow, directory.name) is None:
-                _record(mlflow, lake, settings.registered_model, directory, write_model)
+            run_id = _recorded(mlflow, directory.name)
+            if run_id is None:
+                run_id = _record(mlflow, lake, settings.registered_model, directory, write_model)
+            with written_whole(directory / RUN_ID) as file:
+                file.write_text(run_id + "\n")
         _move_aliases(mlflow, lake.storage, settings.registered_model)
 
     _ask(lake.storage, settings, record, f"did not record model {checkpoint.name}")
@@ -106,32 +107,16 @@ def _ask(
 def _reach(storage: StorageSettings, settings: TrackingSettings) -> Tracking | None:
     if not settings.is_on or find_spec("mlflow") is None or (ON_DATABRICKS and settings.experiment_id is None):
         return None
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-
-    root = Path(storage.root).absolute()
-    if ON_DATABRICKS:
-        mlflow.set_registry_uri("databricks-uc")
-    elif settings.experiment_id is None and "MLFLOW_TRACKING_URI" not in os.environ:
-        if missing := [name for name in NEEDED_FOR_DATABASE if find_spec(name) is None]:
-            logger.warning(
-                "MLflow records nothing: its database needs %s; install them, or set tracking.is_on to false",
-                " and ".join(missing),
-            )
-            return None
-        root.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(f"sqlite:///{root / DATABASE}")
-        mlflow.set_registry_uri(f"sqlite:///{root / DATABASE}")
-    client = mlflow.MlflowClient()
+    client = reach_mlflow(storage)
     if settings.experiment_id is not None:
         return Tracking(client, settings.experiment_id)
     known = client.get_experiment_by_name(EXPERIMENT)
     if known is not None:
         return Tracking(client, known.experiment_id)
-    # A server has a place for files of its own; a database has the folder that a process happens to be in.
-    place = (root / "mlflow").as_uri() if mlflow.get_tracking_uri().startswith("sqlite:") else None
-    return Tracking(client, client.create_experiment(EXPERIMENT, artifact_location=place))
+    # A server has a folder of its own for files; a database has the folder that a process happens to be in.
+    is_database = client.tracking_uri.startswith("sqlite:")
+    folder = (Path(storage.root).absolute() / "mlflow").as_uri() if is_database else None
+    return Tracking(client, client.create_experiment(EXPERIMENT, artifact_location=folder))
 
 
 def _trained(lake: Lake) -> list[Path]:
@@ -145,17 +130,18 @@ def _trained(lake: Lake) -> list[Path]:
 
 def _recorded(tracking: Tracking, model_version: str) -> str | None:
     """The id of the finished MLflow run of a model; one that was killed is not finished and does not count."""
-    wanted = f"tags.model_version = '{model_version}' and attributes.status = 'FINISHED'"
+    wanted = f"tags.{MODEL_VERSION} = '{model_version}' and attributes.status = 'FINISHED'"
     found = tracking.client.search_runs([tracking.experiment_id], wanted, max_results=1)
     return found[0].info.run_id if found else None
 
 
 def _record(
     tracking: Tracking, lake: Lake, name: str | None, checkpoint: Path, write_model: Callable[[Path, Path], str]
-) -> None:
+) -> str:
+    """Send a training as a finished run, and register its model if it has a name there; the id of the run."""
     import mlflow
 
-    tags = {"model_version": checkpoint.name}
+    tags = {MODEL_VERSION: checkpoint.name}
     with (
         tempfile.TemporaryDirectory() as folder,
         mlflow.start_run(experiment_id=tracking.experiment_id, run_name=checkpoint.name, tags=tags) as run,
@@ -174,6 +160,8 @@ def _record(
             )
             version = mlflow.register_model(logged.model_uri, name).version
             logger.info("train_captioner: model %s is version %s of %s", checkpoint.name, version, name)
+    run_id: str = run.info.run_id
+    return run_id
 
 
 def _metrics(lake: Lake, model_version: str) -> list[Any]:

@@ -34,7 +34,7 @@ AT_HOME_IN = {  # rooms of libraries that no other room may know
     "ray": {"molecules", "training"},
     "raydp": {"training"},
     "horovod": {"training"},
-    "mlflow": {"training"},
+    "mlflow": {"lake", "training"},
     "matplotlib": {"molecules", "reporting"},
     "jinja2": {"reporting", "reviewing"},
     "deltalake": {"reviewing"},

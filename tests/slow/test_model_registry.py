@@ -3,14 +3,9 @@
 Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
 """
 
-import json
 import os
-import shutil
 import socket
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,25 +15,15 @@ import pandas as pd
 import pytest
 
 from lib.captioning.image_captioning import ImageCaptioner
-from lib.captioning.registered_captioner import write_model
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake
-from lib.lake.models import checkpoints_folder, make_candidate, make_current
-from lib.lake.schemas import TRAINING_METRICS
+from lib.lake.models import make_candidate, make_current
+from lib.lake.registered_models import RUN_ID
 from lib.molecules.drawing import draw_molecule
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from lib.training import model_registry
-from lib.training.model_registry import (
-    DATABASE,
-    EXPERIMENT,
-    PATIENCE,
-    attach_report,
-    check_tracking,
-    follow_models,
-    record_training,
-)
-from lib.training.training_runs import TrainingRun
-from model.checkpoint import PRETRAINED
+from lib.training.model_registry import EXPERIMENT, attach_report, check_tracking, follow_models
+from tests.slow.recorded import NAME, NOON, record, trained
 
 mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
@@ -47,57 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-NAME = "captioner"
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of MLflow without an experiment: to make its tables takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / DATABASE
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture
-def settings(lake: Lake, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    for name, value in (*PATIENCE.items(), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    Path(lake.storage.root).mkdir()
-    shutil.copy(database, lake.storage.root)
-    yield load_settings(
-        "molecules", "local", [f"storage.root={lake.storage.root}", f"tracking.registered_model={NAME}"]
-    )
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-
-
-def trained(lake: Lake, settings: Settings, version: str) -> TrainingRun:
-    """A model as train_captioner leaves it: its checkpoint, its rows of training_metrics, and current."""
-    folder = checkpoints_folder(lake.storage)
-    shutil.copytree(PRETRAINED / "molecules", folder / version)
-    provenance = {
-        "model_version": version,
-        "num_workers": 2,
-        "git_commit": "c0ffee",
-        "table_versions": {"captions": 3},
-        "settings": settings.model_dump(mode="json", include={"cleaning"}),
-    }
-    (folder / version / "provenance.json").write_text(json.dumps(provenance))
-    rows = [
-        (version, 0, 10, 2.5, None, None, None, 0.1, 50.0, 2, NOON),
-        (version, 1, 20, None, 1.5, 0.75, 8.0, None, None, 2, NOON),
-    ]
-    lake.insert_new("training_metrics", lake.spark.createDataFrame(rows, TRAINING_METRICS.schema))
-    make_current(lake.storage, version)
-    data: Any = None
-    return TrainingRun(version, data, folder / version, Path(lake.storage.root) / "training" / version)
-
-
-def record(lake: Lake, run: TrainingRun, settings: Settings) -> None:
-    write = partial(write_model, settings=settings.prediction)
-    record_training(lake, settings.tracking, run.checkpoint, write)
 
 
 def runs() -> list[Any]:
@@ -112,9 +46,11 @@ def version_with(alias: str) -> str:
 
 
 def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings: Settings) -> None:
-    record(lake, trained(lake, settings, "m1"), settings)
+    checkpoint = trained(lake, settings, "m1")
+    record(lake, checkpoint, settings)
     (run,) = runs()
     assert (run.info.status, run.info.run_name, run.data.tags["model_version"]) == ("FINISHED", "m1", "m1")
+    assert (checkpoint / RUN_ID).read_text().strip() == run.info.run_id
     assert run.data.params["num_workers"] == "2"
     assert (run.data.params["git_commit"], run.data.params["table_versions.captions"]) == ("c0ffee", "3")
     assert run.data.params["settings.cleaning.stroke_length_px"] == "16.0"
@@ -124,21 +60,21 @@ def test_a_training_is_a_run_with_its_settings_and_metrics(lake: Lake, settings:
 
 
 def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, settings: Settings) -> None:
-    run = trained(lake, settings, "m1")
-    record(lake, run, settings)
+    checkpoint = trained(lake, settings, "m1")
+    record(lake, checkpoint, settings)
     image = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
     captions = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, settings.cleaning).pixels
-    (expected,) = ImageCaptioner(run.checkpoint, settings.prediction).caption([pixels])
+    (expected,) = ImageCaptioner(checkpoint, settings.prediction).caption([pixels])
     assert captions.iloc[0].isna().all()
     assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
     assert expected.caption == ASPIRIN
 
 
 def test_a_training_that_is_found_again_is_recorded_once(lake: Lake, settings: Settings) -> None:
-    run = trained(lake, settings, "m1")
-    record(lake, run, settings)
-    record(lake, run, settings)
+    checkpoint = trained(lake, settings, "m1")
+    record(lake, checkpoint, settings)
+    record(lake, checkpoint, settings)
     assert len(runs()) == 1
     assert len(mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'")) == 1
 
@@ -171,12 +107,14 @@ def test_a_server_that_is_down_is_one_warning_and_what_it_missed_is_sent_later(
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{nobody_listens.getsockname()[1]}")
-        record(lake, trained(lake, settings, "m1"), settings)
+        missed = trained(lake, settings, "m1")
+        record(lake, missed, settings)
     (warning,) = (record for record in caplog.records if record.name == model_registry.__name__)
     assert warning.getMessage().startswith("MLflow did not record model m1: ")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     record(lake, trained(lake, settings, "m2"), settings)
     assert [(run.info.run_name, run.data.metrics["validation_loss"]) for run in runs()] == [("m1", 1.5), ("m2", 1.5)]
+    assert (missed / RUN_ID).read_text().strip() == runs()[0].info.run_id
 
 
 def test_a_models_report_lies_beside_its_run_and_is_sent_again_only_if_it_changes(
@@ -208,7 +146,7 @@ def test_without_the_packages_of_its_database_mlflow_is_left_alone_with_a_warnin
 ) -> None:
     monkeypatch.setitem(sys.modules, "sqlparse", None)
     record(lake, trained(lake, settings, "m1"), settings)
-    assert "its database needs sqlparse; install them" in caplog.text
+    assert "MLflow did not record model m1: MLflow's database mlflow.db needs sqlparse: install" in caplog.text
 
 
 def test_with_mlflow_there_is_nothing_to_complain_of(settings: Settings) -> None:

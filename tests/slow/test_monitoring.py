@@ -28,9 +28,9 @@ pytestmark = [
     pytest.mark.skipif(PROMETHEUS is None or PROMTOOL is None, reason="needs prometheus and promtool"),
 ]
 RULES = ROOT / "conf/monitoring/rules.yaml"
-ALERTS = {
-    rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
-}
+ALERT_RULES = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule["expr"] for rule in ALERT_RULES}
+(UNSURE,) = (rule for rule in ALERT_RULES if rule["alert"] == "CaptionsAreUnsure")
 DASHBOARD = json.loads((ROOT / "conf/monitoring/dashboard.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 WITHOUT_TRAFFIC = ("captionlake_model_changes_total",)  # counts what no request causes
@@ -117,6 +117,28 @@ def test_promtool_takes_the_rules() -> None:
     checked = subprocess.run([str(PROMTOOL), "check", "rules", RULES], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     assert f"{len(ALERTS)} rules found" in checked.stdout
+
+
+def test_captions_are_unsure_where_confidence_falls_below_its_own_past(tmp_path: Path) -> None:
+    steady, falling = "0+35x720", "0+90x576 51840+60x144"  # summed confidence of 100 images every ten minutes, 5 days
+    series = [
+        {"series": f'captionlake_confidence_{name}{{dataset="{dataset}"}}', "values": values}
+        for dataset, sums in (("photos", steady), ("molecules", falling))
+        for name, values in (("sum", sums), ("count", "0+100x720"))
+    ]
+    fires = [{"exp_labels": {"severity": "ticket", "dataset": "molecules"}, "exp_annotations": UNSURE["annotations"]}]
+    checks = [
+        {"eval_time": when, "alertname": UNSURE["alert"], "exp_alerts": alerts}
+        for when, alerts in (("95h", []), ("100h", fires))
+    ]
+    test = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "10m",
+        "tests": [{"interval": "10m", "input_series": series, "alert_rule_test": checks}],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
+    checked = subprocess.run([str(PROMTOOL), "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_promtool_takes_the_batch_jobs_metrics() -> None:

@@ -42,6 +42,13 @@ def test_where_a_model_is_trained_only_when_missing_any_current_one_will_do(tmp_
     train_captioner.run(load_settings("molecules", "local", overrides), [])
 
 
+def test_where_nothing_is_ever_trained_nothing_is_looked_for(tmp_path: Path) -> None:
+    train_captioner.run(
+        load_settings("molecules", "local", [f"storage.root={tmp_path}", "cluster.train_when=never"]), []
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_more_workers_than_cores_are_refused() -> None:
     num_cores = os.cpu_count() or 1
     ray_cluster.check_cluster(cluster_of(f"num_workers={num_cores}", "threads_per_worker=1"))
