@@ -172,7 +172,7 @@ def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
             stream = opened.enter_context(archive.open(member))
         is_packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
-        yield gzip.GzipFile(fileobj=stream) if is_packed else stream  # type: ignore[misc]
+        yield gzip.GzipFile(fileobj=stream, mode="rb") if is_packed else stream  # type: ignore[misc]
 
 
 @contextmanager
