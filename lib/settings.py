@@ -131,9 +131,7 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
     is_quoted = text.strip().startswith(("'", '"'))
     if _is_text(key) and not is_quoted and text.strip() not in YAML_NULLS:
-        value: Any = (
-            text.strip()
-        )  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number
+        value: Any = text.strip()  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number
     else:
         try:
             value = yaml.safe_load(text)
