@@ -53,6 +53,7 @@ def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
 def legal_images() -> dict[str, bytes]:
     """The drawing in every format and kind of pixel that is read, by file name."""
     grey = drawing()
+    ink_alone = Image.merge("LA", [Image.new("L", grey.size), grey.point(lambda level: 255 - level)])
     images = {
         "grey.png": encoded(grey, "PNG"),
         "grey.jpg": encoded(grey, "JPEG", quality=95),
@@ -69,6 +70,9 @@ def legal_images() -> dict[str, bytes]:
         "lzw.tif": encoded(grey, "TIFF", compression="tiff_lzw"),
         "cmyk.jpg": encoded(grey.convert("CMYK"), "JPEG"),
         "progressive.jpg": encoded(grey, "JPEG", progressive=True),
+        "grey_alpha.tif": encoded(ink_alone, "TIFF"),
+        "zstd.tif": encoded(grey, "TIFF", compression="zstd"),
+        "color_key.png": encoded(grey.point(lambda level: level // 128), "PNG", transparency=1),
     }
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     return images | {"deep.png": encoded(deep, "PNG"), "deep.tif": encoded(deep, "TIFF")}
@@ -107,6 +111,7 @@ def absurd_images() -> dict[str, tuple[bytes, frozenset[str]]]:
     pages = encoded(drawing(), "TIFF", save_all=True, append_images=[drawing(seed=1)])
     frames = encoded(drawing(), "GIF", save_all=True, append_images=[drawing(seed=1)])
     large, none = frozenset({"too_many_pixels"}), frozenset({"empty_file"})
+    unread = frozenset({"unsupported_format"})
     text = frozenset({READ}) | DAMAGED
     return {
         "empty.png": (b"", none),
@@ -114,7 +119,9 @@ def absurd_images() -> dict[str, tuple[bytes, frozenset[str]]]:
         "text.png": (b"I am a text", DAMAGED),
         "nulls.png": (bytes(4096), DAMAGED),
         "html.jpg": (b"<!DOCTYPE html><title>404</title>", DAMAGED),
-        "eps.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", DAMAGED),
+        "eps.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", unread),
+        "pdf.png": (encoded(drawing(), "PDF"), unread),
+        "heic.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), unread),
         "wide.png": (png(png_header(2**31 - 1, 1), (b"IDAT", zeros), (b"IEND", b"")), large | DAMAGED),
         "huge.png": (png(png_header(60_000, 60_000), (b"IDAT", zeros), (b"IEND", b"")), large),
         "no_pixels.png": (png(png_header(0, 0), (b"IEND", b"")), DAMAGED),

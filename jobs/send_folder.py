@@ -31,6 +31,13 @@ def run_client(arguments: argparse.Namespace) -> None:
     logger.info("captions: %s; images without: %d", arguments.output, num_unread)
 
 
+def number_at_once(text: str) -> int:
+    """The number of requests at a time. Raises ArgumentTypeError unless it is a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line; the key is in the variable CAPTIONLAKE_API_KEY."""
     start_process()
@@ -38,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="images in all folders below are sent")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the server (default: %(default)s)")
     parser.add_argument("--output", default="captions.csv", metavar="FILE", help="CSV file (default: %(default)s)")
-    parser.add_argument("--at-once", type=int, default=8, metavar="N", help="requests at a time (default: %(default)s)")
+    parser.add_argument(
+        "--at-once", type=number_at_once, default=8, metavar="N", help="requests at a time (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     exit_with_one_sentence(lambda: run_client(arguments))
 

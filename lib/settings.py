@@ -4,6 +4,7 @@ conf/base.yaml <- conf/datasets/<dataset>.yaml <- conf/environments/<environment
 Every value stands in base.yaml once, with its meaning and unit; each owner declares its types beside itself.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, get_type_hints
@@ -25,6 +26,7 @@ from lib.sections.training import ClusterSettings, PromotionSettings, SearchSett
 from model.config import CaptionerConfig, TrainingConfig
 
 RENAMED_ENDS = {"_share": "_fraction", "_focus": "_focal_exponent"}  # of settings' names, until version 0.2
+YAML_NULLS = ("", "~", "null", "Null", "NULL")
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -127,15 +129,28 @@ def _parse_override(override: str) -> dict[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
-    if isinstance(value, str) and not text.strip().startswith(("'", '"')):
-        value = text.strip()  # as it was typed: YAML would take what follows ' #' for a comment
+    is_quoted = text.strip().startswith(("'", '"'))
+    if _is_text(key) and not is_quoted and text.strip() not in YAML_NULLS:
+        value: Any = text.strip()  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number
+    else:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
     for part in reversed(key.split(".")):
         value = {part: value}
     return value  # type: ignore[no-any-return]  # a key has at least one part, so this is a dict by now
+
+
+def _is_text(key: str) -> bool:
+    """Whether the setting of this name is a text, or a text or null."""
+    section, _, name = key.partition(".")
+    return _types_of(section).get(name) in (str, str | None)
+
+
+def _types_of(section: str) -> dict[str, Any]:
+    """The type of each setting of a section; empty if there is no such section."""
+    return get_type_hints(Settings.model_fields[section].annotation) if section in Settings.model_fields else {}
 
 
 def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -153,7 +168,7 @@ def _describe(error: ValidationError | TypeError) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "settings"
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            faults.append(f"{key}: unknown setting{_new_name(fault['loc'])}")
+            faults.append(f"{key}: unknown setting{_what_is_meant(fault['loc'])}")
         elif fault["type"] in ("missing", "value_error"):
             faults.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}")
         else:
@@ -161,11 +176,12 @@ def _describe(error: ValidationError | TypeError) -> str:
     return f"{len(faults)} setting{'s' if len(faults) != 1 else ''} cannot be used:\n  " + "\n  ".join(faults)
 
 
-def _new_name(location: tuple[int | str, ...]) -> str:
-    """What a setting that was renamed is called now, as the end of a sentence; empty if it never was one."""
-    section, name = map(str, location[:2]) if len(location) == 2 else ("", "")
-    known = get_type_hints(Settings.model_fields[section].annotation) if section in Settings.model_fields else {}
+def _what_is_meant(location: tuple[int | str, ...]) -> str:
+    """The setting that an unknown one was renamed to, or that it resembles, as the end of a sentence; empty if none."""
+    *sections, name = map(str, location)
+    known = _types_of(sections[0]) if sections else Settings.model_fields
     for old, new in RENAMED_ENDS.items():
         if name.endswith(old) and (now := name.removesuffix(old) + new) in known:
-            return f", which is called {section}.{now} now"
-    return ""
+            return f", which is called {'.'.join([*sections, now])} now"
+    alike = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    return f", is {'.'.join([*sections, *alike])} meant?" if alike else ""

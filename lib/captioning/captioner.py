@@ -5,17 +5,19 @@ for image in Captioner.pretrained("molecules").caption(["drawing.png"]):
     print(image.caption, image.confidence)
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from lib.captioning.attention_maps import AttentionMaps, attention_maps
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
-from lib.images.cleaning import clean_image, encode_png
+from lib.images.cleaning import clean_image
 from lib.lake.models import pretrained_model, resolve_model
 from lib.lake.registered_models import IN_THE_REGISTRY
 from lib.sections.images import CleaningSettings
@@ -66,8 +68,11 @@ class Captioner:
     def caption(self, images: Sequence[ImageSource]) -> list[CaptionedImage]:
         """One entry for each image, in the order given.
 
-        Pixels are uint8: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with opacity; 0 is ink.
+        Pixels are uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGB with opacity; 0 is ink. Raises
+        TypeError for one image that is not in a list.
         """
+        if isinstance(images, str | Path | bytes | bytearray | memoryview | np.ndarray):
+            raise TypeError("caption takes a list of images: write caption([image]) for one")
         return caption_images(self._captioner, self._cleaning, images)
 
     def look(self, image: ImageSource) -> AttentionMaps:
@@ -99,10 +104,11 @@ def _as_bytes(image: ImageSource) -> bytes:
         return bytes(image)
     if not isinstance(image, np.ndarray):
         raise CorruptImageError("not_an_image", f"{type(image).__name__} is no bytes, path or array")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not is_image or not image.size:
         raise CorruptImageError("not_an_image", f"array of {image.dtype} {image.shape}: uint8 pixels are read")
-    if image.ndim == 3 and image.shape[2] == 4:
-        opacity = image[..., 3:].astype(np.float32) / 255
-        image = (image[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
-    return encode_png(image)
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, "PNG", compress_level=1)
+    return png.getvalue()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
-from lib.images.decoding import decode_image, decoded
+from lib.images.decoding import decode_image
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
 from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
@@ -169,8 +169,10 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def decode_png(png: bytes) -> Pixels:
-    """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB."""
-    pixels = decoded(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED, "PNG")
+    """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB. Raises CorruptImageError."""
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise CorruptImageError("corrupt_image", "a PNG of a cleaned image is damaged")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 

@@ -6,20 +6,37 @@ Pixels are uint8, (H, W) grey or (H, W, 3) RGB.
 import io
 import itertools
 import warnings
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
+from lib.images.file_kinds import reason_of_unopened
 from lib.images.paper import darkest_channel, on_contrasting_paper
 from lib.images.strokes import Pixels
 from lib.sections.images import CleaningSettings
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # Pillow knows others, some of which run programs
-MAX_SIDE_PX = 2**20  # OpenCV reads no longer ones
-NEW_SUBFILE_TYPE = 254  # TIFF tag; bit 0 is set in smaller copies of another page
+MAX_SIDE_PX = 2**20  # OpenCV takes no longer ones
+DAMAGE_TO_HEADER = (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError)
+
+# TIFF tags
+NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
+BITS_PER_SAMPLE = 258
+PHOTOMETRIC_INTERPRETATION = 262
+WHITE_IS_ZERO = 0
+
+ORIENTATION = 0x0112  # EXIF tag
+TURNS = {  # what brings pixels of each orientation to the one in which the image is seen
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
@@ -30,26 +47,29 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
     """
     if not image:
         raise CorruptImageError("empty_file", "the file has no bytes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that we check ourselves on the next lines
-            Image.MAX_IMAGE_PIXELS = None
-            with Image.open(io.BytesIO(image), formats=FORMATS) as header:
-                width, height, file_format = header.width, header.height, header.format
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError) as error:
-        raise CorruptImageError("not_an_image", f"begins with {image[:8]!r} ({type(error).__name__})") from None
-    if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
-        detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
-        raise CorruptImageError("too_many_pixels", detail)
-    try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
-            opened.load()  # strict about truncation, where OpenCV fills the rest with black
-            has_more = _has_more_pages(opened)
-    except Exception as error:  # a damaged file may fail anywhere inside a codec
-        raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of sizes, which are checked here, and of what it mends
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            opened = Image.open(io.BytesIO(image), formats=FORMATS)
+        except DAMAGE_TO_HEADER:
+            raise CorruptImageError(*reason_of_unopened(image)) from None
+        with opened:
+            width, height, file_format = opened.width, opened.height, opened.format
+            if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
+                detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
+                raise CorruptImageError("too_many_pixels", detail)
+            try:
+                opened.load()
+                pixels = _as_pixels(opened, settings)
+                has_more = _has_more_pages(opened)
+            except CorruptImageError:
+                raise
+            except Exception as error:  # a damaged file may fail anywhere inside a codec
+                raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:
         raise CorruptImageError("many_pages", f"{file_format} of several images: save each as a file of its own")
-    return _as_pixels(image, settings, file_format)
+    return pixels
 
 
 def _has_more_pages(image: Image.Image) -> bool:
@@ -66,40 +86,41 @@ def _has_more_pages(image: Image.Image) -> bool:
     raise AssertionError
 
 
-def _as_pixels(image: bytes, settings: CleaningSettings, file_format: str | None) -> Pixels:
-    buffer = np.frombuffer(image, np.uint8)
-    pixels = decoded(buffer, cv2.IMREAD_UNCHANGED, file_format)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        detail = f"{file_format} with pixels of {pixels.dtype}: save it with 8 or 16 bits"
+def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(_in_eight_bits(image))
+    elif image.mode in ("I", "F"):
+        detail = f"{image.format} with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits"
         raise CorruptImageError("unsupported_format", detail)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        most = np.iinfo(pixels.dtype).max
-        alpha = pixels[..., 3:].astype(np.float32) / most
+    if (turn := _turn_of(image)) is not None:
+        image = image.transpose(turn)
+    if image.has_transparency_data:
+        pixels = np.asarray(image.convert("RGBA"))
+        colours, alpha = pixels[..., :3], np.divide(pixels[..., 3:], 255, dtype=np.float32)
         if settings.is_normalised:
-            pixels = on_contrasting_paper((pixels[..., :3] / (most / 255)).astype(np.uint8), alpha)
+            pixels = on_contrasting_paper(colours, alpha)
         else:
-            pixels = (pixels[..., :3] * alpha + most * (1 - alpha)).astype(pixels.dtype)
-    else:  # read again so that a JPEG's orientation is obeyed, which UNCHANGED ignores
-        pixels = decoded(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, file_format)
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # white is 65,535, whatever the lightest pixel is
-    is_grey = pixels.ndim == 2 or pixels.shape[2] == 1
-    if settings.color == "grey":
-        to_grey = darkest_channel if settings.is_normalised else _grey_of_bgr
-        return pixels.reshape(pixels.shape[:2]) if is_grey else to_grey(pixels)
-    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB if is_grey else cv2.COLOR_BGR2RGB)
+            pixels = (colours * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    elif settings.color == "grey" and image.mode in ("1", "L"):
+        return np.array(image.convert("L"))
+    else:
+        pixels = np.array(image.convert("RGB"))
+    if settings.color == "rgb":
+        return pixels
+    return darkest_channel(pixels) if settings.is_normalised else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
-def decoded(buffer: Pixels, flags: int, file_format: str | None) -> Any:
-    """What OpenCV reads in an image file's bytes. Raises CorruptImageError if it cannot."""
+def _in_eight_bits(image: Image.Image) -> Pixels:
+    """Pixels of an image of 9 to 16 bits. White is the largest number, whatever the lightest pixel is."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+    num_bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    pixels = cv2.convertScaleAbs(np.asarray(image, np.uint16), alpha=255 / (2**num_bits - 1))
+    return 255 - pixels if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO else pixels
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What turns an image as its EXIF data say it is seen; damaged data say nothing."""
     try:
-        pixels = cv2.imdecode(buffer, flags)
-    except cv2.error as error:
-        raise CorruptImageError("corrupt_image", f"{file_format}: {error.err}") from None
-    if pixels is None:
-        raise CorruptImageError("corrupt_image", f"{file_format}: OpenCV cannot decode it")
-    return pixels
-
-
-def _grey_of_bgr(pixels: Pixels) -> Pixels:
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # whatever an EXIF reader makes of damaged bytes
+        return None

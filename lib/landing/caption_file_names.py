@@ -10,15 +10,16 @@ TEXT_SUFFIXES = (".txt", ".txt.gz", ".json", ".json.gz")  # of caption files too
 
 def may_hold_captions(name: str, settings: LandingSettings) -> bool:
     """Whether a file of this name is a caption file or another table, which is left alone but reported."""
-    return name.lower().endswith(TABLE_SUFFIXES) or _is_named(name, settings)
+    return name.lower().endswith(TABLE_SUFFIXES) or is_named(name, settings)
 
 
 def is_captions_file(name: str, settings: LandingSettings) -> bool:
     """Whether a file of this name, without folders, is a caption file: named by landing.captions_files, and a table."""
-    return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and _is_named(name, settings)
+    return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and is_named(name, settings)
 
 
-def _is_named(name: str, settings: LandingSettings) -> bool:
+def is_named(name: str, settings: LandingSettings) -> bool:
+    """Whether landing.captions_files names a file of this name, whatever its format."""
     is_layouts_file = fnmatch.fnmatch(name.lower(), settings.layouts_files.lower())
     return not is_layouts_file and any(
         fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in settings.captions_files

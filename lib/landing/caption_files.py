@@ -51,6 +51,19 @@ DAMAGE = (
 )
 
 
+OTHER_KINDS = {  # what files that are no text begin with
+    b"PK\x03\x04": "an Excel file or another zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"PAR1": "Parquet",
+    b"SQLite format 3\0": "a database",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ\0": "packed with xz",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard",
+}
+# Marks of encodings and signs without width, that programs leave at the ends of names.
+UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
+
+
 class CaptionFile(NamedTuple):
     """A caption file that can be read, or a member of an archive (else `member` is ''). Indices count from 0."""
 
@@ -80,8 +93,12 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     """
     source = source_of(path, member)
     try:
-        encoding = landing.captions_encoding or _encoding_of(path, member)
-        with _open_text(path, member, encoding) as text:
+        with _open_bytes(path, member) as content:
+            head = content.read(16)
+        if kind := next((kind for start, kind in OTHER_KINDS.items() if head.startswith(start)), None):
+            raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
+        encoding = landing.captions_encoding or encoding_of(path, member)
+        with open_text(path, member, encoding) as text:
             header = next((line for line in _lines(text) if line.strip()), None)
             if header is None:
                 return None
@@ -90,13 +107,13 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     except DAMAGE as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     if header.lstrip().startswith("{"):
-        check_coco(partial(_open_text, path, member, encoding), source)
+        check_coco(partial(open_text, path, member, encoding), source)
         return CaptionFile(path, member, encoding, "", 0, 0, 0, is_coco=True)
     if UNREADABLE.search(header):
         raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if NUMBERED_LINE.match(header):
         return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
-    columns = {separator: [name.strip() for name in _fields(header, separator) or []] for separator in SEPARATORS}
+    columns = {separator: [_seen(name) for name in _fields(header, separator) or []] for separator in SEPARATORS}
     wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
     separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
     names = columns[separator]
@@ -130,10 +147,10 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
     """
     source = source_of(file.path, file.member)
     if file.is_coco:
-        opened = partial(_open_text, file.path, file.member, file.encoding)
+        opened = partial(open_text, file.path, file.member, file.encoding)
         yield from coco_rows(opened, source, landing, caption_prefixes)
         return
-    with _open_text(file.path, file.member, file.encoding) as text:
+    with open_text(file.path, file.member, file.encoding) as text:
         rows = (line for line in _lines(text) if line.strip())
         if file.has_header:
             next(rows)
@@ -172,17 +189,17 @@ def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
             stream = opened.enter_context(archive.open(member))
         is_packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
-        yield gzip.GzipFile(fileobj=stream) if is_packed else stream  # type: ignore[misc]
+        yield gzip.GzipFile(fileobj=stream, mode="rb") if is_packed else stream  # type: ignore[misc]
 
 
 @contextmanager
-def _open_text(path: str, member: str, encoding: str) -> Iterator[io.TextIOWrapper]:
+def open_text(path: str, member: str, encoding: str) -> Iterator[io.TextIOWrapper]:
     """The text of a file, U+FFFD for what cannot be read; line ends of every kind are line feeds."""
     with _open_bytes(path, member) as stream, io.TextIOWrapper(stream, encoding, errors="replace") as text:
         yield text
 
 
-def _encoding_of(path: str, member: str) -> str:
+def encoding_of(path: str, member: str) -> str:
     """The encoding by its mark, else UTF-8 unless more of what is not ASCII is wrong in it than right."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
     num_right = num_wrong = 0
@@ -213,6 +230,11 @@ def _numbered_fields(line: str) -> list[str]:
     """Name and caption of a line `name.jpg#0<tab>caption`; the line alone if it is none."""
     beginning = NUMBERED_LINE.match(line)
     return [beginning[1], line[beginning.end() :]] if beginning else [line]
+
+
+def _seen(name: str) -> str:
+    """A column's name without what nobody sees at its ends."""
+    return name.strip().strip(UNSEEN).strip()
 
 
 def _fields(line: str, separator: str) -> list[str] | None:

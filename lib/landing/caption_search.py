@@ -9,7 +9,7 @@ from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_tables import list_archived_tables
-from lib.landing.caption_file_names import is_captions_file, may_hold_captions
+from lib.landing.caption_file_names import is_captions_file, is_named, may_hold_captions
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
 from lib.landing.ledger import Ledger
 from lib.landing.zone import MEMBER_MARK, LandedFile, LandingZone
@@ -67,7 +67,7 @@ def find_captions(
         tables.append(_Table(path, member, landed))
     named = [table for table in tables if is_captions_file(table.name, landing)]
     others = [table.landed.path for table in tables if table not in named and may_hold_captions(table.name, landing)]
-    _say_what_is_left_alone(others)
+    _say_what_is_left_alone(others, landing)
     files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
     read += [search for path, search in new.items() if path not in faults]
 
@@ -134,11 +134,21 @@ def _examined(
     return files, read, faults
 
 
-def _say_what_is_left_alone(others: list[str]) -> None:
-    if others:
-        names = ", ".join(others[:NUM_NAMES_SHOWN]) + (", ..." if len(others) > NUM_NAMES_SHOWN else "")
+def _say_what_is_left_alone(others: list[str], landing: LandingSettings) -> None:
+    of_other_formats = [path for path in others if is_named(posixpath.basename(path), landing)]
+    if of_other_formats:
+        logger.warning(
+            "ingest_images: left out, though landing.captions_files names them: %s: save them as .csv, .tsv or .txt",
+            _enumerated(of_other_formats),
+        )
+    unnamed = [path for path in others if path not in of_other_formats]
+    if unnamed:
         logger.info(
             "ingest_images: %d tables left alone, since landing.captions_files does not name them: %s",
-            len(others),
-            names,
+            len(unnamed),
+            _enumerated(unnamed),
         )
+
+
+def _enumerated(names: list[str]) -> str:
+    return ", ".join(names[:NUM_NAMES_SHOWN]) + (", ..." if len(names) > NUM_NAMES_SHOWN else "")

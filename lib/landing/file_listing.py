@@ -1,5 +1,6 @@
 """Lists the files below a folder: through fsspec, and on this machine with linked folders."""
 
+import errno
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +33,13 @@ def _local_info(filesystem: LocalFileSystem, path: str) -> dict[str, Any] | OSEr
         info: dict[str, Any] = filesystem.info(path)
     except OSError as error:  # such as a link to a file that is not there
         return error
-    return info if info["type"] == "file" else OSError("a pipe, socket or device, not a file")
+    if info["type"] != "file":
+        return OSError("a pipe, socket or device, not a file")
+    return (
+        info
+        if os.access(path, os.R_OK, effective_ids=True)
+        else PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    )
 
 
 def _local_files(root: str, unreadable: list[OSError]) -> Iterator[str]:

@@ -60,6 +60,8 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         archives_read = archives
     if counts.changed:
         replace_changed_images(lake, listed.where(~is_hidden), settings)
+    tables = [file for file in zone.captions + zone.layouts if file.path not in ledger.paths]
+    _forget_mended_files(lake, archives + tables, listed)
     ledger.remember(archives_read)
     logger.info(
         "ingest_images: %d new images; %d archives opened of %d; %d other and %d hidden files skipped",
@@ -119,6 +121,19 @@ def _paths_to_open_again(lake: Lake, marked: DataFrame) -> set[str]:
     without_id = marked.where(F.col("reason") == "duplicate_image_id").join(held, on="image_id", how="left_anti")
     damaged = marked.where(F.col("reason") == "unreadable_archive")
     return {row.path for row in without_id.select("path").union(damaged.select("path")).distinct().collect()}
+
+
+def _forget_mended_files(lake: Lake, files: list[LandedFile], listed: DataFrame) -> None:
+    """Remove what was said of files that are no images, such as archives half copied then, and can be read now."""
+    if not files:
+        return
+    paths = lake.spark.createDataFrame(files, FILE_SCHEMA).select(F.col("path").alias("source"))
+    unread = listed.where(F.col("reason") != HIDDEN_MEMBERS).select("source")
+    said = lake.read("images_rejected").where(F.col("stage") == "ingest")
+    mended = said.join(paths, on="source", how="left_semi").join(unread, on="source", how="left_anti")
+    mended = lake.stage(mended.select(*IMAGES_REJECTED.schema.names).withColumn("reason", F.lit(None).cast("string")))
+    if not mended.isEmpty():
+        lake.upsert("images_rejected", mended, delete_when="new.reason is null")
 
 
 def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:

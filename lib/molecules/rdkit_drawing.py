@@ -29,9 +29,11 @@ _SEGMENT = re.compile(r"([MLQ])([^MLQZ]*)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def draw_with_rdkit(inchi: str, pen: Pen, has_coordgen_layout: bool = False) -> Drawing:
+def draw_with_rdkit(
+    inchi: str, pen: Pen, has_coordgen_layout: bool = False, is_in_smiles_order: bool = False
+) -> Drawing:
     """Draw a molecule without wear. Raises NotationError if RDKit cannot read the InChI."""
-    molecule = prepare_molecule(inchi, has_coordgen_layout)
+    molecule = prepare_molecule(inchi, has_coordgen_layout, is_in_smiles_order)
     canvas = rdMolDraw2D.MolDraw2DSVG(-1, -1)  # as large as the molecule needs
     options: Any = canvas.drawOptions()
     options.useBWAtomPalette()
@@ -51,12 +53,15 @@ def draw_with_rdkit(inchi: str, pen: Pen, has_coordgen_layout: bool = False) -> 
     return Drawing(pixels, _layout_of(molecule, np.array([(point.x + margin, point.y + margin) for point in points])))
 
 
-def prepare_molecule(inchi: str, has_coordgen_layout: bool = False) -> Chem.Mol:
+def prepare_molecule(inchi: str, has_coordgen_layout: bool = False, is_in_smiles_order: bool = False) -> Chem.Mol:
     """The molecule as it is drawn: laid out, double bonds in place, hydrogens at the stereocentres that rings share.
 
-    The atoms that MolFromInchi makes come first, in its order, then these hydrogens.
+    The atoms that MolFromInchi makes come first, in its order or that of the canonical SMILES, then these hydrogens.
+    Where two positions are alike, as those of an acid's oxygens, their order decides which atom gets which.
     """
     molecule = read_inchi(inchi)
+    if is_in_smiles_order:
+        molecule = Chem.MolFromSmiles(Chem.MolToSmiles(molecule)) or molecule
     if has_coordgen_layout:
         rdCoordGen.AddCoords(molecule)
     return rdMolDraw2D.PrepareMolForDrawing(molecule)

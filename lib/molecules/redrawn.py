@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 # In the order in which they are tried, those together that differ in size alone. The real collection has two sizes;
 # at each of them other strokes are lost, the same ones whenever the molecule is drawn.
-DRAWERS = (("indigo", "indigo small"), ("rdkit",), ("coordgen",))
+# RDKit draws differently what was read from an InChI and what from a SMILES.
+DRAWERS = (("indigo", "indigo small"), ("rdkit", "rdkit smiles"), ("coordgen",))
 INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
 PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
 INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
@@ -32,7 +33,7 @@ def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
         if not _has_indigo():
             raise NotationError("EPAM Indigo is not installed")
         return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, INK_BELOW)
-    pixels = draw_with_rdkit(inchi, PEN, has_coordgen_layout=drawer == "coordgen").pixels
+    pixels = draw_with_rdkit(inchi, PEN, drawer == "coordgen", drawer == "rdkit smiles").pixels
     return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
 
 

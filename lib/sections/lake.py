@@ -27,6 +27,16 @@ def _mounted(root: str) -> str:
     return path
 
 
+def _memory(size: str) -> str:
+    """A size as Java takes it: `4` would be four bytes."""
+    if not re.fullmatch(r"[1-9]\d*[mg]", size, re.IGNORECASE):
+        raise ValueError(f"{size!r} is no size of memory such as 4g or 512m")
+    return size
+
+
+Memory = Annotated[str, AfterValidator(_memory)]
+
+
 class StorageSettings(BaseModel):
     """Where tables and checkpoints live."""
 
@@ -52,7 +62,7 @@ class SparkSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     master: str
-    driver_memory: str
+    driver_memory: Memory
     shuffle_partitions: int = Field(gt=0)
     arrow_records_per_batch: int = Field(gt=0)
 

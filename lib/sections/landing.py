@@ -1,9 +1,9 @@
 """The section on what arrives."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _without_credentials(path: str) -> str:
@@ -29,13 +29,20 @@ def _text_encoding(name: str | None) -> str | None:
     return name
 
 
+def _as_endings(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Endings in lower case, each with its dot: without it `a.png` would be an image called `a.`."""
+    if not suffixes or not all(re.fullmatch(r"\.[^./\\]+", suffix) for suffix in suffixes):
+        raise ValueError(f"{list(suffixes)} must be endings such as .png, at least one, each with one dot")
+    return tuple(suffix.lower() for suffix in suffixes)
+
+
 class LandingSettings(BaseModel):
     """Where images arrive and how the files beside them are laid out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Annotated[str, AfterValidator(_without_credentials)]
-    image_suffixes: tuple[str, ...]
+    image_suffixes: Annotated[tuple[str, ...], BeforeValidator(_as_patterns), AfterValidator(_as_endings)]
     image_id: Literal["name", "path", "path_with_archive"]
     member_name_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
     captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
@@ -48,3 +55,10 @@ class LandingSettings(BaseModel):
     split_files: dict[Literal["train", "validation", "test"], str]
     max_image_bytes: int = Field(gt=0)
     images_per_commit: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        """An image's name is no caption."""
+        if self.image_id_column == self.caption_column:
+            raise ValueError(f"image_id_column and caption_column are both {self.caption_column}, and must differ")
+        return self

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lib.sections.lake import Memory
+
 _ADDRESS = re.compile(r"[^/\s]+:\d+")  # host:port
 _Count = Annotated[int, Field(gt=0)]
 _Rate = Annotated[float, Field(gt=0)]
@@ -24,7 +26,7 @@ class ClusterSettings(BaseModel):
     device: Literal["cpu", "gpu", "gpu_if_there"]
     num_spark_executors: int = Field(gt=0)
     cores_per_spark_executor: int = Field(gt=0)
-    memory_per_spark_executor: str
+    memory_per_spark_executor: Memory
     copy_folder: str
 
     @field_validator("address")

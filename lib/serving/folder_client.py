@@ -53,7 +53,7 @@ def send_folder(
         ThreadPoolExecutor(num_at_once) as threads,
         show_progress("send_folder", len(images)) as line,
         written_whole(output) as written,
-        written.open("w", newline="", encoding="utf-8") as file,
+        written.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,  # names may be any bytes
     ):
         rows = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         rows.writeheader()
@@ -70,10 +70,13 @@ def send_folder(
 
 def _captioned(client: httpx.Client, path: Path) -> dict[str, Any]:
     """The server's answer for one image. Raises ServerRefusedError."""
-    image = path.read_bytes()
+    try:
+        image = path.read_bytes()
+    except OSError as error:  # this image alone
+        return dict.fromkeys(COLUMNS) | {"reason": f"unreadable_file: {error.strerror}"}
     for waits_s in _waits():
         try:
-            answer = client.post("/caption", files={"images": (path.name, image)})
+            answer = client.post("/caption", files={"images": (f"image{path.suffix}", image)})
         except httpx.TransportError as error:
             raise ServerRefusedError(f"{client.base_url} cannot be reached: {error}") from None
         if answer.status_code not in TRY_AGAIN:

@@ -65,7 +65,15 @@ def test_a_name_that_no_setting_ever_had_is_not_said_to_have_a_new_one() -> None
 
 
 def test_an_unknown_section_is_refused() -> None:
-    assert refusal("claening.max_pixels=4") == "1 setting cannot be used:\n  claening: unknown setting"
+    assert refusal("elephants.max_pixels=4") == "1 setting cannot be used:\n  elephants: unknown setting"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("claening.max_pixels", "cleaning"), ("cleaning.colour", "cleaning.color"), ("spark.masters", "spark.master")],
+)
+def test_a_setting_that_is_spelt_wrong_is_refused_with_the_one_that_is_meant(typed: str, meant: str) -> None:
+    assert refusal(f"{typed}=4").endswith(f": unknown setting, is {meant} meant?")
 
 
 def test_a_value_of_the_wrong_type_is_refused_with_the_value_that_was_seen() -> None:
@@ -143,8 +151,40 @@ def test_an_override_that_is_no_key_and_value_is_refused(override: str) -> None:
     assert refusal(override) == f"--set {override!r}: write it as section.key=value"
 
 
+@pytest.mark.parametrize("text", ["/data/May: scans", "2026", "2026-11-28", "[a", "- b", "@c", "*d", "yes", "{e}"])
+def test_a_setting_that_is_a_text_is_taken_as_it_is_typed(text: str) -> None:
+    overrides = [f"landing.path={text}", f"prediction.model_version={text}", "storage.root=x"]
+    settings = load_settings("molecules", "local", overrides)
+    assert (settings.landing.path, settings.prediction.model_version) == (text, text)
+
+
+def test_a_text_may_be_quoted_and_one_that_may_be_null_is_so() -> None:
+    overrides = ["landing.path='/data/it''s'", "landing.captions_encoding=null", "storage.root=x"]
+    landing = load_settings("molecules", "local", overrides).landing
+    assert (landing.path, landing.captions_encoding) == ("/data/it's", None)
+
+
 def test_an_override_that_is_not_yaml_is_refused() -> None:
-    assert refusal("storage.root=[a").startswith("--set 'storage.root=[a': the value is not YAML")
+    override = "landing.image_suffixes=[a"
+    assert refusal(override).startswith(f"--set {override!r}: the value is not YAML")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("landing.image_suffixes=png", "landing.image_suffixes: ['png'] must be endings such as .png"),
+        ("landing.image_suffixes=[]", "landing.image_suffixes: [] must be endings such as .png"),
+        ("landing.caption_column=image_id", "image_id_column and caption_column are both image_id, and must differ"),
+        ("spark.driver_memory=4", "spark.driver_memory: '4' is no size of memory such as 4g or 512m"),
+        ("cluster.memory_per_spark_executor=4gb", "'4gb' is no size of memory such as 4g or 512m"),
+    ],
+)
+def test_values_that_would_quietly_do_something_else_are_refused(override: str, sentence: str) -> None:
+    assert sentence in refusal(override)
+
+
+def test_endings_of_images_are_taken_in_any_case() -> None:
+    assert load_settings("molecules", "local", ["landing.image_suffixes=[.PNG]"]).landing.image_suffixes == (".png",)
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:

@@ -137,7 +137,18 @@ def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, land
     (landing / "a.tar").write_bytes(whole)
     ingest(lake, landing)
     assert sorted(row.image_id for row in lake.read("images_raw").collect()) == ["0", "1", "2"]
-    assert "0" not in rejected(lake)
+    assert rejected(lake) == {}
+
+
+def test_a_table_that_could_not_be_opened_is_read_later_and_what_was_said_of_it_goes(lake, landing):
+    (landing / "0.png").write_bytes(image(0))
+    (landing / "labels.csv").symlink_to(landing / "gone")
+    ingest(lake, landing)
+    assert rejected(lake) == {"labels.csv": "unreadable_file"}
+    (landing / "labels.csv").unlink()
+    write_captions(landing / "labels.csv", {"0": "InChI=1S/CH4/h1H4"})
+    ingest(lake, landing)
+    assert rejected(lake) == {}
 
 
 def test_an_empty_landing_zone_stops_the_job_with_the_setting_to_change(lake, landing):

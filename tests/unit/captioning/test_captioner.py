@@ -59,6 +59,19 @@ def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner:
     assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 5
 
 
+@pytest.mark.parametrize("image", ["drawing.png", Path("drawing.png"), b"bytes", np.zeros((9, 9), np.uint8)])
+def test_one_image_outside_a_list_is_refused_and_not_taken_for_many(captioner: Captioner, image: object) -> None:
+    with pytest.raises(TypeError, match=r"write caption\(\[image\]\) for one"):
+        captioner.caption(image)
+
+
+def test_light_ink_on_clear_pixels_is_read_as_in_a_file(captioner: Captioner) -> None:
+    ink = 255 - drawing(ASPIRIN)
+    light = np.dstack([np.full_like(ink, 255)] * 3 + [ink])
+    column = drawing(ASPIRIN)[..., np.newaxis]
+    assert [one.caption for one in captioner.caption([light, column])] == [ASPIRIN, ASPIRIN]
+
+
 def test_no_image_gives_no_caption(captioner: Captioner) -> None:
     assert captioner.caption([]) == []
 

@@ -1,6 +1,7 @@
 """Formats, depths, pages and sizes of images: `pytest tests/unit/images/test_image_formats.py`."""
 
 import io
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -77,7 +78,10 @@ def test_transparent_sixteen_bit_images_are_read_likewise():
 
 def test_pixels_that_are_real_numbers_are_refused_for_their_white_is_not_known():
     image = cv2.imencode(".tiff", np.linspace(0, 1, 2400, dtype=np.float32).reshape(40, 60))[1].tobytes()
-    assert reason_of(image) == ("unsupported_format", "TIFF with pixels of float32: save it with 8 or 16 bits")
+    assert reason_of(image) == (
+        "unsupported_format",
+        "TIFF with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits",
+    )
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
@@ -115,6 +119,89 @@ def test_an_image_almost_as_long_is_cleaned_or_refused(settings, width, height):
         clean_image(saved(Image.fromarray(pixels), "TIFF"), settings)
 
 
+INK = np.zeros((40, 60), np.uint8)
+INK[10:30, 20:40] = 255
+INK_ALONE = Image.merge("LA", [Image.new("L", (60, 40)), Image.fromarray(INK)])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        saved(INK_ALONE, "PNG"),
+        saved(INK_ALONE, "TIFF"),
+        saved(INK_ALONE.convert("RGBA"), "TIFF"),
+        saved(INK_ALONE.convert("RGBA"), "WEBP", lossless=True),
+        saved(Image.fromarray(INK // 255), "PNG", transparency=0),
+        saved(Image.fromarray(INK // 255).convert("RGB"), "PNG", transparency=(0, 0, 0)),
+    ],
+    ids=["grey", "grey tiff", "tiff", "webp", "colour key", "colour key rgb"],
+)
+def test_ink_on_transparent_paper_is_seen_in_every_way_to_write_it(image):
+    assert np.abs(decode_image(image, PHOTO)[..., 0].astype(int) - (255 - INK)).max() <= 1
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma", "tiff_lzw", "packbits", "tiff_adobe_deflate"])
+def test_tiffs_of_every_compression_are_read(compression):
+    image = saved(Image.fromarray(RGB), "TIFF", compression=compression)
+    np.testing.assert_array_equal(decode_image(image, PHOTO), RGB)
+
+
+@pytest.mark.parametrize(
+    ("num_bits", "is_white_zero"), [(2, False), (2, True), (4, False), (4, True), (12, False), (16, False), (16, True)]
+)
+def test_grey_tiffs_of_any_number_of_bits_have_their_black_and_white(num_bits, is_white_zero):
+    levels = np.linspace(0, 2**num_bits - 1, 60).round().astype(np.uint16)
+    bits = np.unpackbits(levels.astype(">u2").view(np.uint8)).reshape(60, 16)[:, 16 - num_bits :]
+    row = np.packbits(bits).tobytes() if num_bits < 16 else levels.astype("<u2").tobytes()
+    tags = {256: 60, 257: 40, 258: num_bits, 259: 1, 262: int(not is_white_zero), 273: 200, 278: 40, 279: 40 * len(row)}
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(tags))
+    head += b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items()) + bytes(4)
+    shown = decode_image(head.ljust(200, b"\0") + row * 40, PHOTO)[0, :, 0].astype(int)
+    right = levels * (255 / (2**num_bits - 1))
+    assert np.abs(shown - (255 - right if is_white_zero else right)).max() <= 1
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_obeyed_in_every_format(file_format, mode, orientation):
+    if (file_format, mode) == ("JPEG", "RGBA"):
+        return
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = saved(Image.fromarray(RGB).convert(mode), file_format, exif=exif)
+    shown = decode_image(image, PHOTO)
+    right = RGB.swapaxes(0, 1) if orientation >= 5 else RGB  # 5 is turned about the diagonal
+    right = right[:, ::-1] if orientation in (2, 3, 6, 7) else right
+    right = right[::-1] if orientation in (3, 4, 7, 8) else right
+    assert shown.shape == right.shape
+    assert np.median(np.abs(shown.astype(int) - right)) <= 12
+
+
+def test_a_damaged_note_of_the_orientation_spoils_no_image():
+    image = saved(Image.fromarray(RGB), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode_image(image, PHOTO).shape == RGB.shape
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "detail"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(100), "unsupported_format", "HEIC is not read"),
+        (b"\0\0\0\x20ftypavif" + bytes(100), "unsupported_format", "AVIF is not read"),
+        (saved(Image.fromarray(RGB), "PDF"), "unsupported_format", "PDF is not read"),
+        (saved(Image.fromarray(RGB), "JPEG2000"), "unsupported_format", "JPEG 2000 is not read"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_format", "SVG is not read"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not_an_image", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><title>404</title>", "not_an_image", "an HTML page"),
+        (b"I am a text", "not_an_image", "begins with b'I am a t'"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "corrupt_image", "begins as PNG does"),
+    ],
+)
+def test_what_is_no_image_that_is_read_is_named(content, reason, detail):
+    found, sentence = reason_of(content)
+    assert (found, sentence[: len(detail)]) == (reason, detail)
+
+
 PROGRAM = """
 import sys
 from lib.errors import CorruptImageError
@@ -142,5 +229,5 @@ def test_postscript_called_png_runs_no_program(tmp_path):
         cwd=Path(__file__).resolve().parents[3],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
     )
-    assert answer.stdout.decode().strip() == "not_an_image"
+    assert answer.stdout.decode().strip() == "unsupported_format"
     assert not (tmp_path / "was_run").exists()

@@ -1,5 +1,6 @@
 """Caption files as they come: quotation marks, encodings, separators, damage, other tables."""
 
+import bz2
 import csv
 import gzip
 import io
@@ -202,14 +203,27 @@ def test_captions_of_another_notation_are_rejected_with_the_setting_that_convert
         (b"image_id,caption,caption\na,b,c\n", "2 columns 'caption': rename all but one"),
         ((HEADER + "a,x\n").encode("utf-16-le"), "is no text in utf-8: set landing.captions_encoding"),
         (gzip.compress(HEADER.encode() + bytes(range(256)) * 9)[:-30], "cannot be read to its end"),
-        (b"PK\x03\x04\xff\xfe\x00", r"no text|no column"),
+        (b"PK\x03\x04\xff\xfe\x00", "no text but an Excel file or another zip archive: save it as CSV"),
+        (b"PAR1" + bytes(99), "no text but Parquet"),
+        (bz2.compress(HEADER.encode()), "no text but packed with bzip2"),
+        (b"\x00\xff\x01", "is no text in cp1252"),
     ],
-    ids=["columns", "column", "twice", "encoding", "cut", "binary"],
+    ids=["columns", "column", "twice", "encoding", "cut", "excel", "parquet", "bzip2", "binary"],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(LandingZoneError, match=sentence):
         examine(f"file://{tmp_path}/labels.csv", "", settings(tmp_path))
+
+
+def test_a_file_that_is_packed_twice_is_read(tmp_path: Path) -> None:
+    content = gzip.compress(gzip.compress(f"{HEADER}a,x\n".encode()))
+    assert texts(rows_of(tmp_path / "labels.csv.gz", content)) == [("a", "x")]
+
+
+def test_signs_that_nobody_sees_are_no_part_of_a_columns_name(tmp_path: Path) -> None:
+    content = "\ufeffimage_id\u200b,\u2060caption \na,x\n".encode("utf-8-sig")  # marked twice
+    assert texts(rows_of(tmp_path / "labels.csv", content)) == [("a", "x")]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])

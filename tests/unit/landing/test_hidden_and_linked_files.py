@@ -1,6 +1,7 @@
 """Hidden folders, links, formats and file names: `pytest tests/unit/landing/test_hidden_and_linked_files.py`."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,32 @@ def test_links_to_nothing_and_pipes_are_rows_and_the_others_are_read(tmp_path):
         ("pipe", "unreadable_file"),
     ]
     assert "No such file" in str(zone.rejected[0].detail)
+
+
+@pytest.fixture
+def as_nobody():
+    """A folder that all may read, and the rights of no special user: root may read everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        user = os.geteuid()
+        try:
+            yield Path(folder), lambda: os.seteuid(65_534) if user == 0 else None
+        finally:
+            os.seteuid(user)
+
+
+def test_files_that_may_not_be_read_are_rows_whatever_they_are(as_nobody):
+    folder, give_up_rights = as_nobody
+    for name in ("p.png", "a.zip", "labels.csv", "b_layouts.parquet", "good.png"):
+        write(folder, name)
+        (folder / name).chmod(0o644 if name == "good.png" else 0)
+    give_up_rights()
+    zone = list_landing_zone(settings(folder))
+    assert images(zone, folder) == ["good.png"]
+    assert {(a.image_id, a.reason) for a in zone.rejected} == {
+        (name, "unreadable_file") for name in ("p", "a.zip", "labels.csv", "b_layouts.parquet")
+    }
+    assert "Permission denied" in str(zone.rejected[0].detail)
 
 
 def test_an_image_that_is_gone_when_it_is_read_costs_itself_alone(tmp_path):

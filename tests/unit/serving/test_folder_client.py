@@ -1,0 +1,66 @@
+"""Folders sent to a server, whatever their files are called: `pytest tests/unit/serving/test_folder_client.py`."""
+
+import argparse
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from jobs.send_folder import number_at_once
+from lib.serving.folder_client import send_folder
+
+ANSWER = {"captions": [{"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}]}
+
+
+class AnyServer(BaseHTTPRequestHandler):
+    """Answers every request with a caption."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(ANSWER).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), AnyServer) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_name_of_any_bytes_is_sent_and_an_image_that_may_not_be_read_costs_itself_alone(url: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        folder.chmod(0o777)
+        for image in (b"caf\xe9.png", b"line\nbreak.png", b"locked.png"):
+            Path(os.fsdecode(os.path.join(os.fsencode(folder), image))).write_bytes(b"content")
+        (folder / "locked.png").chmod(0)
+        try:
+            os.seteuid(65_534 if user == 0 else user)  # root may read everything
+            num_unread = send_folder(folder, url, "molecules", None, folder / "captions.csv", (".png",), 2)
+        finally:
+            os.seteuid(user)
+        with (folder / "captions.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = {os.fsencode(row["file"]): row["caption"] or row["reason"] for row in csv.DictReader(file)}
+    locked = "unreadable_file: Permission denied"
+    assert rows == {b"caf\xe9.png": "a dog", b"line\nbreak.png": "a dog", b"locked.png": locked}
+    assert num_unread == 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_requests_at_a_time_are_counted_from_one(text: str) -> None:
+    assert number_at_once("3") == 3
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 1"):
+        number_at_once(text)
