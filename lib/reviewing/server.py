@@ -21,6 +21,7 @@ from lib.reviewing.page_parts import Parts
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.review_thresholds import read_thresholds
 from lib.reviewing.sessions import Sessions
+from lib.reviewing.structure_editor import editor_folder
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
 from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
@@ -48,6 +49,7 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
         ImageFiles(rows, settings.cleaning),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
         Doors(settings.reviewing, ApiKeys(root), sessions),
+        editor_folder(),
     )
 
 

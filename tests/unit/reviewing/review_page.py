@@ -21,6 +21,7 @@ from lib.serving.metrics import Metrics
 from lib.settings import load_settings
 
 JSON = {"Accept": "application/json"}
+SCRIPTS = {("src", f"/static/{name}.js") for name in ("review", "drawing")}  # the page's own
 
 
 class ReviewPage:
@@ -81,7 +82,7 @@ class RunnableParts(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style", "iframe", "object", "embed") and ("src", "/static/review.js") not in attributes:
+        if tag in ("script", "style", "iframe", "object", "embed") and not SCRIPTS & set(attributes):
             self.found.append(tag)
         for name, value in attributes:
             is_elsewhere = name in ("src", "href", "action") and not (value or "").startswith(("/", "#", "data:image/"))
