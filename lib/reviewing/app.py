@@ -11,6 +11,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.reviewing import structure_editor
+from lib.reviewing.attention_page import attention_routes
+from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.doors import COOKIE, Doors, Visitor
 from lib.reviewing.drop_page import DropCaptioner, drop_routes
 from lib.reviewing.image_page import image_routes
@@ -62,6 +64,7 @@ class Guard:
 def make_app(
     parts: Parts,
     captioner: DropCaptioner,
+    reader: AttentionReader,
     metrics: Metrics,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     write: Callable[[str], None],
@@ -78,6 +81,7 @@ def make_app(
     for routes in (queue_routes, image_routes, form_routes, overview_routes, sign_in_routes):
         app.include_router(routes(parts))
     app.include_router(drop_routes(parts, captioner))
+    app.include_router(attention_routes(parts, reader))
 
     @app.get("/healthz")
     async def healthz() -> PlainTextResponse:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from lib.lake.models import pretrained_model
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
 from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, start_browser, wait_for
-from tests.unit.reviewing.reviewed_lake import fill, write
+from tests.unit.reviewing.reviewed_lake import fill, prediction, write
+from tests.unit.serving.served import ASPIRIN, cleaned, drawing
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install selenium")
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -108,6 +110,32 @@ def test_a_review_is_sent_again_until_a_server_that_was_away_is_back(page: Runni
     wait_for(lambda: heading(browser) == "image-001")
     (row,) = ReviewLog(DeltaRows(str(page.lake))).reviews()
     assert row.corrected_caption == "caption of image-000 and more"
+
+
+def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, browser: Any) -> None:
+    version = pretrained_model("molecules", "the test").version
+    write(tmp_path / "lake", "caption_predictions", [prediction("a", 0.5, caption=ASPIRIN, model_version=version)])
+    write(tmp_path / "lake", "images_raw", [{"image_id": "a", "image": drawing(ASPIRIN)}])
+    write(tmp_path / "lake", "images_clean", [{"image_id": "a", "image": cleaned(ASPIRIN)}])
+    running = RunningPage(tmp_path / "lake", "molecules")
+    try:
+        browser.get(f"{running.url}/image?image_id=a&model_version={version}")
+        wait_for(lambda: heading(browser) == "a")
+        press(browser, "l")
+        tokens = wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))
+        glow, drawn_again = (browser.find_element(By.CSS_SELECTOR, css) for css in ("img.glow", "#overlay"))
+        first = glow.get_attribute("src")
+        assert browser.switch_to.active_element == tokens[0]
+        assert (glow.is_displayed(), drawn_again.is_displayed()) == (True, False)
+        press(browser, Keys.ARROW_RIGHT)
+        assert browser.switch_to.active_element == tokens[1]
+        assert glow.get_attribute("src") != first
+        assert browser.execute_script("return arguments[0].naturalWidth", glow) > 100
+        press(browser, Keys.ESCAPE)
+        assert (glow.is_displayed(), drawn_again.is_displayed()) == (False, True)
+        assert faults_of(browser) == []
+    finally:
+        running.kill()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
