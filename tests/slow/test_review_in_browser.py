@@ -133,6 +133,12 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
         assert browser.execute_script("return arguments[0].naturalWidth", glow) > 100
         press(browser, Keys.ESCAPE)
         assert (glow.is_displayed(), drawn_again.is_displayed()) == (False, True)
+        browser.get(f"{running.url}/try")
+        (tmp_path / "aspirin.png").write_bytes(drawing(ASPIRIN))
+        browser.find_element(By.ID, "image").send_keys(str(tmp_path / "aspirin.png"))
+        wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "form.looked"))
+        press(browser, "l")
+        assert len(wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))) == len(tokens)
         assert faults_of(browser) == []
     finally:
         running.kill()

@@ -45,7 +45,9 @@ document.querySelectorAll("form.looked").forEach((asked) => {
     const button = asked.querySelector("button");
     button.disabled = true;
     say(said, "the image is read again; the model may have to be loaded first");
-    const answer = await post(asked.getAttribute("action"), new FormData(asked)).catch(() => ({ detail: "the server cannot be reached" }));
+    const fields = new FormData(asked);
+    if (!fields.has("image_id")) fields.set("image", glow.parentElement.querySelector("img").src); // which is not stored
+    const answer = await post(asked.getAttribute("action"), fields).catch(() => ({ detail: "the server cannot be reached" }));
     button.disabled = false;
     if (!answer.isOk) return say(said, answer.detail);
     const isSame = answer.caption === asked.dataset.caption;
