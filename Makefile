@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo demo-photos caption serve review look pipeline sheet sql mlflow reader tune horovod test test-fast test-slow coverage check bundle-check bench \
+.PHONY: help setup demo demo-photos caption serve review look pipeline sheet sql mlflow reader tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
   bench-quality bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -150,6 +150,12 @@ tune: $(READY)  ## try learning rates, batch sizes and widths on drawings, a min
 
 horovod: $(READY)  ## build Horovod for the torch in .venv (a compiler, cmake and some minutes)
 	@$(RUN) -m lib.training.horovod_build
+
+# A build of Ketcher is inside the wheel streamlit-ketcher, which also brings folders called tests and e2e: they would hide our own.
+ketcher: $(READY)  ## install Ketcher, with which molecules are corrected by drawing on the review page
+	@packages=$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); unpacked=$$(mktemp -d); \
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target "$$unpacked" streamlit-ketcher==0.0.1 && \
+	rm -rf "$$packages"/streamlit_ketcher* && mv "$$unpacked"/streamlit_ketcher* "$$packages"; done=$$?; rm -rf "$$unpacked"; exit $$done
 
 # DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; killed and run again, it goes on, and after that from the model
 # in the box.

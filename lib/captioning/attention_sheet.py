@@ -49,7 +49,7 @@ def _tile(pixels: np.ndarray, attention: np.ndarray | None, looked: AttentionMap
     is_drawing = pixels.ndim == 2
     shown: np.ndarray = (np.stack((pixels,) * 3, axis=2) if is_drawing else pixels).astype(np.float32)  # (H, W, 3)
     if attention is not None:
-        glow = STRONGEST * _spread(attention, height, width, looked.stride_px)[..., None]  # (H, W, 1)
+        glow = STRONGEST * spread(attention, height, width, looked.stride_px)[..., None]  # (H, W, 1)
         if is_drawing:
             shown = shown * (1 - glow + glow * GLOW / 255)  # ink stays black
         else:
@@ -61,7 +61,7 @@ def _tile(pixels: np.ndarray, attention: np.ndarray | None, looked: AttentionMap
     return Image.fromarray(cv2.resize(shown.clip(0, 255).astype(np.uint8), size, interpolation=interpolation))
 
 
-def _spread(attention: np.ndarray, height: int, width: int, stride_px: int) -> np.ndarray:
+def spread(attention: np.ndarray, height: int, width: int, stride_px: int) -> np.ndarray:
     """A map (h, w) as the strength of the glow (H, W), 0..1: none where attention is no more than evenly spread."""
     above = attention - 1 / attention.size
     strength = above / max(float(above.max()), FULL_FROM)

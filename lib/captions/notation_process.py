@@ -53,6 +53,11 @@ class NotationProcess:
         answer = self._ask("draw", caption, drawer)
         return _unpacked(*answer) if answer else None
 
+    def molfile(self, caption: str) -> str | None:
+        """A caption as a molfile; None if it has none."""
+        molfile: str | None = self._ask("molfile", caption)
+        return molfile
+
     def _ask(self, *question: object) -> Any:
         process = self._process or self._start()
         assert process.stdin is not None

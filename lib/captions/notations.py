@@ -54,6 +54,8 @@ class Notation:
     # A caption and the columns of its layout to what lies where: positions_xy (M, 2) in pixels and labels (M, L) of 0
     # or 1; raises NotationError if they do not belong together. None = a notation without layouts.
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
+    # A caption to a molfile (V2000) that an editor of structures opens; raises NotationError. None = no structures.
+    molfile: Callable[[str], str] | None
 
 
 def notation_named(name: str, setting: str = "captions.notation") -> Notation:

@@ -14,10 +14,11 @@ from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.layout import Layout
+from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
 
-READING = frozenset({"read", "repair", "draw"})  # what asks RDKit in every notation
+READING = frozenset({"read", "repair", "draw", "molfile"})  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
@@ -98,6 +99,7 @@ def _inchi() -> Notation:
         repair=_as_it_is,
         draw=draw_unworn_ink,
         mark=_mark,
+        molfile=molfile_as_drawn,
     )
 
 
@@ -114,6 +116,7 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,
+        molfile=molfile_as_drawn,
     )
 
 

@@ -10,6 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.reviewing import structure_editor
+from lib.reviewing.attention_page import attention_routes
+from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.doors import COOKIE, Doors, Visitor
 from lib.reviewing.drop_page import DropCaptioner, drop_routes
 from lib.reviewing.image_page import image_routes
@@ -23,12 +26,17 @@ from lib.serving.request_log import RequestLog
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+def headers_of(path: str) -> dict[str, str]:
+    """The headers of every answer at a path of the site."""
+    return HEADERS | (structure_editor.HEADERS if path.startswith(f"{structure_editor.ADDRESS}/") else {})
 
 
 class Guard:
@@ -45,7 +53,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(headers_of(scope["path"]))
             await send(message)
 
         refusal = self._doors.refusal_of_address(Request(scope))
@@ -56,6 +64,7 @@ class Guard:
 def make_app(
     parts: Parts,
     captioner: DropCaptioner,
+    reader: AttentionReader,
     metrics: Metrics,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     write: Callable[[str], None],
@@ -67,9 +76,12 @@ def make_app(
     app.add_middleware(RequestLog, metrics=metrics, max_bytes=parts.settings.reviewing.max_request_bytes, write=write)
     answer_errors_in_one_sentence(app, parts)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    if parts.editor_folder is not None:
+        app.mount(structure_editor.ADDRESS, StaticFiles(directory=parts.editor_folder, html=True))
     for routes in (queue_routes, image_routes, form_routes, overview_routes, sign_in_routes):
         app.include_router(routes(parts))
     app.include_router(drop_routes(parts, captioner))
+    app.include_router(attention_routes(parts, reader))
 
     @app.get("/healthz")
     async def healthz() -> PlainTextResponse:

@@ -36,6 +36,19 @@ class CaptionDesk:
         """Whether captions in this notation can be drawn."""
         return bool(self.notation.drawers)
 
+    @property
+    def has_structures(self) -> bool:
+        """Whether captions in this notation can be opened in an editor of structures."""
+        return self.notation.molfile is not None
+
+    def molfile(self, text: str) -> str:
+        """The molfile of a typed caption. Raises RefusedRequestError that says why there is none."""
+        caption = self.standard_form(text)
+        molfile = self._ask("molfile", caption) if self.has_structures else None
+        if molfile is None:
+            raise RefusedRequestError(422, "this caption has no structure that can be drawn")
+        return str(molfile)
+
     def standard_form(self, text: str) -> str:
         """A typed caption in standard form. Raises RefusedRequestError that says why it is none."""
         text = " ".join(text.encode(errors="ignore").decode().split())

@@ -1,7 +1,6 @@
 """Drop an image on the page and see its caption: nothing is stored."""
 
 import asyncio
-import base64
 import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from starlette.datastructures import UploadFile
 from lib.errors import CaptionlakeError, CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
 from lib.reviewing.doors import Visitor
-from lib.reviewing.image_files import as_browsers_show
+from lib.reviewing.image_files import ImageFile, as_browsers_show, as_data_uri
 from lib.reviewing.page_parts import Parts, page
 from lib.serving.answers import CaptionAnswer
 from lib.serving.metrics import Metrics
@@ -75,7 +74,8 @@ def drop_routes(parts: Parts, captioner: DropCaptioner) -> APIRouter:
 
     def show(visitor: Visitor, status: int = 200, fault: str | None = None, **found: Any) -> HTMLResponse:
         values = {"answer": None, "arrived": None, "cleaned": None, "overlay": None} | found
-        return page("try", visitor, status, fault=fault, max_bytes=max_bytes, is_warm=captioner.is_warm, **values)
+        values |= {"max_bytes": max_bytes, "is_warm": captioner.is_warm, "can_draw": parts.desk.can_draw}
+        return page("try", visitor, status, fault=fault, **values)
 
     @router.get("/try")
     async def try_page(visitor: Annotated[Visitor, known]) -> HTMLResponse:
@@ -110,7 +110,7 @@ def drop_routes(parts: Parts, captioner: DropCaptioner) -> APIRouter:
             answer=answer,
             arrived=arrived,
             cleaned=cleaned,
-            overlay=_data_uri(overlay, "image/png") if overlay else None,
+            overlay=as_data_uri(ImageFile(overlay, "image/png")) if overlay else None,
         )
 
     return router
@@ -120,8 +120,4 @@ def _prepared(image: bytes, settings: Settings) -> tuple[str, str, Any]:
     """The image as it arrived and cleaned, as data URIs, and the cleaned pixels. Raises CorruptImageError."""
     pixels = clean_image(image, settings.cleaning).pixels
     shown = as_browsers_show(image, settings.cleaning)
-    return _data_uri(*shown), _data_uri(encode_png(pixels), "image/png"), pixels
-
-
-def _data_uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+    return as_data_uri(shown), as_data_uri(ImageFile(encode_png(pixels), "image/png")), pixels

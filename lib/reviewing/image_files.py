@@ -1,5 +1,6 @@
 """Images of the lake's tables as files that a browser shows, found by their ids without reading other images."""
 
+import base64
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
@@ -59,6 +60,11 @@ class ImageFiles:
             return as_browsers_show(self.read(kind, image_id), self._cleaning)
         except CorruptImageError as error:
             raise RefusedRequestError(422, f"image {image_id[:200]!r} cannot be shown ({error})") from None
+
+
+def as_data_uri(file: ImageFile) -> str:
+    """The file inside the address that it is shown by."""
+    return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
 
 
 def as_browsers_show(image: bytes, cleaning: CleaningSettings) -> ImageFile:

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from lib.reviewing.caption_desk import decoded_png
 from lib.reviewing.doors import Visitor
@@ -65,6 +65,8 @@ def show_image(
         files={kind: _address(kind, image_id=key[0]) for kind in TABLES if parts.files.has(kind, key[0])},
         overlay=_address("overlay", image_id=key[0], caption=caption) if parts.desk.can_draw and caption else None,
         can_draw=parts.desk.can_draw,
+        has_structures=parts.desk.has_structures,
+        has_editor=parts.editor_folder is not None,
         max_characters=parts.settings.reviewing.max_caption_characters,
         fault=fault,
         typed=typed if typed is not None else caption or "",
@@ -89,6 +91,10 @@ def image_routes(parts: Parts) -> APIRouter:
         if content is None:
             raise RefusedRequestError(404, "this caption cannot be drawn")
         return _as_file(request, ImageFile(content, "image/png"))
+
+    @router.get("/files/structure", dependencies=[known])
+    def structure(caption: Annotated[str, Query()]) -> PlainTextResponse:
+        return PlainTextResponse(parts.desk.molfile(caption))
 
     @router.get("/files/{kind}", dependencies=[known])
     def file(request: Request, kind: str, image_id: str) -> Response:

@@ -45,6 +45,7 @@ class Parts:
     files: ImageFiles
     desk: CaptionDesk
     doors: Doors
+    editor_folder: Path | None  # of Ketcher's files; None = not installed
 
     def warm_up(self) -> None:
         """Read what the first page needs, so that nobody waits for it; what cannot be read is said by the pages."""

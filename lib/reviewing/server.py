@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from lib.errors import SettingsError
 from lib.reviewing.app import make_app
+from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import CaptionDesk
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.doors import Doors
@@ -21,6 +22,7 @@ from lib.reviewing.page_parts import Parts
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.review_thresholds import read_thresholds
 from lib.reviewing.sessions import Sessions
+from lib.reviewing.structure_editor import editor_folder
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
 from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
@@ -48,6 +50,7 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
         ImageFiles(rows, settings.cleaning),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
         Doors(settings.reviewing, ApiKeys(root), sessions),
+        editor_folder(),
     )
 
 
@@ -61,15 +64,17 @@ def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None
     check_doors(settings.reviewing, ApiKeys(settings.storage.root) if asks_for_key else None)
     parts, metrics = make_parts(settings, conf), Metrics()
     captioner = DropCaptioner(settings, overrides, conf, metrics)
+    reader = AttentionReader(settings, overrides, conf)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await captioner.close()
+        reader.close()
         parts.desk.close()
 
     parts.warm_up()
-    app = make_app(parts, captioner, metrics, lifespan, print_line)
+    app = make_app(parts, captioner, reader, metrics, lifespan, print_line)
     listening = listen(settings.reviewing)
     server = uvicorn.Server(uvicorn_config(app, settings.reviewing, believes_proxy=False))
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,6 +11,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from lib.captioning.attention_maps import AttentionMaps
 from lib.captioning.captioner import CaptionedImage, Captioner
 from lib.errors import CaptionlakeError, RuntimeMissingError, SettingsError
 from lib.lake.models import Model
@@ -72,14 +75,15 @@ class ModelProcess:
 
     def caption(self, dataset: str, images: Sequence[bytes], timeout_s: float) -> list[CaptionedImage]:
         """One entry for each image, in order. Raises BatchFailedError; if it no longer runs, `start` must be called."""
-        try:
-            assert self._pipe is not None
-            self._pipe.send((dataset, images))
-        except (AssertionError, OSError):
-            self.close()
-            raise BatchFailedError("the process has ended") from None
-        answer = self._receive(timeout_s)
+        answer = self._ask("caption", dataset, images, timeout_s)
         if not isinstance(answer, list):
+            raise BatchFailedError(str(answer))
+        return answer
+
+    def look(self, dataset: str, pixels: np.ndarray, timeout_s: float) -> AttentionMaps:
+        """Where attention looked as a cleaned image was read once. Raises BatchFailedError, as `caption` does."""
+        answer = self._ask("look_at_cleaned", dataset, pixels, timeout_s)
+        if not isinstance(answer, AttentionMaps):
             raise BatchFailedError(str(answer))
         return answer
 
@@ -92,6 +96,16 @@ class ModelProcess:
             self._process.kill()
             self._process.join(END_WITHIN_S)
         self._process = self._pipe = None
+
+    def _ask(self, method: str, dataset: str, content: object, timeout_s: float) -> object:
+        """What a method of the dataset's Captioner answers, or a text that says how it failed."""
+        try:
+            assert self._pipe is not None
+            self._pipe.send((method, dataset, content))
+        except (AssertionError, OSError):
+            self.close()
+            raise BatchFailedError("the process has ended") from None
+        return self._receive(timeout_s)
 
     def _receive(self, timeout_s: float) -> object:
         """What the process says next. Raises BatchFailedError if it says nothing in time or ends."""
@@ -125,11 +139,11 @@ def _answer_batches(pipe: Connection, source: ModelSource) -> None:
     pipe.send(None)
     while True:
         try:
-            dataset, images = pipe.recv()
+            method, dataset, content = pipe.recv()
         except EOFError:
             return
         try:
-            answer: object = captioners[dataset].caption(images)
+            answer: object = getattr(captioners[dataset], method)(content)
         except Exception as error:  # whatever a library stumbles over costs this batch alone
             logger.exception("a batch could not be read")
             answer = f"{type(error).__name__}: {error}"

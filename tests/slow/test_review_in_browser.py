@@ -5,36 +5,26 @@ the npm package axe-core, which then looks for faults of accessibility.
 """
 
 import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lib.lake.models import pretrained_model
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
-from tests.unit.reviewing.reviewed_lake import fill, write
+from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, start_browser, wait_for
+from tests.unit.reviewing.reviewed_lake import fill, prediction, write
+from tests.unit.serving.served import ASPIRIN, cleaned, drawing
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install selenium")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 AXE = os.environ.get("CAPTIONLAKE_AXE")
-ROOT = Path(__file__).resolve().parents[2]
-WITHIN_S = 60
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's packages chromium and chromium-driver"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -43,32 +33,6 @@ def lake(tmp_path: Path) -> Path:
     fill(tmp_path / "lake", 12)
     write(tmp_path / "lake", "images_rejected", [{"image_id": "x", "stage": "clean", "reason": "blank_image"}])
     return tmp_path / "lake"
-
-
-class RunningPage:
-    """`python -m jobs.serve_reviews` on a free port, which can be killed and started again at the same one."""
-
-    def __init__(self, lake: Path) -> None:
-        self.lake, self.port = lake, 0
-        self.faults = lake.parent / "stderr"
-        self.start()
-
-    def start(self) -> None:
-        settings = (f"storage.root={self.lake}", f"reviewing.port={self.port}")
-        command = [sys.executable, "-m", "jobs.serve_reviews", "--dataset", "photos"]
-        with self.faults.open("w") as faults:
-            self.process = subprocess.Popen(
-                [*command, *(word for one in settings for word in ("--set", one))],
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=faults,
-            )
-        found = wait_for(lambda: re.search(r"listens at (http://[\d.]+:(\d+))", self.faults.read_text()))
-        self.url, self.port = found.group(1), int(found.group(2))
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture
@@ -80,39 +44,9 @@ def page(lake: Path) -> Iterator[RunningPage]:
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = start_browser()
     yield driver
     driver.quit()
-
-
-def wait_for(find: Callable[[], Any]) -> Any:
-    """What is found, once it is."""
-    until = time.monotonic() + WITHIN_S
-    while not (found := find()):
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.05)
-    return found
-
-
-def heading(browser: Any) -> str:
-    """The page's heading; empty while another page is being loaded."""
-    return browser.execute_script(
-        "return document.readyState === 'complete' ? document.querySelector('h1').textContent : ''"
-    )
-
-
-def press(browser: Any, *keys: str) -> None:
-    webdriver.ActionChains(browser).send_keys(*keys).perform()
-
-
-def faults_of(browser: Any) -> list[str]:
-    """What the browser complained of: script refused by the policy, files that are not there."""
-    return [entry["message"] for entry in browser.get_log("browser")]
 
 
 def test_ten_images_are_reviewed_by_keyboard_alone(page: RunningPage, browser: Any) -> None:
@@ -178,13 +112,42 @@ def test_a_review_is_sent_again_until_a_server_that_was_away_is_back(page: Runni
     assert row.corrected_caption == "caption of image-000 and more"
 
 
+def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, browser: Any) -> None:
+    version = pretrained_model("molecules", "the test").version
+    write(tmp_path / "lake", "caption_predictions", [prediction("a", 0.5, caption=ASPIRIN, model_version=version)])
+    write(tmp_path / "lake", "images_raw", [{"image_id": "a", "image": drawing(ASPIRIN)}])
+    write(tmp_path / "lake", "images_clean", [{"image_id": "a", "image": cleaned(ASPIRIN)}])
+    running = RunningPage(tmp_path / "lake", "molecules")
+    try:
+        browser.get(f"{running.url}/image?image_id=a&model_version={version}")
+        wait_for(lambda: heading(browser) == "a")
+        press(browser, "l")
+        tokens = wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))
+        glow, drawn_again = (browser.find_element(By.CSS_SELECTOR, css) for css in ("img.glow", "#overlay"))
+        first = glow.get_attribute("src")
+        assert browser.switch_to.active_element == tokens[0]
+        assert (glow.is_displayed(), drawn_again.is_displayed()) == (True, False)
+        press(browser, Keys.ARROW_RIGHT)
+        assert browser.switch_to.active_element == tokens[1]
+        assert glow.get_attribute("src") != first
+        assert browser.execute_script("return arguments[0].naturalWidth", glow) > 100
+        press(browser, Keys.ESCAPE)
+        assert (glow.is_displayed(), drawn_again.is_displayed()) == (False, True)
+        browser.get(f"{running.url}/try")
+        (tmp_path / "aspirin.png").write_bytes(drawing(ASPIRIN))
+        browser.find_element(By.ID, "image").send_keys(str(tmp_path / "aspirin.png"))
+        wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "form.looked"))
+        press(browser, "l")
+        assert len(wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))) == len(tokens)
+        assert faults_of(browser) == []
+    finally:
+        running.kill()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_and_are_accessible(page: RunningPage, browser: Any, width: int, scheme: str) -> None:
-    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    show_at(browser, width, scheme)
     for path in ("/", "/image?image_id=image-000&model_version=m1", "/overview", "/try", "/sign-in", "/nowhere"):
         browser.get(page.url + path)
         wait_for(lambda: heading(browser))

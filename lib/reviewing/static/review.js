@@ -141,6 +141,7 @@ document.querySelectorAll("link[rel=next-image]").forEach((link) => (new Image()
 
 document.addEventListener("keydown", (event) => {
   const target = event.target;
+  if (document.querySelector("dialog[open]")) return;
   const isTyping = target.matches("textarea, select, input:not([type=radio]):not([type=range])");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === "c" && corrected) {

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib.captioning.attention_glow import attention_glows
 from lib.captioning.attention_maps import AttentionMaps, attention_maps
 from lib.captioning.attention_sheet import attention_sheet
 from lib.captioning.captioner import Captioner
@@ -59,3 +60,16 @@ def test_what_is_no_image_is_said(tmp_path: Path) -> None:
     captioner = Captioner(smiles_checkpoint(tmp_path / "m"), overrides=["prediction.is_redrawn=false"])
     with pytest.raises(CorruptImageError):
         captioner.look(b"no image")
+
+
+def test_glows_are_transparent_but_where_attention_looked() -> None:
+    maps = np.full((2, 4, 6), 1 / 24, np.float32)
+    maps[0] = 0
+    maps[0, 0, 0] = 1
+    first, even = attention_glows(AttentionMaps(np.full((64, 96), 255, np.uint8), "ab", ["a", "b"], maps, 16))
+    seen = np.asarray(Image.open(io.BytesIO(first)))
+    assert seen.shape == (64, 96, 4)
+    assert seen[4, 4, :3].tolist() == [234, 88, 12]
+    assert seen[4, 4, 3] > 150
+    assert seen[32:, 48:, 3].max() == 0
+    assert np.asarray(Image.open(io.BytesIO(even)))[..., 3].max() == 0

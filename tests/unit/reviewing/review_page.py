@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from lib.reviewing.app import make_app
+from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.drop_page import DropCaptioner
 from lib.reviewing.page_parts import Parts
 from lib.reviewing.server import make_parts
@@ -21,6 +22,7 @@ from lib.serving.metrics import Metrics
 from lib.settings import load_settings
 
 JSON = {"Accept": "application/json"}
+SCRIPTS = {("src", f"/static/{name}.js") for name in ("review", "drawing", "attention")}  # the page's own
 
 
 class ReviewPage:
@@ -34,13 +36,15 @@ class ReviewPage:
 
         metrics = Metrics()
         captioner = DropCaptioner(settings, [f"storage.root={root}", *overrides], None, metrics)
+        reader = AttentionReader(settings, [f"storage.root={root}", *overrides], None)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             yield
             await captioner.close()
+            reader.close()
 
-        app = make_app(self.parts, captioner, metrics, lifespan, self.log.append)
+        app = make_app(self.parts, captioner, reader, metrics, lifespan, self.log.append)
         self.client = TestClient(
             app, base_url=f"http://{address}:8001", raise_server_exceptions=False, client=("127.0.0.1", 50000)
         )
@@ -81,7 +85,7 @@ class RunnableParts(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style", "iframe", "object", "embed") and ("src", "/static/review.js") not in attributes:
+        if tag in ("script", "style", "iframe", "object", "embed") and not SCRIPTS & set(attributes):
             self.found.append(tag)
         for name, value in attributes:
             is_elsewhere = name in ("src", "href", "action") and not (value or "").startswith(("/", "#", "data:image/"))

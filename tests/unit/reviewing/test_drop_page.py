@@ -28,6 +28,7 @@ def test_a_dropped_drawing_is_captioned_and_drawn_again(page: ReviewPage, tmp_pa
         assert shown.status_code == 200, shown.text
         assert ASPIRIN in shown.text
         assert shown.text.count("data:image/png;base64,") == 3  # as it arrived, cleaned, drawn again
+        assert fields(shown.text, "/look").keys() == {"token", "model_version"}  # the script sends the image
         assert RunnableParts(shown.text).found == []
         page.parts.desk.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reviewing"]  # the key that signs sessions

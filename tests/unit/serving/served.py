@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import psutil
 
-from lib.images.cleaning import encode_png
+from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.settings import load_settings
 
@@ -30,6 +30,11 @@ def drawing(inchi: str) -> bytes:
     """A worn drawing as the bytes of a PNG file."""
     drawn = draw_molecule(inchi, load_settings("molecules", "local").drawing, np.random.default_rng(1))
     return encode_png(drawn.pixels)
+
+
+def cleaned(inchi: str) -> bytes:
+    """The same drawing, cleaned."""
+    return encode_png(clean_image(drawing(inchi), load_settings("molecules", "local").cleaning).pixels)
 
 
 class Server:
