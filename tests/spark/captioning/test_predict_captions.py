@@ -134,6 +134,7 @@ def test_only_images_without_a_row_for_this_model_are_captioned(lake, landing):
     assert {row.model_version: row["count"] for row in counts} == {"first": 4, "second": 4}
 
 
+@pytest.mark.slow
 def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, landing):
     arrive(lake, landing, num_images=2, num_captions=1)
     put_model(lake, "first")

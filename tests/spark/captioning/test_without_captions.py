@@ -103,6 +103,7 @@ def test_some_captions_are_scored_by_the_pretrained_model_and_nothing_is_trained
     assert model_in_use(lake, "pretrained", "molecules").version == VERSION
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_readable_image_ends_well(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "letter.png").write_text("a text called .png")

@@ -73,6 +73,7 @@ def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
 
 
+@pytest.mark.slow
 def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_are_counted(lake, landing):
     (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
@@ -84,6 +85,7 @@ def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_a
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
 
 
+@pytest.mark.slow
 def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake, landing):
     (landing / "a.png").write_bytes(image(1))
     write_captions(landing / "labels.csv", {"a": "a dog runs"})

@@ -203,6 +203,7 @@ def test_references_that_went_are_in_no_score_of_model_or_controls(lake: Lake) -
     assert num_commits(lake) == after
 
 
+@pytest.mark.slow
 def test_each_model_is_evaluated_by_its_own_captions(lake: Lake) -> None:
     lake.insert_new("captions", captions_of(lake.spark, [("t1", 0, "aaaa", "test")]))
     predict(lake, [("t1", "aaab", None, None)], "old")

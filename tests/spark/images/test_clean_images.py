@@ -63,6 +63,7 @@ def test_a_second_run_commits_nothing_and_a_new_image_costs_one_row(lake, landin
     assert [row["count"] for row in newest] == [5, 1]
 
 
+@pytest.mark.slow
 def test_changed_settings_clean_every_image_again_and_move_it_between_the_tables(lake, landing):
     arrive(landing)
     ingest(lake, landing)

@@ -143,6 +143,7 @@ def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluate
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_report_is_written_again_when_more_images_are_rejected(evaluated: Lake) -> None:
     assert "too_many_bytes" not in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
     rejected = dict.fromkeys(IMAGES_REJECTED.schema.names) | {
