@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.osra import has_osra, read_with_osra
-from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
+from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.errors import CorruptImageError
@@ -281,6 +281,7 @@ def main() -> None:
             for sample in islice(drawn_samples(settings, drawer), number):
                 sets[name].append(sample)
                 line.update(len(sets[name]))
+    sets["MolToImage"] = list(islice(plain_samples(settings), arguments.num_others))
     sets |= {f"scans {folder.name}": scanned_samples(folder) for folder in arguments.scans}
     results = measure({name: samples for name, samples in sets.items() if samples}, settings, arguments.checkpoint)
     show(results, Console(width=None if sys.stdout.isatty() else 180))

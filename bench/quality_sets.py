@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from rdkit import Chem, rdBase
+from rdkit.Chem import Draw
 
 from lib.errors import NotationError, SettingsError
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import id_of_drawing
+from lib.molecules.smiles import read_inchi
 from lib.molecules.sources import (
     is_unseen,
     label_molecule,
@@ -24,6 +27,7 @@ from lib.molecules.sources import (
 from lib.settings import Settings
 
 STEREO_FRACTION = 0.6  # of molecules that name no hands, given some: as in the real collection a third has stereo then
+PLAIN_PX = 300  # sides of MolToImage's drawings, as it has them unless told otherwise
 DRAWERS = {"collection": "indigo", "rdkit": "rdkit", "coordgen": "coordgen", "free styles": "free"}
 
 
@@ -69,6 +73,14 @@ def drawn_samples(settings: Settings, drawer: str) -> Iterator[Sample]:
         except NotationError:
             continue
         yield Sample(image_id, inchi, cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def plain_samples(settings: Settings) -> Iterator[Sample]:
+    """Drawings of unseen molecules as RDKit's MolToImage makes them for anyone: in colour and not worn."""
+    for inchi in unseen_molecules(settings):
+        png = io.BytesIO()
+        Draw.MolToImage(read_inchi(inchi), size=(PLAIN_PX, PLAIN_PX)).save(png, "PNG")
+        yield Sample(id_of_drawing(inchi, settings.drawing.seed), inchi, png.getvalue())
 
 
 def scanned_samples(folder: Path) -> list[Sample]:

@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem
 
 from bench.quality import by_confidence, by_heavy_atoms, controls, measure, scores, without_stereo
-from bench.quality_sets import DRAWERS, Sample, drawn_samples, scanned_samples
+from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
 from lib.errors import SettingsError
 from lib.molecules.sources import is_unseen
@@ -34,6 +34,20 @@ def test_only_molecules_that_are_kept_from_training_are_read_each_once(tmp_path:
         kept = {inchi for text in smiles if is_unseen(inchi := Chem.MolToInchi(Chem.MolFromSmiles(text)))}
         assert 0 < len(kept) < 20
         assert sorted(one.inchi for one in drawn) == sorted(kept)
+
+
+def test_plain_drawings_are_in_colour_and_show_the_hands_that_their_captions_name(tmp_path: Path) -> None:
+    alanine, mirrored = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"
+    chains = [f"{'C' * length}{text}" for length in range(40) for text in (alanine, mirrored)]
+    (tmp_path / "some.smi").write_text("\n".join(chains))
+    drawn = list(plain_samples(settings(tmp_path, f"drawing.smiles_file={tmp_path}/some.smi")))
+    assert drawn
+    for one in drawn:
+        pixels = cv2.imdecode(np.frombuffer(one.image, np.uint8), cv2.IMREAD_COLOR).astype(int)
+        assert pixels.shape == (300, 300, 3)
+        assert (np.ptp(pixels, axis=2) > 100).any()
+        assert one.has_stereo
+        assert is_unseen(one.inchi)
 
 
 def test_scans_are_those_that_labels_name(tmp_path: Path) -> None:
