@@ -21,7 +21,7 @@ def rows() -> list[tuple[str, str]]:
 def is_slow() -> dict[str, bool]:
     """By name of a test, whether it is one of the slow tier."""
     return {
-        node.name: path.parent.name == "slow"
+        node.name: path.parent.name == "slow" or "pytest.mark.slow" in map(ast.unparse, node.decorator_list)
         for path in (ROOT / "tests").rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
