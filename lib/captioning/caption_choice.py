@@ -34,6 +34,7 @@ class CaptionCandidate(NamedTuple):
     caption: str | None  # in standard form; None if it is not valid, or was cut off
     score: float  # the logarithm of its probability
     probability: float
+    votes: float | None = None  # what it counts in a reading; None = its probability
 
 
 Readings = Sequence[Sequence[CaptionCandidate]]  # the candidates of each reading, best first
@@ -100,7 +101,8 @@ def vote_fractions(readings: Readings) -> dict[str, float]:
     votes: dict[str, float] = {}
     for candidate in (candidate for one in readings for candidate in one):
         if candidate.caption is not None:
-            votes[candidate.caption] = votes.get(candidate.caption, 0.0) + candidate.probability / len(readings)
+            counts = candidate.probability if candidate.votes is None else candidate.votes
+            votes[candidate.caption] = votes.get(candidate.caption, 0.0) + counts / len(readings)
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 

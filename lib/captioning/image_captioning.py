@@ -19,6 +19,10 @@ from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
 
+# Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
+# the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
+LENGTH_EXPONENT = 0.7
+
 
 class ImageCaptioner:
     """A checkpoint ready to caption.
@@ -108,13 +112,12 @@ class ImageCaptioner:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
         # A caption that was cut off is not what the network would have written: it has no vote.
         caption = self.asked.read(text) if candidate.is_finished else None
-        return CaptionCandidate(text, caption, candidate.score, self._probability(candidate))
-
-    def _probability(self, candidate: Candidate) -> float:
-        """Of the whole caption; of a sentence, that stays right with another word, the geometric mean of its tokens."""
         if self.notation.needs_every_token:
-            return candidate.probability
-        return candidate.probability ** (1 / (len(candidate.token_ids) + candidate.is_finished))
+            return CaptionCandidate(text, caption, candidate.score, candidate.probability)
+        # A sentence stays right with another word: it is as likely as its tokens are on average.
+        length = len(candidate.token_ids) + candidate.is_finished
+        mean, votes = (candidate.probability ** (1 / length**exponent) for exponent in (1, LENGTH_EXPONENT))
+        return CaptionCandidate(text, caption, candidate.score, mean, votes)
 
     def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
         """A cleaned image ready to have captions drawn on it; None if that is not asked for, or there is no ink."""

@@ -101,6 +101,25 @@ def test_a_sentence_is_as_likely_as_its_words_are_on_average(tmp_path: Path) -> 
         assert choose([[candidate]], captioner.asked.repair).confidence == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("probability", "is_longer"), [(0.1, True), (0.05, False)])
+def test_a_longer_sentence_is_chosen_if_it_is_likely_for_its_length_but_not_for_the_mean_of_its_words(
+    tmp_path: Path, probability: float, is_longer: bool
+) -> None:
+    words = Vocabulary.from_tokens(["a", "dog"])
+    details = {"notation": "words", "max_tokens": 8}
+    save_checkpoint(tmp_path / "m", Captioner(tiny_config(), len(words)), words, details=details, provenance={})
+    captioner = ImageCaptioner(tmp_path / "m", settings())
+    short, long = (tuple(words.encode(["a", "dog"] * times)) for times in (1, 3))
+    beam = [
+        captioner._read_as(Candidate(ids, math.log(p), p, is_finished=True))
+        for ids, p in ((short, 0.2), (long, probability))
+    ]
+    assert beam[0].probability < beam[1].probability
+    chosen = choose([beam], captioner.asked.repair)
+    assert chosen.caption == beam[is_longer].caption
+    assert chosen.confidence == pytest.approx(beam[is_longer].probability)
+
+
 def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
     chosen = chosen_of(checkpoint, ("CN", "CCO"), ("CN=", "OCC"), ("OCC", "C1"))
     assert chosen.caption == ETHANOL
