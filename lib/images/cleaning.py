@@ -12,7 +12,7 @@ from lib.errors import CorruptImageError
 from lib.images.decoding import decode_image
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
 from lib.images.paper import normalise
-from lib.images.stray_ink import ink_groups, is_lone_shape, long_lines, words_apart
+from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
 from lib.images.thinning import thin_strokes
 from lib.images.wear_removal import mend_strokes, remove_specks
@@ -54,14 +54,15 @@ def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     transform = np.eye(2, 3)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    pixels, length, has_words = _without_gaps_and_words(pixels, settings)
+    is_worn = is_in_pieces(_grey(pixels))
+    pixels, length, has_words = _without_gaps_and_words(pixels, settings, is_worn)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     if settings.rejects_shapes and (has_words or num_groups < 2):
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
         width = stroke_width(pixels)
-        if width > max(THINNEST_PX, settings.thin_from * length):
+        if width > max(THINNEST_PX if is_worn else 0, settings.thin_from * length):
             thinned = thin_strokes(pixels, width, length, settings.thin_to)
             factor = thinned.shape[0] / pixels.shape[0]
             pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
@@ -95,13 +96,15 @@ def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tup
     return pixels, num_specks, int(np.count_nonzero(groups.num_ink)) - num_specks
 
 
-def _without_gaps_and_words(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, float | None, bool]:
+def _without_gaps_and_words(
+    pixels: Pixels, settings: CleaningSettings, is_worn: bool
+) -> tuple[Pixels, float | None, bool]:
     """Mended pixels without words that stand apart, the typical length of strokes in pixels, and if there were words.
 
     The length is None if there are no strokes or no step needs it.
     """
     unmended = pixels
-    if settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
+    if is_worn and settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
         pixels = mend_strokes(pixels, settings.mend_reach_px)
     needs_length = settings.words_apart_from or settings.rejects_shapes or settings.thin_from
     if not needs_length and settings.stroke_length_px is None:

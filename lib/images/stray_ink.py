@@ -130,7 +130,7 @@ def words_apart(
         return None
     rows, columns = _box(max(parts, key=_area))
     drawing = pixels[rows, columns]
-    is_worn = _is_in_pieces(unmended[rows, columns])
+    is_worn = is_in_pieces(unmended[rows, columns])
     again = typical_stroke_length(drawing)
     length = max(length, again or 0.0)
     parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_FRACTION)
@@ -139,7 +139,7 @@ def words_apart(
     return np.logical_or.reduce(words) if words else None
 
 
-def _is_in_pieces(pixels: Pixels) -> bool:
+def is_in_pieces(pixels: Pixels) -> bool:
     ink = (pixels < INK_BELOW).astype(np.uint8)
     num_pieces = cv2.connectedComponents(ink, connectivity=8)[0] - 1
     return bool(num_pieces > PIECES_IF_WORN * np.count_nonzero(ink))

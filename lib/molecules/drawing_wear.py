@@ -114,13 +114,14 @@ def wear_out(
     if len(turned):
         angles = torch.deg2rad(draw(-wear.max_turn_deg, wear.max_turn_deg))[turned]
         sheets[turned], positions_xy[turned] = turn_sheets(sheets[turned], positions_xy[turned], angles)
-    sheets = remove_ink(sheets, draw(*wear.missing_pixel_fraction), random)
-    cleaned = chosen(wear.cleaned_fraction)
-    density = draw(*wear.speck_density)
-    density[cleaned] = 0
-    sheets = add_specks(sheets, density, random)
-    if cleaning.mend_reach_px and len(cleaned):
-        sheets[cleaned] = mend_sheets(sheets[cleaned], cleaning.mend_reach_px)
+    missing, density = draw(*wear.missing_pixel_fraction), draw(*wear.speck_density)
+    cleaned, whole = chosen(wear.cleaned_fraction), chosen(wear.whole_fraction)
+    missing[whole] = 0
+    density[torch.cat((cleaned, whole))] = 0
+    sheets = add_specks(remove_ink(sheets, missing, random), density, random)
+    mended = cleaned[~torch.isin(cleaned, whole)]  # cleaning mends what is worn alone
+    if cleaning.mend_reach_px and len(mended):
+        sheets[mended] = mend_sheets(sheets[mended], cleaning.mend_reach_px)
     thick = chosen(wear.thick_fraction)
     if len(thick):
         sheets[thick] = torch.nn.functional.max_pool2d(sheets[thick], 2, stride=1, padding=1)[..., 1:, 1:]

@@ -82,6 +82,7 @@ class WearSettings(BaseModel):
     speck_density: ShareRange
     dropped_bond_fraction: Fraction
     cleaned_fraction: Fraction
+    whole_fraction: Fraction
     upside_down_fraction: Fraction
     turned_fraction: Fraction
     max_turn_deg: float = Field(ge=0, le=45)

@@ -79,6 +79,7 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
         for name in (
             "dropped_bond_fraction",
             "cleaned_fraction",
+            "whole_fraction",
             "upside_down_fraction",
             "turned_fraction",
             "thick_fraction",
@@ -214,6 +215,16 @@ def test_wear_is_the_seeds_and_hides_and_adds_as_much_as_asked(folder: Path) -> 
     assert specked.images.sum() > 1.1 * clean.images.sum()
     dropped = clean_batch(store, folder, "wear.dropped_bond_fraction=1")
     assert dropped.images.sum() < 0.8 * clean.images.sum()
+
+
+def test_whole_images_keep_their_ink_and_are_neither_specked_nor_mended(folder: Path) -> None:
+    store = DrawingStore(folder / "drawings")
+    wear = ("wear.missing_pixel_fraction=[0.3, 0.3]", "wear.speck_density=[0.01, 0.01]", "wear.cleaned_fraction=0.5")
+    untouched = clean_batch(store, folder).images
+    assert torch.equal(clean_batch(store, folder, *wear, "wear.whole_fraction=1").images, untouched)
+    half = clean_batch(store, folder, *wear, "wear.whole_fraction=0.5").images
+    is_whole = [torch.equal(one, other) for one, other in zip(half, untouched, strict=True)]
+    assert 0 < sum(is_whole) < len(is_whole)
 
 
 def test_strokes_are_thickened_blurred_and_turned_in_the_fraction_asked_for(folder: Path) -> None:
