@@ -20,6 +20,7 @@ from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
 THINNEST_PX = 1.9  # width of strokes that are not made thinner
+WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
 SMALLEST_DRAWING = 1.2  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
@@ -62,7 +63,8 @@ def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
         width = stroke_width(pixels)
-        if width > max(THINNEST_PX if is_worn else 0, settings.thin_from * length):
+        is_wide = width > THINNEST_PX or (not is_worn and width > WIDE_FROM * length)
+        if is_wide and width > settings.thin_from * length:
             thinned = thin_strokes(pixels, width, length, settings.thin_to)
             factor = thinned.shape[0] / pixels.shape[0]
             pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
