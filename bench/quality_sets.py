@@ -27,7 +27,6 @@ from lib.molecules.sources import (
 from lib.settings import Settings
 
 STEREO_FRACTION = 0.6  # of molecules that name no hands, given some: as in the real collection a third has stereo then
-PLAIN_PX = 300  # sides of MolToImage's drawings, as it has them unless told otherwise
 DRAWERS = {"collection": "indigo", "rdkit": "rdkit", "coordgen": "coordgen", "free styles": "free"}
 
 
@@ -79,7 +78,7 @@ def plain_samples(settings: Settings) -> Iterator[Sample]:
     """Drawings of unseen molecules as RDKit's MolToImage makes them for anyone: in colour and not worn."""
     for inchi in unseen_molecules(settings):
         png = io.BytesIO()
-        Draw.MolToImage(read_inchi(inchi), size=(PLAIN_PX, PLAIN_PX)).save(png, "PNG")
+        Draw.MolToImage(read_inchi(inchi)).save(png, "PNG")
         yield Sample(id_of_drawing(inchi, settings.drawing.seed), inchi, png.getvalue())
 
 

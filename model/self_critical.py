@@ -116,7 +116,6 @@ def self_critical(
     """Yield each batch with captions that the captioner samples now, weighted by their advantage, before its own.
 
     Its own have the weight training.reference_weight: they hold the network to the language (arXiv 1705.04304, 2.4).
-    Without them what is pushed down is unbounded, and captions fall apart after some hundred steps.
     The captioner is left in evaluation mode: what learns must be what wrote. With dropout in between, samples look
     unlikely to the network that is to learn from them, and pushing them down further makes captions fall apart.
     """

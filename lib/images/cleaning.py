@@ -55,7 +55,7 @@ def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     transform = np.eye(2, 3)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    is_worn = is_in_pieces(_grey(pixels))
+    is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(_grey(pixels))
     pixels, length, has_words = _without_gaps_and_words(pixels, settings, is_worn)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)

@@ -1,8 +1,9 @@
-"""A lake whose trainings are recorded in a real MLflow with its database."""
+"""What several slow files need: a lake whose trainings are recorded in a real MLflow, and a real browser."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.registered_models import DATABASE, PATIENCE
 from lib.settings import Settings, load_settings
 from tests.slow.recorded import NAME
+from tests.slow.review_browser import start_browser
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,11 @@ def settings(lake: Lake, database: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     )
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Chromium, which ends with the test."""
+    driver = start_browser()
+    yield driver
+    driver.quit()

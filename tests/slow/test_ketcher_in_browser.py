@@ -12,7 +12,7 @@ import pytest
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.structure_editor import editor_folder
-from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, start_browser, wait_for
+from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for
 from tests.unit.reviewing.reviewed_lake import image, prediction, write
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install selenium")
@@ -36,13 +36,6 @@ def page(tmp_path: Path) -> Iterator[RunningPage]:
     running = RunningPage(lake, "molecules")
     yield running
     running.kill()
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    driver = start_browser()
-    yield driver
-    driver.quit()
 
 
 def in_editor(browser: Any, tag: str, text: str) -> Any:

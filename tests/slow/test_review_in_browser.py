@@ -14,7 +14,7 @@ import pytest
 from lib.lake.models import pretrained_model
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
-from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, start_browser, wait_for
+from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for
 from tests.unit.reviewing.reviewed_lake import fill, prediction, write
 from tests.unit.serving.served import ASPIRIN, cleaned, drawing
 
@@ -40,13 +40,6 @@ def page(lake: Path) -> Iterator[RunningPage]:
     running = RunningPage(lake)
     yield running
     running.kill()
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    driver = start_browser()
-    yield driver
-    driver.quit()
 
 
 def test_ten_images_are_reviewed_by_keyboard_alone(page: RunningPage, browser: Any) -> None:

@@ -92,6 +92,15 @@ def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
         assert (255.0 - cleaned(image)).sum() < 1.05 * white
 
 
+@pytest.mark.parametrize("inchi", [ASPIRIN, CAFFEINE])
+def test_only_strokes_in_pieces_are_mended(inchi: str) -> None:
+    whole = cv2.resize(drawn(inchi), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(cleaned(png(whole)), cleaned(png(whole), mend_reach_px=0))
+    worn = png(remove_stroke_pixels(drawn(inchi), 0.15, np.random.default_rng(0)))
+    mended, unmended = ((255.0 - cleaned(worn, mend_reach_px=reach)).sum() for reach in (3, 0))
+    assert mended > 1.02 * unmended  # ink
+
+
 @pytest.mark.parametrize(("bond_length", "line_width"), [(40, 2), (80, 4), (100, 8)])
 def test_wide_strokes_come_out_as_thin_as_those_the_network_learns(bond_length: int, line_width: int) -> None:
     wide = png(drawn(ASPIRIN, bond_length, line_width))
