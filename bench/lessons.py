@@ -77,7 +77,7 @@ def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
 
 def fill_stores(folder: Path, settings: Settings) -> None:
     """Draw, and write the captions of the drawings in every notation: a store for each, under its name."""
-    fill_store(folder / NOTATION, settings.drawing)
+    fill_store(folder / NOTATION, settings.drawing, settings.cleaning)
     shards = sorted((folder / NOTATION).glob("*.arrow"))
     notations = sorted({notation for notation, _ in LESSONS.values()} - {NOTATION})
     for notation in notations:

@@ -171,7 +171,7 @@ def main() -> None:
     settings = load_settings("molecules", "local", [*unused, *arguments.overrides])
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        fill_store(Path(folder), settings.drawing)
+        fill_store(Path(folder), settings.drawing, settings.cleaning)
         results = measure(settings, DrawingStore(Path(folder)))
     show(results)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

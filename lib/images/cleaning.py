@@ -14,13 +14,11 @@ from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_s
 from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
-from lib.images.thinning import thin_strokes
+from lib.images.thinning import thin_if_wide
 from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
-THINNEST_PX = 1.9  # width of strokes that are not made thinner
-WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
 SMALLEST_DRAWING = 1.2  # stroke lengths
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
@@ -62,12 +60,9 @@ def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     if settings.rejects_shapes and (has_words or num_groups < 2):
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
-        width = stroke_width(pixels)
-        is_wide = width > THINNEST_PX or (not is_worn and width > WIDE_FROM * length)
-        if is_wide and width > settings.thin_from * length:
-            thinned = thin_strokes(pixels, width, length, settings.thin_to)
-            factor = thinned.shape[0] / pixels.shape[0]
-            pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
+        thinned = thin_if_wide(pixels, length, is_worn, settings)
+        factor = thinned.shape[0] / pixels.shape[0]
+        pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
     rotation_deg = 0
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90

@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_width
+from lib.sections.images import CleaningSettings
 
+THINNEST_PX = 1.9  # width of strokes that are not made thinner
+WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
 FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
 EDGE_FRACTION = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
 LETTER_WIDTH = 1.6  # times the width of strokes: letters are bolder
@@ -16,6 +19,19 @@ LETTER_BELOW = 0.8  # stroke lengths; letters are smaller
 LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
 SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
 BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
+WEDGE_FROM = 1.5  # widths of strokes, from which ink is too wide for one
+WEDGE_LENGTH = 0.25  # stroke lengths along which a wedge is that wide, at least
+WEDGE_TAIL = 0.6  # of a wedge's length, over which it narrows at least
+WEDGE_TAPER = 0.85  # correlation of its width there with the distance from its widest end, at least
+
+
+def thin_if_wide(pixels: Pixels, length: float, is_worn: bool, settings: CleaningSettings) -> Pixels:
+    """Pixels whose strokes, `length` pixels long, are thinned where they are wide; (2 H, 2 W) if those were fine."""
+    width = stroke_width(pixels)
+    is_wide = width > THINNEST_PX or (not is_worn and width > WIDE_FROM * length)
+    if not is_wide or width <= settings.thin_from * length:
+        return pixels
+    return thin_strokes(pixels, width, length, settings.thin_to)
 
 
 def thin_strokes(pixels: Pixels, width: float, length: float, fraction: float) -> Pixels:
@@ -30,6 +46,7 @@ def thin_strokes(pixels: Pixels, width: float, length: float, fraction: float) -
     letters = letters_of(pixels, ink, factor * width, factor * length)
     strokes, wanted = ink & (1 - letters), fraction * factor * length
     thinned = part_bridges(strokes, narrowed(strokes, wanted)) | narrowed(letters, LETTER_WIDTH * wanted)
+    thinned |= wedges_of(strokes, factor * width, factor * length)
     return np.where(thinned > 0, 0, 255).astype(np.uint8)
 
 
@@ -63,6 +80,39 @@ def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: flo
         is_letter[label] = min(sides) + 1 > LETTER_FROM * width
     letters: NDArray[np.uint8] = is_letter[labels].astype(np.uint8)
     return letters
+
+
+def wedges_of(ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np.uint8]:
+    """1 where the ink (H, W), 0 and 1, of strokes of that width and length is the wide part of a solid wedge.
+
+    It is wider than a stroke and narrows from near one end to the other, which two strokes that touch do not.
+    """
+    side = round(WEDGE_FROM * width) | 1
+    wide = cv2.morphologyEx(ink, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    depths = cv2.distanceTransform(ink, cv2.DIST_L2, 5)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    is_wedge = np.zeros(len(stats), bool)
+    for label, (left, top, box_width, box_height, _) in enumerate(stats[1:].tolist(), 1):
+        if np.hypot(box_width, box_height) < WEDGE_LENGTH * length:
+            continue
+        box = slice(top, top + box_height), slice(left, left + box_width)
+        ys, xs = np.nonzero(labels[box] == label)
+        profile = _profile(np.stack((xs, ys), axis=1).astype(np.float32), depths[box][ys, xs])
+        widest = int(profile.argmax())
+        tail = max(profile[widest:], profile[widest::-1], key=len)
+        if len(tail) >= max(WEDGE_LENGTH * length, WEDGE_TAIL * len(profile)):
+            is_wedge[label] = np.corrcoef(np.arange(len(tail)), tail)[0, 1] < -WEDGE_TAPER
+    return is_wedge[labels].astype(np.uint8)
+
+
+def _profile(points: NDArray[np.float32], depths: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The greatest depth (L,) of points (N, 2) with depths (N,) at each pixel along the line of their widest spread."""
+    centred = points - points.mean(axis=0)
+    along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    positions = np.rint(along - along.min()).astype(int)
+    profile = np.zeros(positions.max() + 1, np.float32)
+    np.maximum.at(profile, positions, depths)
+    return profile
 
 
 def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[np.uint8]:

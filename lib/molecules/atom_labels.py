@@ -8,46 +8,62 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdAbbreviations
 
-# Name as written when the bond comes from the left, SMILES from the atom at the bond on, and name when it comes from
-# the right.
-GROUPS = (
-    ("OMe", "OC", "MeO"),
-    ("OEt", "OCC", "EtO"),
-    ("NO2", "[N+](=O)[O-]", "O2N"),
-    ("CF3", "C(F)(F)F", "F3C"),
-    ("OCF3", "OC(F)(F)F", "F3CO"),
-    ("CO2H", "C(=O)[OH]", "HO2C"),
-    ("COOH", "C(=O)[OH]", "HOOC"),
-    ("CO2Me", "C(=O)OC", "MeO2C"),
-    ("CO2Et", "C(=O)OCC", "EtO2C"),
-    ("CN", "C#N", "NC"),
-    ("CHO", "[CH]=O", "OHC"),
-    ("Ph", "c1ccccc1", "Ph"),
-    ("Boc", "C(=O)OC(C)(C)C", "Boc"),
-    ("OAc", "OC(C)=O", "AcO"),
-    ("Ac", "C(C)=O", "Ac"),
-    ("Bn", "Cc1ccccc1", "Bn"),
-    ("OBn", "OCc1ccccc1", "BnO"),
-    ("OPh", "Oc1ccccc1", "PhO"),
-    ("tBu", "C(C)(C)C", "tBu"),
-    ("t-Bu", "C(C)(C)C", "t-Bu"),
-    ("iPr", "C(C)C", "iPr"),
-    ("Et", "CC", "Et"),
-    ("Me", "C", "Me"),
-    ("SMe", "SC", "MeS"),
-    ("NMe2", "N(C)C", "Me2N"),
-    ("NHMe", "[NH]C", "MeHN"),
-    ("SO2Me", "S(C)(=O)=O", "MeO2S"),
-    ("SO2NH2", "S(=O)(=O)[NH2]", "H2NO2S"),
-    ("Ts", "S(=O)(=O)c1ccc(C)cc1", "Ts"),
-    ("TfO", "OS(=O)(=O)C(F)(F)F", "TfO"),
-    ("TMS", "[Si](C)(C)C", "TMS"),
-    ("N3", "N=[N+]=[N-]", "N3"),
-    ("CONH2", "C(=O)[NH2]", "H2NOC"),
-)
+# SMILES of a group from the atom at the bond on, and its spellings: as written when the bond comes from the left, and
+# when it comes from the right.
+GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
+    "C": (("Me", "Me"), ("CH3", "H3C")),
+    "CC": (("Et", "Et"), ("C2H5", "C2H5")),
+    "CCC": (("Pr", "Pr"), ("n-Pr", "n-Pr")),
+    "CCCC": (("Bu", "Bu"), ("n-Bu", "n-Bu"), ("nBu", "nBu")),
+    "C(C)C": (("iPr", "iPr"), ("i-Pr", "i-Pr"), ("CH(CH3)2", "(H3C)2HC")),
+    "CC(C)C": (("iBu", "iBu"), ("i-Bu", "i-Bu")),
+    "C(C)(C)C": (("tBu", "tBu"), ("t-Bu", "t-Bu"), ("C(CH3)3", "(H3C)3C")),
+    "c1ccccc1": (("Ph", "Ph"), ("C6H5", "C6H5")),
+    "Cc1ccccc1": (("Bn", "Bn"), ("CH2Ph", "PhH2C")),
+    "C(F)(F)F": (("CF3", "F3C"),),
+    "C(Cl)(Cl)Cl": (("CCl3", "Cl3C"),),
+    "C(F)F": (("CHF2", "F2HC"),),
+    "C#N": (("CN", "NC"),),
+    "[CH]=O": (("CHO", "OHC"),),
+    "C[OH]": (("CH2OH", "HOH2C"),),
+    "C[NH2]": (("CH2NH2", "H2NH2C"),),
+    "C(C)=O": (("Ac", "Ac"), ("COMe", "MeOC"), ("COCH3", "H3COC")),
+    "C(=O)[OH]": (("CO2H", "HO2C"), ("CO2H", "HO2C"), ("COOH", "HOOC")),
+    "C(=O)OC": (("CO2Me", "MeO2C"), ("COOMe", "MeOOC"), ("CO2CH3", "H3CO2C"), ("COOCH3", "H3COOC")),
+    "C(=O)OCC": (("CO2Et", "EtO2C"), ("COOEt", "EtOOC"), ("CO2C2H5", "C2H5O2C")),
+    "C(=O)OC(C)(C)C": (("Boc", "Boc"), ("CO2tBu", "tBuO2C")),
+    "C(=O)OCc1ccccc1": (("Cbz", "Cbz"), ("CO2Bn", "BnO2C")),
+    "C(=O)c1ccccc1": (("Bz", "Bz"), ("COPh", "PhOC")),
+    "C(=O)[NH2]": (("CONH2", "H2NOC"),),
+    "C(=O)[NH]C": (("CONHMe", "MeHNOC"),),
+    "OC": (("OMe", "MeO"), ("OMe", "MeO"), ("OCH3", "H3CO")),
+    "OCC": (("OEt", "EtO"), ("OC2H5", "C2H5O")),
+    "OC(F)(F)F": (("OCF3", "F3CO"),),
+    "OC(C)=O": (("OAc", "AcO"),),
+    "OCc1ccccc1": (("OBn", "BnO"),),
+    "Oc1ccccc1": (("OPh", "PhO"),),
+    "OS(=O)(=O)C(F)(F)F": (("OTf", "TfO"),),
+    "O[Si](C)(C)C(C)(C)C": (("OTBS", "TBSO"),),
+    "[N+](=O)[O-]": (("NO2", "O2N"),),
+    "[NH]C": (("NHMe", "MeHN"), ("NHCH3", "H3CHN")),
+    "N(C)C": (("NMe2", "Me2N"), ("N(CH3)2", "(H3C)2N")),
+    "N(CC)CC": (("NEt2", "Et2N"),),
+    "[NH]C(C)=O": (("NHAc", "AcHN"),),
+    "[NH]c1ccccc1": (("NHPh", "PhHN"),),
+    "[NH]C(=O)OC(C)(C)C": (("NHBoc", "BocHN"),),
+    "N=[N+]=[N-]": (("N3", "N3"),),
+    "SC": (("SMe", "MeS"), ("SCH3", "H3CS")),
+    "S(C)(=O)=O": (("SO2Me", "MeO2S"), ("SO2CH3", "H3CO2S")),
+    "S(=O)(=O)[NH2]": (("SO2NH2", "H2NO2S"),),
+    "S(=O)(=O)[OH]": (("SO3H", "HO3S"),),
+    "S(=O)(=O)c1ccc(C)cc1": (("Ts", "Ts"),),
+    "S(=O)(=O)c1ccccc1": (("SO2Ph", "PhO2S"),),
+    "[Si](C)(C)C": (("TMS", "TMS"), ("SiMe3", "Me3Si")),
+    "[Si](C)(C)C(C)(C)C": (("TBS", "TBS"),),
+}
 MOST_ABBREVIATED = 0.6  # fraction of a molecule's atoms
 _PART = re.compile(r"[A-Z][a-z]?|\d+|[a-z]-?|.")
-_ELEMENT = re.compile(r"[A-Z][a-z]?")
+_ELEMENT = re.compile(r"(?!H$)[A-Z][a-z]?")  # other than hydrogen
 
 
 class Run(NamedTuple):
@@ -76,18 +92,19 @@ class Group(NamedTuple):
 
 @cache
 def _definitions() -> Any:
-    lines = "\n".join(f"{right} {smiles} {right} {left}" for right, smiles, left in GROUPS)
-    return rdAbbreviations.ParseAbbreviations(lines)
+    """The groups, the largest first: the one that is found first takes its atoms."""
+    largest_first = sorted(GROUPS, key=lambda smiles: -Chem.MolFromSmiles(smiles).GetNumAtoms())
+    return rdAbbreviations.ParseAbbreviations("\n".join(f"{smiles} {smiles}" for smiles in largest_first))
 
 
-def groups_of(molecule: Chem.Mol) -> list[Group]:
-    """Groups of a molecule that have an abbreviation, none sharing an atom with another."""
+def groups_of(molecule: Chem.Mol, rng: np.random.Generator) -> list[Group]:
+    """Groups of a molecule that have an abbreviation, none sharing an atom with another, each in one of its spellings."""
     labelled = rdAbbreviations.LabelMolAbbreviations(molecule, _definitions(), MOST_ABBREVIATED)
-    left = {right: left for right, _, left in GROUPS}
     groups = []
     for group in Chem.GetMolSubstanceGroups(labelled):
-        right = group.GetProp("LABEL")
-        groups.append(Group(tuple(group.GetAtoms()), right, left[right]))  # the atom that the bond goes to comes first
+        spellings = GROUPS[group.GetProp("LABEL")]
+        atoms = tuple(group.GetAtoms())  # the atom that the bond goes to comes first
+        groups.append(Group(atoms, *spellings[rng.integers(len(spellings))]))
     return groups
 
 

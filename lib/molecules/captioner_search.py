@@ -41,7 +41,7 @@ def search_captioners(settings: Settings) -> str:
     check_what_is_taught(settings)
     check_cluster(settings.cluster)
     folder = Path(settings.storage.root).absolute() / "search"
-    fill_store(folder / "drawings", settings.drawing)
+    fill_store(folder / "drawings", settings.drawing, settings.cleaning)
     vocabulary = Vocabulary.from_tokens(frequent_tokens(DrawingStore(folder / "drawings")))
     name = fingerprint(settings.search, settings.captioner, settings.training, settings.drawing, settings.wear)
     # What Ray says of it belongs in the log: the table alone is the answer.

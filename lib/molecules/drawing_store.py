@@ -1,7 +1,7 @@
 """Clean drawings as packed bits with what their drawer knows, in Arrow files that training maps into memory.
 
 Drawing costs as much as learning, so each molecule is drawn once; wear, turns and shifts come when a batch is made.
-A stored drawing is cropped to its ink and lies as cleaning leaves one: not higher than wide.
+A stored drawing is cropped to its ink and is as cleaning leaves one: not higher than wide, and without wide strokes.
 """
 
 import json
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,10 +22,13 @@ from rdkit import Chem, rdBase
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.geometry import is_sideways
+from lib.images.strokes import typical_stroke_length
+from lib.images.thinning import thin_if_wide
 from lib.molecules.drawing import choose_drawer, draw_unworn
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_marks import mark_labels, mark_positions
-from lib.molecules.layout import turn
+from lib.molecules.drawing_noise import INK, PAPER
+from lib.molecules.layout import Drawing, turn
 from lib.molecules.smiles import write_smiles
 from lib.molecules.sources import (
     is_unseen,
@@ -33,14 +37,17 @@ from lib.molecules.sources import (
     read_smiles_file,
     shipped_smiles,
     with_heavy_hydrogen,
+    with_random_group,
     with_random_stereo,
 )
 from lib.progress import show_progress
+from lib.sections.images import CleaningSettings
 from lib.sections.molecules import DrawingSettings
 from model.whole_writes import written_whole
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
+THINNED_INK_BELOW = 160  # grey level of a pixel of which three eighths are ink
 ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
 SCHEMA = pa.schema(
@@ -124,14 +131,17 @@ def _floats(column: pa.ListArray, row: int) -> np.ndarray:
     return values
 
 
-def fill_store(folder: Path, settings: DrawingSettings) -> None:
+def fill_store(folder: Path, settings: DrawingSettings, cleaning: CleaningSettings) -> None:
     """Draw the molecules of drawing.smiles_file (or RDKit's own), drawing.num_drawings at most, that are not there yet.
 
     Killed and called again, it goes on with the next shard. Raises SettingsError if the folder holds other drawings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     not_of_a_drawing = {"num_drawings", "num_processes", "smiles_file"}
-    described = {"drawing": settings.model_dump(mode="json", exclude=not_of_a_drawing)}
+    described = {
+        "drawing": settings.model_dump(mode="json", exclude=not_of_a_drawing),
+        "thinning": [cleaning.thin_from, cleaning.thin_to],
+    }
     about = folder / "about.json"
     if about.is_file() and json.loads(about.read_text()) != described:
         raise SettingsError(f"{folder} holds drawings made with other settings of drawing: remove it or name another")
@@ -158,26 +168,30 @@ def fill_store(folder: Path, settings: DrawingSettings) -> None:
     )
     with show_progress("draw", sum(len(shard) for _, shard in missing)) as line, pool:
         num_done = 0
-        for count in pool.map(_write_shard, *zip(*missing, strict=True), [settings] * len(missing)):
+        for count in pool.map(_write_shard, *zip(*missing, strict=True), repeat(settings), repeat(cleaning)):
             num_done += count
             line.update(num_done)
 
 
-def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings) -> int:
+def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings, cleaning: CleaningSettings) -> int:
     rng = np.random.default_rng([settings.seed, int(path.name[:5])])
     with rdBase.BlockLogs():
-        rows = [row for text in smiles if (row := _row(text, settings, rng)) is not None]
+        rows = [row for text in smiles if (row := _row(text, settings, cleaning, rng)) is not None]
     with written_whole(path) as written, pa.ipc.new_file(str(written), SCHEMA) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
     return len(smiles)
 
 
-def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> dict[str, object] | None:
+def _row(
+    smiles: str, settings: DrawingSettings, cleaning: CleaningSettings, rng: np.random.Generator
+) -> dict[str, object] | None:
     """A molecule drawn, as a row of SCHEMA; None for one that is held out or cannot be drawn and written."""
     molecule = parse_smiles(smiles)
     drawer = choose_drawer(settings, rng)
     if molecule is None or is_unseen(Chem.MolToInchi(molecule)):
         return None
+    if rng.random() < settings.group_fraction:
+        molecule = with_random_group(molecule, rng)
     if rng.random() < settings.stereo_fraction:
         # RDKit draws a double bond that names no hand as one that does: there only centres can be told apart.
         molecule = with_random_stereo(molecule, rng, centres_alone=drawer != "indigo")
@@ -188,6 +202,7 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         return None
     try:
         drawing, bond_length_px, _ = draw_unworn(inchi, drawer, settings, rng)
+        drawing = _thinned(drawing, cleaning)
         if is_sideways(drawing.pixels):
             drawing = turn(drawing, is_clockwise=True)
         left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
@@ -208,6 +223,18 @@ def _row(smiles: str, settings: DrawingSettings, rng: np.random.Generator) -> di
         **{f"tokens_{turn_deg}": " ".join(writing.tokens) for turn_deg, writing in writings.items()},
         **{f"atoms_{turn_deg}": writing.marks for turn_deg, writing in writings.items()},
     }
+
+
+def _thinned(drawing: Drawing, cleaning: CleaningSettings) -> Drawing:
+    """The drawing with strokes made thin that cleaning makes thin even where they are worn; as large as it was."""
+    pixels, length = drawing.pixels, typical_stroke_length(drawing.pixels)
+    if cleaning.thin_from and length:
+        pixels = thin_if_wide(pixels, length, is_worn=True, settings=cleaning)
+    if pixels.shape != drawing.pixels.shape:
+        height, width = drawing.pixels.shape
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        pixels = np.where(pixels < THINNED_INK_BELOW, INK, PAPER).astype(np.uint8)
+    return drawing._replace(pixels=pixels)
 
 
 def token_counts(store: DrawingStore) -> Iterator[str]:

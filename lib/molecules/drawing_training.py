@@ -51,7 +51,7 @@ def train_on_drawings(settings: Settings, folder: Path, num_workers: int) -> Pat
     num_workers = 1 if torch.cuda.is_available() else num_workers
     if settings.training.batch_size < num_workers:
         raise SettingsError(f"training.batch_size {settings.training.batch_size} is too few for {num_workers} workers")
-    fill_store(store_folder, settings.drawing)
+    fill_store(store_folder, settings.drawing, settings.cleaning)
     vocabulary = _vocabulary(settings, folder)
     meeting = folder / f".meeting-{os.getpid()}"
     arguments = (num_workers, settings, folder, vocabulary, str(meeting))

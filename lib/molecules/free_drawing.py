@@ -40,7 +40,7 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     if style.has_amides:
         layout = _with_amides(inchi, layout)
     molecule = drawn_molecule(inchi, layout)
-    groups = [group for group in groups_of(read_inchi(inchi)) if rng.random() < style.abbreviated_fraction]
+    groups = [group for group in groups_of(read_inchi(inchi), rng) if rng.random() < style.abbreviated_fraction]
     layout, hidden = _abbreviated(layout, groups)
     labels = _labels(molecule, layout, groups, hidden, style)
 
@@ -54,6 +54,7 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     boxes = {atom: write_label(sheet, points[atom], label) for atom, label in labels.items()}
     rings = _circled_rings(inchi, layout) if style.has_circles else []
     _draw_bonds(sheet, points, layout, boxes, molecule, rings)
+    _number_atoms(sheet, points, layout, hidden | labels.keys(), rng)
     if style.beside:
         below = points[:, 1].max() + 1.4 * unit
         write_label(sheet, np.array([sheet.ink.shape[1] / 2, below]), Label((Run(style.beside, 0),), 0))
@@ -132,12 +133,8 @@ def _labels(
     for index in range(len(positions_xy)):
         if index in hidden:
             continue
-        others = np.concatenate(
-            (layout.bond_end[layout.bond_begin == index], layout.bond_begin[layout.bond_end == index])
-        )
-        directions = (positions_xy[others] - positions_xy[index]) / np.maximum(
-            np.linalg.norm(positions_xy[others] - positions_xy[index], axis=1, keepdims=True), 1e-6
-        )
+        others = _neighbours(layout, index)
+        directions = _directions(positions_xy, layout, index)
         if index in first_of:
             side = free_side(directions, can_stack=False)
             labels[index] = group_label(first_of[index], side)
@@ -163,6 +160,16 @@ def _labels(
             side = free_side(directions, can_stack=True)
             labels[index] = atom_label(symbol, num_hydrogens, atom.GetFormalCharge(), isotope, side)
     return labels
+
+
+def _neighbours(layout: Layout, index: int) -> np.ndarray:
+    return np.concatenate((layout.bond_end[layout.bond_begin == index], layout.bond_begin[layout.bond_end == index]))
+
+
+def _directions(positions_xy: np.ndarray, layout: Layout, index: int) -> np.ndarray:
+    """The directions (N, 2), of length 1, in which an atom's bonds go."""
+    along = positions_xy[_neighbours(layout, index)] - positions_xy[index]
+    return np.asarray(along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6))
 
 
 def _circled_rings(inchi: str, layout: Layout) -> list[list[int]]:
@@ -211,6 +218,17 @@ def _draw_bonds(
                 across = across_of(first, last) * sheet.style.spacing * sheet.unit
                 draw_line(sheet, first + across, last + across)
                 draw_line(sheet, first - across, last - across)
+
+
+def _number_atoms(
+    sheet: Sheet, points: np.ndarray, layout: Layout, left_out: set[int], rng: np.random.Generator
+) -> None:
+    """Write small numbers beside some of the atoms, on the side on which they have no bond."""
+    for index in np.flatnonzero(rng.random(len(points)) < sheet.style.numbered_fraction).tolist():
+        if index not in left_out:
+            away = -_directions(points, layout, index).sum(axis=0)
+            away = away / max(float(np.linalg.norm(away)), 0.5) if np.linalg.norm(away) > 0.2 else np.array([0.7, -0.7])
+            write_label(sheet, points[index] + 0.4 * sheet.unit * away, Label((Run(str(index + 1), 1),), 0))
 
 
 def _clipped(

@@ -19,6 +19,7 @@ FONTS = (
     "cmr10.ttf",
     "cmss10.ttf",
 )
+PALEST = 270  # a stroke of one pixel that lies half on each of two is grey 128, and must not vanish
 LAYOUTS = ("indigo", "rdkit", "coordgen")
 
 
@@ -48,17 +49,19 @@ class FreeStyle(NamedTuple):
     has_isotope_letters: bool  # D and T instead of 2H and 3H
     ink_below: int  # grey level that a scanner takes for ink
     beside: str  # text below the drawing
+    numbered_fraction: float  # of the atoms, which have their number beside them
 
 
 def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) -> FreeStyle:
     """A style by lot, with bonds of a length from this range."""
     length = float(np.exp(rng.uniform(*np.log(bond_length_px))))
     thin, thick = max(1.0, 0.02 * length), min(8.0, max(1.2, 0.11 * length))
+    stroke_px = float(np.exp(rng.uniform(np.log(thin), np.log(thick))))
     is_turned = rng.random() < 0.4
     return FreeStyle(
         layout=LAYOUTS[rng.choice(3, p=(0.25, 0.35, 0.4))],
         bond_length_px=length,
-        stroke_px=float(np.exp(rng.uniform(np.log(thin), np.log(thick)))),
+        stroke_px=stroke_px,
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
         font=FONTS[rng.integers(len(FONTS))],
@@ -70,15 +73,16 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         has_circles=bool(rng.random() < 0.06),
         wedge_width=float(rng.uniform(0.12, 0.3)),
         wedge="hollow" if rng.random() < 0.1 else "solid",
-        num_hash_lines=int(rng.integers(4, 10)),
+        num_hash_lines=int(rng.integers(4, max(10, length / (2 * stroke_px) + 1))),  # as much ink as paper between
         is_hash_tapered=bool(rng.random() < 0.8),
         writes_methyl=bool(rng.random() < 0.3),
         writes_chains=bool(rng.random() < 0.03),
-        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.6, 0.2, 0.2))),
+        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.4, 0.3, 0.3))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
-        ink_below=int(rng.integers(90, 200)),
+        ink_below=int(rng.integers(max(90, PALEST - 128 * stroke_px), 200)),
         beside=_text(rng) if rng.random() < 0.08 else "",
+        numbered_fraction=float(rng.choice((0.0, 0.15, 1.0), p=(0.96, 0.02, 0.02))),
     )
 
 

@@ -13,6 +13,7 @@ from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem import BRICS, rdMolDescriptors
 
 from lib.errors import NotationError, RuntimeMissingError, SettingsError
+from lib.molecules.atom_labels import GROUPS
 from lib.molecules.smiles import read_inchi
 
 # Of the molecules that come inside RDKit's wheel: a screening library, the NCI's first, ligands from ChEMBL.
@@ -122,6 +123,22 @@ def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mo
         if atom.GetAtomicNum() == 1:
             atom.SetIsotope(mass_number)
     return heavy.GetMol()
+
+
+def with_random_group(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
+    """The molecule with one of the groups that have an abbreviation at one of its carbons; as it is if none has room."""
+    carbons = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetSymbol() == "C" and atom.GetTotalNumHs()]
+    if not carbons:
+        return molecule
+    group = Chem.MolFromSmiles(list(GROUPS)[rng.integers(len(GROUPS))])
+    joined = Chem.RWMol(Chem.CombineMols(molecule, group))
+    carbon, first = joined.GetAtomWithIdx(carbons[rng.integers(len(carbons))]), molecule.GetNumAtoms()
+    carbon.SetNumExplicitHs(max(0, carbon.GetNumExplicitHs() - 1))
+    carbon.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    joined.GetAtomWithIdx(first).SetNumRadicalElectrons(0)  # the open end of a group in brackets
+    joined.AddBond(carbon.GetIdx(), first, Chem.BondType.SINGLE)
+    Chem.SanitizeMol(joined)
+    return joined.GetMol()
 
 
 def recombine(count: int, rng: np.random.Generator) -> list[Chem.Mol]:

@@ -41,6 +41,7 @@ class DrawingSettings(BaseModel):
     recombined_fraction: Fraction
     stereo_fraction: Fraction
     isotope_fraction: Fraction
+    group_fraction: Fraction
     min_heavy_atoms: int = Field(ge=2)
     max_heavy_atoms: int = Field(ge=2, le=200)
 

@@ -44,7 +44,7 @@ SMILES = [
     "CCN(CC)CC",
     "O=C1CCCCC1",
     "C#CCO",
-    "CC(C)Br",
+    "CCC(C)CBr",
     "c1ccc2ccccc2c1",
 ]
 
@@ -65,10 +65,14 @@ def settings(tmp_path: Path, *overrides: str) -> Settings:
     )
 
 
+def fill(folder: Path, asked: Settings) -> None:
+    fill_store(folder, asked.drawing, asked.cleaning)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
-    fill_store(folder / "drawings", settings(folder).drawing)
+    fill(folder / "drawings", settings(folder))
     return folder
 
 
@@ -101,13 +105,13 @@ def test_what_names_no_hand_is_given_one_in_the_fraction_asked_for_where_the_dra
     for fraction, expected in ((0, set()), (1, {"[C@H]", "[C@@H]"} | bonds)):
         folder = tmp_path / str(fraction)
         overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_fraction={fraction}")
-        fill_store(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}").drawing)
+        fill(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}"))
         tokens = set(token_counts(DrawingStore(folder)))
         assert tokens - {"O", "(", ")", "=", "C"} == expected
 
 
 def test_molecules_get_heavy_hydrogen_in_the_fraction_asked_for(tmp_path: Path) -> None:
-    fill_store(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_fraction=1").drawing)
+    fill(tmp_path / "drawings", settings(tmp_path, "drawing.isotope_fraction=1"))
     store = DrawingStore(tmp_path / "drawings")
     written = ["".join(store.writing(index, 0)[0]) for index in range(len(store))]
     assert all("[2H]" in text or "[3H]" in text for text in written)
@@ -118,8 +122,9 @@ def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(
 ) -> None:
     kept = Chem.MolToInchi(Chem.MolFromSmiles("CCC(C)O"))
     monkeypatch.setattr(drawing_store, "is_unseen", lambda inchi: inchi == kept)
-    drawing, rng = settings(tmp_path, "drawing.stereo_fraction=1").drawing, np.random.default_rng(0)
-    assert [drawing_store._row(smiles, drawing, rng) is None for smiles in ("CCC(C)O", "CCC(C)N")] == [True, False]
+    asked, rng = settings(tmp_path, "drawing.stereo_fraction=1"), np.random.default_rng(0)
+    rows = [drawing_store._row(smiles, asked.drawing, asked.cleaning, rng) for smiles in ("CCC(C)O", "CCC(C)N")]
+    assert [row is None for row in rows] == [True, False]
 
 
 def test_a_store_keeps_every_molecule_once_and_goes_on_where_it_stopped(folder: Path) -> None:
@@ -127,13 +132,13 @@ def test_a_store_keeps_every_molecule_once_and_goes_on_where_it_stopped(folder: 
     written = {inchi_of_smiles("".join(store.writing(index, 0)[0])) for index in range(len(store))}
     assert written == {inchi for text in SMILES if not is_unseen(inchi := inchi_of_smiles(text))}
     before = [path.stat().st_mtime_ns for path in sorted((folder / "drawings").glob("*.arrow"))]
-    fill_store(folder / "drawings", settings(folder).drawing)
+    fill(folder / "drawings", settings(folder))
     assert [path.stat().st_mtime_ns for path in sorted((folder / "drawings").glob("*.arrow"))] == before
 
 
 def test_drawings_of_other_settings_are_not_mixed_in(folder: Path) -> None:
     with pytest.raises(SettingsError, match="holds drawings made with other settings"):
-        fill_store(folder / "drawings", settings(folder, "drawing.line_width_px=2").drawing)
+        fill(folder / "drawings", settings(folder, "drawing.line_width_px=2"))
 
 
 def test_both_orientations_are_the_same_molecule_in_another_order(folder: Path) -> None:
@@ -150,7 +155,7 @@ def drawn_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "forty.smi").write_text("\n".join(FORTY))
     overrides = f"drawing.smiles_file={folder}/forty.smi", f"drawing.drawers={{indigo: 0, {request.param}: 1}}"
-    fill_store(folder / "drawings", settings(folder, *overrides, "drawing.min_heavy_atoms=2").drawing)
+    fill(folder / "drawings", settings(folder, *overrides, "drawing.min_heavy_atoms=2"))
     return DrawingStore(folder / "drawings")
 
 

@@ -85,7 +85,7 @@ def test_marks_lie_on_the_ink_and_captions_mean_the_molecule() -> None:
 def test_bonds_are_as_long_and_strokes_as_wide_as_the_style_says() -> None:
     for bond_length_px, stroke_px in ((24.0, 1.0), (40.0, 3.0), (90.0, 7.0)):
         asked = style(1, bond_length_px=bond_length_px, stroke_px=stroke_px, turn_deg=0.0, beside="", ink_below=128)
-        asked = asked._replace(writes_methyl=False)
+        asked = asked._replace(writes_methyl=False, writes_chains=False, numbered_fraction=0.0)
         pixels, layout = draw(inchi_of_smiles("CCCCCC"), asked)
         ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
         lengths = np.linalg.norm(ends[layout.bond_begin] - ends[layout.bond_end], axis=1)
