@@ -44,7 +44,7 @@ SMILES = [
     "CCN(CC)CC",
     "O=C1CCCCC1",
     "C#CCO",
-    "CCC(C)CBr",
+    "CC(C)CBr",
     "c1ccc2ccccc2c1",
 ]
 
