@@ -98,7 +98,7 @@ def _definitions() -> Any:
 
 
 def groups_of(molecule: Chem.Mol, rng: np.random.Generator) -> list[Group]:
-    """Groups of a molecule that have an abbreviation, none sharing an atom with another, each in one of its spellings."""
+    """Groups of a molecule that have an abbreviation, none sharing an atom with another, in spellings by lot."""
     labelled = rdAbbreviations.LabelMolAbbreviations(molecule, _definitions(), MOST_ABBREVIATED)
     groups = []
     for group in Chem.GetMolSubstanceGroups(labelled):

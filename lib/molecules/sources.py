@@ -126,7 +126,7 @@ def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mo
 
 
 def with_random_group(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
-    """The molecule with one of the groups that have an abbreviation at one of its carbons; as it is if none has room."""
+    """The molecule with a group that has an abbreviation at one of its carbons; as it is if none has room."""
     carbons = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetSymbol() == "C" and atom.GetTotalNumHs()]
     if not carbons:
         return molecule
