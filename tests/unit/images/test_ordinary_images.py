@@ -11,7 +11,7 @@ from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.strokes import stroke_width, typical_stroke_length
-from lib.images.thinning import middle_lines
+from lib.images.thinning import middle_lines, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
@@ -107,6 +107,33 @@ def test_wide_strokes_come_out_as_thin_as_those_the_network_learns(bond_length: 
     usual = stroke_width(cleaned(png(drawn(ASPIRIN))))
     assert stroke_width(cleaned(wide)) < 1.15 * usual < stroke_width(cleaned(wide, thin_from=0))
     assert likeness(cleaned(png(drawn(ASPIRIN))), cleaned(wide)) > 0.8
+
+
+def bent(is_wedge: bool, is_turned: bool = False) -> np.ndarray:
+    """A zigzag with strokes of 7 px, one of them a wedge or not."""
+    points = np.array([(40 + 87 * step, 100 + 50 * (step % 2)) for step in range(6)])
+    pixels = np.full((230, 520), 255, np.uint8)
+    cv2.polylines(pixels, [points], False, 0, 7)
+    if is_wedge:
+        cv2.fillConvexPoly(pixels, np.array([points[2], points[3] + (8, -14), points[3] + (-8, 14)]), 0)
+    return pixels[::-1, ::-1] if is_turned else pixels
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_wedge_among_wide_strokes_stays_wide(is_turned: bool) -> None:
+    wedge, plain = (cleaned(png(bent(is_wedge, is_turned))) for is_wedge in (True, False))
+    widest = [cv2.distanceTransform((pixels < 160).astype(np.uint8), cv2.DIST_L2, 5).max() for pixels in (wedge, plain)]
+    assert widest[0] >= 1.5 * widest[1]
+    assert wedge.shape == plain.shape
+
+
+def test_two_wide_strokes_that_touch_are_no_wedge() -> None:
+    ink = np.zeros((120, 300), np.uint8)
+    for y in (50, 57):
+        cv2.line(ink, (40, y), (240, y), 1, 8)
+    assert not wedges_of(ink, 8.0, 100.0).any()
+    cv2.fillConvexPoly(ink, np.array([(40, 53), (240, 35), (240, 71)]), 1)
+    assert wedges_of(ink, 8.0, 100.0)[53, 220] == 1
 
 
 @pytest.mark.parametrize("line_width", [1, 3, 8])

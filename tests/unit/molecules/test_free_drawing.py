@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from lib.molecules.atom_labels import Group, atom_label, free_side, group_label
+from lib.molecules.atom_labels import GROUPS, Group, atom_label, free_side, group_label, groups_of
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
 from lib.molecules.layout import Drawing, Layout
-from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, write_smiles
+from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
+from lib.molecules.sources import with_random_group
 from tests.unit.molecules.drawn_molecules import inchis
 
 BONDS_PX = (24.0, 48.0)
@@ -114,6 +115,62 @@ def test_the_atoms_of_an_abbreviation_lie_at_its_label_and_have_no_bond_between_
     at_oxygen = (layout.atom_x == layout.atom_x[oxygen]) & (layout.atom_y == layout.atom_y[oxygen])
     assert np.flatnonzero(at_oxygen).tolist() == sorted((oxygen, methyl))
     assert methyl not in {*layout.bond_begin.tolist(), *layout.bond_end.tolist()}
+
+
+@pytest.mark.parametrize(
+    ("smiles", "spellings"),
+    [
+        ("c1ccc2ccccc2c1C(=O)OCC", {"CO2Et", "COOEt", "CO2C2H5"}),
+        ("c1ccc2ccccc2c1C(=O)O", {"CO2H", "COOH"}),
+        ("c1ccncc1CN(C)C", {"NMe2", "N(CH3)2"}),
+        ("c1ccc2ccccc2c1[N+](=O)[O-]", {"NO2"}),
+        ("c1ccc2ccccc2c1CCCNC(=O)OC(C)(C)C", {"NHBoc"}),
+    ],
+)
+def test_the_largest_group_is_abbreviated_in_every_spelling(smiles: str, spellings: set[str]) -> None:
+    molecule = Chem.MolFromSmiles(smiles)
+    rng = np.random.default_rng(0)
+    assert {group.right for _ in range(40) for group in groups_of(molecule, rng)} == spellings
+
+
+def test_every_group_can_be_found_where_it_was_put_and_is_a_molecule() -> None:
+    rng, found = np.random.default_rng(0), set()
+    for _ in range(2000):
+        molecule = with_random_group(Chem.MolFromSmiles("c1ccc2cc3ccccc3cc2c1"), rng)
+        assert read_inchi(Chem.MolToInchi(molecule)).GetNumHeavyAtoms() == molecule.GetNumHeavyAtoms()
+        found |= {group.right for group in groups_of(molecule, rng)}
+    assert found >= {right for spellings in GROUPS.values() for right, _ in spellings} - {"NEt2", "NHBoc"}
+    assert with_random_group(Chem.MolFromSmiles("ClC(Cl)(Cl)Cl"), rng).GetNumAtoms() == 5
+
+
+@pytest.mark.parametrize(("group", "left", "anchor"), [("C[OH]", "HOH2C", "C"), ("N(C)C", "(H3C)2N", "N")])
+def test_the_atom_at_the_bond_stands_on_it_though_hydrogens_follow(group: str, left: str, anchor: str) -> None:
+    spelling = next(spelling for spelling in GROUPS[group] if spelling[1] == left)
+    for side in ("left", "right"):
+        label = group_label(Group((0,), *spelling), side)
+        assert label.runs[label.anchor].text == anchor
+
+
+def test_strokes_of_a_pixel_are_whole_wherever_they_lie() -> None:
+    hexane = inchi_of_smiles("CCCCCC")
+    for seed in range(60):
+        asked = style(seed, beside="", writes_methyl=False, writes_chains=False, numbered_fraction=0.0)
+        asked = asked._replace(turn_deg=0.0 if seed % 2 else asked.turn_deg)
+        pixels, layout = draw(hexane, asked)
+        near = cv2.dilate((pixels == 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+        ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
+        for begin, end in zip(layout.bond_begin, layout.bond_end, strict=True):
+            along = ends[begin] + np.linspace(0.1, 0.9, 20)[:, None] * (ends[end] - ends[begin])
+            columns, rows = np.rint(along).astype(int).T
+            assert near[rows, columns].mean() > 0.9, (seed, asked.stroke_px, asked.ink_below)
+
+
+def test_numbers_stand_beside_atoms_that_have_no_label() -> None:
+    phenol = inchi_of_smiles("Oc1ccccc1")
+    plain, numbered = (draw(phenol, style(3, numbered_fraction=part, beside="")) for part in (0.0, 1.0))
+    pieces = [cv2.connectedComponents((pixels == 0).astype(np.uint8))[0] for pixels, _ in (plain, numbered)]
+    assert pieces[0] + 4 <= pieces[1]
+    assert len(plain.layout.bond_begin) == len(numbered.layout.bond_begin)
 
 
 def test_words_longer_than_the_drawing_are_cut_off() -> None:
