@@ -19,7 +19,6 @@ FONTS = (
     "cmr10.ttf",
     "cmss10.ttf",
 )
-PALEST = 270  # a stroke of one pixel that lies half on each of two is grey 128, and must not vanish
 LAYOUTS = ("indigo", "rdkit", "coordgen")
 
 
@@ -80,7 +79,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.4, 0.3, 0.3))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
-        ink_below=int(rng.integers(max(90, PALEST - 128 * stroke_px), 200)),
+        ink_below=int(rng.integers(90, 200)),
         beside=_text(rng) if rng.random() < 0.08 else "",
         numbered_fraction=float(rng.choice((0.0, 0.15, 1.0), p=(0.96, 0.02, 0.02))),
     )

@@ -151,20 +151,6 @@ def test_the_atom_at_the_bond_stands_on_it_though_hydrogens_follow(group: str, l
         assert label.runs[label.anchor].text == anchor
 
 
-def test_strokes_of_a_pixel_are_whole_wherever_they_lie() -> None:
-    hexane = inchi_of_smiles("CCCCCC")
-    for seed in range(60):
-        asked = style(seed, beside="", writes_methyl=False, writes_chains=False, numbered_fraction=0.0)
-        asked = asked._replace(turn_deg=0.0 if seed % 2 else asked.turn_deg)
-        pixels, layout = draw(hexane, asked)
-        near = cv2.dilate((pixels == 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-        ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
-        for begin, end in zip(layout.bond_begin, layout.bond_end, strict=True):
-            along = ends[begin] + np.linspace(0.1, 0.9, 20)[:, None] * (ends[end] - ends[begin])
-            columns, rows = np.rint(along).astype(int).T
-            assert near[rows, columns].mean() > 0.9, (seed, asked.stroke_px, asked.ink_below)
-
-
 def test_numbers_stand_beside_atoms_that_have_no_label() -> None:
     phenol = inchi_of_smiles("Oc1ccccc1")
     plain, numbered = (draw(phenol, style(3, numbered_fraction=part, beside="")) for part in (0.0, 1.0))
