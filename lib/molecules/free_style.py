@@ -72,7 +72,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         has_circles=bool(rng.random() < 0.06),
         wedge_width=float(rng.uniform(0.12, 0.3)),
         wedge="hollow" if rng.random() < 0.1 else "solid",
-        num_hash_lines=int(rng.integers(4, max(10, length / (2 * stroke_px) + 1))),  # as much ink as paper between
+        num_hash_lines=int(rng.integers(4, max(10, int(length / (2 * stroke_px)) + 1))),  # as much ink as paper between
         is_hash_tapered=bool(rng.random() < 0.8),
         writes_methyl=bool(rng.random() < 0.3),
         writes_chains=bool(rng.random() < 0.03),
