@@ -45,6 +45,11 @@ class Sample(NamedTuple):
 
 def unseen_molecules(settings: Settings) -> Iterator[str]:
     """InChIs of molecules that are kept from training, in an order drawn from the seed."""
+    yield from (inchi for inchi, _ in unseen_with_inchi(settings))
+
+
+def unseen_with_inchi(settings: Settings) -> Iterator[tuple[str, Chem.Mol]]:
+    """The same with the molecules as their SMILES say them: amides are amides, not what the InChI makes of them."""
     drawing = settings.drawing
     smiles = read_smiles_file(drawing.smiles_file) if drawing.smiles_file else shipped_smiles()
     rng = np.random.default_rng(drawing.seed)
@@ -59,7 +64,7 @@ def unseen_molecules(settings: Settings) -> Iterator[str]:
             inchi = label_molecule(molecule, drawing.min_heavy_atoms, drawing.max_heavy_atoms)
         if inchi is not None and inchi not in known:
             known.add(inchi)
-            yield inchi
+            yield inchi, molecule
 
 
 def drawn_samples(settings: Settings, drawer: str) -> Iterator[Sample]:

@@ -20,9 +20,10 @@ LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
 SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
 BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
 WEDGE_FROM = 1.5  # widths of strokes, from which ink is too wide for one
-WEDGE_LENGTH = 0.25  # stroke lengths along which a wedge is that wide, at least
+WEDGE_LENGTH = 0.35  # stroke lengths along which a wedge is that wide, at least
 WEDGE_TAIL = 0.6  # of a wedge's length, over which it narrows at least
-WEDGE_TAPER = 0.85  # correlation of its width there with the distance from its widest end, at least
+WEDGE_ASPECT = 1.2  # its length over its greatest width, at least
+WEDGE_TAPER = 0.8  # correlation of its width there with the distance from its widest end, at least
 
 
 def thin_if_wide(pixels: Pixels, length: float, is_worn: bool, settings: CleaningSettings) -> Pixels:
@@ -46,7 +47,7 @@ def thin_strokes(pixels: Pixels, width: float, length: float, fraction: float) -
     letters = letters_of(pixels, ink, factor * width, factor * length)
     strokes, wanted = ink & (1 - letters), fraction * factor * length
     thinned = part_bridges(strokes, narrowed(strokes, wanted)) | narrowed(letters, LETTER_WIDTH * wanted)
-    thinned |= wedges_of(strokes, factor * width, factor * length)
+    thinned |= wedges_of(ink, factor * width, factor * length)
     return np.where(thinned > 0, 0, 255).astype(np.uint8)
 
 
@@ -87,32 +88,29 @@ def wedges_of(ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np
 
     It is wider than a stroke and narrows from near one end to the other, which two strokes that touch do not.
     """
-    side = round(WEDGE_FROM * width) | 1
+    side = 2 * round((WEDGE_FROM * width - 1) / 2) + 1
     wide = cv2.morphologyEx(ink, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    depths = cv2.distanceTransform(ink, cv2.DIST_L2, 5)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
     is_wedge = np.zeros(len(stats), bool)
     for label, (left, top, box_width, box_height, _) in enumerate(stats[1:].tolist(), 1):
         if np.hypot(box_width, box_height) < WEDGE_LENGTH * length:
             continue
-        box = slice(top, top + box_height), slice(left, left + box_width)
-        ys, xs = np.nonzero(labels[box] == label)
-        profile = _profile(np.stack((xs, ys), axis=1).astype(np.float32), depths[box][ys, xs])
-        widest = int(profile.argmax())
-        tail = max(profile[widest:], profile[widest::-1], key=len)
-        if len(tail) >= max(WEDGE_LENGTH * length, WEDGE_TAIL * len(profile)):
-            is_wedge[label] = np.corrcoef(np.arange(len(tail)), tail)[0, 1] < -WEDGE_TAPER
+        ys, xs = np.nonzero(labels[top : top + box_height, left : left + box_width] == label)
+        widths = _widths(np.stack((xs, ys), axis=1).astype(np.float32))
+        widest = int(widths.argmax())
+        tail = max(widths[widest:], widths[widest::-1], key=len)
+        is_slender = len(tail) >= max(WEDGE_LENGTH * length, WEDGE_TAIL * len(widths), WEDGE_ASPECT * widths[widest])
+        is_wedge[label] = is_slender and np.corrcoef(np.arange(len(tail)), tail)[0, 1] < -WEDGE_TAPER
     return is_wedge[labels].astype(np.uint8)
 
 
-def _profile(points: NDArray[np.float32], depths: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The greatest depth (L,) of points (N, 2) with depths (N,) at each pixel along the line of their widest spread."""
+def _widths(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How wide the shape of points (N, 2) is at each pixel along the line of their widest spread (L,), smoothed."""
     centred = points - points.mean(axis=0)
     along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    positions = np.rint(along - along.min()).astype(int)
-    profile = np.zeros(positions.max() + 1, np.float32)
-    np.maximum.at(profile, positions, depths)
-    return profile
+    widths = np.bincount(np.rint(along - along.min()).astype(int))
+    smoothed: NDArray[np.float64] = np.convolve(widths, np.full(3, 1 / 3), "same")
+    return smoothed
 
 
 def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -123,6 +121,8 @@ def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[
     doubtful = thinned & (1 - sure)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(doubtful, connectivity=8)
     is_bridge = stats[:, cv2.CC_STAT_AREA] <= BRIDGE_FRACTION * width
+    beside_sure = cv2.dilate(thinned & sure, np.ones((3, 3), np.uint8))
+    is_bridge &= np.bincount(labels[beside_sure > 0], minlength=len(stats)) > 0  # not a short stroke of its own
     is_bridge[0] = False
     parted: NDArray[np.uint8] = thinned & ~is_bridge[labels].view(np.uint8) & 1
     return parted
