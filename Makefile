@@ -10,7 +10,7 @@ READER ?= reader
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
 .PHONY: help setup demo demo-photos caption serve review look pipeline sheet sql mlflow reader tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
-  bench-quality bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
+  bench-quality bench-other-drawers bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +117,12 @@ bench: $(READY)  ## our drawings' statistics beside the genuine ones, and the sp
 bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules that it never saw, other drawers' and SCANS=folder
 	@$(RUN) -m bench.quality $(MOLECULES) $(if $(SCANS),--scans $(SCANS))
 	@$(RUN) -m bench.ordinary $(MOLECULES)
+
+# CDK is a jar inside RanDepict's wheel; the packages go to a folder of their own, .other_drawers.
+bench-other-drawers: $(READY)  ## how well the pretrained model reads what CDK, OpenBabel, PIKAChU, Indigo and RDKit draw by default
+	@test -d .other_drawers || .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target .other_drawers \
+	  RanDepict==1.3.0 pikachu-chem==1.1.6 openbabel-wheel==3.1.1.23 resvg-py==0.5.0
+	@$(RUN) -m bench.other_drawers $(MOLECULES)
 
 # FLICKR=folder with Flickr8k as it is distributed: its lake is made once, in LAKE (photos-lake). Without FLICKR, LAKE is only read.
 bench-photos: $(READY)  ## caption Flickr8k's official test images; BLEU, METEOR, ROUGE-L, CIDEr beside controls and published figures (FLICKR=folder or LAKE=lake)

@@ -46,7 +46,7 @@ def by_cdk(packages: Path) -> DrawSmiles:
     return draw
 
 
-def by_openbabel(packages: Path) -> DrawSmiles:
+def by_openbabel(_: Path) -> DrawSmiles:
     """OpenBabel's SVG, rastered by resvg."""
     import resvg_py
     from openbabel import pybel
@@ -58,7 +58,7 @@ def by_openbabel(packages: Path) -> DrawSmiles:
     return draw
 
 
-def by_pikachu(packages: Path) -> DrawSmiles:
+def by_pikachu(_: Path) -> DrawSmiles:
     """PIKAChU, which draws with matplotlib."""
     from pikachu.general import png_from_smiles
 
@@ -70,8 +70,8 @@ def by_pikachu(packages: Path) -> DrawSmiles:
     return draw
 
 
-def by_indigo(packages: Path) -> DrawSmiles:
-    """Indigo as it comes: in colour, CH3 at ends, groups by their R and S."""
+def by_indigo(_: Path) -> DrawSmiles:
+    """Indigo as it comes: in colour, CH3 at ends, circles in aromatic rings."""
     from indigo import Indigo
     from indigo.renderer import IndigoRenderer
 
@@ -88,7 +88,7 @@ def by_indigo(packages: Path) -> DrawSmiles:
     return draw
 
 
-def by_rdkit(packages: Path, is_acs: bool = False) -> DrawSmiles:
+def by_rdkit(_: Path, is_acs: bool = False) -> DrawSmiles:
     """RDKit at 500 x 400, or in the style of the ACS's journals, as large as that is."""
 
     def draw(smiles: str) -> bytes:
