@@ -17,26 +17,12 @@ from lib.reviewing.doors import COOKIE, Doors, Visitor
 from lib.reviewing.drop_page import DropCaptioner, drop_routes
 from lib.reviewing.image_page import image_routes
 from lib.reviewing.overview_page import overview_routes
-from lib.reviewing.page_parts import FOLDER, Parts, answer_errors_in_one_sentence, local_address, page
+from lib.reviewing.page_parts import FOLDER, Parts, answer_errors_in_one_sentence, headers_of, local_address, page
 from lib.reviewing.queue_page import queue_routes
 from lib.reviewing.review_forms import form_routes
 from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
 from lib.serving.request_log import RequestLog
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
-
-def headers_of(path: str) -> dict[str, str]:
-    """The headers of every answer at a path of the site."""
-    return HEADERS | (structure_editor.HEADERS if path.startswith(f"{structure_editor.ADDRESS}/") else {})
 
 
 class Guard:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from lib.errors import CaptionlakeError
+from lib.reviewing import structure_editor
 from lib.reviewing.caption_desk import CaptionDesk
 from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doors import Doors, Visitor
@@ -31,6 +32,20 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def headers_of(path: str) -> dict[str, str]:
+    """The headers of every answer at a path of the site."""
+    return HEADERS | (structure_editor.HEADERS if path.startswith(f"{structure_editor.ADDRESS}/") else {})
 
 
 @dataclass(frozen=True)
@@ -107,4 +122,6 @@ def answer_errors_in_one_sentence(app: FastAPI, parts: Parts) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
-        return refuse(request, 500, "the page failed; its log says why")
+        answer = refuse(request, 500, "the page failed; its log says why")
+        answer.headers.update(headers_of(request.url.path))  # it is made outside the guard
+        return answer

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from fastapi import FastAPI
 
 from lib.errors import SettingsError
 from lib.reviewing.doors import COOKIE
@@ -245,6 +246,21 @@ def test_an_image_that_is_gone_is_said_and_its_caption_can_still_be_reviewed(tmp
 def test_a_damaged_image_is_no_page_of_its_own(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, "images_raw", [{"image_id": "a", "image": content}])
     assert ReviewPage(tmp_path).get("/files/raw", image_id="a").status_code == 422
+
+
+def test_a_page_that_fails_has_the_doors_of_every_other(tmp_path: Path) -> None:
+    page = ReviewPage(tmp_path)
+
+    def fail() -> None:
+        raise RuntimeError("of a kind that nobody expects")
+
+    app = page.client.app
+    assert isinstance(app, FastAPI)
+    app.add_api_route("/fails", fail)
+    failed, usual = page.get("/fails"), page.get("/healthz")
+    assert failed.status_code == 500 and "its log says why" in failed.text
+    for name in ("content-security-policy", "x-content-type-options", "cross-origin-resource-policy"):
+        assert failed.headers[name] == usual.headers[name]
 
 
 def test_a_lake_without_tables_is_said_to_have_no_captions_yet(tmp_path: Path) -> None:
