@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo demo-photos caption serve review look pipeline sheet sql mlflow reader tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
+.PHONY: help setup demo demo-photos demo-teach caption serve review look pipeline sheet sql mlflow reader tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
   bench-quality bench-other-drawers bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -49,6 +49,9 @@ demo-photos: $(READY)  ## caption a dozen free photographs, then train further o
 	  --set prediction.model_version=pretrained
 	@$(RUN) -m bench.drawn_scenes --output "$(LAKE)/drawn-scenes"
 	@$(RUN) -m jobs.run_pipeline --dataset photos --set "landing.path=$(LAKE)/drawn-scenes" --set "storage.root=$(LAKE)/scenes" $(DEMO_PHOTOS)
+
+demo-teach: $(READY)  ## review 200 captions of drawings in a style that the model reads badly, train on the reviews, read others of that style
+	@$(RUN) -m bench.teaching --output "$(LAKE)/taught"
 
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1

@@ -20,7 +20,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.lake.models import why_nothing_is_trained
 
     lake = Lake(spark, settings.storage)
-    if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+    if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
         logger.info("build_vocabulary: not needed: %s", why)
         return
     build_vocabulary(lake, settings.captions)

@@ -38,7 +38,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
             logger.info("[%d/%d] %s", number, len(tasks), task.task_key)
             local = local_arguments(task, given)
             if task.entry_point in OWN_PROCESS:
-                if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+                if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
                     logger.info("%s: nothing is trained: %s", task.task_key, why)
                     continue
                 run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])

@@ -46,7 +46,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
         check_cluster(cluster)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
-        if why := why_nothing_is_trained(lake, settings.prediction.model_version):
+        if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
             logger.info("train_captioner: nothing is trained: %s", why)
             return
         plan = plan_training(lake, settings)

@@ -1,32 +1,32 @@
 """What people found of captions, as captions to learn from."""
 
-from typing import Literal
-
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Window
 
 from lib.lake.delta_tables import Lake
+from lib.lake.splits import split_of
+from lib.sections.captions import CaptionSettings
 
-UNCAPTIONED = "train"  # split of an image that has a caption from reviewers alone
 
-
-def with_reviewed(lake: Lake, captions: DataFrame, how: Literal["ignored", "added", "instead"]) -> DataFrame:
+def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) -> DataFrame:
     """Captions with those that reviewers accepted or wrote, as image_id, caption_index, caption and split.
 
     A reviewed caption is the image's first; `instead` leaves none of its others, `added` leaves all. An image on which
-    reviewers disagree keeps what it has.
+    reviewers disagree keeps what it has. One that has a caption from reviewers alone falls into the split that its id
+    says.
     """
     captions = captions.select("image_id", "caption_index", "caption", "split")
-    if how == "ignored":
+    if settings.reviewed == "ignored":
         return captions
     splits = captions.groupBy("image_id").agg(F.min("split").alias("split"))
+    split = F.coalesce("split", split_of(F.col("image_id"), settings))
     reviewed = (
         _agreed(standing_reviews(lake.read("caption_reviews")))
         .join(splits, on="image_id", how="left")
-        .select("image_id", F.lit(-1).alias("caption_index"), "caption", F.coalesce("split", F.lit(UNCAPTIONED)))
+        .select("image_id", F.lit(-1).alias("caption_index"), "caption", split)
         .toDF(*captions.columns)
     )
-    same = ["image_id"] if how == "instead" else ["image_id", "caption"]
+    same = ["image_id"] if settings.reviewed == "instead" else ["image_id", "caption"]
     return captions.join(reviewed, on=same, how="left_anti").select(*captions.columns).unionByName(reviewed)
 
 

@@ -4,6 +4,7 @@ import logging
 
 import pyspark.sql.functions as F
 
+from lib.captions.reviewed_captions import with_reviewed
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
@@ -22,12 +23,15 @@ def vocabulary_version(settings: CaptionSettings) -> str:
 
 
 def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
-    """Count the tokens of the train captions and write the vocabulary, unless it is up to date.
+    """Count the tokens of the train captions, reviewed ones as training takes them, and write the vocabulary.
+
+    What is up to date is left.
 
     Raises MissingInputError if there are no train captions in the notation that the settings name.
     """
     version = vocabulary_version(settings)
-    train = lake.require("captions", written_by="ingest_images").where(F.col("split") == "train")
+    captions = lake.require("captions", written_by="ingest_images")
+    train = with_reviewed(lake, captions, settings).where(F.col("split") == "train")
     built = lake.read("vocabulary").where(F.col("vocabulary_version") == version)
     # Before the tokens are counted: captions that arrive in between make the next run build it again.
     captions_fingerprint = fingerprint_of_rows(train.select("caption"))
@@ -46,7 +50,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     if not num_uses:
         raise MissingInputError(
             f"no train caption can be written in notation {settings.notation!r}: check captions.notation "
-            "and the captions files"
+            "and the captions files (captions.reviewed takes what reviewers wrote)"
         )
     vocabulary = Vocabulary.from_tokens(num_uses)
     now = commit_time()

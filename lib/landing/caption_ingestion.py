@@ -15,6 +15,7 @@ from lib.captions.notations import notation_named
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
+from lib.lake.splits import split_of
 from lib.landing.caption_files import CaptionFile, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_rows import CaptionRow
@@ -32,17 +33,6 @@ FILE_SCHEMA = (
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string, path string"
 ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source
-NUM_BUCKETS = 1_000_000  # an image falls into one by the hash of its id
-
-
-def split_of(image_id: Column, settings: CaptionSettings) -> Column:
-    """The split of an image: a hash of its id alone, so that it never changes as data grows."""
-    bucket = F.pmod(F.xxhash64(image_id), F.lit(NUM_BUCKETS)) / NUM_BUCKETS
-    return (
-        F.when(bucket < settings.test_fraction, "test")
-        .when(bucket < settings.test_fraction + settings.validation_fraction, "validation")
-        .otherwise("train")
-    )
 
 
 def ingest_captions(

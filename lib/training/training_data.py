@@ -149,7 +149,7 @@ def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFra
 def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:
     """Every caption of a cleaned image, with whether it can be learned."""
     captions = lake.require("captions", written_by="ingest_images")
-    captions = with_reviewed(lake, captions, settings.reviewed).where(F.col("split") != "test")
+    captions = with_reviewed(lake, captions, settings).where(F.col("split") != "test")
     images = lake.require("images_clean", written_by="clean_images").select(
         "image_id", "cleaning_version", "rotation_deg", "transform"
     )

@@ -5,8 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lib.captions.reviewed_captions import standing_reviews, with_reviewed
+from lib.captions.vocabulary_tables import build_vocabulary, read_vocabulary
+from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.lake.schemas import CAPTION_REVIEWS, CAPTIONS
+from lib.lake.models import why_nothing_is_trained
+from lib.lake.schemas import CAPTION_REVIEWS, CAPTIONS, IMAGES_RAW
+from lib.sections.captions import CaptionSettings
+from lib.settings import load_settings
 from lib.sql.views import SQL
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -46,8 +51,19 @@ def reviewed(lake: Lake) -> Lake:
     return lake
 
 
-def learned(lake: Lake, how: str) -> dict[str, list[str]]:
-    rows = with_reviewed(lake, lake.read("captions"), how).orderBy("image_id", "caption_index").collect()
+def asking(how: str, validation_fraction: float = 0.0) -> CaptionSettings:
+    overrides = ["storage.root=unused", "landing.path=unused", f"captions.reviewed={how}"]
+    overrides += [
+        f"captions.validation_fraction={validation_fraction}",
+        "captions.test_fraction=0",
+        "captions.min_token_uses=1",
+    ]
+    return load_settings("photos", "local", overrides).captions
+
+
+def learned(lake: Lake, how: str, validation_fraction: float = 0.0) -> dict[str, list[str]]:
+    reviewed = with_reviewed(lake, lake.read("captions"), asking(how, validation_fraction))
+    rows = reviewed.orderBy("image_id", "caption_index").collect()
     texts: dict[str, list[str]] = {}
     for row in rows:
         texts.setdefault(f"{row.image_id} {row.split}", []).append(row.caption)
@@ -61,6 +77,24 @@ def test_what_reviewers_agree_on_is_learned_instead_of_an_images_captions_or_bes
     assert learned(reviewed, "ignored") == own
     assert learned(reviewed, "instead") == own | alone | {name: [text] for name, text in found.items()}
     assert learned(reviewed, "added") == own | alone | {name: [text, *own[name]] for name, text in found.items()}
+
+
+def test_an_image_without_captions_of_its_own_falls_into_the_split_of_its_id(reviewed: Lake) -> None:
+    assert {"changed_mind validation", "without_caption train"} <= set(learned(reviewed, "added", 0.49))
+
+
+def test_images_without_captions_are_learned_from_once_they_are_reviewed(reviewed: Lake) -> None:
+    reviewed.spark.sql(f"DELETE FROM delta.`{reviewed.storage.root}/captions`")
+    image = dict.fromkeys(IMAGES_RAW.schema.names) | {"image_id": "accepted"}
+    reviewed.insert_new("images_raw", reviewed.spark.createDataFrame([image], IMAGES_RAW.schema))
+    assert why_nothing_is_trained(reviewed, "current", "ignored") is not None
+    assert why_nothing_is_trained(reviewed, "current", "instead") is None
+    with pytest.raises(MissingInputError, match="no train caption"):
+        build_vocabulary(reviewed, asking("ignored"))
+    build_vocabulary(reviewed, asking("instead"))
+    tokens = read_vocabulary(reviewed, asking("instead")).tokens
+    assert {"dog", "fox", "calf", "road"} <= set(tokens)
+    assert not {"cat", "ship", "tree"} & set(tokens)
 
 
 def test_standing_reviews_are_those_of_the_view(reviewed: Lake) -> None:
