@@ -31,6 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -W ignore -m lib.lake.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
+	@.venv/bin/python -W ignore -m lib.lake.class_archive 2>.venv/class_archive.log || { cat .venv/class_archive.log >&2; exit 1; }
 	@touch $(READY)
 
 # The pretrained model can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.

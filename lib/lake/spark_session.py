@@ -19,10 +19,13 @@ from lib.storage_faults import storage_fault
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
+CLASS_ARCHIVE = JARS.parent / "classes.jsa"  # written by set-up: Java's classes as they are once loaded
+NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # an archive of another Java or of other jars is passed over
+USE_CLASS_ARCHIVE = f"-XX:SharedArchiveFile={CLASS_ARCHIVE} {NO_WARNINGS}"
 
 
 @contextmanager
-def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]:
+def open_spark(settings: SparkSettings, app_name: str, java_options: str = USE_CLASS_ARCHIVE) -> Iterator[SparkSession]:
     """A Spark session with Delta; stopped at the end, with its Java process.
 
     On Databricks it is the cluster's own, which goes on; only what a batch may hold and the time zone are set.
@@ -36,7 +39,7 @@ def open_spark(settings: SparkSettings, app_name: str) -> Iterator[SparkSession]
         return
     # Not a folder of a known name, which others could read or have made before.
     with tempfile.TemporaryDirectory(prefix="captionlake-", ignore_cleanup_errors=True) as warehouse:
-        spark = _build(settings, app_name, warehouse)
+        spark = _build(settings, app_name, warehouse, java_options)
         try:
             yield spark
         except Py4JJavaError as error:
@@ -83,13 +86,14 @@ def _of_every_session(settings: SparkSettings) -> dict[str, str]:
     }
 
 
-def _build(settings: SparkSettings, app_name: str, warehouse: str) -> SparkSession:
+def _build(settings: SparkSettings, app_name: str, warehouse: str, java_options: str) -> SparkSession:
     ensure_java()
     configuration = (
         delta_configuration(settings.shuffle_partitions)
         | _of_every_session(settings)
         | {
             "spark.driver.memory": settings.driver_memory,
+            "spark.driver.extraJavaOptions": java_options,
             "spark.driver.host": "localhost",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.sql.warehouse.dir": warehouse,

@@ -1,11 +1,18 @@
 """The session that jobs get, where a runtime brings its own: `pytest tests/spark/lake/test_spark_session.py`."""
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import SparkSession
 
 from lib.lake import spark_session
 from lib.lake.spark_session import open_spark
 from lib.sections.lake import SparkSettings
+
+
+def test_java_starts_from_the_classes_that_set_up_has_kept(spark: SparkSession) -> None:
+    process = spark._jvm.java.lang.ProcessHandle.current().pid()
+    assert str(spark_session.CLASS_ARCHIVE) in Path(f"/proc/{process}/maps").read_text()
 
 
 def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_images(
