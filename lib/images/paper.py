@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from lib.images.strokes import Pixels, typical_stroke_length
 
 MIDDLE = 128  # grey level under which most of an image is dark
 SHEER_FRACTION = 0.5  # fraction of opaque pixels under which they are the ink themselves, not paper with ink on it
@@ -16,9 +16,15 @@ PAPER_CELLS = 64  # cells along the longer side, in each of which the paper's le
 MIN_CELL_PX = 8
 INK_CELLS = 5  # cells, side of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper; what is darker over whole cells is no paper, but where there was none
+PATCHY_BELOW = 0.8  # times the usual paper; such paper has edges, which must be found to the pixel
 NEAR_WHITE = 24  # grey levels from the paper's that are still paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that are still paper
 FULL_INK_FRACTION = 0.05  # fraction of the ink's pixels that become fully black
+FAINT_FROM = 140  # grey level; a stroke of a pixel that lies half on each of two is darker once ink is black
+FAINT_REACH_PX = 2  # around darker ink, within which faint ink is its edge
+FAINT_FRACTION = 0.03  # of the darker ink's pixels, faint ones under which they are not looked at
+FAINT_WORD = 0.15  # stroke lengths between pieces of faint ink that belong together
+FAINT_LENGTH = 1.5  # stroke lengths; what is smaller may be a pale label with a half of its bond
 MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is an image of nothing
 
 
@@ -38,10 +44,16 @@ def on_contrasting_paper(pixels: Pixels, alpha: NDArray[np.float32]) -> Pixels:
 
 
 def darkest_channel(pixels: Pixels) -> Pixels:
-    """Colours (H, W, 3) to grey (H, W), in which ink of any colour is dark; dark paper with light ink is inverted."""
+    """Colours (H, W, 3) to grey (H, W), in which ink of any colour is dark; dark paper with light ink is inverted.
+
+    Paper is looked for in each channel: a patch of colour, as a highlighter leaves, is paper of that colour.
+    """
     if np.median(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)) < MIDDLE:
         pixels = 255 - pixels
-    first, second, third = cv2.split(pixels)
+    channels = cv2.split(pixels)
+    if all(np.array_equal(channels[0], channel) for channel in channels[1:]):
+        return channels[0]
+    first, second, third = (divide_by_paper(channel) for channel in channels)
     darkest: Pixels = cv2.min(cv2.min(first, second), third)
     return darkest
 
@@ -55,7 +67,7 @@ def normalise(pixels: Pixels) -> Pixels:
         pixels = 255 - pixels
     if is_black_on_white(pixels):
         return pixels
-    return stretch(divide_by_paper(pixels))
+    return without_faint_structures(stretch(divide_by_paper(pixels)))
 
 
 def divide_by_paper(pixels: Pixels) -> Pixels:
@@ -67,12 +79,12 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
     usual = int(np.median(paper))
     if paper.min() >= 255:
         return pixels
-    is_none = paper < DARKEST_PAPER * usual
-    paper[is_none] = usual
-    levels = cv2.resize(cv2.blur(paper, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
+    if paper.min() < PATCHY_BELOW * usual:
+        levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((INK_CELLS * cell, INK_CELLS * cell), np.uint8))
+    else:
+        levels = cv2.resize(cv2.blur(paper, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
     divided: Pixels = cv2.divide(pixels, levels, scale=255)
-    if is_none.any():
-        divided[cv2.resize(is_none.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0] = 255
+    divided[levels < DARKEST_PAPER * usual] = 255
     return divided
 
 
@@ -93,6 +105,28 @@ def stretch(pixels: Pixels) -> Pixels:
     shades[~is_ink] = 255
     stretched: Pixels = cv2.LUT(pixels, shades.clip(0, 255).astype(np.uint8))
     return stretched
+
+
+def without_faint_structures(pixels: Pixels) -> Pixels:
+    """Black ink on white paper (H, W) without faint ink apart from it that is longer than strokes are.
+
+    That is ruled and squared paper, watermarks, and what shines through from the back.
+    """
+    dark = (pixels < FAINT_FROM).astype(np.uint8)
+    side = 2 * FAINT_REACH_PX + 1
+    is_apart = ((pixels < 255) & (cv2.dilate(dark, np.ones((side, side), np.uint8)) == 0)).astype(np.uint8)
+    if np.count_nonzero(is_apart) <= FAINT_FRACTION * np.count_nonzero(dark):
+        return pixels
+    length = typical_stroke_length(np.where(dark > 0, pixels, 255).astype(np.uint8))
+    if length is None:
+        return pixels
+    side = 2 * round(FAINT_WORD * length / 2) + 1
+    near = cv2.dilate(is_apart, np.ones((side, side), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    is_large = stats[:, 2:4].max(axis=1) - (side - 1) > FAINT_LENGTH * length
+    is_large[0] = False
+    left: Pixels = np.where((is_apart > 0) & is_large[labels], 255, pixels).astype(np.uint8)
+    return left
 
 
 def _histogram(pixels: Pixels) -> NDArray[np.float32]:
