@@ -13,12 +13,12 @@ MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
   bench-quality bench-other-drawers bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## install everything into .venv (the other commands do it when needed)
 
 # Any Python 3.11 or 3.12 with venv will do; PYTHON=... picks one.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml lib/lake/class_archive.py
 	@for python in $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3); do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; \
 	  then found=$$python; break; fi; \
@@ -31,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -W ignore -m lib.lake.delta_jars 2>.venv/delta_jars.log || { cat .venv/delta_jars.log >&2; exit 1; }
-	@.venv/bin/python -W ignore -m lib.lake.class_archive 2>.venv/class_archive.log || { cat .venv/class_archive.log >&2; exit 1; }
+	@.venv/bin/python -W ignore -m lib.lake.class_archive 2>.venv/class_archive.log || rm -f .venv/share/captionlake/classes.jsa  # Spark starts without it, later
 	@touch $(READY)
 
 # The pretrained model can read; a minute or so makes it used to these drawings. Two readings of each, not eight, to be quick.
@@ -124,8 +124,8 @@ bench-quality: $(READY)  ## how well the pretrained model reads 2,000 molecules 
 
 # CDK is a jar inside RanDepict's wheel; the packages go to a folder of their own, .other_drawers.
 bench-other-drawers: $(READY)  ## how well the pretrained model reads what CDK, OpenBabel, PIKAChU, Indigo and RDKit draw by default
-	@test -d .other_drawers || .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target .other_drawers \
-	  RanDepict==1.3.0 pikachu-chem==1.1.6 openbabel-wheel==3.1.1.23 resvg-py==0.5.0
+	@test -d .other_drawers || { rm -rf .other_drawers.part && .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps \
+	  --target .other_drawers.part RanDepict==1.3.0 pikachu-chem==1.1.6 openbabel-wheel==3.1.1.23 resvg-py==0.5.0 && mv .other_drawers.part .other_drawers; }
 	@$(RUN) -m bench.other_drawers $(MOLECULES)
 
 # FLICKR=folder with Flickr8k as it is distributed: its lake is made once, in LAKE (photos-lake). Without FLICKR, LAKE is only read.

@@ -129,6 +129,32 @@ def _as_bytes(levels: Pixels) -> Pixels:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
+def patched(pixels: Pixels, colour: tuple[int, int, int]) -> Pixels:
+    """A patch of a colour (RGB) behind the middle of the left half, as a highlighter leaves."""
+    height, width = pixels.shape
+    patch = np.full((height, width, 3), 255, np.uint8)
+    patch[height // 5 : 4 * height // 5, width // 10 : 6 * width // 10] = colour
+    return np.minimum(patch, pixels[..., None])
+
+
+def ruled(pixels: Pixels, step: int, is_squared: bool = False) -> Pixels:
+    """Paper with pale blue lines every `step` pixels, across or both ways."""
+    paper = np.full((*pixels.shape, 3), 255, np.uint8)
+    paper[step // 2 :: step] = (170, 190, 230)
+    if is_squared:
+        paper[:, step // 2 :: step] = (170, 190, 230)
+    return np.minimum(paper, pixels[..., None])
+
+
+def watermarked(pixels: Pixels, word: str, grey: int) -> Pixels:
+    """A word in large pale letters behind the drawing."""
+    height, width = pixels.shape
+    paper = np.full_like(pixels, 255)
+    scale = width / cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, 1, 1)[0][0]
+    cv2.putText(paper, word, (0, round(height * 0.7)), cv2.FONT_HERSHEY_SIMPLEX, scale, grey, max(2, round(3 * scale)))
+    return np.minimum(paper, pixels)
+
+
 IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "as drawn": png,
     "paper of 252": lambda pixels: png(_as_bytes(on_paper(pixels, 252))),
@@ -158,6 +184,11 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "number below": lambda pixels: png(with_words(pixels, "12", 0)),
     "line of text below": lambda pixels: png(with_words(pixels, "Compound 12 (87 %, m.p. 143 C)", 4, 0.45)),
     "scan edge": lambda pixels: png(scan_edge(pixels)),
+    "marked yellow": lambda pixels: png(patched(pixels, (255, 255, 0))),
+    "on a grey patch": lambda pixels: png(patched(pixels, (190, 190, 190))),
+    "ruled paper": lambda pixels: png(ruled(pixels, 31)),
+    "squared paper": lambda pixels: png(ruled(pixels, 23, is_squared=True)),
+    "watermark": lambda pixels: png(watermarked(pixels, "DRAFT", 215)),
     "turned by 2 degrees": lambda pixels: png(turned(pixels, 2)),
 }
 

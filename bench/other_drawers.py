@@ -20,6 +20,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from bench.quality_sets import Sample, unseen_with_inchi
 from lib.captioning.captioner import Captioner
+from lib.lake.java import ensure_java
 from lib.settings import load_settings
 
 BATCH = 30
@@ -32,6 +33,7 @@ def by_cdk(packages: Path) -> DrawSmiles:
     """Through a Java process that ends with this one; the jar is RanDepict's."""
     from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 
+    ensure_java()
     jar = next(packages.glob("RanDepict/assets/jar_files/cdk-*.jar"))
     port = launch_gateway(classpath=str(jar), die_on_exit=True, javaopts=["-Djava.awt.headless=true"])
     cdk = JavaGateway(gateway_parameters=GatewayParameters(port=port)).jvm.org.openscience.cdk
@@ -163,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
         try:
             draw = load(arguments.packages)
         except (ImportError, StopIteration):
-            print(f"{name:20} its package is not there: make other-drawers")
+            print(f"{name:20} its package is not there: make bench-other-drawers")
             continue
         samples = samples_of(draw, molecules)
         if arguments.keep:
@@ -171,9 +173,10 @@ def main(argv: list[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for sample in samples:
                 (folder / f"{sample.image_id}.png").write_bytes(sample.image)
-        rows[name] = score(captioner, samples)
-        print(f"{name:20} " + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+        if samples:
+            rows[name] = score(captioner, samples)
+            print(f"{name:20} " + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
+    RESULTS.write_text(json.dumps({"model": arguments.model, "drawers": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

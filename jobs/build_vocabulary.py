@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 def run(spark: "SparkSession", settings: Settings) -> None:
     """Build the vocabulary of the train captions, if a model is to be trained on them."""
+    from lib.captions.reviewed_captions import why_nothing_is_learned
     from lib.captions.vocabulary_tables import build_vocabulary
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import why_nothing_is_trained
 
     lake = Lake(spark, settings.storage)
-    if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
+    if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
         logger.info("build_vocabulary: not needed: %s", why)
         return
     build_vocabulary(lake, settings.captions)

@@ -18,8 +18,9 @@ OWN_PROCESS = ("train_captioner",)  # RayDP's Spark cannot share a process with 
 
 def run_pipeline(arguments: argparse.Namespace) -> None:
     """Run the chosen tasks in one Spark session, then print what the lake holds, and where the captions are."""
+    from lib.captions.reviewed_captions import why_nothing_is_learned
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import lasting_name, model_in_use, why_nothing_is_trained
+    from lib.lake.models import lasting_name, model_in_use
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
     from lib.sql.captions_file import write_captions_file
@@ -38,7 +39,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
             logger.info("[%d/%d] %s", number, len(tasks), task.task_key)
             local = local_arguments(task, given)
             if task.entry_point in OWN_PROCESS:
-                if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
+                if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
                     logger.info("%s: nothing is trained: %s", task.task_key, why)
                     continue
                 run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])

@@ -24,8 +24,9 @@ def run(settings: Settings, arguments: Sequence[str]) -> None:
 
 def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStack) -> None:
     from lib.captioning import registered_captioner
+    from lib.captions.reviewed_captions import why_nothing_is_learned
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import IN_THE_PROJECT, has_current_model, why_nothing_is_trained
+    from lib.lake.models import IN_THE_PROJECT, has_current_model
     from lib.lake.spark_session import ON_DATABRICKS, open_spark
     from lib.training.detached_training import train_detached
     from lib.training.distributed_training import train_on_ray
@@ -46,7 +47,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
         check_cluster(cluster)
     with open_spark(settings.spark, "train_captioner") as spark:
         lake = Lake(spark, settings.storage)
-        if why := why_nothing_is_trained(lake, settings.prediction.model_version, settings.captions.reviewed):
+        if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
             logger.info("train_captioner: nothing is trained: %s", why)
             return
         plan = plan_training(lake, settings)

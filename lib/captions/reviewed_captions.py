@@ -4,6 +4,7 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Window
 
 from lib.lake.delta_tables import Lake
+from lib.lake.models import IN_THE_PROJECT, why_nothing_is_trained
 from lib.lake.splits import split_of
 from lib.sections.captions import CaptionSettings
 
@@ -28,6 +29,17 @@ def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) ->
     )
     same = ["image_id"] if settings.reviewed == "instead" else ["image_id", "caption"]
     return captions.join(reviewed, on=same, how="left_anti").select(*captions.columns).unionByName(reviewed)
+
+
+def why_nothing_is_learned(lake: Lake, model_version: str, settings: CaptionSettings) -> str | None:
+    """Why nothing is trained for captioning with the model of that name, reviewers' captions counted; None if it is."""
+    why = why_nothing_is_trained(lake, model_version)
+    if why is None or model_version == IN_THE_PROJECT or settings.reviewed == "ignored":
+        return why
+    found = with_reviewed(lake, lake.read("captions"), settings).select("split").distinct().collect()
+    needed = {"train", "validation"} if settings.validation_fraction else {"train"}
+    missing = sorted(needed - {row.split for row in found})
+    return f"{why}, and no caption that reviewers found right is in split {' or '.join(missing)}" if missing else None
 
 
 def standing_reviews(reviews: DataFrame) -> DataFrame:

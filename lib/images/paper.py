@@ -25,6 +25,7 @@ FAINT_REACH_PX = 2  # around darker ink, within which faint ink is its edge
 FAINT_FRACTION = 0.03  # of the darker ink's pixels, faint ones under which they are not looked at
 FAINT_WORD = 0.15  # stroke lengths between pieces of faint ink that belong together
 FAINT_LENGTH = 1.5  # stroke lengths; what is smaller may be a pale label with a half of its bond
+FAINT_QUANTILE, FAINT_SPREAD = 0.1, 10  # of such ink's grey levels; what is as faint as they are goes too
 MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is an image of nothing
 
 
@@ -80,7 +81,8 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
     if paper.min() >= 255:
         return pixels
     if paper.min() < PATCHY_BELOW * usual:
-        levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((INK_CELLS * cell, INK_CELLS * cell), np.uint8))
+        side = INK_CELLS * cell | 1  # with a middle, or edges would move
+        levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     else:
         levels = cv2.resize(cv2.blur(paper, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
     divided: Pixels = cv2.divide(pixels, levels, scale=255)
@@ -125,7 +127,11 @@ def without_faint_structures(pixels: Pixels) -> Pixels:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
     is_large = stats[:, 2:4].max(axis=1) - (side - 1) > FAINT_LENGTH * length
     is_large[0] = False
-    left: Pixels = np.where((is_apart > 0) & is_large[labels], 255, pixels).astype(np.uint8)
+    faint = pixels[(is_apart > 0) & is_large[labels]]
+    if not faint.size:
+        return pixels
+    # Strokes cut ruled lines into short ones, with ends beside the strokes.
+    left: Pixels = np.where(pixels >= np.quantile(faint, FAINT_QUANTILE) - FAINT_SPREAD, 255, pixels).astype(np.uint8)
     return left
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_width
 from lib.sections.images import CleaningSettings
 
+SHORTEST_PX = 15.0  # stroke length in pixels; in smaller drawings letters would break
 THINNEST_PX = 1.9  # width of strokes that are not made thinner
 WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
 FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
@@ -20,7 +21,7 @@ LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
 SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
 BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
 WEDGE_FROM = 1.5  # widths of strokes, from which ink is too wide for one
-WEDGE_LENGTH = 0.35  # stroke lengths along which a wedge is that wide, at least
+WEDGE_LENGTH = (0.35, 2.0)  # stroke lengths along which a wedge is that wide
 WEDGE_TAIL = 0.6  # of a wedge's length, over which it narrows at least
 WEDGE_ASPECT = 1.2  # its length over its greatest width, at least
 WEDGE_TAPER = 0.8  # correlation of its width there with the distance from its widest end, at least
@@ -30,7 +31,7 @@ def thin_if_wide(pixels: Pixels, length: float, is_worn: bool, settings: Cleanin
     """Pixels whose strokes, `length` pixels long, are thinned where they are wide; (2 H, 2 W) if those were fine."""
     width = stroke_width(pixels)
     is_wide = width > THINNEST_PX or (not is_worn and width > WIDE_FROM * length)
-    if not is_wide or width <= settings.thin_from * length:
+    if length < SHORTEST_PX or not is_wide or width <= settings.thin_from * length:
         return pixels
     return thin_strokes(pixels, width, length, settings.thin_to)
 
@@ -86,20 +87,21 @@ def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: flo
 def wedges_of(ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np.uint8]:
     """1 where the ink (H, W), 0 and 1, of strokes of that width and length is the wide part of a solid wedge.
 
-    It is wider than a stroke and narrows from near one end to the other, which two strokes that touch do not.
+    It is wider than a stroke and narrows over most of its length, which two strokes that touch do not.
     """
+    least, most = (fraction * length for fraction in WEDGE_LENGTH)
     side = 2 * round((WEDGE_FROM * width - 1) / 2) + 1
     wide = cv2.morphologyEx(ink, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
     is_wedge = np.zeros(len(stats), bool)
     for label, (left, top, box_width, box_height, _) in enumerate(stats[1:].tolist(), 1):
-        if np.hypot(box_width, box_height) < WEDGE_LENGTH * length:
+        if not least <= np.hypot(box_width, box_height) <= most:
             continue
         ys, xs = np.nonzero(labels[top : top + box_height, left : left + box_width] == label)
         widths = _widths(np.stack((xs, ys), axis=1).astype(np.float32))
         widest = int(widths.argmax())
         tail = max(widths[widest:], widths[widest::-1], key=len)
-        is_slender = len(tail) >= max(WEDGE_LENGTH * length, WEDGE_TAIL * len(widths), WEDGE_ASPECT * widths[widest])
+        is_slender = len(tail) >= max(least, WEDGE_TAIL * len(widths), WEDGE_ASPECT * widths[widest])
         is_wedge[label] = is_slender and np.corrcoef(np.arange(len(tail)), tail)[0, 1] < -WEDGE_TAPER
     return is_wedge[labels].astype(np.uint8)
 

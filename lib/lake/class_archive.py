@@ -21,7 +21,7 @@ def write_class_archive() -> None:
     CLASS_ARCHIVE.unlink(missing_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_spark(SMALL, "class_archive", f"-XX:ArchiveClassesAtExit={CLASS_ARCHIVE} {NO_WARNINGS}") as spark,
+        open_spark(SMALL, "class_archive", f'-XX:ArchiveClassesAtExit="{CLASS_ARCHIVE}" {NO_WARNINGS}') as spark,
     ):
         table = f"{folder}/table"
         spark.range(3).write.format("delta").save(table)

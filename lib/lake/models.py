@@ -85,14 +85,11 @@ def lasting_name(model: Model) -> str:
     return model.version if model.directory.name == model.version else str(model.directory)
 
 
-def why_nothing_is_trained(lake: "Lake", model_version: str, reviewed: str) -> str | None:
-    """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have.
-
-    `reviewed` is captions.reviewed: images without any caption may be learned from once they are reviewed.
-    """
+def why_nothing_is_trained(lake: "Lake", model_version: str) -> str | None:
+    """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
     if model_version == IN_THE_PROJECT:
         return f"prediction.model_version is {IN_THE_PROJECT}"
-    if _has_no_captions(lake) and (reviewed == "ignored" or lake.read("caption_reviews").isEmpty()):
+    if _has_no_captions(lake):
         return f"no image in {lake.storage.root} has a caption to learn from"
     return None
 

@@ -21,11 +21,10 @@ DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
 CLASS_ARCHIVE = JARS.parent / "classes.jsa"  # written by set-up: Java's classes as they are once loaded
 NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # an archive of another Java or of other jars is passed over
-USE_CLASS_ARCHIVE = f"-XX:SharedArchiveFile={CLASS_ARCHIVE} {NO_WARNINGS}"
 
 
 @contextmanager
-def open_spark(settings: SparkSettings, app_name: str, java_options: str = USE_CLASS_ARCHIVE) -> Iterator[SparkSession]:
+def open_spark(settings: SparkSettings, app_name: str, java_options: str | None = None) -> Iterator[SparkSession]:
     """A Spark session with Delta; stopped at the end, with its Java process.
 
     On Databricks it is the cluster's own, which goes on; only what a batch may hold and the time zone are set.
@@ -86,14 +85,16 @@ def _of_every_session(settings: SparkSettings) -> dict[str, str]:
     }
 
 
-def _build(settings: SparkSettings, app_name: str, warehouse: str, java_options: str) -> SparkSession:
+def _build(settings: SparkSettings, app_name: str, warehouse: str, java_options: str | None) -> SparkSession:
     ensure_java()
+    if java_options is None and CLASS_ARCHIVE.is_file():
+        java_options = f'-XX:SharedArchiveFile="{CLASS_ARCHIVE}" {NO_WARNINGS}'
     configuration = (
         delta_configuration(settings.shuffle_partitions)
         | _of_every_session(settings)
         | {
             "spark.driver.memory": settings.driver_memory,
-            "spark.driver.extraJavaOptions": java_options,
+            "spark.driver.extraJavaOptions": java_options or "",
             "spark.driver.host": "localhost",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.sql.warehouse.dir": warehouse,

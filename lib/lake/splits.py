@@ -1,4 +1,4 @@
-"""Which split an image falls into where no list of splits names it."""
+"""Which split an image falls into by its id; lists of splits move captions afterwards."""
 
 import pyspark.sql.functions as F
 from pyspark.sql import Column

@@ -144,7 +144,10 @@ def fill_store(folder: Path, settings: DrawingSettings, cleaning: CleaningSettin
     }
     about = folder / "about.json"
     if about.is_file() and json.loads(about.read_text()) != described:
-        raise SettingsError(f"{folder} holds drawings made with other settings of drawing: remove it or name another")
+        raise SettingsError(
+            f"{folder} holds drawings made with other settings of drawing (or cleaning.thin_from, thin_to): "
+            "remove it or name another"
+        )
     about.write_text(json.dumps(described))
     smiles = read_smiles_file(settings.smiles_file) if settings.smiles_file else shipped_smiles()
     order = np.random.default_rng(settings.seed).permutation(len(smiles))[: settings.num_drawings].tolist()
@@ -227,9 +230,10 @@ def _row(
 
 def _thinned(drawing: Drawing, cleaning: CleaningSettings) -> Drawing:
     """The drawing with strokes made thin that cleaning makes thin even where they are worn; as large as it was."""
-    pixels, length = drawing.pixels, typical_stroke_length(drawing.pixels)
-    if cleaning.thin_from and length:
-        pixels = thin_if_wide(pixels, length, is_worn=True, settings=cleaning)
+    length = typical_stroke_length(drawing.pixels) if cleaning.thin_from else None
+    if not length:
+        return drawing
+    pixels = thin_if_wide(drawing.pixels, length, is_worn=True, settings=cleaning)
     if pixels.shape != drawing.pixels.shape:
         height, width = drawing.pixels.shape
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)

@@ -40,7 +40,9 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     if style.has_amides:
         layout = _with_amides(inchi, layout)
     molecule = drawn_molecule(inchi, layout)
-    groups = [group for group in groups_of(read_inchi(inchi), rng) if rng.random() < style.abbreviated_fraction]
+    seen = Chem.Mol(molecule)
+    Chem.SanitizeMol(seen)  # rings in Kekule form become aromatic again
+    groups = [group for group in groups_of(seen, rng) if rng.random() < style.abbreviated_fraction]
     layout, hidden = _abbreviated(layout, groups)
     labels = _labels(molecule, layout, groups, hidden, style)
 

@@ -4,11 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lib.captions.reviewed_captions import standing_reviews, with_reviewed
+from lib.captions.reviewed_captions import standing_reviews, why_nothing_is_learned, with_reviewed
 from lib.captions.vocabulary_tables import build_vocabulary, read_vocabulary
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.lake.models import why_nothing_is_trained
 from lib.lake.schemas import CAPTION_REVIEWS, CAPTIONS, IMAGES_RAW
 from lib.sections.captions import CaptionSettings
 from lib.settings import load_settings
@@ -87,14 +86,27 @@ def test_images_without_captions_are_learned_from_once_they_are_reviewed(reviewe
     reviewed.spark.sql(f"DELETE FROM delta.`{reviewed.storage.root}/captions`")
     image = dict.fromkeys(IMAGES_RAW.schema.names) | {"image_id": "accepted"}
     reviewed.insert_new("images_raw", reviewed.spark.createDataFrame([image], IMAGES_RAW.schema))
-    assert why_nothing_is_trained(reviewed, "current", "ignored") is not None
-    assert why_nothing_is_trained(reviewed, "current", "instead") is None
+    assert why_nothing_is_learned(reviewed, "current", asking("ignored")) is not None
+    assert why_nothing_is_learned(reviewed, "current", asking("instead")) is None
+    assert why_nothing_is_learned(reviewed, "pretrained", asking("instead")) is not None
     with pytest.raises(MissingInputError, match="no train caption"):
         build_vocabulary(reviewed, asking("ignored"))
     build_vocabulary(reviewed, asking("instead"))
     tokens = read_vocabulary(reviewed, asking("instead")).tokens
     assert {"dog", "fox", "calf", "road"} <= set(tokens)
     assert not {"cat", "ship", "tree"} & set(tokens)
+
+
+def test_reviews_that_are_too_few_to_train_on_train_nothing(lake: Lake) -> None:
+    image = dict.fromkeys(IMAGES_RAW.schema.names) | {"image_id": "a"}
+    lake.insert_new("images_raw", lake.spark.createDataFrame([image], IMAGES_RAW.schema))
+    review = ("r1", "a", "m1", "a tree", "wrong", None, None, ANNA, None, NOON)
+    lake.insert_new("caption_reviews", lake.spark.createDataFrame([review], CAPTION_REVIEWS.schema))
+    assert "split train" in (why_nothing_is_learned(lake, "current", asking("instead")) or "")
+    review = ("r2", "a", "m1", "a bush", "accept", None, None, BORIS, None, NOON)
+    lake.insert_new("caption_reviews", lake.spark.createDataFrame([review], CAPTION_REVIEWS.schema))
+    assert why_nothing_is_learned(lake, "current", asking("instead")) is None
+    assert "split validation" in (why_nothing_is_learned(lake, "current", asking("instead", 0.01)) or "")
 
 
 def test_standing_reviews_are_those_of_the_view(reviewed: Lake) -> None:

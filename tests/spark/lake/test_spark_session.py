@@ -10,6 +10,10 @@ from lib.lake.spark_session import open_spark
 from lib.sections.lake import SparkSettings
 
 
+@pytest.mark.skipif(
+    not (spark_session.CLASS_ARCHIVE.is_file() and Path("/proc/self/maps").is_file()),
+    reason="Java could not keep its classes here, or this is no Linux",
+)
 def test_java_starts_from_the_classes_that_set_up_has_kept(spark: SparkSession) -> None:
     process = spark._jvm.java.lang.ProcessHandle.current().pid()
     assert str(spark_session.CLASS_ARCHIVE) in Path(f"/proc/{process}/maps").read_text()

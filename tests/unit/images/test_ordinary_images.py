@@ -11,7 +11,7 @@ from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.strokes import stroke_width, typical_stroke_length
-from lib.images.thinning import middle_lines, wedges_of
+from lib.images.thinning import middle_lines, thin_strokes, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
@@ -131,9 +131,26 @@ def test_two_wide_strokes_that_touch_are_no_wedge() -> None:
     ink = np.zeros((120, 300), np.uint8)
     for y in (50, 57):
         cv2.line(ink, (40, y), (240, y), 1, 8)
-    assert not wedges_of(ink, 8.0, 100.0).any()
+    assert not wedges_of(ink, 8.0, 110.0).any()
     cv2.fillConvexPoly(ink, np.array([(40, 53), (240, 35), (240, 71)]), 1)
-    assert wedges_of(ink, 8.0, 100.0)[53, 220] == 1
+    assert wedges_of(ink, 8.0, 110.0)[53, 220] == 1
+
+
+def test_the_short_strokes_of_a_hash_are_no_bridges() -> None:
+    pixels = bent(False)
+    for step in range(10):
+        x = 60 + 12 * step
+        cv2.line(pixels, (x, 200 - step), (x, 200 + step), 0, 4)
+    pieces = [
+        cv2.connectedComponents((image < 128).astype(np.uint8))[0]
+        for image in (pixels, thin_strokes(pixels, 6.0, 100.0, 0.042))
+    ]
+    assert pieces[0] == pieces[1] == 12  # paper, the zigzag and ten strokes
+
+
+def test_the_letters_of_a_tiny_drawing_stay_whole() -> None:
+    tiny = cv2.resize(drawn(ASPIRIN), None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(cleaned(png(tiny)), cleaned(png(tiny), thin_from=0))
 
 
 @pytest.mark.parametrize("line_width", [1, 3, 8])

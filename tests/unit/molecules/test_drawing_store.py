@@ -17,7 +17,7 @@ from rdkit import Chem
 
 from lib.errors import NotationError, SettingsError
 from lib.images.cleaning import clean_image, encode_png
-from lib.images.strokes import typical_stroke_length
+from lib.images.strokes import stroke_width, typical_stroke_length
 from lib.images.wear_removal import mend_strokes
 from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
@@ -108,6 +108,34 @@ def test_what_names_no_hand_is_given_one_in_the_fraction_asked_for_where_the_dra
         fill(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}"))
         tokens = set(token_counts(DrawingStore(folder)))
         assert tokens - {"O", "(", ")", "=", "C"} == expected
+
+
+def test_molecules_get_a_group_in_the_fraction_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "naphthalene.smi").write_text("c1ccc2ccccc2c1\n" * 40)
+    written = {}
+    for fraction in (0, 1):
+        overrides = f"drawing.smiles_file={tmp_path}/naphthalene.smi", f"drawing.group_fraction={fraction}"
+        fill(tmp_path / str(fraction), settings(tmp_path, *overrides, "drawing.stereo_fraction=0"))
+        store = DrawingStore(tmp_path / str(fraction))
+        written[fraction] = {"".join(store.writing(index, 0)[0]) for index in range(len(store))}
+    assert len({inchi_of_smiles(text) for text in written[0]}) == 1
+    assert len({inchi_of_smiles(text) for text in written[1]}) > 15
+
+
+def test_wide_strokes_are_stored_as_thin_as_cleaning_makes_them(tmp_path: Path) -> None:
+    widths = []
+    for thin_from in (0, 0.055):
+        overrides = ("drawing.drawers={indigo: 0, rdkit: 1}", "drawing.line_width_px=4", "drawing.reduced_fraction=0")
+        folder = tmp_path / str(thin_from)
+        fill(folder, settings(tmp_path, *overrides, f"cleaning.thin_from={thin_from}"))
+        store = DrawingStore(folder)
+        drawings = [store.drawing(index) for index in range(len(store))]
+        widths.append(np.mean([stroke_width(np.where(one.ink, 0, 255).astype(np.uint8)) for one in drawings]))
+        for one in drawings:
+            near = cv2.dilate(one.ink.astype(np.uint8), np.ones((15, 15), np.uint8))
+            columns, rows = np.rint(one.positions_xy).astype(int).T
+            assert near[rows.clip(0, len(near) - 1), columns.clip(0, near.shape[1] - 1)].all()
+    assert widths[1] < 0.6 * widths[0]
 
 
 def test_molecules_get_heavy_hydrogen_in_the_fraction_asked_for(tmp_path: Path) -> None:
