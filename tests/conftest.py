@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLev
 # Ray's workers are nice to others (15) unless told not to be, and would starve beside another file's tests.
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Code that is generated and compiled for each query costs more than a few rows earn back.
+GENERATION = "spark.sql.codegen.factoryMode"
 SMALL_QUERIES = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    GENERATION: "NO_CODEGEN",
 }
 np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas on Spark, which knows numpy 1 alone
 
@@ -35,11 +37,22 @@ def spark() -> Iterator[SparkSession]:
         yield session
 
 
+@contextmanager
+def generated_code(session: SparkSession) -> Iterator[None]:
+    """While the block runs, Spark compiles code for queries where it can: its catalog lists no tables without."""
+    before = session.conf.get(GENERATION)
+    session.conf.set(GENERATION, "FALLBACK")
+    yield
+    session.conf.set(GENERATION, before)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_view_is_left() -> Iterator[None]:
     """A file's temporary views end with it: they belong to the session, which other files share in any order."""
     yield
-    if session := SparkSession.getActiveSession():
+    if not (session := SparkSession.getActiveSession()):
+        return
+    with generated_code(session):
         for table in session.catalog.listTables():
             if table.isTemporary:
                 session.catalog.dropTempView(table.name)
