@@ -137,6 +137,15 @@ def patched(pixels: Pixels, colour: tuple[int, int, int]) -> Pixels:
     return np.minimum(patch, pixels[..., None])
 
 
+def with_discs(pixels: Pixels, radius: int, colour: tuple[int, int, int]) -> Pixels:
+    """Discs of a pale colour (RGB) behind some places of the drawing, as atoms are highlighted."""
+    paper = np.full((*pixels.shape, 3), 255, np.uint8)
+    ys, xs = np.nonzero(pixels < 128)
+    for index in np.linspace(0, len(ys) - 1, 8).astype(int):
+        cv2.circle(paper, (int(xs[index]), int(ys[index])), radius, colour, -1)
+    return np.minimum(paper, pixels[..., None])
+
+
 def ruled(pixels: Pixels, step: int, is_squared: bool = False) -> Pixels:
     """Paper with pale blue lines every `step` pixels, across or both ways."""
     paper = np.full((*pixels.shape, 3), 255, np.uint8)
@@ -185,6 +194,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "line of text below": lambda pixels: png(with_words(pixels, "Compound 12 (87 %, m.p. 143 C)", 4, 0.45)),
     "scan edge": lambda pixels: png(scan_edge(pixels)),
     "marked yellow": lambda pixels: png(patched(pixels, (255, 255, 0))),
+    "pink discs behind atoms": lambda pixels: png(with_discs(pixels, 9, (255, 127, 127))),
     "on a grey patch": lambda pixels: png(patched(pixels, (190, 190, 190))),
     "ruled paper": lambda pixels: png(ruled(pixels, 31)),
     "squared paper": lambda pixels: png(ruled(pixels, 23, is_squared=True)),

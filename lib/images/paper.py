@@ -12,6 +12,8 @@ from lib.images.strokes import Pixels, typical_stroke_length
 
 MIDDLE = 128  # grey level under which most of an image is dark
 SHEER_FRACTION = 0.5  # fraction of opaque pixels under which they are the ink themselves, not paper with ink on it
+TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and the brightest channel of a pale colour
+WIDEST_EDGE_PX = 5  # pale pixels side by side that edges of coloured strokes have less of
 PAPER_CELLS = 64  # cells along the longer side, in each of which the paper's level is looked for
 MIN_CELL_PX = 8
 INK_CELLS = 5  # cells, side of the square that must hold some paper
@@ -56,6 +58,10 @@ def darkest_channel(pixels: Pixels) -> Pixels:
         return channels[0]
     first, second, third = (divide_by_paper(channel) for channel in channels)
     darkest: Pixels = cv2.min(cv2.min(first, second), third)
+    brightest = cv2.max(cv2.max(first, second), third)
+    is_tint = ((darkest >= TINT_FROM) & (darkest < 255) & (brightest >= BRIGHT_FROM)).astype(np.uint8)
+    if cv2.erode(is_tint, np.ones((WIDEST_EDGE_PX, WIDEST_EDGE_PX), np.uint8)).any():
+        darkest[is_tint > 0] = 255  # discs and bands behind atoms and bonds
     return darkest
 
 

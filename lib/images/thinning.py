@@ -14,12 +14,14 @@ THINNEST_PX = 1.9  # width of strokes that are not made thinner
 WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
 FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
 EDGE_FRACTION = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
+RIDGE_PX, RIDGE_FROM, RIDGE_FACTOR = 3, 64, 1.3  # pixels to either side; darkness; times that of either side
 LETTER_WIDTH = 1.6  # times the width of strokes: letters are bolder
 LONG_FROM = 0.5  # stroke lengths, from which a straight stroke is none of a letter's
 LETTER_BELOW = 0.8  # stroke lengths; letters are smaller
 LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
 SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
 BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
+STROKE_FRACTION = 3.0  # times the width of strokes, in pixels of thinned ink; less is a letter's
 WEDGE_FROM = 1.5  # widths of strokes, from which ink is too wide for one
 WEDGE_LENGTH = (0.35, 2.0)  # stroke lengths along which a wedge is that wide
 WEDGE_TAIL = 0.6  # of a wedge's length, over which it narrows at least
@@ -53,11 +55,19 @@ def thin_strokes(pixels: Pixels, width: float, length: float, fraction: float) -
 
 
 def local_ink(pixels: Pixels, reach_px: int) -> NDArray[np.uint8]:
-    """1 where a pixel is at least EDGE_FRACTION as dark as the darkest within `reach_px`: pale strokes stay whole."""
+    """1 where a pixel is at least EDGE_FRACTION as dark as the darkest within `reach_px`: pale strokes stay whole.
+
+    So do those beside a dark one that are darker than what lies RIDGE_PX to either side, such as a letter's at a bond.
+    """
     side = 2 * reach_px + 1
     darkness = 255 - pixels
     darkest = cv2.dilate(darkness, np.ones((side, side), np.uint8))
-    return ((darkness > 0) & (darkness >= EDGE_FRACTION * darkest)).astype(np.uint8)
+    is_ink = (darkness > 0) & (darkness >= EDGE_FRACTION * darkest)
+    for step in ((0, RIDGE_PX), (RIDGE_PX, 0)):
+        kernel = np.zeros((2 * step[0] + 1, 2 * step[1] + 1), np.uint8)
+        kernel[0, 0] = kernel[-1, -1] = 1
+        is_ink |= (darkness >= RIDGE_FROM) & (darkness > RIDGE_FACTOR * cv2.dilate(darkness, kernel))
+    return is_ink.astype(np.uint8)
 
 
 def letters_of(pixels: Pixels, ink: NDArray[np.uint8], width: float, length: float) -> NDArray[np.uint8]:
@@ -122,11 +132,17 @@ def part_bridges(ink: NDArray[np.uint8], thinned: NDArray[np.uint8]) -> NDArray[
     sure = cv2.dilate(cv2.erode(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))), np.ones((side, side)))
     doubtful = thinned & (1 - sure)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(doubtful, connectivity=8)
-    is_bridge = stats[:, cv2.CC_STAT_AREA] <= BRIDGE_FRACTION * width
-    beside_sure = cv2.dilate(thinned & sure, np.ones((3, 3), np.uint8))
-    is_bridge &= np.bincount(labels[beside_sure > 0], minlength=len(stats)) > 0  # not a short stroke of its own
-    is_bridge[0] = False
-    parted: NDArray[np.uint8] = thinned & ~is_bridge[labels].view(np.uint8) & 1
+    _, numbers, of_strokes, _ = cv2.connectedComponentsWithStats(thinned & sure, connectivity=8)
+    is_stroke = of_strokes[:, cv2.CC_STAT_AREA] >= STROKE_FRACTION * width
+    is_stroke[0] = False
+    parted, strokes = thinned.copy(), np.pad(is_stroke[numbers].astype(np.uint8), 1)
+    for label in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] <= BRIDGE_FRACTION * width):
+        left, top, box_width, box_height, _ = stats[label]
+        bridge = (labels[top : top + box_height, left : left + box_width] == label).astype(np.uint8)
+        around = cv2.dilate(np.pad(bridge, 1), np.ones((3, 3), np.uint8))
+        touched = around & strokes[top : top + box_height + 2, left : left + box_width + 2]
+        if cv2.connectedComponents(touched, connectivity=8)[0] > 2:  # paper and two strokes: not a letter's end
+            parted[top : top + box_height, left : left + box_width][bridge > 0] = 0
     return parted
 
 

@@ -11,7 +11,7 @@ from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.strokes import stroke_width, typical_stroke_length
-from lib.images.thinning import middle_lines, thin_strokes, wedges_of
+from lib.images.thinning import local_ink, middle_lines, thin_strokes, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
@@ -146,6 +146,16 @@ def test_the_short_strokes_of_a_hash_are_no_bridges() -> None:
         for image in (pixels, thin_strokes(pixels, 6.0, 100.0, 0.042))
     ]
     assert pieces[0] == pieces[1] == 12  # paper, the zigzag and ten strokes
+
+
+def test_a_pale_thin_stroke_beside_a_dark_wide_one_is_ink() -> None:
+    pixels = np.full((40, 60), 255, np.uint8)
+    pixels[18:22, 31:] = 0  # a bond
+    pixels[12:28, 26:28] = 140  # a letter that ends three pixels before it
+    ink = local_ink(pixels, 4)
+    assert ink[12:28, 26:28].all()
+    assert not ink[12:17, 29:].any()
+    assert ink[18:22, 31:].all()
 
 
 def test_the_letters_of_a_tiny_drawing_stay_whole() -> None:
