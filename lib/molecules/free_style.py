@@ -64,7 +64,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
         font=FONTS[rng.integers(len(FONTS))],
-        letter_height=float(rng.uniform(0.22, 0.5)),
+        letter_height=float(rng.uniform(0.15, 0.5)),
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),
         spacing=float(rng.uniform(0.12, 0.26)),
