@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--packages", type=Path, default=Path(os.environ.get("PACKAGES", ".other_drawers")))
     parser.add_argument("--number", type=int, default=100)
-    parser.add_argument("--model", default="molecules")
+    parser.add_argument("--model", help="directory of a checkpoint; without it the pretrained model")
     parser.add_argument("--keep", type=Path, help="folder for the drawings")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     arguments = parser.parse_args(argv)
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     molecules = [
         (inchi, Chem.MolToSmiles(molecule)) for inchi, molecule in islice(unseen_with_inchi(settings), arguments.number)
     ]
-    captioner = Captioner.pretrained(arguments.model)
+    captioner = Captioner(arguments.model) if arguments.model else Captioner.pretrained("molecules")
     rows = {}
     for name, load in DRAWERS.items():
         try:
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         if samples:
             rows[name] = score(captioner, samples)
             print(f"{name:20} " + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
-    RESULTS.write_text(json.dumps({"model": arguments.model, "drawers": rows}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({"model": arguments.model or "pretrained", "drawers": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
