@@ -18,7 +18,8 @@ PAPER_CELLS = 64  # cells along the longer side, in each of which the paper's le
 MIN_CELL_PX = 8
 INK_CELLS = 5  # cells, side of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper; what is darker over whole cells is no paper, but where there was none
-PATCHY_BELOW = 0.8  # times the usual paper; such paper has edges, which must be found to the pixel
+EVEN_WITHIN, MOSTLY = 0.1, 0.5  # times the usual paper, within which paper is alike; fraction of cells that are
+EDGE_FROM = 0.15  # times the usual paper, by which paper differs over two cells where it has an edge, to the pixel
 NEAR_WHITE = 24  # grey levels from the paper's that are still paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that are still paper
 FULL_INK_FRACTION = 0.05  # fraction of the ink's pixels that become fully black
@@ -56,7 +57,9 @@ def darkest_channel(pixels: Pixels) -> Pixels:
     channels = cv2.split(pixels)
     if all(np.array_equal(channels[0], channel) for channel in channels[1:]):
         return channels[0]
-    first, second, third = (divide_by_paper(channel) for channel in channels)
+    if all(_is_mostly_even(channel) for channel in channels):  # not so in a photograph
+        channels = [divide_by_paper(channel) for channel in channels]
+    first, second, third = channels
     darkest: Pixels = cv2.min(cv2.min(first, second), third)
     brightest = cv2.max(cv2.max(first, second), third)
     is_tint = ((darkest >= TINT_FROM) & (darkest < 255) & (brightest >= BRIGHT_FROM)).astype(np.uint8)
@@ -80,13 +83,11 @@ def normalise(pixels: Pixels) -> Pixels:
 def divide_by_paper(pixels: Pixels) -> Pixels:
     """Divide by the level of the paper around: shades of the paper go, and so does what is dark over whole cells."""
     height, width = pixels.shape
-    cell = max(MIN_CELL_PX, max(height, width) // PAPER_CELLS)
-    cells = cv2.resize(pixels, (-(-width // cell), -(-height // cell)), interpolation=cv2.INTER_AREA)
-    paper = cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((INK_CELLS, INK_CELLS), np.uint8))
+    paper, cell = _paper_of(pixels)
     usual = int(np.median(paper))
     if paper.min() >= 255:
         return pixels
-    if paper.min() < PATCHY_BELOW * usual:
+    if _steepest(paper) > EDGE_FROM * usual:
         side = INK_CELLS * cell | 1  # with a middle, or edges would move
         levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     else:
@@ -94,6 +95,28 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
     divided: Pixels = cv2.divide(pixels, levels, scale=255)
     divided[levels < DARKEST_PAPER * usual] = 255
     return divided
+
+
+def _paper_of(pixels: Pixels) -> tuple[Pixels, int]:
+    """The paper's level in each cell (h, w), and a cell's side in pixels."""
+    height, width = pixels.shape
+    cell = max(MIN_CELL_PX, max(height, width) // PAPER_CELLS)
+    cells = cv2.resize(pixels, (-(-width // cell), -(-height // cell)), interpolation=cv2.INTER_AREA)
+    return cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((INK_CELLS, INK_CELLS), np.uint8)), cell
+
+
+def _is_mostly_even(pixels: Pixels) -> bool:
+    paper = _paper_of(pixels)[0].astype(np.float32)
+    usual = float(np.median(paper))
+    return float(np.mean(np.abs(paper - usual) <= EVEN_WITHIN * usual)) >= MOSTLY
+
+
+def _steepest(paper: Pixels) -> int:
+    """The greatest difference of levels (h, w) over two cells, down or across."""
+    return max(
+        int(cv2.absdiff(near, far).max()) if near.size else 0
+        for near, far in ((paper[2:], paper[:-2]), (paper[:, 2:], paper[:, :-2]))
+    )
 
 
 def stretch(pixels: Pixels) -> Pixels:
