@@ -7,6 +7,7 @@ labels: captions that are right are accepted, the others corrected.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def run_pipeline(lake: Path, zone: Path, *overrides: str) -> None:
     """All jobs, as a user would run them."""
     lists = ", ".join(f"{name}: {file}" for name, file in SPLITS.items())
     # Reviewed images are in no list: by their ids some would fall into the test split, which is not learned.
-    fixed = ("captions.test_fraction=0", f"landing.split_files={{{lists}}}")
+    fixed = ("captions.test_fraction=0", "prediction.scales=[1.0]", f"landing.split_files={{{lists}}}")
     given = (f"storage.root={lake}", f"landing.path={zone}", *fixed, *overrides)
     command = [sys.executable, "-m", "jobs.run_pipeline", *(part for one in given for part in ("--set", one))]
     subprocess.run(command, check=True)
@@ -152,3 +153,5 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # a thread of one of the libraries aborts Python's own way out
