@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     """Draw, read and print a row for each program; those whose package is not there are named."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--packages", type=Path, default=Path(os.environ.get("PACKAGES", ".other_drawers")))
-    parser.add_argument("--number", type=int, default=100)
+    parser.add_argument("--number", type=int, default=40)
     parser.add_argument("--model", help="directory of a checkpoint; without it the pretrained model")
     parser.add_argument("--keep", type=Path, help="folder for the drawings")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
@@ -160,6 +160,7 @@ def main(argv: list[str] | None = None) -> None:
         (inchi, Chem.MolToSmiles(molecule)) for inchi, molecule in islice(unseen_with_inchi(settings), arguments.number)
     ]
     captioner = Captioner(arguments.model) if arguments.model else Captioner.pretrained("molecules")
+    model = Path(arguments.model).name if arguments.model else "pretrained"
     rows = {}
     for name, load in DRAWERS.items():
         try:
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
         if samples:
             rows[name] = score(captioner, samples)
             print(f"{name:20} " + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
-    RESULTS.write_text(json.dumps({"model": arguments.model or "pretrained", "drawers": rows}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({"model": model, "drawers": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

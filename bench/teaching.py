@@ -7,7 +7,6 @@ labels: captions that are right are accepted, the others corrected.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -153,5 +152,3 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)  # a thread of one of the libraries aborts Python's own way out

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, DeltaProtocolError, TableNotFoundError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from lib.errors import CaptionlakeError
 
@@ -75,7 +76,9 @@ class DeltaRows:
                 self._opened[name] = opened
                 return opened
             version = Version(table.version(), self._commit(name, table.version()))
-            self._opened[name] = _Opened(table, version, table.to_pyarrow_dataset())
+            # Arrow's own files: deltalake's are Python, which Arrow's threads may still call as the process ends.
+            files = SubTreeFileSystem(str(self.root / name), LocalFileSystem())
+            self._opened[name] = _Opened(table, version, table.to_pyarrow_dataset(filesystem=files))
         except TableNotFoundError:
             return None
         except (DeltaError, OSError, pa.ArrowException) as error:

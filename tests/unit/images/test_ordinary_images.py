@@ -140,7 +140,7 @@ def test_the_short_strokes_of_a_hash_are_no_bridges() -> None:
     pixels = bent(False)
     for step in range(10):
         x = 60 + 12 * step
-        cv2.line(pixels, (x, 200 - step), (x, 200 + step), 0, 4)
+        cv2.line(pixels, (x, 200 - step), (x, 200 + step), 0, 2)
     pieces = [
         cv2.connectedComponents((image < 128).astype(np.uint8))[0]
         for image in (pixels, thin_strokes(pixels, 6.0, 100.0, 0.042))

@@ -1,6 +1,8 @@
 """Reviews are rows of a Delta table, each exactly once, whoever makes the table and however often they are sent."""
 
 import multiprocessing
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,3 +174,20 @@ def test_a_place_that_cannot_be_written_to_is_named_in_one_sentence(tmp_path: Pa
 def test_every_verdict_of_the_comment_is_explained() -> None:
     comment = TABLES[TABLE].schema["verdict"].metadata["comment"]
     assert all(f"{verdict}: {meaning}" in comment for verdict, meaning in VERDICTS.items())
+
+
+READ_AND_END = """
+import sys
+import pyarrow as pa
+from lib.reviewing.delta_rows import DeltaRows
+assert len(DeltaRows(sys.argv[1]).read("caption_reviews", {"image_id": pa.string()})) == 3
+"""
+
+
+def test_a_process_that_has_read_tables_ends_in_peace(tmp_path: Path) -> None:
+    for number in range(3):
+        row = pa.table({"image_id": [f"image {number}"], "review_id": [f"r{number}"]})
+        write_deltalake(str(tmp_path / "caption_reviews"), row, mode="append")
+    for _ in range(6):  # threads were still reading in every second process
+        ended = subprocess.run([sys.executable, "-c", READ_AND_END, str(tmp_path)], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
