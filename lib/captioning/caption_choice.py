@@ -21,6 +21,10 @@ LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
+# The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes, the logarithm
+# of these over all others, and that of the number of readings.
+TRACED_LOG_ODDS = (0.4, 0.955, 0.961, 1.128)
+HANDS = 0.5  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
@@ -35,6 +39,7 @@ class CaptionCandidate(NamedTuple):
     score: float  # the logarithm of its probability
     probability: float
     votes: float | None = None  # what it counts in a reading; None = its probability
+    token_ids: tuple[int, ...] = ()  # as the network wrote it
 
 
 Readings = Sequence[Sequence[CaptionCandidate]]  # the candidates of each reading, best first
@@ -49,21 +54,38 @@ class PredictedCaption(NamedTuple):
     alternatives: list[tuple[str, float]]
 
 
+class Traces(NamedTuple):
+    """What was found by tracing captions on an image: a skeleton is what captions share that differ in hands alone."""
+
+    hands: Mapping[str, Mapping[str, float]]  # by skeleton that was traced: its captions, and how likely each is
+    skeleton_of: Mapping[str, str]  # caption to the name of its skeleton, traced or not
+
+
+NOT_TRACED = Traces({}, {})
+
+
 def choose(
-    readings: Readings, repair: Callable[[str], str], agreements: Mapping[str, Agreement] | None = None
+    readings: Readings,
+    repair: Callable[[str], str],
+    agreements: Mapping[str, Agreement] | None = None,
+    traces: Traces = NOT_TRACED,
 ) -> PredictedCaption:
     """The caption with the largest fraction of all readings; where a drawing fits the image, the likeliest by both.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
-    If no candidate is valid, the best is repaired.
+    Votes for a traced skeleton are dealt out anew by what its edges look like. If no candidate is valid, the best is
+    repaired.
     """
-    votes = vote_fractions(readings)
+    votes = with_hands(vote_fractions(readings), traces)
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
     elif agreements and is_drawn_alike(agreements):
         chosen, features = weigh_agreements(votes, agreements, len(readings))
         confidence = _probability(LOG_ODDS, features)
+    elif traces.hands:
+        chosen = next(iter(votes))
+        confidence = _probability(TRACED_LOG_ODDS, traced_features(chosen, votes, len(readings)))
     else:
         chosen = next(iter(votes))
         weights = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
@@ -104,6 +126,30 @@ def vote_fractions(readings: Readings) -> dict[str, float]:
             counts = candidate.probability if candidate.votes is None else candidate.votes
             votes[candidate.caption] = votes.get(candidate.caption, 0.0) + counts / len(readings)
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
+
+
+def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
+    """Votes; of those for a traced skeleton HANDS are dealt out among its captions by what its edges look like."""
+    of_skeletons: dict[str, float] = {}
+    dealt: dict[str, float] = {}
+    for caption, fraction in votes.items():
+        name = traces.skeleton_of.get(caption, "")
+        if name in traces.hands:
+            of_skeletons[name] = of_skeletons.get(name, 0.0) + fraction
+            fraction *= 1 - HANDS
+        dealt[caption] = fraction
+    for name, fraction in of_skeletons.items():
+        hands = traces.hands[name]
+        for caption, probability in hands.items():
+            dealt[caption] = dealt.get(caption, 0.0) + HANDS * fraction * probability / sum(hands.values())
+    return dict(sorted(dealt.items(), key=lambda item: -item[1]))
+
+
+def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
+    """What TRACED_LOG_ODDS are multiplied with, of the votes that with_hands has dealt out."""
+    others = sum(votes.values()) - votes[chosen]
+    against_others = math.log(max(votes[chosen], LEAST) / max(others, LEAST))
+    return 1.0, _log_odds(votes[chosen]), against_others, math.log(num_readings)
 
 
 def weigh_agreements(

@@ -8,8 +8,17 @@ import cv2
 import numpy as np
 import torch
 
-from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose, confirm, vote_fractions
+from lib.captioning.caption_choice import (
+    NOT_TRACED,
+    CaptionCandidate,
+    PredictedCaption,
+    choose,
+    confirm,
+    vote_fractions,
+    with_hands,
+)
 from lib.captioning.redrawing import RedrawnImage, prepare
+from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
@@ -18,6 +27,7 @@ from model.batches import as_ink, round_up, stack_images
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
+from model.edge_reader import pretrained_edge_reader
 
 # Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
@@ -39,6 +49,10 @@ class ImageCaptioner:
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
+        # Only attention that was taught where nodes lie says where they lie.
+        can_be_traced = settings.is_traced and self.network.config.num_cell_labels
+        edge_reader = self.notation.edge_reader if can_be_traced else None
+        self._edge_reader = pretrained_edge_reader(edge_reader) if edge_reader else None
 
     def caption(
         self, images: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
@@ -54,6 +68,7 @@ class ImageCaptioner:
         # In every turn before at another scale: a second turn finds more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
         redrawn = list(map(self.prepared, images))
+        traced = [self.traceable() for _ in images]
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
         captions: list[PredictedCaption | None] = [None for _ in images]
         if self.settings.is_redrawn and self.settings.num_beams > 1:
@@ -66,7 +81,9 @@ class ImageCaptioner:
             for order, candidates in self._each_read(seen, self.settings.num_beams):
                 index = unsure[order]
                 readings[index].append(candidates)
-                captions[index] = self._choose(readings[index], redrawn[index])
+                if image := traced[index]:
+                    image.add(seen[order], candidates, readings[index])
+                captions[index] = self._choose(readings[index], redrawn[index], traced[index])
                 count_done(int(self._is_sure(captions[index]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
@@ -113,7 +130,9 @@ class ImageCaptioner:
         # A caption that was cut off is not what the network would have written: it has no vote.
         caption = self.asked.read(text) if candidate.is_finished else None
         if self.notation.needs_every_token:
-            return CaptionCandidate(text, caption, candidate.score, candidate.probability)
+            return CaptionCandidate(
+                text, caption, candidate.score, candidate.probability, token_ids=candidate.token_ids
+            )
         # A sentence stays right with another word: it is as likely as its tokens are on average.
         length = len(candidate.token_ids) + candidate.is_finished
         mean, votes = (candidate.probability ** (1 / length**exponent) for exponent in (1, LENGTH_EXPONENT))
@@ -124,6 +143,12 @@ class ImageCaptioner:
         image = prepare(pixels) if self.settings.is_redrawn else None
         return RedrawnImage(image, self.notation.drawers, self.asked.draw) if image is not None else None
 
+    def traceable(self) -> TracedImage | None:
+        """What is known of an image on which captions are to be traced; None if that is not asked for, or cannot be."""
+        if self._edge_reader is None or not isinstance(self.asked, NotationProcess):
+            return None
+        return TracedImage(self.network, self.asked, self._edge_reader)
+
     def _confirmed(self, greedy: list[CaptionCandidate], redrawn: RedrawnImage | None) -> PredictedCaption | None:
         """What was read greedily, if its drawing says that it is surely right."""
         (candidate,) = greedy
@@ -133,20 +158,21 @@ class ImageCaptioner:
         caption = confirm(candidate, redrawn.agreements[candidate.caption])
         return caption if self._is_sure(caption) else None
 
-    def _choose(self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None) -> PredictedCaption:
+    def _choose(
+        self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, traced: TracedImage | None
+    ) -> PredictedCaption:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
+        traces = traced.traces if traced else NOT_TRACED
         if redrawn is None:
-            return choose(readings, self.asked.repair)
-        for caption in vote_fractions(readings):
+            return choose(readings, self.asked.repair, traces=traces)
+        for caption in with_hands(vote_fractions(readings), traces):
             if caption in redrawn.agreements:
                 continue
-            if redrawn.agreements and self._chosen(readings, redrawn).confidence >= self.settings.sure_from:
+            chosen = choose(readings, self.asked.repair, redrawn.agreements, traces)
+            if redrawn.agreements and chosen.confidence >= self.settings.sure_from:
                 break
             redrawn.draw(caption)
-        return self._chosen(readings, redrawn)
-
-    def _chosen(self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage) -> PredictedCaption:
-        return choose(readings, self.asked.repair, redrawn.agreements)
+        return choose(readings, self.asked.repair, redrawn.agreements, traces)
 
 
 def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:

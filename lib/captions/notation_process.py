@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.captions.notations import Columns, Writing, notation_named
+from lib.captions.notations import Columns, Graph, Writing, notation_named
 from lib.errors import RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
@@ -52,6 +52,15 @@ class NotationProcess:
         """A caption as a drawer draws it, (H, W) True where there is ink; None if it cannot."""
         answer = self._ask("draw", caption, drawer)
         return _unpacked(*answer) if answer else None
+
+    def graph(self, text: str) -> Graph | None:
+        """The graph that joined tokens draw; None if they draw none."""
+        answer = self._ask("graph", text)
+        return Graph(*answer) if answer else None
+
+    def hands(self, text: str, *trace: np.ndarray) -> dict[str, float]:
+        """The captions that joined tokens may mean, by where nodes lie and what edges look like; see Notation."""
+        return self._ask("hands", text, *(column.tolist() for column in trace)) or {}
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""
@@ -128,7 +137,7 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
             elif kind == "draw":
                 answer = _packed(notation.draw(text, *more))
             else:
-                answer = getattr(notation, kind)(text)
+                answer = getattr(notation, kind)(text, *(np.array(column) for column in more))
             said = json.dumps(answer)
         except Exception:  # whatever a library stumbles over costs this caption alone
             said = json.dumps(None)

@@ -34,6 +34,16 @@ class Writing(NamedTuple):
     marks: list[int]
 
 
+class Graph(NamedTuple):
+    """A caption as what it draws: nodes joined by edges."""
+
+    skeleton: str  # the same for captions that differ in what Notation.hands decides, and for no others
+    tokens: list[int]  # index of the token that names each node
+    edges: list[tuple[int, int]]  # indices of nodes
+    is_lettered: list[bool]  # whether a node is written in letters
+    open_nodes: list[int]  # nodes that may have one more edge, to nothing that the caption names
+
+
 @dataclass(frozen=True)
 class Notation:
     """How captions of one kind are written as tokens."""
@@ -54,6 +64,12 @@ class Notation:
     # A caption and the columns of its layout to what lies where: positions_xy (M, 2) in pixels and labels (M, L) of 0
     # or 1; raises NotationError if they do not belong together. None = a notation without layouts.
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
+    # Joined tokens to the graph that they draw; raises NotationError if they draw none. None = nothing to be traced.
+    graph: Callable[[str], Graph] | None
+    # Joined tokens, where the nodes of their graph lie (A, 2), and how likely its edges, and those to nothing from its
+    # open nodes, are of each kind (E, K), (O, K), to the captions that all this may mean, with their probabilities.
+    hands: Callable[[str, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
+    edge_reader: str | None  # name of the pretrained edge reader that knows these kinds
     # A caption to a molfile (V2000) that an editor of structures opens; raises NotationError. None = no structures.
     molfile: Callable[[str], str] | None
 

@@ -59,6 +59,9 @@ NOTATIONS = {
         repair=_as_it_is,
         draw=_refuse_to_draw,
         mark=None,
+        graph=None,
+        hands=None,
+        edge_reader=None,
         molfile=None,
     )
     for name, cut in (("words", words_of), ("plain_words", plain_words_of))

@@ -13,12 +13,13 @@ from rdkit import Chem, RDLogger
 from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
+from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
 
-READING = frozenset({"read", "repair", "draw", "molfile"})  # what asks RDKit in every notation
+READING = frozenset({"read", "repair", "draw", "graph", "hands", "molfile"})  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
@@ -99,6 +100,9 @@ def _inchi() -> Notation:
         repair=_as_it_is,
         draw=draw_unworn_ink,
         mark=_mark,
+        graph=None,
+        hands=None,
+        edge_reader=None,
         molfile=molfile_as_drawn,
     )
 
@@ -116,6 +120,9 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,
+        graph=graph_of_smiles if follows_drawing and is_kekule else None,
+        hands=hands_of_drawing if follows_drawing and is_kekule else None,
+        edge_reader="molecules" if follows_drawing and is_kekule else None,
         molfile=molfile_as_drawn,
     )
 

@@ -42,9 +42,8 @@ def write_smiles(inchi: str, layout: Layout | None, is_kekule: bool, turn_deg: L
         smiles = Chem.MolToSmiles(molecule, canonical=False, rootedAtAtom=0, kekuleSmiles=is_kekule)
     written = order[list(molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])]
     tokens = split_smiles(smiles)
-    is_atom = [bool(_ATOM.fullmatch(token)) for token in tokens]
     atoms = iter(written.tolist())
-    return Writing(tokens, [next(atoms) if named else -1 for named in is_atom])
+    return Writing(tokens, [next(atoms) if is_atom(token) else -1 for token in tokens])
 
 
 def drawn_molecule(inchi: str, layout: Layout | None) -> Chem.Mol:
@@ -89,6 +88,11 @@ def split_smiles(smiles: str) -> list[str]:
     return _TOKEN.findall(smiles)
 
 
+def is_atom(token: str) -> bool:
+    """Whether a token names an atom."""
+    return bool(_ATOM.fullmatch(token))
+
+
 def read_inchi(inchi: str) -> Chem.Mol:
     """The molecule of an InChI, atoms in its order, the caller's own. Raises NotationError if there is none."""
     return Chem.Mol(_read_inchi(inchi))
@@ -107,8 +111,11 @@ def inchi_of_smiles(smiles: str) -> str | None:
     """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule."""
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or not molecule.GetNumAtoms():
-        return None
+    return inchi_of_molecule(molecule) if molecule is not None and molecule.GetNumAtoms() else None
+
+
+def inchi_of_molecule(molecule: Chem.Mol) -> str | None:
+    """The standard InChI of a molecule, or None if there is none."""
     return Chem.MolToInchi(molecule) or None  # type: ignore[no-untyped-call]
 
 

@@ -19,3 +19,4 @@ class PredictionSettings(BaseModel):
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
     sure_from: float = Field(ge=0)
     is_redrawn: bool
+    is_traced: bool

@@ -1,0 +1,38 @@
+"""train_edge_reader: learns what bonds look like, wedges above all, from drawings that train_on_drawings has stored."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job from the command line."""
+    start_process()
+    parser = argument_parser("train_edge_reader", __doc__ or "")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
+    parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
+    parser.add_argument("--drawings", type=int, default=16_000, help="number of drawings to learn from")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 bonds")
+    arguments = parser.parse_args(argv)
+
+    def work() -> None:
+        from lib.molecules.drawing_store import DrawingStore
+        from lib.molecules.edge_training import publish_edge_reader, train_edge_reader
+        from model.checkpoint import load_captioner
+
+        settings = settings_from(arguments)
+        vocabulary = load_captioner(arguments.folder / "captioner")[1]
+        store = DrawingStore(arguments.folder / "drawings")
+        reader, right = train_edge_reader(store, vocabulary, settings, arguments.drawings, arguments.steps)
+        logger.info("train_edge_reader: told right by kind: %s", ", ".join(f"{fraction:.3f}" for fraction in right))
+        publish_edge_reader(reader, arguments.publish)
+
+    exit_with_one_sentence(work)
+
+
+if __name__ == "__main__":
+    main()

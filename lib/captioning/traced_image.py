@@ -1,0 +1,59 @@
+"""The captions that readings of one image wrote, traced on it: which hands the drawing shows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lib.captioning.caption_choice import CaptionCandidate, Readings, Traces
+from lib.captioning.tracing import trace
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import Graph
+from model.batches import as_ink, pad_captions, stack_images
+from model.captioner import TAUGHT_HEAD, Captioner
+from model.config import STRIDES_PX
+from model.edge_reader import EdgeReader
+
+SKELETONS_A_READING = 2  # those with the most votes are traced
+
+
+class TracedImage:
+    """An image with captions traced on it, each skeleton once, in the view in which it was read."""
+
+    def __init__(self, network: Captioner, asked: NotationProcess, reader: EdgeReader) -> None:
+        self._hands: dict[str, dict[str, float]] = {}
+        self._skeleton_of: dict[str, str] = {}
+        self.traces = Traces(self._hands, self._skeleton_of)  # what is known so far
+        self._network, self._asked, self._reader = network, asked, reader
+        self._graphs: dict[str, Graph | None] = {}  # by text
+
+    def add(self, seen: np.ndarray, reading: Sequence[CaptionCandidate], readings: Readings) -> None:
+        """Trace what a reading wrote of the image as it was `seen` there, (H, W), if many of all readings wrote it."""
+        for candidate in (one for one in reading if one.caption is not None and one.text not in self._graphs):
+            self._graphs[candidate.text] = graph = self._asked.graph(candidate.text)
+            if graph and candidate.caption:
+                self._skeleton_of[candidate.caption] = graph.skeleton
+        votes: dict[str, float] = {}
+        for candidate in (candidate for one in readings for candidate in one):
+            name = self._skeleton_of.get(candidate.caption or "")
+            if name is not None:
+                votes[name] = votes.get(name, 0.0) + candidate.probability
+        likeliest = sorted(votes, key=lambda name: -votes[name])[:SKELETONS_A_READING]
+        for candidate in reading:
+            graph = self._graphs.get(candidate.text)
+            if graph and graph.skeleton in likeliest and graph.skeleton not in self._hands:
+                self._trace(seen, graph, candidate)
+
+    def _trace(self, seen: np.ndarray, graph: Graph, candidate: CaptionCandidate) -> None:
+        stride_px = STRIDES_PX[self._network.config.encoder]
+        images = as_ink(stack_images([seen], self._network.config.num_channels))
+        num_rows, num_columns = (-(-side // stride_px) for side in images.shape[2:])
+        with torch.inference_mode():
+            explained = self._network.explain(images, pad_captions([candidate.token_ids])[:, :-1])
+        # After <start>: what each token names.
+        attention = explained.first_attention[0, TAUGHT_HEAD, 1:].float().unflatten(1, (num_rows, num_columns)).numpy()
+        found = trace(seen, graph, attention, stride_px, self._reader)
+        hands = self._asked.hands(candidate.text, found.positions_xy, found.kinds, found.open_kinds)
+        if hands:
+            self._hands[graph.skeleton] = hands
+            self._skeleton_of.update(dict.fromkeys(hands, graph.skeleton))

@@ -1,0 +1,181 @@
+"""Traces a caption on its image: where each node of what it describes lies, and what the edges between them look like.
+
+Attention says roughly where the network saw each node. From there nodes move until the edges lie on ink and the ink
+on edges. Then edges can be looked at one by one, however the image was drawn.
+Knows nothing of molecules.
+
+H W height and width of an image, h w of the encoder's grid, A nodes, E edges, I pixels of ink, T tokens, K kinds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lib.captions.notations import Graph
+from lib.images.edge_patches import edge_patches
+from lib.images.geometry import middle_of_widest_gap
+from model.edge_reader import EdgeReader
+
+Floats = NDArray[np.float32]
+
+INK_BELOW = 178  # grey level under which a pixel is ink
+AROUND = 1  # cells to each side of the one that attention looks at most, over which its place is a mean
+FAR_PX = 10.0  # distances beyond this pull no harder
+PAPER_PX = 16  # around the image: edges may stick out
+NUM_STEPS = 120
+FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # of each node along each axis, at most about
+MOMENTUM, SQUARES = 0.9, 0.99  # decay of the means of gradients and of their squares (Adam, arXiv 1412.6980)
+ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # where an edge is asked whether it lies on ink
+MOST_INK = 400  # pixels of ink asked whether an edge lies on them, drawn by lot
+LETTER_RADIUS_PX = 6.0  # ink so close to a node written in letters belongs to it
+TOO_CLOSE = 0.7  # of an edge's length: nodes that no edge joins push each other this far apart
+FREE_PX = 9.0  # how far a node may stray from where attention saw it: half of a cell and a little
+# Weights of: lengths of edges alike, edges on ink, nodes where attention saw them, nodes apart, ink on edges.
+LENGTHS, ON_INK, AS_SEEN, APART, COVERED = 4.0, 0.3, 0.05, 6.0, 0.5
+OPEN_LENGTH = 0.85  # length of an edge to nothing that the caption names, over that of the others
+
+
+class Trace(NamedTuple):
+    """A caption's graph laid on an image."""
+
+    positions_xy: Floats  # (A, 2) pixels of the image
+    kinds: Floats  # (E, K) probability of each kind of edge
+    open_kinds: Floats  # (O, K) the same of edges that may leave the graph's open nodes
+
+
+def trace(pixels: NDArray[np.uint8], graph: Graph, attention: Floats, stride_px: int, reader: EdgeReader) -> Trace:
+    """Trace a graph on a cleaned image (H, W), 0 = ink; attention (T, h, w) is that on what each token names."""
+    seen = attended_positions(attention[graph.tokens], stride_px)
+    edges = np.array(graph.edges, np.int64).reshape(-1, 2)
+    positions = fit(pixels, seen, edges, np.array(graph.is_lettered, bool), 1.25 * stride_px)
+    to_nothing = [_widest_gap(positions, edges, node) for node in graph.open_nodes]
+    ends = [positions[edges], np.array(to_nothing, np.float32).reshape(-1, 2, 2)]
+    patches = torch.from_numpy(edge_patches((1 - pixels / 255).astype(np.float32), np.concatenate(ends)))
+    with torch.inference_mode():
+        kinds: Floats = reader(patches[:, None]).softmax(dim=1).numpy()
+    return Trace(positions, kinds[: len(edges)], kinds[len(edges) :])
+
+
+def attended_positions(attention: Floats, stride_px: int) -> Floats:
+    """Where attention (A, h, w) saw each node: x, y in pixels (A, 2), the mean of the cells around its peak."""
+    num_rows, num_columns = attention.shape[1:]
+    rows, columns = np.mgrid[:num_rows, :num_columns]
+    peaks = attention.reshape(len(attention), -1).argmax(axis=1)[:, None, None]
+    is_near = np.maximum(abs(rows - peaks // num_columns), abs(columns - peaks % num_columns)) <= AROUND
+    weights = attention * is_near + 1e-9 * is_near
+    total = weights.sum(axis=(1, 2))
+    centres = [(weights * cells).sum(axis=(1, 2)) / total for cells in (columns, rows)]
+    return ((np.stack(centres, axis=1) + 0.5) * stride_px).astype(np.float32)
+
+
+def fit(
+    pixels: NDArray[np.uint8], seen: Floats, edges: NDArray[np.int64], is_lettered: NDArray[np.bool_], length_px: float
+) -> Floats:
+    """Move nodes (A, 2) until edges (E, 2) and ink agree; length_px is about the length of an edge."""
+    ink = np.pad((pixels < INK_BELOW).astype(np.uint8), PAPER_PX)
+    away = np.minimum(cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5), FAR_PX)
+    slopes = np.gradient(away)[::-1]  # along x, along y
+    points = np.argwhere(ink)[:, ::-1].astype(np.float32)
+    points = points[np.random.default_rng(0).permutation(len(points))[:MOST_INK]]
+    if not len(edges) or not len(points):
+        return seen
+    origin = seen + PAPER_PX
+    positions, mean, squares = origin.copy(), np.zeros_like(origin), np.zeros_like(origin)
+    is_apart = ~np.eye(len(seen), dtype=bool)
+    is_apart[edges[:, 0], edges[:, 1]] = is_apart[edges[:, 1], edges[:, 0]] = False
+    lettered = np.flatnonzero(is_lettered)
+    for step in range(NUM_STEPS):
+        slope = _pull_of_lengths(positions, edges, length_px)
+        slope += ON_INK * _pull_to_ink(positions, edges, slopes)
+        slope += AS_SEEN * 2 * np.sign(positions - origin) * np.maximum(abs(positions - origin) - FREE_PX, 0)
+        slope += _push_apart(positions, is_apart, TOO_CLOSE * length_px)
+        slope += COVERED * len(seen) * _pull_of_ink(positions, edges, lettered, points)
+        mean = MOMENTUM * mean + (1 - MOMENTUM) * slope
+        squares = SQUARES * squares + (1 - SQUARES) * slope**2
+        unbiased = mean / (1 - MOMENTUM ** (step + 1)), squares / (1 - SQUARES ** (step + 1))
+        size = FIRST_STEP_PX * (1 - step / NUM_STEPS) + LAST_STEP_PX
+        positions = (positions - size * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)).astype(np.float32)
+    return positions - PAPER_PX
+
+
+def _pull_of_lengths(positions: Floats, edges: NDArray[np.int64], length_px: float) -> Floats:
+    """Slope of LENGTHS times the squared differences of edges' lengths from length_px, over length_px."""
+    along = positions[edges[:, 1]] - positions[edges[:, 0]]
+    lengths = np.linalg.norm(along, axis=1, keepdims=True) + 1e-6
+    pull = LENGTHS * 2 * (lengths - length_px) / length_px**2 * along / lengths
+    return _summed(positions, edges, -pull, pull)
+
+
+def _pull_to_ink(positions: Floats, edges: NDArray[np.int64], slopes: Sequence[Floats]) -> Floats:
+    """Slope of the sum over edges of their mean distance to ink, of that distance's slopes (H, W) along x and y."""
+    first, second = positions[edges[:, 0], None], positions[edges[:, 1], None]
+    samples = (first + (second - first) * ALONG_EDGE[:, None]).astype(np.float32)  # (E, S, 2)
+    down = np.stack(
+        [cv2.remap(slope.astype(np.float32), samples[..., 0], samples[..., 1], cv2.INTER_LINEAR) for slope in slopes],
+        axis=2,
+    )
+    share = ALONG_EDGE[:, None]
+    return _summed(positions, edges, (down * (1 - share)).mean(axis=1), (down * share).mean(axis=1))
+
+
+def _push_apart(positions: Floats, is_apart: NDArray[np.bool_], closest_px: float) -> Floats:
+    """Slope of APART times the squared shortfalls of distances between nodes that no edge joins."""
+    between = positions[:, None] - positions[None]
+    distances = np.sqrt((between**2).sum(axis=2) + 1e-6)
+    shortfall = np.where(is_apart, np.maximum(closest_px - distances, 0), 0)
+    slope: Floats = (
+        -APART * 4 * (TOO_CLOSE / closest_px) ** 2 * ((shortfall / distances)[..., None] * between).sum(axis=1)
+    )
+    return slope
+
+
+def _pull_of_ink(positions: Floats, edges: NDArray[np.int64], lettered: NDArray[np.int64], points: Floats) -> Floats:
+    """Slope of the mean distance of ink to what is nearest of edges and letters."""
+    first, along = positions[edges[:, 0]], positions[edges[:, 1]] - positions[edges[:, 0]]
+    squared = np.maximum((along**2).sum(axis=1), 1)
+    share = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
+    away_x = points[:, None, 0] - first[:, 0] - share * along[:, 0]
+    away_y = points[:, None, 1] - first[:, 1] - share * along[:, 1]
+    distances = np.sqrt(away_x**2 + away_y**2 + 1e-6)
+    rows, nearest = np.arange(len(points)), distances.argmin(axis=1)
+    distance = distances[rows, nearest]
+    slope = np.zeros_like(positions)
+    is_pulling = distance < FAR_PX
+    if len(lettered):
+        to_letters = np.linalg.norm(points[:, None] - positions[lettered], axis=2)
+        letter = to_letters.argmin(axis=1)
+        beyond = np.maximum(to_letters[rows, letter] - LETTER_RADIUS_PX, 0)
+        is_of_letter = beyond < distance
+        is_pulling &= ~is_of_letter
+        pulled = np.flatnonzero(is_of_letter & (beyond > 0) & (beyond < FAR_PX))
+        nodes = lettered[letter[pulled]]
+        unit = (points[pulled] - positions[nodes]) / to_letters[pulled, letter[pulled], None]
+        np.add.at(slope, nodes, -unit / len(points))
+    pulled = np.flatnonzero(is_pulling)
+    edge = nearest[pulled]
+    unit = np.stack((away_x[pulled, edge], away_y[pulled, edge]), axis=1) / distances[pulled, edge, None] / len(points)
+    near_second = share[pulled, edge, None]
+    np.add.at(slope, edges[edge, 0], -unit * (1 - near_second))
+    np.add.at(slope, edges[edge, 1], -unit * near_second)
+    return slope
+
+
+def _summed(positions: Floats, edges: NDArray[np.int64], at_first: Floats, at_second: Floats) -> Floats:
+    slope = np.zeros_like(positions)
+    np.add.at(slope, edges[:, 0], at_first)
+    np.add.at(slope, edges[:, 1], at_second)
+    return slope
+
+
+def _widest_gap(positions: Floats, edges: NDArray[np.int64], node: int) -> list[Floats]:
+    """A node and where an edge would end that leaves it between those of its edges that are furthest apart."""
+    neighbours = [int(other) for pair in edges if node in pair for other in pair if other != node]
+    away = positions[neighbours] - positions[node]
+    angle = middle_of_widest_gap(np.arctan2(away[:, 1], away[:, 0]).tolist())
+    length = OPEN_LENGTH * float(np.linalg.norm(away, axis=1).mean())
+    end = positions[node] + length * np.array([np.cos(angle), np.sin(angle)], np.float32)
+    return [positions[node], end.astype(np.float32)]

@@ -1,0 +1,29 @@
+"""Cuts what lies between two points out of a drawing: always as long, always from left to right.
+
+H W height and width of an image, E edges.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.edge_reader import PATCH_HEIGHT, PATCH_WIDTH
+
+LEFT, RIGHT = 8.0, 24.0  # columns of the two points
+MIDDLE = (PATCH_HEIGHT - 1) / 2  # row of both
+SHORTEST_PX = 3.0  # points closer than this have nothing between them
+
+
+def edge_patches(ink: NDArray[np.float32], ends: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The patches (E, 16, 32) between points (E, 2, 2), x and y in pixels of ink (H, W), 1 = ink; 0 if too close."""
+    patches = np.zeros((len(ends), PATCH_HEIGHT, PATCH_WIDTH), np.float32)
+    along = (ends[:, 1] - ends[:, 0]) / (RIGHT - LEFT)  # one column of a patch, in pixels of the image
+    for patch, (left, _), (x, y) in zip(patches, ends, along, strict=True):
+        if np.hypot(x, y) * (RIGHT - LEFT) < SHORTEST_PX:
+            continue
+        turn = np.array([[x, -y], [y, x]], np.float32)
+        matrix = np.column_stack((turn, left - turn @ np.array([LEFT, MIDDLE], np.float32)))
+        cv2.warpAffine(
+            ink, matrix, (PATCH_WIDTH, PATCH_HEIGHT), patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
+        )
+    return patches

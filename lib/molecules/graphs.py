@@ -1,0 +1,175 @@
+"""A SMILES as the graph that it draws, and its stereo as the drawing shows it: where atoms lie, which bonds are wedges.
+
+Which hand a centre has follows from its neighbours' places and one wedge. That is read off here by RDKit, so that it
+holds however the molecule is laid out.
+
+A atoms, B bonds, O open atoms, K kinds of bonds.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rdkit import Chem, RDLogger
+
+from lib.captions.notations import Graph
+from lib.errors import NotationError
+from lib.images.geometry import middle_of_widest_gap
+from lib.molecules.smiles import inchi_of_molecule, is_atom, split_smiles
+from model.edge_reader import HASH, TURNED_HASH, TURNED_WEDGE, WEDGE
+
+CLOCKWISE, COUNTER = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
+WITHOUT = Chem.ChiralType.CHI_UNSPECIFIED
+DIRECTIONS = (Chem.BondDir.BEGINWEDGE, Chem.BondDir.BEGINDASH)
+WEDGES, TURNED_WEDGES = [WEDGE, HASH], [TURNED_WEDGE, TURNED_HASH]  # kinds in the order of DIRECTIONS
+DOUBLE_BONDS_NAMED = " with double bonds' hands"  # a mark of skeletons
+MOST_CAPTIONS = 8  # the likeliest
+LEAST = 1e-3  # probability that a centre has the hand that its drawing does not show
+BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
+
+
+def graph_of_smiles(smiles: str) -> Graph:
+    """The graph of a SMILES. Raises NotationError if it is none."""
+    molecule = _parsed(smiles)
+    tokens = [index for index, token in enumerate(split_smiles(smiles)) if is_atom(token)]
+    if len(tokens) != molecule.GetNumAtoms():
+        raise NotationError(f"{smiles[:80]!r} has {molecule.GetNumAtoms()} atoms in {len(tokens)} tokens")
+    return Graph(
+        (inchi_of_molecule(molecule) or smiles) + DOUBLE_BONDS_NAMED * _names_double_bonds(smiles),
+        tokens,
+        [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()],
+        [atom.GetAtomicNum() != 6 for atom in molecule.GetAtoms()],
+        _open_atoms(molecule),
+    )
+
+
+def hands_of_drawing(
+    smiles: str, positions_xy: np.ndarray, kinds: np.ndarray, open_kinds: np.ndarray
+) -> dict[str, float]:
+    """The InChIs that a SMILES may mean by its drawing, with their probabilities, the likeliest first.
+
+    Positions are of its atoms in pixels (A, 2); kinds (B, K) are of its bonds, open kinds (O, K) of bonds to hydrogens.
+    Raises NotationError if it is no SMILES.
+    """
+    molecule = _laid_out(_parsed(smiles), positions_xy)
+    hydrogens = dict(zip(_open_atoms(molecule), open_kinds, strict=True))
+    turned = _turned_round(molecule)
+    hands = {one: _hands_of(molecule, turned, one, kinds, hydrogens.get(one)) for one in _centres(molecule)}
+    found: dict[str, float] = {}
+    for chosen, probability in _likeliest(list(hands.values())):
+        drawn = Chem.RWMol(molecule)
+        for centre, hand in zip(hands, chosen, strict=True):
+            drawn.GetAtomWithIdx(centre).SetChiralTag(hand)
+        if _names_double_bonds(smiles):
+            Chem.DetectBondStereochemistry(drawn)
+        Chem.AssignStereochemistry(drawn, cleanIt=True, force=True)
+        inchi = inchi_of_molecule(drawn)
+        if inchi:
+            found[inchi] = found.get(inchi, 0.0) + probability
+    return found
+
+
+def _names_double_bonds(smiles: str) -> bool:
+    return "/" in smiles or "\\" in smiles
+
+
+def _parsed(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES without the hands that it names. Raises NotationError if it is none."""
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or not molecule.GetNumAtoms():
+        raise NotationError(f"{smiles[:80]!r} is no SMILES of a molecule")
+    Chem.RemoveStereochemistry(molecule)
+    return molecule
+
+
+def _centres(molecule: Chem.Mol) -> list[int]:
+    found = Chem.FindPotentialStereo(Chem.Mol(molecule))
+    return [one.centeredOn for one in found if one.type == Chem.StereoType.Atom_Tetrahedral]
+
+
+def _open_atoms(molecule: Chem.Mol) -> list[int]:
+    """Centres with a hydrogen that may be drawn."""
+    atoms = [molecule.GetAtomWithIdx(index) for index in _centres(molecule)]
+    return [atom.GetIdx() for atom in atoms if atom.GetDegree() == 3 and atom.GetTotalNumHs() == 1]
+
+
+def _laid_out(molecule: Chem.Mol, positions_xy: np.ndarray) -> Chem.Mol:
+    conformer = Chem.Conformer(molecule.GetNumAtoms())
+    conformer.Set3D(False)
+    for index, (x, y) in enumerate((positions_xy / BOND_PX).tolist()):
+        conformer.SetAtomPosition(index, (x, -y, 0.0))
+    molecule.AddConformer(conformer)
+    return molecule
+
+
+def _hands_of(
+    molecule: Chem.Mol, turned: Chem.Mol, centre: int, kinds: np.ndarray, hydrogen: np.ndarray | None
+) -> list[tuple[Chem.ChiralType, float]]:
+    """How likely a centre has each hand, or none; `turned` is the molecule with its bonds turned round."""
+    likely = {CLOCKWISE: 0.0, COUNTER: 0.0}
+    is_plain = 1.0  # probability that no bond at this centre is a wedge
+    looks = []
+    for bond in molecule.GetAtomWithIdx(centre).GetBonds():
+        index = bond.GetIdx()
+        begins = bond.GetBeginAtomIdx() == centre
+        looks.append((molecule if begins else turned, index, kinds[index][WEDGES if begins else TURNED_WEDGES]))
+    if hydrogen is not None:
+        with_hydrogen = _with_hydrogen(molecule, centre)
+        looks.append((with_hydrogen, with_hydrogen.GetNumBonds() - 1, hydrogen[WEDGES]))
+    for laid_out, index, probabilities in looks:
+        is_plain *= 1 - min(1.0, float(probabilities.sum()))
+        for direction, probability in zip(DIRECTIONS, probabilities.tolist(), strict=True):
+            hand = _hand(laid_out, centre, index, direction) if probability >= LEAST else WITHOUT
+            if hand in likely:
+                likely[hand] += probability
+    total = sum(likely.values())
+    named = [(hand, (1 - is_plain) * one / total if total else 0.0) for hand, one in likely.items()]
+    return [(hand, max(LEAST, one)) for hand, one in (*named, (WITHOUT, is_plain))]
+
+
+def _hand(laid_out: Chem.Mol, centre: int, bond: int, direction: Chem.BondDir) -> Chem.ChiralType:
+    """The hand of a centre at which that bond begins, if it alone is a wedge."""
+    drawn = Chem.RWMol(laid_out)
+    drawn.GetBondWithIdx(bond).SetBondDir(direction)
+    Chem.AssignChiralTypesFromBondDirs(drawn)
+    # Without a hydrogen that was drawn: a hand is named by the order of the neighbours.
+    return Chem.RemoveHs(drawn, sanitize=False).GetAtomWithIdx(centre).GetChiralTag()
+
+
+def _turned_round(molecule: Chem.Mol) -> Chem.Mol:
+    """The same molecule, its bonds in the same order, each beginning where it ended."""
+    turned = Chem.RWMol(molecule)
+    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType()) for bond in molecule.GetBonds()]
+    for begin, end, _ in bonds:
+        turned.RemoveBond(begin, end)
+    for begin, end, order in bonds:
+        turned.AddBond(end, begin, order)
+    turned.UpdatePropertyCache(strict=False)
+    return turned
+
+
+def _with_hydrogen(molecule: Chem.Mol, centre: int) -> Chem.Mol:
+    """The molecule with a centre's hydrogen drawn, between those of its bonds that are furthest apart."""
+    drawn = Chem.AddHs(molecule, onlyOnAtoms=[centre])
+    conformer = drawn.GetConformer()
+    at = conformer.GetAtomPosition(centre)
+    hydrogen = drawn.GetNumAtoms() - 1
+    others = [atom.GetIdx() for atom in drawn.GetAtomWithIdx(centre).GetNeighbors() if atom.GetIdx() != hydrogen]
+    angle = middle_of_widest_gap([_angle(at, conformer.GetAtomPosition(other)) for other in others])
+    conformer.SetAtomPosition(hydrogen, (at.x + math.cos(angle), at.y + math.sin(angle), 0.0))
+    return drawn
+
+
+def _angle(at: Any, other: Any) -> float:
+    return math.atan2(other.y - at.y, other.x - at.x)
+
+
+def _likeliest(hands: Sequence[list[tuple[Chem.ChiralType, float]]]) -> list[tuple[list[Chem.ChiralType], float]]:
+    """The likeliest choices of one hand for each centre, best first, with the products of their probabilities."""
+    found: list[tuple[list[Chem.ChiralType], float]] = [([], 1.0)]
+    for options in hands:
+        longer = [([*chosen, hand], product * one) for chosen, product in found for hand, one in options]
+        found = sorted(longer, key=lambda one: -one[1])[:MOST_CAPTIONS]
+    return found

@@ -1,0 +1,71 @@
+"""The network that says what lies between two points of a drawing: nothing, or an edge and of which kind.
+
+Parameters of the pretrained one: 151,944.
+
+patch (N, 1, 16, 32): cut from an image, from the first point to the second, all of one length
+  -> five convolutions  (N, 64, 4, 8)
+  -> means of 2 x 4     (N, 512)
+  -> kinds              (N, K), logits of EDGE_KINDS
+
+N edges, K kinds.
+"""
+
+from functools import cache
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from model.checkpoint import PRETRAINED
+
+NOTHING, SINGLE, DOUBLE, TRIPLE = range(4)
+# A wedge is solid, a hash a row of lines; both are narrow at the first point, or turned round at the second.
+WEDGE, HASH, TURNED_WEDGE, TURNED_HASH = range(4, 8)
+NUM_KINDS = 8
+TURNED_ROUND = (NOTHING, SINGLE, DOUBLE, TRIPLE, TURNED_WEDGE, TURNED_HASH, WEDGE, HASH)  # kinds from the other end
+PATCH_HEIGHT, PATCH_WIDTH = 16, 32  # pixels of a patch
+WIDTHS = (32, 64, 96)  # features of the first two convolutions, of the other three, and before the kinds
+DROPOUT = 0.2  # of the features before the kinds, in training
+
+
+class EdgeReader(nn.Module):
+    """Patches (N, 1, 16, 32) with ink = 1 to logits of kinds (N, K)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        narrow, wide, last = WIDTHS
+        self.layers = nn.Sequential(
+            *_convolution(1, narrow),
+            *_convolution(narrow, narrow),
+            nn.MaxPool2d(2),
+            *_convolution(narrow, wide),
+            *_convolution(wide, wide),
+            nn.MaxPool2d(2),
+            *_convolution(wide, wide),
+            nn.AdaptiveAvgPool2d((2, 4)),
+            nn.Flatten(),
+            nn.Linear(wide * 8, last),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(last, NUM_KINDS),
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        logits: Tensor = self.layers(patches)
+        return logits
+
+
+def _convolution(num_in: int, num_out: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(num_in, num_out, 3, padding=1), nn.ReLU()
+
+
+@cache
+def pretrained_edge_reader(name: str) -> EdgeReader:
+    """The edge reader of that name that comes with the project, ready to read."""
+    reader = EdgeReader()
+    reader.load_state_dict({key: value.float() for key, value in load_file(edge_weights(name)).items()})
+    return reader.eval()
+
+
+def edge_weights(name: str) -> str:
+    """The file of an edge reader's weights, in half precision."""
+    return str(PRETRAINED / name / "edges.safetensors")

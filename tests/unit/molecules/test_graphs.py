@@ -1,0 +1,91 @@
+"""Hands are read off where atoms lie and which bonds are wedges, however a molecule is laid out."""
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from lib.errors import NotationError
+from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
+from lib.molecules.indigo_drawing import lay_out_with_indigo
+from lib.molecules.layout import Layout
+from lib.molecules.rdkit_drawing import lay_out_with_rdkit
+from model.edge_reader import HASH, NOTHING, NUM_KINDS, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
+
+WITH_HANDS = (
+    "C[C@H](N)C(=O)O",
+    "C[C@@H](N)C(=O)O",
+    "C[C@H](O)[C@@H](C)Cl",
+    "C[C@]1(O)CC[C@@H](C(C)C)CC1",
+    "O=C1O[C@@H]2CCCC[C@H]2N1",
+    "OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O",
+    "C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@]34C)[C@@H]1CC[C@@H]2O",
+    "F/C=C/[C@H](C)N",
+    "F/C=C\\[C@H](C)N",
+)
+
+
+def as_drawn(smiles: str, layout_of, turn_deg: float = 0.0) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, str]:
+    """A SMILES without its hands, where its atoms lie, what its bonds look like, and the InChI with its hands."""
+    inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+    molecule = Chem.MolFromInchi(inchi)
+    layout: Layout = layout_of(inchi)
+    flat = Chem.Mol(molecule)
+    for atom in flat.GetAtoms():
+        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    written = Chem.MolToSmiles(flat, canonical=False)
+    order = list(flat.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])
+    graph = graph_of_smiles(written)
+    wedges = {
+        (int(begin), int(end)): (SINGLE, WEDGE, HASH)[int(wedge)]
+        for begin, end, wedge in zip(layout.bond_begin, layout.bond_end, layout.bond_wedge, strict=True)
+    }
+    kinds = np.zeros((len(graph.edges), NUM_KINDS))
+    turned = {WEDGE: TURNED_WEDGE, HASH: TURNED_HASH, SINGLE: SINGLE}
+    for row, (first, second) in zip(kinds, graph.edges, strict=True):
+        pair = order[first], order[second]
+        row[wedges[pair] if pair in wedges else turned[wedges[pair[::-1]]]] = 1
+    open_kinds = np.zeros((len(graph.open_nodes), NUM_KINDS))
+    for row, node in zip(open_kinds, graph.open_nodes, strict=True):
+        drawn = [kind for (begin, end), kind in wedges.items() if begin == order[node] and end >= len(order)]
+        row[drawn[0] if drawn else NOTHING] = 1
+    angle = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    positions = np.stack((layout.atom_x, layout.atom_y), axis=1)[order] @ turn.T
+    return written, positions, kinds, open_kinds, inchi
+
+
+@pytest.mark.parametrize("layout_of", [lay_out_with_rdkit, lay_out_with_indigo])
+@pytest.mark.parametrize("smiles", WITH_HANDS)
+def test_the_hands_of_a_layout_are_read_off_it(smiles: str, layout_of) -> None:
+    text, positions, kinds, open_kinds, inchi = as_drawn(smiles, layout_of, turn_deg=40)
+    assert next(iter(hands_of_drawing(text, positions, kinds, open_kinds))) == inchi
+
+
+def test_a_mirrored_layout_has_the_other_hands() -> None:
+    text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
+    other = Chem.MolToInchi(Chem.MolFromSmiles("C[C@@H](N)C(=O)O"))
+    assert next(iter(hands_of_drawing(text, positions * [-1, 1], kinds, open_kinds))) == other != inchi
+
+
+def test_probabilities_follow_what_bonds_look_like() -> None:
+    text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
+    plain = np.zeros_like(kinds)
+    plain[:, SINGLE] = 1
+    found = hands_of_drawing(text, positions, 0.7 * kinds + 0.3 * plain, np.zeros_like(open_kinds))
+    without = Chem.MolToInchi(Chem.MolFromSmiles("CC(N)C(=O)O"))
+    assert found[inchi] == pytest.approx(0.7, abs=0.01)
+    assert found[without] == pytest.approx(0.3, abs=0.01)
+
+
+def test_captions_that_differ_in_hands_alone_have_one_skeleton() -> None:
+    one, other, unlike = map(graph_of_smiles, ("C[C@H](N)C(O)=O", "OC(=O)[C@H](C)N", "C[C@H](N)CC(O)=O"))
+    assert one.skeleton == other.skeleton != unlike.skeleton
+    assert one.tokens == [0, 1, 3, 5, 7, 10]
+    assert [one.is_lettered[node] for node in range(6)] == [False, False, True, False, True, True]
+    assert one.open_nodes == [1]
+
+
+@pytest.mark.parametrize("text", ["", "C(", "C1CC", "[Xx]"])
+def test_what_is_no_molecule_has_no_graph(text: str) -> None:
+    with pytest.raises(NotationError):
+        graph_of_smiles(text)
