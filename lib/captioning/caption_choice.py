@@ -21,9 +21,9 @@ LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
 # and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes, the logarithm
-# of these over all others, and that of the number of readings.
-TRACED_LOG_ODDS = (0.4, 0.955, 0.961, 1.128)
+# The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes and the
+# logarithm of the number of readings.
+TRACED_LOG_ODDS = (0.789, 1.348, 1.039)
 HANDS = 0.5  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
@@ -147,9 +147,7 @@ def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
     """What TRACED_LOG_ODDS are multiplied with, of the votes that with_hands has dealt out."""
-    others = sum(votes.values()) - votes[chosen]
-    against_others = math.log(max(votes[chosen], LEAST) / max(others, LEAST))
-    return 1.0, _log_odds(votes[chosen]), against_others, math.log(num_readings)
+    return 1.0, _log_odds(votes[chosen]), math.log(num_readings)
 
 
 def weigh_agreements(

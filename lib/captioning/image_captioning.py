@@ -159,7 +159,7 @@ class ImageCaptioner:
         return caption if self._is_sure(caption) else None
 
     def _choose(
-        self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, traced: TracedImage | None
+        self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, traced: TracedImage | None = None
     ) -> PredictedCaption:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
         traces = traced.traces if traced else NOT_TRACED

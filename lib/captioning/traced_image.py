@@ -14,6 +14,9 @@ from model.captioner import TAUGHT_HEAD, Captioner
 from model.config import STRIDES_PX
 from model.edge_reader import EdgeReader
 
+# Of the image's ink: a caption that leaves more bare is of something else, or of a part of the page. Of the right ones
+# of 180 drawings by ten programs 95 in 100 leave less.
+MOST_UNEXPLAINED = 0.3
 SKELETONS_A_READING = 2  # those with the most votes are traced
 
 
@@ -54,6 +57,6 @@ class TracedImage:
         attention = explained.first_attention[0, TAUGHT_HEAD, 1:].float().unflatten(1, (num_rows, num_columns)).numpy()
         found = trace(seen, graph, attention, stride_px, self._reader)
         hands = self._asked.hands(candidate.text, found.positions_xy, found.kinds, found.open_kinds)
-        if hands:
+        if hands and found.unexplained <= MOST_UNEXPLAINED:
             self._hands[graph.skeleton] = hands
             self._skeleton_of.update(dict.fromkeys(hands, graph.skeleton))

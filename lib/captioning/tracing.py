@@ -36,6 +36,7 @@ TOO_CLOSE = 0.7  # of an edge's length: nodes that no edge joins push each other
 FREE_PX = 9.0  # how far a node may stray from where attention saw it: half of a cell and a little
 # Weights of: lengths of edges alike, edges on ink, nodes where attention saw them, nodes apart, ink on edges.
 LENGTHS, ON_INK, AS_SEEN, APART, COVERED = 4.0, 0.3, 0.05, 6.0, 0.5
+UNEXPLAINED_PX = 3.0  # ink further than this from all edges and letters lies on nothing
 OPEN_LENGTH = 0.85  # length of an edge to nothing that the caption names, over that of the others
 
 
@@ -45,19 +46,20 @@ class Trace(NamedTuple):
     positions_xy: Floats  # (A, 2) pixels of the image
     kinds: Floats  # (E, K) probability of each kind of edge
     open_kinds: Floats  # (O, K) the same of edges that may leave the graph's open nodes
+    unexplained: float  # fraction of the ink that neither an edge nor a letter lies on
 
 
 def trace(pixels: NDArray[np.uint8], graph: Graph, attention: Floats, stride_px: int, reader: EdgeReader) -> Trace:
     """Trace a graph on a cleaned image (H, W), 0 = ink; attention (T, h, w) is that on what each token names."""
     seen = attended_positions(attention[graph.tokens], stride_px)
     edges = np.array(graph.edges, np.int64).reshape(-1, 2)
-    positions = fit(pixels, seen, edges, np.array(graph.is_lettered, bool), 1.25 * stride_px)
+    positions, unexplained = fit(pixels, seen, edges, np.array(graph.is_lettered, bool), 1.25 * stride_px)
     to_nothing = [_widest_gap(positions, edges, node) for node in graph.open_nodes]
     ends = [positions[edges], np.array(to_nothing, np.float32).reshape(-1, 2, 2)]
     patches = torch.from_numpy(edge_patches((1 - pixels / 255).astype(np.float32), np.concatenate(ends)))
     with torch.inference_mode():
         kinds: Floats = reader(patches[:, None]).softmax(dim=1).numpy()
-    return Trace(positions, kinds[: len(edges)], kinds[len(edges) :])
+    return Trace(positions, kinds[: len(edges)], kinds[len(edges) :], unexplained)
 
 
 def attended_positions(attention: Floats, stride_px: int) -> Floats:
@@ -74,32 +76,37 @@ def attended_positions(attention: Floats, stride_px: int) -> Floats:
 
 def fit(
     pixels: NDArray[np.uint8], seen: Floats, edges: NDArray[np.int64], is_lettered: NDArray[np.bool_], length_px: float
-) -> Floats:
-    """Move nodes (A, 2) until edges (E, 2) and ink agree; length_px is about the length of an edge."""
+) -> tuple[Floats, float]:
+    """Move nodes (A, 2) until edges (E, 2) and ink agree; the fraction of the ink that lies on none of them even so.
+
+    length_px is about the length of an edge.
+    """
     ink = np.pad((pixels < INK_BELOW).astype(np.uint8), PAPER_PX)
     away = np.minimum(cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5), FAR_PX)
     slopes = np.gradient(away)[::-1]  # along x, along y
     points = np.argwhere(ink)[:, ::-1].astype(np.float32)
     points = points[np.random.default_rng(0).permutation(len(points))[:MOST_INK]]
     if not len(edges) or not len(points):
-        return seen
+        return seen, 1.0
     origin = seen + PAPER_PX
     positions, mean, squares = origin.copy(), np.zeros_like(origin), np.zeros_like(origin)
     is_apart = ~np.eye(len(seen), dtype=bool)
     is_apart[edges[:, 0], edges[:, 1]] = is_apart[edges[:, 1], edges[:, 0]] = False
     lettered = np.flatnonzero(is_lettered)
+    distances = np.zeros(0, np.float32)
     for step in range(NUM_STEPS):
         slope = _pull_of_lengths(positions, edges, length_px)
         slope += ON_INK * _pull_to_ink(positions, edges, slopes)
         slope += AS_SEEN * 2 * np.sign(positions - origin) * np.maximum(abs(positions - origin) - FREE_PX, 0)
         slope += _push_apart(positions, is_apart, TOO_CLOSE * length_px)
-        slope += COVERED * len(seen) * _pull_of_ink(positions, edges, lettered, points)
+        pull, distances = _pull_of_ink(positions, edges, lettered, points)
+        slope += COVERED * len(seen) * pull
         mean = MOMENTUM * mean + (1 - MOMENTUM) * slope
         squares = SQUARES * squares + (1 - SQUARES) * slope**2
         unbiased = mean / (1 - MOMENTUM ** (step + 1)), squares / (1 - SQUARES ** (step + 1))
         size = FIRST_STEP_PX * (1 - step / NUM_STEPS) + LAST_STEP_PX
         positions = (positions - size * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)).astype(np.float32)
-    return positions - PAPER_PX
+    return positions - PAPER_PX, float((distances > UNEXPLAINED_PX).mean())
 
 
 def _pull_of_lengths(positions: Floats, edges: NDArray[np.int64], length_px: float) -> Floats:
@@ -133,8 +140,10 @@ def _push_apart(positions: Floats, is_apart: NDArray[np.bool_], closest_px: floa
     return slope
 
 
-def _pull_of_ink(positions: Floats, edges: NDArray[np.int64], lettered: NDArray[np.int64], points: Floats) -> Floats:
-    """Slope of the mean distance of ink to what is nearest of edges and letters."""
+def _pull_of_ink(
+    positions: Floats, edges: NDArray[np.int64], lettered: NDArray[np.int64], points: Floats
+) -> tuple[Floats, Floats]:
+    """Slope of the mean distance of ink to what is nearest of edges and letters, and these distances (I,)."""
     first, along = positions[edges[:, 0]], positions[edges[:, 1]] - positions[edges[:, 0]]
     squared = np.maximum((along**2).sum(axis=1), 1)
     share = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
@@ -155,13 +164,14 @@ def _pull_of_ink(positions: Floats, edges: NDArray[np.int64], lettered: NDArray[
         nodes = lettered[letter[pulled]]
         unit = (points[pulled] - positions[nodes]) / to_letters[pulled, letter[pulled], None]
         np.add.at(slope, nodes, -unit / len(points))
+        distance = np.minimum(distance, beyond)
     pulled = np.flatnonzero(is_pulling)
     edge = nearest[pulled]
     unit = np.stack((away_x[pulled, edge], away_y[pulled, edge]), axis=1) / distances[pulled, edge, None] / len(points)
     near_second = share[pulled, edge, None]
     np.add.at(slope, edges[edge, 0], -unit * (1 - near_second))
     np.add.at(slope, edges[edge, 1], -unit * near_second)
-    return slope
+    return slope, distance
 
 
 def _summed(positions: Floats, edges: NDArray[np.int64], at_first: Floats, at_second: Floats) -> Floats:

@@ -35,6 +35,7 @@ def settings(**changes: object) -> PredictionSettings:
         "scales": (1.0,),
         "sure_from": 0.9,
         "is_redrawn": False,
+        "is_traced": False,
     }
     return PredictionSettings(**(values | changes))
 

@@ -1,0 +1,101 @@
+"""A caption's graph is laid on its image, and what its edges look like is read there."""
+
+import cv2
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from lib.captioning.tracing import attended_positions, fit, trace
+from lib.captions.notations import Graph
+from lib.images.cleaning import clean_image
+from lib.images.edge_patches import LEFT, MIDDLE, RIGHT, edge_patches
+from lib.images.geometry import middle_of_widest_gap
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.redrawn import PEN
+from lib.settings import load_settings
+from model.edge_reader import HASH, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE, pretrained_edge_reader
+
+STRIDE_PX = 16
+MOLECULES = [
+    Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+    for smiles in ("CC(C)(C)[C@H]1CC[C@@H](C)CO1", "CCC(=O)N[C@H](C)Cc1ccccc1", "C[C@H](O)[C@@H](CC(C)C)c1ccncc1")
+]
+
+
+def cleaned_with_positions(inchi: str) -> tuple[np.ndarray, np.ndarray, Graph, np.ndarray]:
+    """A drawing cleaned, where its atoms lie there, its graph, and its bonds' kinds; -1 = not single."""
+    drawing = draw_with_rdkit(inchi, PEN)
+    settings = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
+    cleaned = clean_image(cv2.imencode(".png", drawing.pixels)[1].tobytes(), settings.cleaning)
+    layout = drawing.layout
+    atoms = np.stack((layout.atom_x, layout.atom_y, np.ones_like(layout.atom_x)), axis=1)
+    edges = list(zip(layout.bond_begin.tolist(), layout.bond_end.tolist(), strict=True))
+    graph = Graph(inchi, list(range(len(atoms))), edges, [False] * len(atoms), [])
+    kinds = np.where(layout.bond_order == 1, np.array([SINGLE, WEDGE, HASH])[layout.bond_wedge], -1)
+    return cleaned.pixels, (atoms @ cleaned.transform.T).astype(np.float32), graph, kinds
+
+
+@pytest.mark.parametrize("inchi", MOLECULES)
+def test_nodes_move_from_about_where_they_were_seen_to_where_they_lie(inchi: str) -> None:
+    pixels, truth, graph, _ = cleaned_with_positions(inchi)
+    seen = truth + np.random.default_rng(0).uniform(-5, 5, truth.shape).astype(np.float32)
+    found, unexplained = fit(pixels, seen, np.array(graph.edges), np.zeros(len(truth), bool), 20.0)
+    before, after = (np.linalg.norm(one - truth, axis=1).mean() for one in (seen, found))
+    assert after < 2 < before
+    assert unexplained < 0.15
+
+
+def test_wedges_are_seen_at_the_end_where_they_are_narrow() -> None:
+    told = []
+    for inchi in MOLECULES:
+        pixels, truth, graph, kinds = cleaned_with_positions(inchi)
+        height, width = (-(-side // STRIDE_PX) for side in pixels.shape)
+        attention = np.zeros((len(truth), height, width), np.float32)
+        columns, rows = (truth / STRIDE_PX).astype(int).T
+        attention[np.arange(len(truth)), rows.clip(0, height - 1), columns.clip(0, width - 1)] = 1
+        reader = pretrained_edge_reader("molecules")
+        for turned in (False, True):
+            edges = [(second, first) for first, second in graph.edges] if turned else graph.edges
+            found = trace(pixels, graph._replace(edges=edges), attention, STRIDE_PX, reader).kinds.argmax(axis=1)
+            told += [
+                found[index] == (TURNED_ROUND[kind] if turned else kind)
+                for index, kind in enumerate(kinds)
+                if kind >= 0
+            ]
+            wedges = [index for index, kind in enumerate(kinds) if kind in (WEDGE, HASH)]
+            assert wedges
+            assert all(found[index] in ((TURNED_WEDGE, TURNED_HASH) if turned else (WEDGE, HASH)) for index in wedges)
+    assert np.mean(told) > 0.9
+
+
+def test_attention_is_where_its_peak_is_and_what_lies_beside_it() -> None:
+    attention = np.zeros((2, 3, 4), np.float32)
+    attention[0, 1, 2] = 1
+    attention[1, 0, 0], attention[1, 0, 1], attention[1, 2, 3] = 0.5, 0.3, 0.2
+    assert attended_positions(attention, 16).tolist() == [[40, 24], pytest.approx([8 + 16 * 0.3 / 0.8, 8])]
+
+
+def test_an_image_without_ink_moves_nothing() -> None:
+    seen = np.array([[8.0, 8.0], [24.0, 8.0]], np.float32)
+    white = np.full((32, 32), 255, np.uint8)
+    found, unexplained = fit(white, seen, np.array([[0, 1]]), np.zeros(2, bool), 20.0)
+    assert (found == seen).all()
+    assert unexplained == 1
+
+
+def test_a_patch_has_the_first_point_on_its_left() -> None:
+    ink = np.zeros((60, 60), np.float32)
+    ink[20:50, 30] = 1  # a stroke down from (30, 20)
+    ink[18:22, 28:33] = 1  # a blot at its first end
+    (down, back, none) = edge_patches(
+        ink, np.array([[[30, 20], [30, 48]], [[30, 48], [30, 20]], [[30, 20], [31, 20]]], np.float32)
+    )
+    left, right, middle = round(LEFT), round(RIGHT), round(MIDDLE)
+    assert down[middle - 1 : middle + 2, left].sum() > 1.5 * down[middle - 1 : middle + 2, right - 1].sum() > 0
+    assert np.allclose(down[::-1, ::-1], np.roll(back, -1, axis=1), atol=0.6)
+    assert not none.any()
+
+
+def test_the_widest_gap_goes_round() -> None:
+    assert middle_of_widest_gap([0.0, 1.0, -1.0]) == pytest.approx(np.pi)
+    assert middle_of_widest_gap([0.0]) == pytest.approx(np.pi)
