@@ -186,7 +186,7 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 edge-reader: $(READY)  ## train what reads single bonds on the drawings of `make reader` (READER=folder)
-	@$(RUN) -m jobs.train_edge_reader --folder $(READER) --publish model/pretrained/molecules/edges.safetensors \
+	@$(RUN) -m jobs.train_edge_reader --folder $(READER) --publish model/pretrained/edges/molecules.safetensors \
 	  --set storage.root=$(READER) --set landing.path=$(READER)
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)

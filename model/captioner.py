@@ -1,17 +1,17 @@
 """The network that writes captions: attention, decoder, captioner; no training, no files, no device.
 
-Parameters of the pretrained model for molecules: 5,492,397.
+Parameters of the pretrained model for molecules: 5,494,191.
 
 image (B, C, H, W)
   -> Encoder            1,081,664  grid (B, P, G)     -> cells    8,738  labels of each position (B, P, L), for training
   -> keys, values         131,584  grid for attention, the same for both
 token (B, T)
-  -> embedding              9,472  (B, T, E)
+  -> embedding              9,728  (B, T, E)
   -> first LSTM         1,314,816  (B, T, D)          -> is_naming  513  coverage of the grid (B, T, P)
   -> first attention      131,328  what the last token names  (B, T, G)
   -> second LSTM        2,625,536  of both (B, T, D)
   -> second attention     131,840  what comes next, given the coverage (B, T, G)
-  -> output                56,906  logits of the next token (B, T, V)
+  -> output                58,444  logits of the next token (B, T, V)
 
 B batch, C channels, H W image height and width, T tokens, P image positions (cells), L labels of a cell, G grid
 width, E embedding width, D width of the LSTMs, N attention heads, V vocabulary, K beams.

@@ -68,4 +68,4 @@ def pretrained_edge_reader(name: str) -> EdgeReader:
 
 def edge_weights(name: str) -> str:
     """The file of an edge reader's weights, in half precision."""
-    return str(PRETRAINED / name / "edges.safetensors")
+    return str(PRETRAINED / "edges" / f"{name}.safetensors")

@@ -23,8 +23,8 @@ VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes and the
 # logarithm of the number of readings.
-TRACED_LOG_ODDS = (0.789, 1.348, 1.039)
-HANDS = 0.5  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
+TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
+HANDS = 0.6  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
 # The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
 # its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)

@@ -57,8 +57,8 @@ def test_kinds_turned_round_twice_are_the_same() -> None:
 
 def test_published_weights_are_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = EdgeReader().eval()
-    (tmp_path / "other").mkdir()
-    publish_edge_reader(reader, tmp_path / "other" / "edges.safetensors")
+    (tmp_path / "edges").mkdir()
+    publish_edge_reader(reader, tmp_path / "edges" / "other.safetensors")
     monkeypatch.setattr(edge_reader, "PRETRAINED", tmp_path)
     patches = torch.rand(3, 1, 16, 32)
     assert torch.allclose(pretrained_edge_reader("other")(patches), reader(patches), atol=1e-2)
