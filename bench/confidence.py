@@ -1,28 +1,36 @@
 """Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
 
-Reads drawings by every drawer that neither training nor bench.quality has, in every view, draws every candidate again,
-and fits by maximum likelihood. The readings are kept in a file, so that another fit takes seconds.
+Reads drawings by every drawer that neither training nor bench.quality has, and by other programs where --packages has
+them, in every view, traces captions and draws every candidate again, and fits by maximum likelihood. The readings are
+kept in a file, so that another fit takes seconds.
 """
 
 import argparse
 import json
 import logging
+import sys
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rdkit import Chem
 from torch import Tensor
 
-from bench.quality_sets import DRAWERS, Sample, drawn_samples
+from bench.other_drawers import DRAWERS as PROGRAMS
+from bench.other_drawers import samples_of
+from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
     CaptionCandidate,
+    Traces,
     greedy_features,
     is_drawn_alike,
+    traced_features,
     vote_features,
     vote_fractions,
     weigh_agreements,
+    with_hands,
 )
 from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
@@ -33,12 +41,14 @@ from model.checkpoint import PRETRAINED
 
 SEED = 20261128  # other molecules, or other hands and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
+OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
+HANDS_DRAWN = 3  # of each skeleton, the likeliest
 NUM_AT_ONCE = 64
 LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
 
-def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
-    """What every image's readings said, and how each candidate's drawing agrees."""
+def collect(settings: Settings, checkpoint: Path, packages: Path | None) -> list[dict[str, Any]]:
+    """What every image's readings said, what was traced, and how each candidate's drawing agrees."""
     captioner = ImageCaptioner(checkpoint, settings.prediction)
     drawing = settings.drawing.model_copy(update={"seed": SEED})
     settings = settings.model_copy(update={"drawing": drawing})
@@ -47,12 +57,21 @@ def collect(settings: Settings, checkpoint: Path) -> list[dict[str, Any]]:
         for kind, drawer in DRAWERS.items()
         for sample in islice(drawn_samples(settings, drawer), NUM_DRAWINGS[kind])
     ]
+    if packages:
+        kinds += _by_programs(settings, packages)
     found: list[dict[str, Any]] = []
     with show_progress("read", len(kinds), "drawings") as line:
         for start in range(0, len(kinds), NUM_AT_ONCE):
             found += _read(kinds[start : start + NUM_AT_ONCE], captioner, settings)
             line.update(len(found))
     return found
+
+
+def _by_programs(settings: Settings, packages: Path) -> list[tuple[str, Sample]]:
+    sys.path.append(str(packages))
+    some = islice(unseen_with_inchi(settings), OF_PROGRAMS.start, OF_PROGRAMS.stop)
+    molecules = [(inchi, Chem.MolToSmiles(molecule)) for inchi, molecule in some]
+    return [(name, sample) for name, load in PROGRAMS.items() for sample in samples_of(load(packages), molecules)]
 
 
 def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: Settings) -> list[dict[str, Any]]:
@@ -66,9 +85,16 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
     for index, (kind, sample) in enumerate(kinds):
         redrawn = captioner.prepared(images[index])
         readings = [one[index] for one in beams]
+        traced = captioner.traceable()
+        assert redrawn is not None
+        assert traced is not None
+        num_traced = []
+        for count, (view, reading) in enumerate(zip(views, readings, strict=True), 1):
+            traced.add(seen_as(images[index], *view), reading, readings[:count])
+            num_traced.append(len(traced.traces.hands))
         captions = [candidate.caption for candidate in greedy[index]]
         captions += list(vote_fractions(readings))
-        assert redrawn is not None
+        captions += [caption for hands in traced.traces.hands.values() for caption in [*hands][:HANDS_DRAWN]]
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
         rows.append(
@@ -77,6 +103,9 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
                 "truth": sample.inchi,
                 "greedy": greedy[index][0]._asdict(),
                 "readings": [[candidate._asdict() for candidate in one] for one in readings],
+                "hands": list(traced.traces.hands.items()),
+                "num_traced": num_traced,  # of these, after each reading
+                "skeleton_of": traced.traces.skeleton_of,
                 "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
             }
         )
@@ -131,14 +160,21 @@ def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
 State = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]]]
 
 
-def states(rows: list[dict[str, Any]], are_alike: bool) -> list[State]:
-    """Truth, votes, agreements and readings after each reading of each image that a drawing fits, or none does."""
+def states(rows: list[dict[str, Any]], are_alike: bool, are_traced: bool | None = None) -> list[State]:
+    """Truth, votes, agreements and readings after each reading of each image that a drawing fits, or none does.
+
+    are_traced leaves out those that were not traced, or those that were.
+    """
     found = []
     for row in rows:
         readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         for count in range(1, len(readings) + 1):
-            votes = vote_fractions(readings[:count])
-            agreements = {caption: Agreement(*row["agreements"][caption]) for caption in votes}
+            traces = Traces(dict(row["hands"][: row["num_traced"][count - 1]]), row["skeleton_of"])
+            votes = with_hands(vote_fractions(readings[:count]), traces)
+            drawn = row["agreements"]
+            agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
+            if are_traced not in (None, bool(traces.hands)):
+                continue
             if votes and is_drawn_alike(agreements) == are_alike:
                 found.append((row["truth"], votes, agreements, readings[:count]))
     return found
@@ -149,7 +185,9 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
     problems = []
     for truth, votes, agreements, _ in states(rows, are_alike=True):
         if truth in votes:
-            captions = list(votes)
+            captions = list(agreements)
+            if truth not in captions:
+                continue
             mismatch = torch.tensor([min(agreements[one].mismatch, 1e3) for one in captions], dtype=torch.float64)
             evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
             problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))
@@ -181,14 +219,17 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
     return tuple(weights.round(3).tolist())
 
 
-def fit_strange(rows: list[dict[str, Any]]) -> tuple[float, ...]:
-    """The weights of a caption that votes alone chose, on images that no drawing fits."""
+def fit_strange(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ...]:
+    """The weights of a caption that votes chose, on images that no drawing fits."""
     features, is_right = [], []
-    for truth, votes, _, readings in states(rows, are_alike=False):
+    for truth, votes, _, readings in states(rows, are_alike=False, are_traced=are_traced):
         chosen = next(iter(votes))
-        features.append(vote_features(chosen, readings))
+        values = traced_features(chosen, votes, len(readings)) if are_traced else vote_features(chosen, readings)
+        features.append(values)
         is_right.append(chosen == truth)
-    print(f"no drawing fits: {len(features)} states, {np.mean(is_right):.3f} of the captions right")
+    print(
+        f"no drawing fits, traced {are_traced}: {len(features)} states, {np.mean(is_right):.3f} of the captions right"
+    )
     return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
 
 
@@ -197,18 +238,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=Path, required=True, help="file to keep what was read in, or to fit again")
     parser.add_argument("--checkpoint", type=Path, default=PRETRAINED / "molecules")
+    parser.add_argument("--packages", type=Path, help="where the packages of bench.other_drawers are; not needed")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
     if not arguments.readings.is_file():
-        arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint)))
+        arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint, arguments.packages)))
     rows = json.loads(arguments.readings.read_text())
     greedy = fit_greedy(rows)
     mismatch, unavoidable = fit_mismatch(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
-    print(f"STRANGE_LOG_ODDS = {fit_strange(rows)}")
+    print(f"TRACED_LOG_ODDS = {fit_strange(rows, are_traced=True)}")
+    print(f"STRANGE_LOG_ODDS = {fit_strange(rows, are_traced=False)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
 
 

@@ -26,7 +26,7 @@ INK_BELOW = 178  # grey level under which a pixel is ink
 AROUND = 1  # cells to each side of the one that attention looks at most, over which its place is a mean
 FAR_PX = 10.0  # distances beyond this pull no harder
 PAPER_PX = 16  # around the image: edges may stick out
-NUM_STEPS = 120
+NUM_STEPS = 60
 FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # of each node along each axis, at most about
 MOMENTUM, SQUARES = 0.9, 0.99  # decay of the means of gradients and of their squares (Adam, arXiv 1412.6980)
 ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # where an edge is asked whether it lies on ink

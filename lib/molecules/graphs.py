@@ -25,6 +25,7 @@ DIRECTIONS = (Chem.BondDir.BEGINWEDGE, Chem.BondDir.BEGINDASH)
 WEDGES, TURNED_WEDGES = [WEDGE, HASH], [TURNED_WEDGE, TURNED_HASH]  # kinds in the order of DIRECTIONS
 DOUBLE_BONDS_NAMED = " with double bonds' hands"  # a mark of skeletons
 MOST_CAPTIONS = 8  # the likeliest
+WORTH_NAMING = 0.02  # probability of a caption over that of the likeliest, from which it is one of them
 LEAST = 1e-3  # probability that a centre has the hand that its drawing does not show
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
@@ -57,7 +58,10 @@ def hands_of_drawing(
     turned = _turned_round(molecule)
     hands = {one: _hands_of(molecule, turned, one, kinds, hydrogens.get(one)) for one in _centres(molecule)}
     found: dict[str, float] = {}
-    for chosen, probability in _likeliest(list(hands.values())):
+    likeliest = _likeliest(list(hands.values()))
+    for chosen, probability in likeliest:
+        if probability < WORTH_NAMING * likeliest[0][1]:
+            break
         drawn = Chem.RWMol(molecule)
         for centre, hand in zip(hands, chosen, strict=True):
             drawn.GetAtomWithIdx(centre).SetChiralTag(hand)
