@@ -49,8 +49,9 @@ class ImageCaptioner:
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
-        # Only attention that was taught where nodes lie says where they lie.
-        can_be_traced = settings.is_traced and self.network.config.num_cell_labels
+        # Only attention that was taught where nodes lie says where they lie; edges are looked at in ink alone.
+        config = self.network.config
+        can_be_traced = settings.is_traced and config.num_cell_labels and config.num_channels == 1
         edge_reader = self.notation.edge_reader if can_be_traced else None
         self._edge_reader = pretrained_edge_reader(edge_reader) if edge_reader else None
 

@@ -13,7 +13,16 @@ from lib.images.geometry import middle_of_widest_gap
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN
 from lib.settings import load_settings
-from model.edge_reader import HASH, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE, pretrained_edge_reader
+from model.edge_reader import (
+    HASH,
+    NUM_KINDS,
+    SINGLE,
+    TURNED_HASH,
+    TURNED_ROUND,
+    TURNED_WEDGE,
+    WEDGE,
+    pretrained_edge_reader,
+)
 
 STRIDE_PX = 16
 MOLECULES = [
@@ -81,6 +90,15 @@ def test_an_image_without_ink_moves_nothing() -> None:
     found, unexplained = fit(white, seen, np.array([[0, 1]]), np.zeros(2, bool), 20.0)
     assert (found == seen).all()
     assert unexplained == 1
+
+
+def test_a_lone_node_is_traced_to_nothing() -> None:
+    letter = np.full((32, 32), 255, np.uint8)
+    letter[12:20, 12:20] = 0
+    attention = np.full((1, 2, 2), 0.25, np.float32)
+    found = trace(letter, Graph("O", [0], [], [True], []), attention, STRIDE_PX, pretrained_edge_reader("molecules"))
+    assert found.kinds.shape == found.open_kinds.shape == (0, NUM_KINDS)
+    assert found.unexplained == 1
 
 
 def test_a_patch_has_the_first_point_on_its_left() -> None:
