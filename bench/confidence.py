@@ -184,10 +184,8 @@ def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
     """What a mismatch costs, and what mismatch cannot be avoided, so that the truth among candidates is likeliest."""
     problems = []
     for truth, votes, agreements, _ in states(rows, are_alike=True):
-        if truth in votes:
+        if truth in agreements:
             captions = list(agreements)
-            if truth not in captions:
-                continue
             mismatch = torch.tensor([min(agreements[one].mismatch, 1e3) for one in captions], dtype=torch.float64)
             evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
             problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argument_parser("train_edge_reader", __doc__ or "")
     parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
     parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
-    parser.add_argument("--drawings", type=int, default=16_000, help="number of drawings to learn from")
+    parser.add_argument("--drawings", type=int, default=24_000, help="number of drawings to learn from")
     parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 bonds")
     arguments = parser.parse_args(argv)
 
@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         vocabulary = load_captioner(arguments.folder / "captioner")[1]
         store = DrawingStore(arguments.folder / "drawings")
         reader, right = train_edge_reader(store, vocabulary, settings, arguments.drawings, arguments.steps)
-        logger.info("train_edge_reader: told right by kind: %s", ", ".join(f"{fraction:.3f}" for fraction in right))
+        told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
+        logger.info("train_edge_reader: told right of drawings that were kept back: %s", told)
         publish_edge_reader(reader, arguments.publish)
 
     exit_with_one_sentence(work)

@@ -5,7 +5,7 @@ Parameters of the pretrained one: 151,944.
 patch (N, 1, 16, 32): cut from an image, from the first point to the second, all of one length
   -> five convolutions  (N, 64, 4, 8)
   -> means of 2 x 4     (N, 512)
-  -> kinds              (N, K), logits of EDGE_KINDS
+  -> kinds              (N, K), logits of KINDS
 
 N edges, K kinds.
 """
@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from model.checkpoint import PRETRAINED
 
-NOTHING, SINGLE, DOUBLE, TRIPLE = range(4)
 # A wedge is solid, a hash a row of lines; both are narrow at the first point, or turned round at the second.
-WEDGE, HASH, TURNED_WEDGE, TURNED_HASH = range(4, 8)
-NUM_KINDS = 8
+KINDS = ("nothing", "single", "double", "triple", "wedge", "hash", "turned wedge", "turned hash")
+NOTHING, SINGLE, DOUBLE, TRIPLE, WEDGE, HASH, TURNED_WEDGE, TURNED_HASH = range(len(KINDS))
 TURNED_ROUND = (NOTHING, SINGLE, DOUBLE, TRIPLE, TURNED_WEDGE, TURNED_HASH, WEDGE, HASH)  # kinds from the other end
 PATCH_HEIGHT, PATCH_WIDTH = 16, 32  # pixels of a patch
 WIDTHS = (32, 64, 96)  # features of the first two convolutions, of the other three, and before the kinds
@@ -46,7 +45,7 @@ class EdgeReader(nn.Module):
             nn.Linear(wide * 8, last),
             nn.ReLU(),
             nn.Dropout(DROPOUT),
-            nn.Linear(last, NUM_KINDS),
+            nn.Linear(last, len(KINDS)),
         )
 
     def forward(self, patches: Tensor) -> Tensor:

@@ -140,8 +140,9 @@ def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
         dealt[caption] = fraction
     for name, fraction in of_skeletons.items():
         hands = traces.hands[name]
+        total = sum(hands.values())
         for caption, probability in hands.items():
-            dealt[caption] = dealt.get(caption, 0.0) + HANDS * fraction * probability / sum(hands.values())
+            dealt[caption] = dealt.get(caption, 0.0) + HANDS * fraction * probability / total
     return dict(sorted(dealt.items(), key=lambda item: -item[1]))
 
 

@@ -18,6 +18,7 @@ from model.checkpoint import load_provenance
 
 PREDICTION = "prediction.json"  # beside the checkpoint in the model's folder: the settings
 GONE = ("length_penalty",)  # settings that models registered before may have
+NEW: dict[str, object] = {"is_traced": False}  # settings that these lack, as they were read then
 
 
 def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:
@@ -32,7 +33,7 @@ class RegisteredCaptioner:
 
     def __init__(self, folder: Path) -> None:
         values = json.loads((folder / PREDICTION).read_text())
-        settings = PredictionSettings(**{name: value for name, value in values.items() if name not in GONE})
+        settings = PredictionSettings(**NEW | {name: value for name, value in values.items() if name not in GONE})
         self.captioner = ImageCaptioner(folder / CHECKPOINT, settings)
         cleaning = learned_cleaning(load_provenance(folder / CHECKPOINT))
         assert cleaning is not None, folder  # every checkpoint that training registers says so

@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from lib.captions.notations import Graph
-from lib.images.edge_patches import edge_patches
-from lib.images.geometry import middle_of_widest_gap
+from lib.images.edge_patches import edge_patches, open_edges
 from model.edge_reader import EdgeReader
 
 Floats = NDArray[np.float32]
@@ -37,7 +36,6 @@ FREE_PX = 9.0  # how far a node may stray from where attention saw it: half of a
 # Weights of: lengths of edges alike, edges on ink, nodes where attention saw them, nodes apart, ink on edges.
 LENGTHS, ON_INK, AS_SEEN, APART, COVERED = 4.0, 0.3, 0.05, 6.0, 0.5
 UNEXPLAINED_PX = 3.0  # ink further than this from all edges and letters lies on nothing
-OPEN_LENGTH = 0.85  # length of an edge to nothing that the caption names, over that of the others
 
 
 class Trace(NamedTuple):
@@ -54,9 +52,8 @@ def trace(pixels: NDArray[np.uint8], graph: Graph, attention: Floats, stride_px:
     seen = attended_positions(attention[graph.tokens], stride_px)
     edges = np.array(graph.edges, np.int64).reshape(-1, 2)
     positions, unexplained = fit(pixels, seen, edges, np.array(graph.is_lettered, bool), 1.25 * stride_px)
-    to_nothing = [_widest_gap(positions, edges, node) for node in graph.open_nodes]
-    ends = [positions[edges], np.array(to_nothing, np.float32).reshape(-1, 2, 2)]
-    patches = torch.from_numpy(edge_patches((1 - pixels / 255).astype(np.float32), np.concatenate(ends)))
+    ends = np.concatenate((positions[edges], open_edges(positions, edges, graph.open_nodes)))
+    patches = torch.from_numpy(edge_patches((1 - pixels / 255).astype(np.float32), ends))
     with torch.inference_mode():
         kinds: Floats = reader(patches[:, None]).softmax(dim=1).numpy()
     return Trace(positions, kinds[: len(edges)], kinds[len(edges) :], unexplained)
@@ -83,7 +80,7 @@ def fit(
     """
     ink = np.pad((pixels < INK_BELOW).astype(np.uint8), PAPER_PX)
     away = np.minimum(cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5), FAR_PX)
-    slopes = np.gradient(away)[::-1]  # along x, along y
+    slopes = [slope.astype(np.float32) for slope in np.gradient(away)[::-1]]  # along x, along y
     points = np.argwhere(ink)[:, ::-1].astype(np.float32)
     points = points[np.random.default_rng(0).permutation(len(points))[:MOST_INK]]
     if not len(edges) or not len(points):
@@ -121,10 +118,7 @@ def _pull_to_ink(positions: Floats, edges: NDArray[np.int64], slopes: Sequence[F
     """Slope of the sum over edges of their mean distance to ink, of that distance's slopes (H, W) along x and y."""
     first, second = positions[edges[:, 0], None], positions[edges[:, 1], None]
     samples = (first + (second - first) * ALONG_EDGE[:, None]).astype(np.float32)  # (E, S, 2)
-    down = np.stack(
-        [cv2.remap(slope.astype(np.float32), samples[..., 0], samples[..., 1], cv2.INTER_LINEAR) for slope in slopes],
-        axis=2,
-    )
+    down = np.stack([cv2.remap(slope, samples[..., 0], samples[..., 1], cv2.INTER_LINEAR) for slope in slopes], axis=2)
     share = ALONG_EDGE[:, None]
     return _summed(positions, edges, (down * (1 - share)).mean(axis=1), (down * share).mean(axis=1))
 
@@ -179,13 +173,3 @@ def _summed(positions: Floats, edges: NDArray[np.int64], at_first: Floats, at_se
     np.add.at(slope, edges[:, 0], at_first)
     np.add.at(slope, edges[:, 1], at_second)
     return slope
-
-
-def _widest_gap(positions: Floats, edges: NDArray[np.int64], node: int) -> list[Floats]:
-    """A node and where an edge would end that leaves it between those of its edges that are furthest apart."""
-    neighbours = [int(other) for pair in edges if node in pair for other in pair if other != node]
-    away = positions[neighbours] - positions[node]
-    angle = middle_of_widest_gap(np.arctan2(away[:, 1], away[:, 0]).tolist())
-    length = OPEN_LENGTH * float(np.linalg.norm(away, axis=1).mean())
-    end = positions[node] + length * np.array([np.cos(angle), np.sin(angle)], np.float32)
-    return [positions[node], end.astype(np.float32)]

@@ -3,15 +3,19 @@
 H W height and width of an image, E edges.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.images.geometry import middle_of_widest_gap
 from model.edge_reader import PATCH_HEIGHT, PATCH_WIDTH
 
 LEFT, RIGHT = 8.0, 24.0  # columns of the two points
 MIDDLE = (PATCH_HEIGHT - 1) / 2  # row of both
 SHORTEST_PX = 3.0  # points closer than this have nothing between them
+OPEN_LENGTH = 0.85  # length of an edge to nothing, over that of its point's other edges: its end is a letter
 
 
 def edge_patches(ink: NDArray[np.float32], ends: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -27,3 +31,20 @@ def edge_patches(ink: NDArray[np.float32], ends: NDArray[np.float32]) -> NDArray
             ink, matrix, (PATCH_WIDTH, PATCH_HEIGHT), patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
         )
     return patches
+
+
+def open_edges(
+    positions_xy: NDArray[np.float32], edges: NDArray[np.int64], points: Sequence[int]
+) -> NDArray[np.float32]:
+    """Ends (O, 2, 2) of an edge more at each of some points (A, 2), between those of its edges that are furthest apart.
+
+    Each has one of the edges (E, 2) at least.
+    """
+    ends = np.zeros((len(points), 2, 2), np.float32)
+    for row, point in zip(ends, points, strict=True):
+        touching = edges[(edges == point).any(axis=1)]
+        away = positions_xy[touching.sum(axis=1) - point] - positions_xy[point]
+        angle = middle_of_widest_gap(np.arctan2(away[:, 1], away[:, 0]).tolist())
+        length = OPEN_LENGTH * float(np.linalg.norm(away, axis=1).mean())
+        row[:] = positions_xy[point] + [[0, 0], [length * np.cos(angle), length * np.sin(angle)]]
+    return ends

@@ -1,6 +1,5 @@
 """Trains the edge reader on the bonds of stored drawings, each worn in its own way. Takes minutes on one core."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,33 +8,32 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lib.images.edge_patches import edge_patches
+from lib.images.edge_patches import edge_patches, open_edges
 from lib.molecules.drawing_marks import LABELS
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
 from lib.progress import show_progress
 from lib.settings import Settings
-from model.edge_reader import DOUBLE, HASH, NOTHING, NUM_KINDS, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, EdgeReader
+from model.edge_reader import DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, EdgeReader
 from model.vocabulary import Vocabulary
 from model.whole_writes import written_whole
-
-logger = logging.getLogger(__name__)
 
 DRAWINGS_AT_ONCE = 32
 LONG_ENOUGH = 0.4  # of the median bond: shorter ones lie inside of a group that is written as one
 UNBOUND_PAIRS = 3  # pairs of atoms without a bond, of each drawing
 UNBOUND_LENGTHS = (0.5, 2.0)  # of such pairs, over the median bond
+OPEN_EDGES = 2  # of each drawing: from an atom to where one more bond of it would end
 JITTER = (0.06, 0.12)  # standard deviations of the ends, over the median bond: of nine tenths, and of the others
 KEPT = {SINGLE: 0.45, DOUBLE: 0.7}  # fractions of bonds of the commonest kinds
-RARENESS = 0.6  # a kind is drawn by its count to the power of one less than this
+RARENESS = 0.6  # a kind is drawn as often as its count to the power of 1 - this
 BATCH_SIZE, LEARNING_RATE, LABEL_SMOOTHING = 256, 3e-3, 0.02
 KIND_OF = {"wedge": WEDGE, "hash": HASH, "triple bond": TRIPLE, "double bond": DOUBLE}  # the first that a bond has
 
 
 def train_edge_reader(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, num_drawings: int, num_steps: int
-) -> tuple[EdgeReader, list[float]]:
-    """An edge reader, and the fraction of each kind (K,) that it tells right in other drawings; NaN if there are none.
+) -> tuple[EdgeReader, dict[str, float]]:
+    """An edge reader, and the fraction of each of KINDS that it tells right in other drawings; NaN if there are none.
 
     An eighth of the drawings is kept back.
     """
@@ -51,7 +49,8 @@ def train_edge_reader(
     patches, kinds = held_out
     with torch.inference_mode():
         found = torch.cat([reader(as_input(part)).argmax(dim=1) for part in patches.split(1024)])
-    return reader, [float((found == kinds)[kinds == kind].float().mean()) for kind in range(NUM_KINDS)]
+    is_right = (found == kinds).float()
+    return reader, {name: float(is_right[kinds == kind].mean()) for kind, name in enumerate(KINDS)}
 
 
 def publish_edge_reader(reader: EdgeReader, path: Path) -> None:
@@ -66,7 +65,7 @@ def as_input(patches: Tensor) -> Tensor:
 
 
 def _learn(reader: EdgeReader, patches: Tensor, kinds: Tensor, num_steps: int) -> None:
-    weights = torch.bincount(kinds, minlength=NUM_KINDS).float()[kinds] ** -RARENESS
+    weights = torch.bincount(kinds, minlength=len(KINDS)).float()[kinds] ** -RARENESS
     turned_round = torch.tensor(TURNED_ROUND)
     optimizer = torch.optim.AdamW(reader.parameters(), LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=num_steps)
@@ -132,7 +131,9 @@ def _pairs(drawing: StoredDrawing, positions_xy: np.ndarray, rng: np.random.Gene
         if unbound:
             pairs.append((first, unbound[rng.integers(len(unbound))], NOTHING))
     firsts, seconds, kinds = np.array(pairs, np.int64).reshape(-1, 3).T
-    ends = np.stack((atoms[firsts], atoms[seconds]), axis=1)
+    bonded = rng.choice(drawing.bonds.ravel(), OPEN_EDGES).tolist()
+    ends = np.concatenate((np.stack((atoms[firsts], atoms[seconds]), axis=1), open_edges(atoms, drawing.bonds, bonded)))
+    kinds = np.append(kinds, [NOTHING] * OPEN_EDGES)
     spread = np.where(rng.random(len(ends)) < 0.9, *JITTER) * typical
     jittered = ends + rng.normal(0, 1, ends.shape) * spread[:, None, None]
     return jittered.astype(np.float32), kinds

@@ -120,9 +120,9 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,
-        graph=graph_of_smiles if follows_drawing and is_kekule else None,
-        hands=hands_of_drawing if follows_drawing and is_kekule else None,
-        edge_reader="molecules" if follows_drawing and is_kekule else None,
+        graph=graph_of_smiles,
+        hands=hands_of_drawing,
+        edge_reader="molecules",
         molfile=molfile_as_drawn,
     )
 

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from rdkit import Chem
+from rdkit.Chem.Draw import rdMolDraw2D
 
+from lib.captioning.captioner import Captioner
 from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
 from lib.images.cleaning import clean_image
@@ -15,7 +17,7 @@ from lib.molecules.redrawn import PEN
 from lib.settings import load_settings
 from model.edge_reader import (
     HASH,
-    NUM_KINDS,
+    KINDS,
     SINGLE,
     TURNED_HASH,
     TURNED_ROUND,
@@ -97,7 +99,7 @@ def test_a_lone_node_is_traced_to_nothing() -> None:
     letter[12:20, 12:20] = 0
     attention = np.full((1, 2, 2), 0.25, np.float32)
     found = trace(letter, Graph("O", [0], [], [True], []), attention, STRIDE_PX, pretrained_edge_reader("molecules"))
-    assert found.kinds.shape == found.open_kinds.shape == (0, NUM_KINDS)
+    assert found.kinds.shape == found.open_kinds.shape == (0, len(KINDS))
     assert found.unexplained == 1
 
 
@@ -117,3 +119,27 @@ def test_a_patch_has_the_first_point_on_its_left() -> None:
 def test_the_widest_gap_goes_round() -> None:
     assert middle_of_widest_gap([0.0, 1.0, -1.0]) == pytest.approx(np.pi)
     assert middle_of_widest_gap([0.0]) == pytest.approx(np.pi)
+
+
+def drawn_turned(smiles: str, turn_deg: float) -> bytes:
+    """A molecule as RDKit draws it, and as no drawer of ours lays it out."""
+    canvas = rdMolDraw2D.MolDraw2DCairo(500, 400)
+    canvas.drawOptions().rotate = turn_deg
+    canvas.drawOptions().useBWAtomPalette()
+    canvas.DrawMolecule(Chem.MolFromSmiles(smiles))
+    canvas.FinishDrawing()
+    return canvas.GetDrawingText()
+
+
+def test_hands_are_read_off_layouts_that_the_network_does_not_know() -> None:
+    smiles = ("N#C[C@@H]1CCN(C)C1", "C[C@@H](O)C(=O)Nc1ccccc1", "C[C@H](Cl)C(=O)NCC")
+    right = [Chem.MolToInchi(Chem.MolFromSmiles(one)) for one in smiles for _ in (50, 110)]
+    images = [drawn_turned(one, turn_deg) for one in smiles for turn_deg in (50, 110)]
+    traced, written = (
+        sum(found.caption == inchi for found, inchi in zip(captioner.caption(images), right, strict=True))
+        for captioner in (
+            Captioner.pretrained("molecules"),
+            Captioner.pretrained("molecules", ["prediction.is_traced=false"]),
+        )
+    )
+    assert traced >= written + 2

@@ -9,7 +9,7 @@ from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
-from model.edge_reader import HASH, NOTHING, NUM_KINDS, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
+from model.edge_reader import HASH, KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
 
 WITH_HANDS = (
     "C[C@H](N)C(=O)O",
@@ -39,12 +39,12 @@ def as_drawn(smiles: str, layout_of, turn_deg: float = 0.0) -> tuple[str, np.nda
         (int(begin), int(end)): (SINGLE, WEDGE, HASH)[int(wedge)]
         for begin, end, wedge in zip(layout.bond_begin, layout.bond_end, layout.bond_wedge, strict=True)
     }
-    kinds = np.zeros((len(graph.edges), NUM_KINDS))
+    kinds = np.zeros((len(graph.edges), len(KINDS)))
     turned = {WEDGE: TURNED_WEDGE, HASH: TURNED_HASH, SINGLE: SINGLE}
     for row, (first, second) in zip(kinds, graph.edges, strict=True):
         pair = order[first], order[second]
         row[wedges[pair] if pair in wedges else turned[wedges[pair[::-1]]]] = 1
-    open_kinds = np.zeros((len(graph.open_nodes), NUM_KINDS))
+    open_kinds = np.zeros((len(graph.open_nodes), len(KINDS)))
     for row, node in zip(open_kinds, graph.open_nodes, strict=True):
         drawn = [kind for (begin, end), kind in wedges.items() if begin == order[node] and end >= len(order)]
         row[drawn[0] if drawn else NOTHING] = 1
