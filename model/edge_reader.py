@@ -16,12 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.checkpoint import PRETRAINED
+from model.edge_kinds import KINDS
 
-# A wedge is solid, a hash a row of lines; both are narrow at the first point, or turned round at the second.
-KINDS = ("nothing", "single", "double", "triple", "wedge", "hash", "turned wedge", "turned hash")
-NOTHING, SINGLE, DOUBLE, TRIPLE, WEDGE, HASH, TURNED_WEDGE, TURNED_HASH = range(len(KINDS))
-TURNED_ROUND = (NOTHING, SINGLE, DOUBLE, TRIPLE, TURNED_WEDGE, TURNED_HASH, WEDGE, HASH)  # kinds from the other end
-PATCH_HEIGHT, PATCH_WIDTH = 16, 32  # pixels of a patch
 WIDTHS = (32, 64, 96)  # features of the first two convolutions, of the other three, and before the kinds
 DROPOUT = 0.2  # of the features before the kinds, in training
 

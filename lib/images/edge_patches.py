@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.images.geometry import middle_of_widest_gap
-from model.edge_reader import PATCH_HEIGHT, PATCH_WIDTH
+from model.edge_kinds import PATCH_HEIGHT, PATCH_WIDTH
 
 LEFT, RIGHT = 8.0, 24.0  # columns of the two points
 MIDDLE = (PATCH_HEIGHT - 1) / 2  # row of both

@@ -14,7 +14,8 @@ from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
 from lib.progress import show_progress
 from lib.settings import Settings
-from model.edge_reader import DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, EdgeReader
+from model.edge_kinds import DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE
+from model.edge_reader import EdgeReader
 from model.vocabulary import Vocabulary
 from model.whole_writes import written_whole
 

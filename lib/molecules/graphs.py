@@ -17,7 +17,7 @@ from lib.captions.notations import Graph
 from lib.errors import NotationError
 from lib.images.geometry import middle_of_widest_gap
 from lib.molecules.smiles import inchi_of_molecule, is_atom, split_smiles
-from model.edge_reader import HASH, TURNED_HASH, TURNED_WEDGE, WEDGE
+from model.edge_kinds import HASH, TURNED_HASH, TURNED_WEDGE, WEDGE
 
 CLOCKWISE, COUNTER = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
 WITHOUT = Chem.ChiralType.CHI_UNSPECIFIED

@@ -15,16 +15,8 @@ from lib.images.geometry import middle_of_widest_gap
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN
 from lib.settings import load_settings
-from model.edge_reader import (
-    HASH,
-    KINDS,
-    SINGLE,
-    TURNED_HASH,
-    TURNED_ROUND,
-    TURNED_WEDGE,
-    WEDGE,
-    pretrained_edge_reader,
-)
+from model.edge_kinds import HASH, KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
+from model.edge_reader import pretrained_edge_reader
 
 STRIDE_PX = 16
 MOLECULES = [

@@ -29,6 +29,12 @@ def test_every_caption_gets_its_own_answer():
         assert asked.repair(NONSENSE) == NONSENSE
 
 
+def test_the_process_needs_no_torch():
+    """It would take 0.6 GB more, for each worker of a batch."""
+    loading = "import sys, lib.captions.notation_process as n; n.notation_named('inchi'); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loading], capture_output=True, check=True).stdout == b"False\n"
+
+
 def at(*x: float) -> dict[str, np.ndarray]:
     """The layout of atoms in a row, the first bonded to the second and that to the third."""
     atom_x = np.array(x)

@@ -10,7 +10,8 @@ from lib.molecules.drawing_store import DrawingStore, fill_store, token_counts
 from lib.molecules.edge_training import OPEN_EDGES, UNBOUND_PAIRS, _pairs, publish_edge_reader, train_edge_reader
 from lib.settings import Settings, load_settings
 from model import edge_reader
-from model.edge_reader import KINDS, NOTHING, TURNED_ROUND, EdgeReader, pretrained_edge_reader
+from model.edge_kinds import KINDS, NOTHING, TURNED_ROUND
+from model.edge_reader import EdgeReader, pretrained_edge_reader
 from model.vocabulary import Vocabulary
 from tests.unit.molecules.drawn_molecules import SMILES
 

@@ -9,7 +9,7 @@ from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
-from model.edge_reader import HASH, KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
+from model.edge_kinds import HASH, KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
 
 WITH_HANDS = (
     "C[C@H](N)C(=O)O",
