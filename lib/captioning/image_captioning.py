@@ -63,7 +63,8 @@ class ImageCaptioner:
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
 
         An image is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
-        by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote.
+        by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote. What a reading
+        leaves unsure is traced on the image.
         `count_done` is called with the number of images that will not be read again, as they are done.
         """
         # In every turn before at another scale: a second turn finds more than a second scale.
@@ -82,9 +83,10 @@ class ImageCaptioner:
             for order, candidates in self._each_read(seen, self.settings.num_beams):
                 index = unsure[order]
                 readings[index].append(candidates)
-                if image := traced[index]:
-                    image.add(seen[order], candidates, readings[index])
                 captions[index] = self._choose(readings[index], redrawn[index], traced[index])
+                if (image := traced[index]) and not self._is_sure(captions[index]):
+                    image.add(seen[order], candidates, readings[index])
+                    captions[index] = self._choose(readings[index], redrawn[index], image)
                 count_done(int(self._is_sure(captions[index]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
