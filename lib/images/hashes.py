@@ -1,0 +1,108 @@
+"""Hashed wedges of many fine lines made of fewer: shrunk as they are they become pale or solid.
+
+Pixels are uint8 (H, W), 0 ink, 255 paper. C components of ink.
+"""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.images.strokes import Pixels
+
+INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
+LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
+LONGEST_LINE = 0.6  # stroke lengths
+MOST_COMPONENTS = 2000  # more is no drawing
+LEAST_LINES = 5
+STRAIGHT = 0.05  # stroke lengths that the middle of a line may lie beside the row's axis, as a standard deviation
+EVEN = 0.35  # standard deviation of the distances between lines over their mean
+ACROSS = 0.5  # cosine of the angle between a line and the row's axis, at most
+SLENDER = 1.6  # length of a line over its width, from which it has a direction
+
+
+class _Components(NamedTuple):
+    """Where the components of ink lie and how they are stretched."""
+
+    labels: NDArray[np.int32]  # (H, W), 0 = paper
+    centres: NDArray[np.float64]  # (C, 2) x, y
+    lengths: NDArray[np.float64]  # (C,) in pixels, of a rectangle that is spread as widely
+    widths: NDArray[np.float64]  # (C,)
+    directions: NDArray[np.float64]  # (C, 2), along the lengths, of length 1
+
+
+def sparser_hashes(pixels: Pixels, length: float) -> Pixels:
+    """Pixels whose rows of close short lines have every second, or third, ... left; strokes are `length` pixels long.
+
+    The widest line of a row stays.
+    """
+    found = _components(pixels, LONGEST_LINE * length)
+    erased: list[int] = []
+    for row in _rows(found, LEAST_SPACING * length, STRAIGHT * length):
+        spacing = np.linalg.norm(found.centres[row[-1]] - found.centres[row[0]]) / (len(row) - 1)
+        step = math.ceil(LEAST_SPACING * length / spacing)
+        if found.lengths[row[0]] < found.lengths[row[-1]]:
+            row = row[::-1]
+        erased += [label for place, label in enumerate(row) if place % step]
+    if not erased:
+        return pixels
+    is_erased = np.zeros(len(found.lengths), bool)
+    is_erased[erased] = True
+    others = ((found.labels > 0) & ~is_erased[found.labels]).astype(np.uint8)
+    gone = cv2.dilate(is_erased[found.labels].astype(np.uint8), np.ones((3, 3), np.uint8)) & (1 - others)
+    return np.where(gone > 0, 255, pixels).astype(np.uint8)
+
+
+def _components(pixels: Pixels, longest: float) -> _Components:
+    """The components of ink; those that fit into no square of side `longest` have length 0."""
+    count, labels, stats, centres = cv2.connectedComponentsWithStats((pixels < INK_BELOW).astype(np.uint8))
+    is_short = stats[:, 2:4].max(axis=1) <= longest
+    is_short[0] = False
+    ys, xs = np.nonzero(is_short[labels])
+    of = labels[ys, xs]
+    size = np.maximum(np.bincount(of, minlength=count), 1)
+    x, y = xs - centres[of, 0], ys - centres[of, 1]
+    # A pixel is a square, not a point: a twelfth more in each direction.
+    xx, yy = (np.bincount(of, one * one, count) / size + 1 / 12 for one in (x, y))
+    xy = np.bincount(of, x * y, count) / size
+    root = np.sqrt((xx - yy) ** 2 / 4 + xy**2)
+    middle = (xx + yy) / 2
+    angle = np.arctan2(2 * xy, xx - yy) / 2
+    return _Components(
+        labels,
+        centres,
+        np.where(is_short, np.sqrt(12 * (middle + root)), 0),
+        np.sqrt(12 * np.maximum(middle - root, 0)),
+        np.stack((np.cos(angle), np.sin(angle)), axis=1),
+    )
+
+
+def _rows(found: _Components, closest: float, straight: float) -> list[list[int]]:
+    """Rows of at least LEAST_LINES parallel components, each nearer to the next than `closest`, in order."""
+    lines = np.flatnonzero(found.lengths)
+    if not LEAST_LINES <= len(lines) <= MOST_COMPONENTS:
+        return []
+    offsets = found.centres[lines][None] - found.centres[lines][:, None]  # (C, C, 2)
+    distances = np.linalg.norm(offsets, axis=2)
+    has_direction = found.lengths[lines] > SLENDER * found.widths[lines]
+    cosines = np.abs((offsets * found.directions[lines][:, None]).sum(axis=2)) / np.maximum(distances, 1e-9)
+    is_beside = (cosines <= ACROSS) | ~has_direction[:, None]
+    near = (distances < closest) & is_beside & is_beside.T
+    np.fill_diagonal(near, True)
+    group_of = np.arange(len(lines))
+    while (lowest := np.where(near, group_of, len(lines)).min(axis=1)).tolist() != group_of.tolist():
+        group_of = lowest
+    groups = (lines[group_of == group] for group in np.unique(group_of))
+    return [row for group in groups if len(group) >= LEAST_LINES and (row := _in_order(found, group, straight))]
+
+
+def _in_order(found: _Components, group: NDArray[np.int64], straight: float) -> list[int]:
+    """Components from one end of their row to the other; none if they lie in no row."""
+    middles = found.centres[group] - found.centres[group].mean(axis=0)
+    across, along = np.linalg.eigh(middles.T @ middles)[1].T
+    order = np.argsort(middles @ along)
+    steps = np.diff(np.sort(middles @ along))
+    is_row = (middles @ across).std() <= straight and steps.std() <= EVEN * steps.mean()
+    return group[order].tolist() if is_row else []
