@@ -18,11 +18,13 @@ from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.drop_page import DropCaptioner
 from lib.reviewing.image_details import DetailsReader
 from lib.reviewing.image_files import ImageFiles
+from lib.reviewing.lake_figures import LakeFigures
 from lib.reviewing.page_parts import Parts
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.review_thresholds import read_thresholds
 from lib.reviewing.sessions import Sessions
 from lib.reviewing.structure_editor import editor_folder
+from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
 from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
@@ -40,6 +42,7 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
         raise SettingsError("storage.catalog is set: the review page reads tables in storage.root alone")
     root = settings.storage.root
     rows = DeltaRows(root)
+    files = ImageFiles(rows, settings.cleaning)
     sessions = Sessions(root, settings.reviewing.session_hours)
     return Parts(
         settings,
@@ -47,7 +50,9 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
         DoubtQueue(rows, read_thresholds(conf)),
         ReviewLog(rows),
         DetailsReader(rows),
-        ImageFiles(rows, settings.cleaning),
+        files,
+        Thumbnails(files, settings.cleaning),
+        LakeFigures(rows),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
         Doors(settings.reviewing, ApiKeys(root), sessions),
         editor_folder(),
