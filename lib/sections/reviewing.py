@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lib.sections.serving import ListeningSettings
 
-Role = Literal["look", "review"]
+Role = Literal["look", "review", "admin"]
 
 
 class ReviewingSettings(ListeningSettings):

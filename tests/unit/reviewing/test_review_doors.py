@@ -48,6 +48,8 @@ def test_strangers_are_led_to_the_sign_in_page_and_back(tmp_path: Path) -> None:
         "/files/raw?image_id=image-000",
         "/try",
         "/overview",
+        "/reviews",
+        "/files/thumbnail?image_id=image-000",
     ):
         assert page.client.get(path, headers=JSON).status_code == 401
 
@@ -176,7 +178,8 @@ def test_script_in_captions_ids_and_file_names_is_shown_and_not_run(tmp_path: Pa
     page = ReviewPage(tmp_path)
     sent = page.form(SCRIPT, SCRIPT) | {"verdict": "correct", "corrected_caption": SCRIPT + "y"}
     assert page.client.post("/review", data=sent, headers=JSON).status_code == 200
-    pages = [page.get("/", state="all", text="<script>"), page.image(SCRIPT, SCRIPT), page.get("/overview")]
+    pages = [page.get("/", state="all", text="<script>"), page.image(SCRIPT, SCRIPT)]
+    pages += [page.get("/overview"), page.get("/reviews"), page.get("/reviews", reviewer=SCRIPT)]
     pages += [page.get("/image", image_id=SCRIPT, model_version="m"), page.get("/", reason=SCRIPT)]
     for shown in pages:
         assert RunnableParts(shown.text).found == []

@@ -142,6 +142,16 @@ def test_an_undone_review_leaves_the_one_before_it_standing(tmp_path: Path) -> N
     assert log.newest_of("bert") is None
 
 
+def test_what_another_reviewer_has_taken_back_does_not_stand_and_their_own_reviews_do(tmp_path: Path) -> None:
+    log = ReviewLog(DeltaRows(str(tmp_path)))
+    for number, (verdict, reviewer) in enumerate((("accept", "anna"), ("wrong", "anna"), ("accept", "adele"))):
+        log.append(review(f"r{number}", verdict, reviewer, reviewed_at=NOON + timedelta(seconds=number)))
+    log.append(review("u", "undo", "adele", undoes="r1", reviewed_at=NOON + timedelta(seconds=9)))
+    assert {name: row.review_id for name, row in log.standing()["a", "m1"].items()} == {"anna": "r0", "adele": "r2"}
+    newest = {name: log.newest_of(name) for name in ("anna", "adele")}
+    assert {name: row and row.review_id for name, row in newest.items()} == {"anna": "r0", "adele": "r2"}
+
+
 def test_another_process_reviews_are_seen_and_a_table_made_again_too(tmp_path: Path) -> None:
     mine, theirs = (ReviewLog(DeltaRows(str(tmp_path))) for _ in range(2))
     theirs.append(review("r1"))
