@@ -27,6 +27,7 @@ from lib.reviewing.review_forms import GIVEN
 from lib.reviewing.review_log import Standing
 from lib.reviewing.training_history import TrainingHistory
 
+CLEANING = "clean"  # the stage
 NUM_DRIFTS = 14  # the newest
 Bar = tuple[str, float, str]  # name, value, and the value in words
 Found = TypeVar("Found")
@@ -74,6 +75,7 @@ def overview_routes(parts: Parts) -> APIRouter:
             learning=_learning(trainings.found) if trainings.found else [],
             evaluations=_section(parts.figures.evaluations.newest),
             rejected=_section(parts.figures.rejected.newest),
+            cleaning=CLEANING,
             pictures=_section(lambda: _pictures(parts, parts.figures.rejected.newest())),
         )
 
@@ -137,7 +139,10 @@ def _learning(history: TrainingHistory) -> list[tuple[str, LineChart]]:
 
 
 def _pictures(parts: Parts, rejected: Sequence[Rejected]) -> dict[str, str]:
-    """The addresses of thumbnails of those examples that are in images_raw, by image_id."""
-    examples = {example.image_id for one in rejected for example in one.examples}
+    """The addresses of thumbnails of those examples that are in images_raw, by image_id.
+
+    Only what cleaning rejected is there: an image of the name of one that was rejected earlier is another image.
+    """
+    examples = {example.image_id for one in rejected if one.stage == CLEANING for example in one.examples}
     known = parts.files.known("raw", examples)
     return {image_id: "/files/thumbnail?" + urlencode({"image_id": image_id}) for image_id in known}

@@ -15,11 +15,11 @@ from tests.unit.reviewing.review_page import ReviewPage
 from tests.unit.reviewing.reviewed_lake import NIGHT, image, write
 
 
-def reject(root: Path, *images: tuple[str, str]) -> None:
+def reject(root: Path, *images: tuple[str, str], stage: str = "clean") -> None:
     rows = [
         {
             "image_id": image_id,
-            "stage": "clean",
+            "stage": stage,
             "reason": reason,
             "detail": f"seen in {image_id}",
             "rejected_at": NIGHT + timedelta(minutes=number),
@@ -46,6 +46,10 @@ def test_images_that_are_there_are_shown_and_others_are_named(tmp_path: Path) ->
     assert 'src="/files/thumbnail?image_id=here" alt="Rejected as blank_image: here"' in shown
     assert "gone &lt;b&gt;" in shown
     assert shown.count("/files/thumbnail") == 1
+    reject(tmp_path, ("here", "duplicate_image_id"), ("other", "duplicate_image_id"), stage="ingest")
+    again = ReviewPage(tmp_path).get("/overview").text
+    assert "duplicate_image_id" in again
+    assert again.count("/files/thumbnail") == 1  # the image of that name in images_raw is the one that was kept
 
 
 @pytest.mark.parametrize("size", [(3000, 40), (40, 3000), (20, 30), (1, 1)])
