@@ -142,6 +142,22 @@ def test_behind_a_proxy_its_header_says_who_reviews_and_nobody_else_can(tmp_path
     assert "The proxy before this page does not say who you are: go through it." in answer.text
 
 
+@pytest.mark.parametrize(
+    ("addresses", "status"), [("[127.0.0.0/8]", 200), ("['10.0.0.0/8', '0.0.0.0/0']", 200), ("['::1']", 401)]
+)
+def test_a_proxy_may_have_a_network_of_addresses(tmp_path: Path, addresses: str, status: int) -> None:
+    behind = ("reviewing.proxy_header=X-Forwarded-Email", f"reviewing.proxy_addresses={addresses}")
+    page = ReviewPage(tmp_path, OUTSIDE, *behind, address="lake.example.org")
+    page.client.headers["X-Forwarded-Email"] = "carla@example.org"
+    assert page.client.get("/").status_code == status
+
+
+@pytest.mark.parametrize("address", ["proxy.example.org", "10.0.0.1/8", ""])
+def test_what_is_no_address_of_a_proxy_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"reviewing\.proxy_addresses"):
+        load_settings("photos", "local", [f"reviewing.proxy_addresses=['{address}']"])
+
+
 def test_a_form_without_the_token_or_from_another_site_is_not_taken(tmp_path: Path) -> None:
     fill(tmp_path, 2)
     page = ReviewPage(tmp_path)
