@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from lib.errors import SettingsError
+from lib.errors import SettingsError, StorageError
 from lib.reviewing.app import make_app
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import CaptionDesk
@@ -29,6 +29,7 @@ from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
 from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
 from lib.settings import Settings
+from lib.storage_faults import storage_fault
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +37,19 @@ logger = logging.getLogger(__name__)
 def make_parts(settings: Settings, conf: str | None) -> Parts:
     """What the pages read from and write to; `conf` is the folder that the settings come from.
 
-    Raises SettingsError if the tables are in a catalog, NotationError.
+    Raises SettingsError if the tables are in a catalog, StorageError if storage.root is not writable, NotationError.
     """
     if settings.storage.catalog:
         raise SettingsError("storage.catalog is set: the review page reads tables in storage.root alone")
     root = settings.storage.root
     rows = DeltaRows(root)
     files = ImageFiles(rows, settings.cleaning)
-    sessions = Sessions(root, settings.reviewing.session_hours)
+    try:
+        sessions = Sessions(root, settings.reviewing.session_hours)
+    except OSError as error:
+        raise storage_fault(str(error)) or StorageError(
+            f"storage.root {root} cannot be written to, where sessions and reviews are kept ({error})"
+        ) from error
     return Parts(
         settings,
         rows,

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from fastapi import FastAPI
 
-from lib.errors import SettingsError
+from lib.errors import SettingsError, StorageError
 from lib.reviewing.doors import COOKIE
 from lib.reviewing.server import make_parts
 from lib.reviewing.sessions import Sessions
@@ -315,6 +315,13 @@ def test_tables_in_a_catalog_are_refused() -> None:
     settings = load_settings("photos", "local", ["storage.catalog=main", "storage.schema_name=captionlake"])
     with pytest.raises(SettingsError, match=r"storage\.catalog is set"):
         make_parts(settings, None)
+
+
+def test_a_root_that_cannot_be_written_to_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"storage\.root .*/file/lake cannot be written to") as refused:
+        make_parts(load_settings("photos", "local", [f"storage.root={tmp_path}/file/lake"]), None)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_log_names_the_path_and_neither_keys_nor_queries(tmp_path: Path) -> None:
