@@ -96,6 +96,7 @@ def make_history(root: Path, num_images: int, lot: random.Random) -> None:
     """Rejected images, a fifth as many as there are others, and the reports of twenty trainings."""
     rejected = {name: [f"{name} of {lot.randrange(12)}"] * (num_images // 5) for name in REJECTED} | {
         "reason": lot.choices([f"reason {number}" for number in range(20)], k=num_images // 5),
+        "stage": ["clean"] * (num_images // 5),
         "image_id": [image_id(number) for number in range(num_images // 5)],
         "rejected_at": [NIGHT + timedelta(seconds=number) for number in range(num_images // 5)],
     }

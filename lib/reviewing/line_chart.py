@@ -1,6 +1,7 @@
 """Lines over time or steps as coordinates of an SVG, which the template draws."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 446.0, 12.0, 168.0  # of the plot, in units of the SVG
@@ -44,9 +45,10 @@ def line_chart(
     """Lines by name, each of points by rising x, over an axis that begins at 0 and ends at `highest`.
 
     Without `highest` it ends above the highest value. `x_ticks` are labels by x. Values are written with `places`
-    decimal places. None if no line has a point.
+    decimal places; those that are no numbers are left out. None if no line has a point.
     """
-    drawn = {name: points for name, points in lines.items() if points}
+    finite = {name: [(x, y) for x, y in points if isfinite(x) and isfinite(y)] for name, points in lines.items()}
+    drawn = {name: points for name, points in finite.items() if points}
     if not drawn:
         return None
     every_x = [x for points in drawn.values() for x, _ in points]

@@ -119,6 +119,11 @@ def test_a_newer_table_with_columns_and_verdicts_unknown_here_is_read_and_writte
     assert [(row.review_id, row.verdict) for row in log.reviews()] == [("r0", "praise"), ("r1", "accept")]
 
 
+def test_rows_that_no_page_wrote_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, TABLE, [review("r0")._asdict(), review("r1")._asdict() | {"reviewed_at": None}, {}])
+    assert ids(tmp_path) == ["r0"]
+
+
 def test_the_newest_review_of_each_reviewer_stands(tmp_path: Path) -> None:
     log = ReviewLog(DeltaRows(str(tmp_path)))
     log.append(review("r1"))
