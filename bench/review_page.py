@@ -24,7 +24,9 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from lib.reviewing.image_details import PREDICTION
+from lib.reviewing.rejected_images import REJECTED
 from lib.reviewing.review_log import COLUMNS
+from lib.reviewing.training_history import METRICS
 
 LIMIT_MS = 300
 NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)
@@ -67,8 +69,8 @@ def make_lake(root: Path, num_predictions: int, num_reviews: int) -> None:
             "reference": references,
             "edit_distance": [lot.randrange(60) for _ in ids],
             "similarity": [lot.random() for _ in ids],
-            "split": ["test"] * len(ids),
-            "predicted_at": [NIGHT + timedelta(days=start % 30)] * len(ids),
+            "split": lot.choices(["test", "validation", "train"], k=len(ids)),
+            "predicted_at": [NIGHT + timedelta(days=lot.randrange(30)) for _ in ids],
         }
         append(root, "caption_predictions", predictions, PREDICTION)
         captions = {"image_id": ids, "caption_index": [0] * len(ids), "caption": references}
@@ -87,6 +89,25 @@ def make_lake(root: Path, num_predictions: int, num_reviews: int) -> None:
         "reviewed_at": [NIGHT + timedelta(seconds=number) for number in range(num_reviews)],
     }
     append(root, "caption_reviews", reviews, COLUMNS)
+    make_history(root, num_predictions, lot)
+
+
+def make_history(root: Path, num_images: int, lot: random.Random) -> None:
+    """Rejected images, a fifth as many as there are others, and the reports of twenty trainings."""
+    rejected = {name: [f"{name} of {lot.randrange(12)}"] * (num_images // 5) for name in REJECTED} | {
+        "reason": lot.choices([f"reason {number}" for number in range(20)], k=num_images // 5),
+        "stage": ["clean"] * (num_images // 5),
+        "image_id": [image_id(number) for number in range(num_images // 5)],
+        "rejected_at": [NIGHT + timedelta(seconds=number) for number in range(num_images // 5)],
+    }
+    append(root, "images_rejected", rejected, REJECTED)
+    numbers = range(20_000)
+    metrics = {name: [lot.random() for _ in numbers] for name in METRICS} | {
+        "run_id": [f"m{number // 1000}" for number in numbers],
+        **{name: [number % 1000 for number in numbers] for name in ("epoch", "step", "num_workers")},
+        "reported_at": [NIGHT + timedelta(seconds=number) for number in numbers],
+    }
+    append(root, "training_metrics", metrics, METRICS)
 
 
 def image_id(number: int) -> str:
@@ -127,6 +148,8 @@ def print_times(client: httpx.Client, num_predictions: int, num_requests: int) -
         "an image": [f"/image?{urlencode({'image_id': one, 'model_version': 'm1'})}" for one in ids],
         "an image's file": [f"/files/raw?{urlencode({'image_id': one})}" for one in ids],
         "the overview": ["/overview"] * num_requests,
+        "a thumbnail": [f"/files/thumbnail?{urlencode({'image_id': one})}" for one in ids],
+        "the newest reviews": ["/reviews"] * num_requests,
     }
     medians = {}
     pages["a review, and the image after it"] = pages["an image"]

@@ -46,6 +46,7 @@ class Batch:
     marks: Marks | None = None
     image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one
     advantages: Tensor | None = None  # (B,) float32, factor of each caption's loss; None = 1
+    caption_weights: Tensor | None = None  # (B,) float32, how often each caption counts in the mean loss; None = once
     weight: float = 1.0  # factor of its mean loss in a step that several workers share; see weight_of
 
     @property
@@ -61,8 +62,10 @@ class Batch:
         marks = self.marks.to(device) if self.marks else None
         indices = None if self.image_indices is None else self.image_indices.to(device)
         advantages = None if self.advantages is None else self.advantages.to(device)
+        weights = None if self.caption_weights is None else self.caption_weights.to(device)
         images, tokens = self.images.to(device), self.tokens.to(device)
-        return replace(self, images=images, tokens=tokens, marks=marks, image_indices=indices, advantages=advantages)
+        on_device = replace(self, images=images, tokens=tokens, marks=marks, image_indices=indices)
+        return replace(on_device, advantages=advantages, caption_weights=weights)
 
 
 def as_ink(images: Tensor) -> Tensor:
@@ -77,7 +80,8 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
     Instead of "pixels" all may have "features", float (F, h, w). Samples may have "other_token_ids", further captions
-    of the same image, or "marks" (see pad_marks); the batch has none if no sample has. Raises ImageShapeError.
+    of the same image, "caption_weight", how often "token_ids" counts in the loss (once where that is not said), or
+    "marks" (see pad_marks); the batch has none if no sample has. Raises ImageShapeError.
     """
     if "features" in samples[0]:
         images = torch.from_numpy(np.stack([sample["features"] for sample in samples]))  # (B, F, h, w)
@@ -85,11 +89,22 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
         images = stack_images([sample["pixels"] for sample in samples], num_channels)
     captions = [[sample["token_ids"], *sample.get("other_token_ids", ())] for sample in samples]
     tokens = pad_captions([caption for of_image in captions for caption in of_image])
+    weights = _caption_weights(samples)
     if len(tokens) > len(samples):
         indices = [index for index, of_image in enumerate(captions) for _ in of_image]
-        return Batch(images, tokens, image_indices=torch.tensor(indices))
+        return Batch(images, tokens, image_indices=torch.tensor(indices), caption_weights=weights)
     marks = [sample.get("marks") for sample in samples]
-    return Batch(images, tokens, pad_marks(marks, tokens.shape[1]) if any(marks) else None)
+    padded = pad_marks(marks, tokens.shape[1]) if any(marks) else None
+    return Batch(images, tokens, padded, caption_weights=weights)
+
+
+def _caption_weights(samples: Sequence[dict[str, Any]]) -> Tensor | None:
+    if not any("caption_weight" in sample for sample in samples):
+        return None
+    weights = [
+        (sample.get("caption_weight", 1.0), *(1.0 for _ in sample.get("other_token_ids", ()))) for sample in samples
+    ]
+    return torch.tensor([weight for of_image in weights for weight in of_image])
 
 
 def stack_images(images: Sequence[np.ndarray], num_channels: int) -> Tensor:
@@ -173,9 +188,12 @@ def part_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
     return batch[worker::num_workers]
 
 
-def weight_of(part: np.ndarray, batch: np.ndarray, num_tokens: np.ndarray, num_workers: int) -> float:
-    """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens."""
-    return float((num_tokens[part] + 1).sum() / (num_tokens[batch] + 1).sum() * num_workers)  # <end> is learned too
+def weight_of(part: np.ndarray, batch: np.ndarray, token_weights: np.ndarray, num_workers: int) -> float:
+    """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens.
+
+    token_weights holds for each row the number of its tokens, <end> included, each times its caption's weight.
+    """
+    return float(token_weights[part].sum() / token_weights[batch].sum() * num_workers)
 
 
 def _equal_parts(indices: np.ndarray, most: int) -> list[np.ndarray]:

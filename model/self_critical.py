@@ -115,7 +115,8 @@ def self_critical(
 ) -> Iterator[Batch]:
     """Yield each batch with captions that the captioner samples now, weighted by their advantage, before its own.
 
-    Its own have the weight training.reference_weight: they hold the network to the language (arXiv 1705.04304, 2.4).
+    Its own have the weight training.reference_weight, times their caption_weights: they hold the network to the
+    language (arXiv 1705.04304, 2.4).
     The captioner is left in evaluation mode: what learns must be what wrote. With dropout in between, samples look
     unlikely to the network that is to learn from them, and pushing them down further makes captions fall apart.
     """
@@ -139,8 +140,11 @@ def self_critical(
             tokens = _joined(tokens, batch.tokens)
             own = torch.arange(len(references)) if batch.image_indices is None else batch.image_indices
             indices = torch.cat((indices, own))
-            advantages = torch.cat((advantages, torch.full((len(own),), training.reference_weight)))
-        yield replace(batch, tokens=tokens, image_indices=indices, marks=None, advantages=advantages)
+            weights = torch.ones(len(own)) if batch.caption_weights is None else batch.caption_weights
+            advantages = torch.cat((advantages, training.reference_weight * weights))
+        yield replace(
+            batch, tokens=tokens, image_indices=indices, marks=None, advantages=advantages, caption_weights=None
+        )
 
 
 def _joined(captions: Tensor, others: Tensor) -> Tensor:

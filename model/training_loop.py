@@ -87,10 +87,21 @@ def learning_rate_at(step: float, total_steps: int, learning_rate: float, warmup
     return learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def token_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy of logits (B, T, V) averaged over the target tokens (B, T), <pad> left out."""
-    logits, targets = logits.flatten(0, 1).float(), targets.flatten()  # (B * T, V), (B * T,)
-    return nn.functional.cross_entropy(logits, targets, ignore_index=PAD, label_smoothing=label_smoothing)
+def token_loss(
+    logits: Tensor, targets: Tensor, label_smoothing: float = 0.0, caption_weights: Tensor | None = None
+) -> Tensor:
+    """Return the cross-entropy of logits (B, T, V) averaged over the target tokens (B, T), <pad> left out.
+
+    With caption_weights (B,) it is what it would be if each caption were there as often as its weight says.
+    """
+    flat, of_flat = logits.flatten(0, 1).float(), targets.flatten()  # (B * T, V), (B * T,)
+    if caption_weights is None:
+        return nn.functional.cross_entropy(flat, of_flat, ignore_index=PAD, label_smoothing=label_smoothing)
+    losses = nn.functional.cross_entropy(
+        flat, of_flat, ignore_index=PAD, label_smoothing=label_smoothing, reduction="none"
+    )  # (B * T,)
+    weights = (caption_weights[:, None] * (targets != PAD)).flatten()  # (B * T,)
+    return (weights * losses).sum() / weights.sum()
 
 
 def reinforced_loss(logits: Tensor, targets: Tensor, advantages: Tensor) -> Tensor:
@@ -176,7 +187,7 @@ def _take_step(
     with autocast(batch.images.device, config.precision):
         explained = model(as_ink(batch.images), batch.inputs, batch.image_indices)
     if batch.advantages is None:
-        loss = token_loss(explained.logits, batch.targets, config.label_smoothing)
+        loss = token_loss(explained.logits, batch.targets, config.label_smoothing, batch.caption_weights)
     else:
         loss = reinforced_loss(explained.logits, batch.targets, batch.advantages)
     total = batch.weight * (loss + _marks_loss(explained, batch, config))

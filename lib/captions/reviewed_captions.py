@@ -8,6 +8,8 @@ from lib.lake.models import IN_THE_PROJECT, why_nothing_is_trained
 from lib.lake.splits import split_of
 from lib.sections.captions import CaptionSettings
 
+REVIEWED_INDEX = -1  # caption_index of what reviewers accepted or wrote
+
 
 def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) -> DataFrame:
     """Captions with those that reviewers accepted or wrote, as image_id, caption_index, caption and split.
@@ -24,7 +26,7 @@ def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) ->
     reviewed = (
         _agreed(standing_reviews(lake.read("caption_reviews")))
         .join(splits, on="image_id", how="left")
-        .select("image_id", F.lit(-1).alias("caption_index"), "caption", split)
+        .select("image_id", F.lit(REVIEWED_INDEX).alias("caption_index"), "caption", split)
         .toDF(*captions.columns)
     )
     same = ["image_id"] if settings.reviewed == "instead" else ["image_id", "caption"]

@@ -22,7 +22,10 @@ REVIEW_COLUMNS = {
         "string",
         "The right caption, in standard form of its notation; null unless verdict is correct.",
     ),
-    "reviewer": ("string", "Who reviewed: the name of an API key, or the one that a proxy gave."),
+    "reviewer": (
+        "string",
+        "Who reviewed, or took a review back: the name of an API key, or the one that a proxy gave.",
+    ),
     "undoes": ("string", "The review_id that is taken back; null unless verdict is undo."),
     "reviewed_at": ("timestamp", "When the page took the review (UTC)."),
 }

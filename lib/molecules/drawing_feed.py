@@ -114,7 +114,7 @@ class _Plan(Sampler[_Part]):
                 if step >= first_step:
                     mine = part_of(drawings, self.rank, self.num_workers)
                     seed = hash((*self.seed, epoch, step, self.rank)) % 2**31
-                    weight = weight_of(mine, drawings, self.lengths, self.num_workers)
+                    weight = weight_of(mine, drawings, self.lengths + 1, self.num_workers)
                     yield _Part(mine.tolist(), wear, seed, weight)
                 step += 1
 

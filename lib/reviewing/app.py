@@ -20,6 +20,7 @@ from lib.reviewing.overview_page import overview_routes
 from lib.reviewing.page_parts import FOLDER, Parts, answer_errors_in_one_sentence, headers_of, local_address, page
 from lib.reviewing.queue_page import queue_routes
 from lib.reviewing.review_forms import form_routes
+from lib.reviewing.reviews_page import reviews_routes
 from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
 from lib.serving.request_log import RequestLog
@@ -64,7 +65,7 @@ def make_app(
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     if parts.editor_folder is not None:
         app.mount(structure_editor.ADDRESS, StaticFiles(directory=parts.editor_folder, html=True))
-    for routes in (queue_routes, image_routes, form_routes, overview_routes, sign_in_routes):
+    for routes in (queue_routes, image_routes, form_routes, reviews_routes, overview_routes, sign_in_routes):
         app.include_router(routes(parts))
     app.include_router(drop_routes(parts, captioner))
     app.include_router(attention_routes(parts, reader))

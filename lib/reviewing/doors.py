@@ -1,6 +1,7 @@
 """Who asks, and what they may do: known by a session, by a proxy's header, or because they sit at this machine."""
 
 import hmac
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -28,7 +29,12 @@ class Visitor(NamedTuple):
     @property
     def may_review(self) -> bool:
         """Whether they may do more than look."""
-        return self.role == "review"
+        return self.role in ("review", "admin")
+
+    @property
+    def may_take_back_all(self) -> bool:
+        """Whether they may take back reviews of others."""
+        return self.role == "admin"
 
 
 class Doors:
@@ -45,7 +51,7 @@ class Doors:
         if self._settings.proxy_header:
             name = request.headers.get(self._settings.proxy_header, "").strip()
             address = request.client.host if request.client else ""
-            if not name or address not in self._settings.proxy_addresses:
+            if not name or not self._is_of_proxy(address):
                 raise RefusedRequestError(401, "the proxy before this page does not say who you are: go through it")
             return self._visitor(request, name, can_sign_out=False)
         signed_in = self.sessions.name_in(request.cookies.get(COOKIE, ""))
@@ -74,6 +80,12 @@ class Doors:
         if request.url.path.startswith("/files/") and site == "cross-site":
             return "images are not shown in pages of other sites"
         return None
+
+    def _is_of_proxy(self, address: str) -> bool:
+        try:
+            return any(ip_address(address) in network for network in self._settings.proxy_networks)
+        except ValueError:  # a socket that is no address
+            return False
 
     def _visitor(self, request: Request, name: str, can_sign_out: bool) -> Visitor:
         request.state.key_name = name  # for the log

@@ -1,7 +1,5 @@
 """Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
 
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.reviewing.delta_rows import DeltaRows, Version
+from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.queue_filters import ALL_MODELS, REASONS, QueueFilters
 from lib.reviewing.review_log import Standing
 from lib.reviewing.review_thresholds import Thresholds
+from lib.reviewing.table_cache import TableCache
 
 TABLE = "caption_predictions"
 READ = {
@@ -26,7 +25,6 @@ READ = {
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
 KEY = ["image_id", "model_version"]
-SORTED_AT_ONCE = 20_000  # rows; more take longer than anyone should wait for a page
 JUDGED = ("accept", "wrong", "correct")
 
 
@@ -111,34 +109,11 @@ class DoubtQueue:
     """The order of a lake's predictions, made again when the table has changed. May be used by threads."""
 
     def __init__(self, rows: DeltaRows, thresholds: Thresholds) -> None:
-        self._rows, self._thresholds = rows, thresholds
-        self._made_of: Version | None = None
-        self._order = in_order(rows_of_nothing(), thresholds)
-        self._making: Future[None] | None = None
-        self._maker, self._lock = ThreadPoolExecutor(1), threading.Lock()
+        self._cache = TableCache(rows, TABLE, READ, lambda predictions: in_order(predictions, thresholds))
 
     def order(self) -> DoubtOrder:
         """The predictions as they stand; as they stood before, while many are read. Raises UnreadableTableError."""
-        with self._lock:
-            if self._making is not None and self._making.done():
-                making, self._making = self._making, None
-                making.result()
-            version = self._rows.version(TABLE)
-            if version != self._made_of and self._making is None:
-                self._making = self._maker.submit(self._make, version)
-                if self._order.rows.num_rows <= SORTED_AT_ONCE:
-                    making, self._making = self._making, None
-                    making.result()
-            return self._order
-
-    def _make(self, version: Version | None) -> None:
-        self._order = in_order(self._rows.read(TABLE, READ), self._thresholds)
-        self._made_of = version
-
-
-def rows_of_nothing() -> pa.Table:
-    """A table of predictions without a row."""
-    return pa.table({name: pa.array([], kind) for name, kind in READ.items()})
+        return self._cache.newest()
 
 
 def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:

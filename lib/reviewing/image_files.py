@@ -3,6 +3,7 @@
 import base64
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import NamedTuple
 
 from lib.errors import CorruptImageError
@@ -38,9 +39,17 @@ class ImageFiles:
         """Whether the image is there; kind is one of TABLES. Raises UnreadableTableError."""
         return self._index[kind].has(image_id)
 
+    def known(self, kind: str, image_ids: Collection[str]) -> set[str]:
+        """Which of the images are there. Raises UnreadableTableError."""
+        return self._index[kind].known(image_ids)
+
+    def version(self, kind: str) -> Version | None:
+        """The images' table as it stands; None if there is none. Raises UnreadableTableError."""
+        return self._index[kind].version()
+
     def read(self, kind: str, image_id: str) -> bytes:
         """The image's bytes. Raises RefusedRequestError if it is not there, UnreadableTableError."""
-        key = kind, self._index[kind].version(), image_id
+        key = kind, self.version(kind), image_id
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

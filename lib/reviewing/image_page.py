@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from lib.reviewing.caption_desk import decoded_png
 from lib.reviewing.doors import Visitor
@@ -95,6 +95,11 @@ def image_routes(parts: Parts) -> APIRouter:
     @router.get("/files/structure", dependencies=[known])
     def structure(caption: Annotated[str, Query()]) -> PlainTextResponse:
         return PlainTextResponse(parts.desk.molfile(caption))
+
+    @router.get("/files/thumbnail", dependencies=[known])
+    def thumbnail(request: Request, image_id: str) -> Response:
+        file = parts.thumbnails.file(image_id)
+        return _as_file(request, file) if file else RedirectResponse("/static/no_picture.svg", 303)
 
     @router.get("/files/{kind}", dependencies=[known])
     def file(request: Request, kind: str, image_id: str) -> Response:

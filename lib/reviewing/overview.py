@@ -1,4 +1,4 @@
-"""What people found so far, in numbers: by model, by confidence, between reviewers; and why images were rejected.
+"""What people found so far, in numbers: by model, by confidence, between reviewers.
 
 The views standing_reviews, precision_by_confidence and agreement_of_reviewers give the same numbers in SQL.
 """
@@ -7,9 +7,6 @@ from collections import Counter
 from itertools import combinations
 from typing import NamedTuple
 
-import pyarrow as pa
-
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import JUDGED, DoubtOrder
 from lib.reviewing.review_log import Standing
 
@@ -44,14 +41,6 @@ class Agreement(NamedTuple):
     other_reviewer: str
     num_captions: int
     fraction: float
-
-
-class Rejected(NamedTuple):
-    """Images rejected at a step for one reason."""
-
-    stage: str
-    reason: str
-    num_images: int
 
 
 def reviews_by_model(standing: Standing) -> list[ModelReviews]:
@@ -93,11 +82,3 @@ def agreement_of_reviewers(standing: Standing) -> list[Agreement]:
                 found.setdefault((one, other), []).append(accepts[0] == accepts[1])
     pairs = [Agreement(*names, len(agreed), sum(agreed) / len(agreed)) for names, agreed in found.items()]
     return sorted(pairs, key=lambda pair: (-pair.num_captions, pair))
-
-
-def rejected_images(rows: DeltaRows) -> list[Rejected]:
-    """Rejected images by reason, the most frequent first. Raises UnreadableTableError."""
-    table = rows.read("images_rejected", {"stage": pa.string(), "reason": pa.string(), "image_id": pa.string()})
-    counted = table.group_by(["stage", "reason"]).aggregate([("image_id", "count")]).to_pylist()
-    found = [Rejected(row["stage"] or "", row["reason"] or "", row["image_id_count"]) for row in counted]
-    return sorted(found, key=lambda one: (-one.num_images, one))

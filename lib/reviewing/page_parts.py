@@ -20,7 +20,9 @@ from lib.reviewing.doors import Doors, Visitor
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.image_details import DetailsReader
 from lib.reviewing.image_files import TABLES, ImageFiles
+from lib.reviewing.lake_figures import LakeFigures
 from lib.reviewing.review_log import ReviewLog
+from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.refusals import RefusedRequestError
 from lib.settings import Settings
 
@@ -58,6 +60,8 @@ class Parts:
     log: ReviewLog
     details: DetailsReader
     files: ImageFiles
+    thumbnails: Thumbnails
+    figures: LakeFigures
     desk: CaptionDesk
     doors: Doors
     editor_folder: Path | None  # of Ketcher's files; None = not installed
@@ -69,6 +73,7 @@ class Parts:
             self.details.read("", "")
             for kind in TABLES:
                 self.files.has(kind, "")
+            self.figures.warm_up()
 
 
 def page(template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:

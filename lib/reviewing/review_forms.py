@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from lib.lake.review_columns import VERDICTS
 from lib.reviewing.doors import Visitor
 from lib.reviewing.image_page import image_address, show_image
-from lib.reviewing.page_parts import Parts, wants_json
+from lib.reviewing.page_parts import Parts, local_address, wants_json
 from lib.reviewing.queue_filters import QueueFilters
 from lib.reviewing.review_log import Review
 from lib.serving.refusals import RefusedRequestError
@@ -61,22 +61,30 @@ def form_routes(parts: Parts) -> APIRouter:
         review_id: Text,
         undoes: Text,
         filters: Text = "",
+        back: Text = "",
     ) -> Response:
         _check_reviewer(parts, visitor, token)
-        taken_back = next((one for one in parts.log.reviews() if one.review_id == undoes), None)
-        if taken_back is None or taken_back.reviewer != visitor.name:
-            raise RefusedRequestError(422, "there is no review of yours to take back")
+        reviews = parts.log.reviews()
+        taken_back = next((one for one in reviews if one.review_id == undoes and one.verdict != "undo"), None)
+        if taken_back is None:
+            raise RefusedRequestError(422, "there is no such review to take back")
+        if taken_back.reviewer != visitor.name and not visitor.may_take_back_all:
+            raise RefusedRequestError(
+                403, f"{visitor.name} may take back no reviews but their own: ask for the role admin"
+            )
         key = taken_back.image_id, taken_back.model_version
         undoing = taken_back._replace(
             review_id=_checked_id(review_id),
             verdict="undo",
             rating=None,
             corrected_caption=None,
+            reviewer=visitor.name,
             undoes=undoes,
             reviewed_at=datetime.now(UTC),
         )
-        parts.log.append(undoing)
-        return _go_to(request, image_address(key, QueueFilters.of(_query(filters))))
+        if all(one.undoes != undoes for one in reviews):
+            parts.log.append(undoing)
+        return _go_to(request, local_address(back) if back else image_address(key, QueueFilters.of(_query(filters))))
 
     @router.post("/check")
     def check(visitor: Annotated[Visitor, known], token: Text, corrected_caption: Text = "") -> JSONResponse:

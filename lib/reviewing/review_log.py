@@ -23,6 +23,7 @@ TABLE = "caption_reviews"
 ARROW = {"string": pa.string(), "int": pa.int32(), "timestamp": pa.timestamp("us", tz="UTC")}
 DELTA = {"string": "string", "int": "integer", "timestamp": "timestamp"}
 COLUMNS = {name: ARROW[kind] for name, (kind, _) in REVIEW_COLUMNS.items()}
+NEVER_NULL = ("review_id", "image_id", "model_version", "verdict", "reviewer", "reviewed_at")
 MAX_FILES = 64
 MOST_TRIES = 20
 LONGEST_PAUSE_S = 2.0
@@ -138,7 +139,9 @@ class ReviewLog:
 
 
 def _reviews_of(fragment: Any) -> list[Review]:
-    return [Review(*row.values()) for row in as_columns(fragment.to_table(), COLUMNS).to_pylist()]
+    """A file's reviews; rows without what every review has, which no page wrote, are left out."""
+    rows = as_columns(fragment.to_table(), COLUMNS).to_pylist()
+    return [Review(*row.values()) for row in rows if all(row[name] is not None for name in NEVER_NULL)]
 
 
 def _join_files(table: DeltaTable) -> None:

@@ -1,6 +1,7 @@
 """Where the rows of an image lie in a table's files, so that one image is read without reading all of them."""
 
 import threading
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,12 @@ class RowIndex:
     def has(self, image_id: str) -> bool:
         """Whether the table has a row of that image. Raises UnreadableTableError."""
         return bool(len(self._found(image_id)[1]))
+
+    def known(self, image_ids: Collection[str]) -> set[str]:
+        """Which of the images the table has a row of. Raises UnreadableTableError."""
+        index = self._newest()
+        is_known = pc.is_in(index.image_ids, value_set=pa.array(list(image_ids), pa.string()))
+        return set(index.image_ids.filter(is_known).to_pylist())
 
     def read(self, image_id: str, columns: Columns) -> list[dict[str, Any]]:
         """The image's rows. Columns that an older version of the table lacks are null. Raises UnreadableTableError."""

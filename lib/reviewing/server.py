@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from lib.errors import SettingsError
+from lib.errors import SettingsError, StorageError
 from lib.reviewing.app import make_app
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import CaptionDesk
@@ -18,15 +18,18 @@ from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.drop_page import DropCaptioner
 from lib.reviewing.image_details import DetailsReader
 from lib.reviewing.image_files import ImageFiles
+from lib.reviewing.lake_figures import LakeFigures
 from lib.reviewing.page_parts import Parts
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.review_thresholds import read_thresholds
 from lib.reviewing.sessions import Sessions
 from lib.reviewing.structure_editor import editor_folder
+from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
 from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
 from lib.settings import Settings
+from lib.storage_faults import storage_fault
 
 logger = logging.getLogger(__name__)
 
@@ -34,20 +37,28 @@ logger = logging.getLogger(__name__)
 def make_parts(settings: Settings, conf: str | None) -> Parts:
     """What the pages read from and write to; `conf` is the folder that the settings come from.
 
-    Raises SettingsError if the tables are in a catalog, NotationError.
+    Raises SettingsError if the tables are in a catalog, StorageError if storage.root is not writable, NotationError.
     """
     if settings.storage.catalog:
         raise SettingsError("storage.catalog is set: the review page reads tables in storage.root alone")
     root = settings.storage.root
     rows = DeltaRows(root)
-    sessions = Sessions(root, settings.reviewing.session_hours)
+    files = ImageFiles(rows, settings.cleaning)
+    try:
+        sessions = Sessions(root, settings.reviewing.session_hours)
+    except OSError as error:
+        raise storage_fault(str(error)) or StorageError(
+            f"storage.root {root} cannot be written to, where sessions and reviews are kept ({error})"
+        ) from error
     return Parts(
         settings,
         rows,
         DoubtQueue(rows, read_thresholds(conf)),
         ReviewLog(rows),
         DetailsReader(rows),
-        ImageFiles(rows, settings.cleaning),
+        files,
+        Thumbnails(files, settings.cleaning),
+        LakeFigures(rows),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
         Doors(settings.reviewing, ApiKeys(root), sessions),
         editor_folder(),

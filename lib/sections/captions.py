@@ -16,3 +16,9 @@ class CaptionSettings(BaseModel):
     validation_fraction: float = Field(ge=0, lt=0.5)
     test_fraction: float = Field(ge=0, lt=0.5)
     reviewed: Literal["ignored", "added", "instead"]
+    review_weight: float = Field(gt=0, allow_inf_nan=False)
+
+    @property
+    def weighs_reviews(self) -> bool:
+        """Whether reviewed captions are learned with another weight than the others."""
+        return self.reviewed != "ignored" and self.review_weight != 1

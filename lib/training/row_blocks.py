@@ -23,6 +23,7 @@ class RowBlocks:
     blocks: list[ray.ObjectRef]  # of Arrow tables
     ends: np.ndarray  # number of rows up to the end of each block
     num_tokens: np.ndarray  # of each row's caption, or of its captions with an <end> between
+    token_weights: np.ndarray  # of each row: its tokens, <end> included, each times its caption's weight
 
     def fetch(self, indices: np.ndarray) -> None:
         """Begin to bring the blocks of these rows to this machine, without waiting for them."""
@@ -58,8 +59,10 @@ def hand_over(frame: DataFrame) -> RowBlocks:
 
 def row_blocks(blocks: list[ray.ObjectRef]) -> RowBlocks:
     """The rows of Arrow tables that lie in the object store."""
-    num_tokens = ray.get([_caption_lengths.remote(block) for block in blocks])
-    return RowBlocks(blocks, np.cumsum([len(lengths) for lengths in num_tokens]), np.concatenate(num_tokens))
+    measured = ray.get([_caption_lengths.remote(block) for block in blocks])
+    num_tokens, token_weights = np.concatenate(measured, axis=1)
+    ends = np.cumsum([lengths.shape[1] for lengths in measured])
+    return RowBlocks(blocks, ends, num_tokens.astype(int), token_weights)
 
 
 def parts_of_epoch(
@@ -76,12 +79,17 @@ def parts_of_epoch(
     for index, (step, part) in enumerate(zip(steps, parts, strict=True)):
         for coming in parts[index + 1 : index + 2]:
             rows.fetch(coming)
-        yield rows.read(part), weight_of(part, step, rows.num_tokens, num_workers)
+        yield rows.read(part), weight_of(part, step, rows.token_weights, num_workers)
 
 
 @ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types
 def _caption_lengths(block: pa.Table) -> np.ndarray:
-    lengths = pc.list_value_length(block["token_ids"]).to_numpy()
+    """num_tokens and token_weights of a block's rows, (2, N)."""
+    first = pc.list_value_length(block["token_ids"]).to_numpy()
+    lengths = first
     if "other_token_ids" in block.column_names:
         lengths = lengths + pc.list_value_length(block["other_token_ids"]).to_numpy()
-    return lengths
+    weights = lengths + 1.0  # <end> is learned too
+    if "caption_weight" in block.column_names:
+        weights = weights + (block["caption_weight"].to_numpy() - 1) * (first + 1)
+    return np.stack((lengths, weights))

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql.pandas.functions import pandas_udf
 
 from lib.captions.notations import notation_named
-from lib.captions.reviewed_captions import with_reviewed
+from lib.captions.reviewed_captions import REVIEWED_INDEX, with_reviewed
 from lib.captions.writings import writing_of
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
@@ -47,6 +47,8 @@ def describe_training_data(
             raise MissingInputError(f"no image has features of {encoder_version}: run extract_features")
         pairs = _with_features(lake, pairs, encoder_version)
     is_learnable = F.col("is_learnable")
+    # The same text counts otherwise once a reviewer has accepted it. Without weights the name is what it always was.
+    weight = ("caption_weight",) if settings.weighs_reviews else ()
     row = pairs.agg(
         F.count_distinct(F.when(is_learnable & (F.col("split") == "train"), F.col("image_id"))).alias("num_train"),
         F.count_distinct(F.when(is_learnable & (F.col("split") == "validation"), F.col("image_id"))).alias(
@@ -60,7 +62,8 @@ def describe_training_data(
         # The same rows give the same sum in whatever order they lie.
         F.sum(
             F.when(
-                is_learnable, F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y")
+                is_learnable,
+                F.xxhash64("image_id", "caption", "split", "cleaning_version", "atom_x", "atom_y", *weight),
             ).cast("decimal(38,0)")
         ).alias("fingerprint"),
     ).first()
@@ -101,7 +104,8 @@ def training_rows(
     """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
 
     image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens,
-    caption, and the layout in the cleaned image or nulls. With encoder_version `features` of that encoder stand
+    caption, and the layout in the cleaned image or nulls; in the train split, where reviews have a weight,
+    caption_weight, that of token_ids. With encoder_version `features` of that encoder stand
     instead of `image`.
     """
     pairs = _pairs(lake, settings, vocabulary).where(F.col("is_learnable") & (F.col("split") == split))
@@ -119,11 +123,9 @@ def training_rows(
     else:
         name = "features"
         rows = _with_features(lake, rows, encoder_version)
-    return (
-        rows.repartitionByRange(num_partitions, *order)
-        .sortWithinPartitions(*order)
-        .select("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS)
-    )
+    weight = ("caption_weight",) if settings.weighs_reviews and split == "train" else ()
+    columns = ("image_id", name, "token_ids", "other_token_ids", "marks_of_tokens", "caption", *LAYOUT_COLUMNS, *weight)
+    return rows.repartitionByRange(num_partitions, *order).sortWithinPartitions(*order).select(*columns)
 
 
 def mean_input_bytes(lake: Lake, encoder_version: str | None) -> float:
@@ -150,6 +152,8 @@ def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> Dat
     """Every caption of a cleaned image, with whether it can be learned."""
     captions = lake.require("captions", written_by="ingest_images")
     captions = with_reviewed(lake, captions, settings).where(F.col("split") != "test")
+    is_reviewed = F.col("caption_index") == REVIEWED_INDEX
+    captions = captions.withColumn("caption_weight", F.when(is_reviewed, settings.review_weight).otherwise(1.0))
     images = lake.require("images_clean", written_by="clean_images").select(
         "image_id", "cleaning_version", "rotation_deg", "transform"
     )

@@ -96,10 +96,11 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     training = dataclasses.replace(training, start_from=start_name)
     if Path(captioner.encoder_weights).is_file():
         captioner = dataclasses.replace(captioner, encoder_weights=_content_name(Path(captioner.encoder_weights)))
+    # A weight that weighs nothing is no part of the name, so that models from before there were weights keep theirs.
+    left_out = None if settings.captions.weighs_reviews else {"review_weight"}
+    captions = settings.captions.model_dump(mode="json", exclude=left_out)
     version = (
-        settings.dataset
-        + "-"
-        + fingerprint(captioner, training, settings.captions, data.fingerprint, data.vocabulary.tokens)
+        settings.dataset + "-" + fingerprint(captioner, training, captions, data.fingerprint, data.vocabulary.tokens)
     )
     root = Path(settings.storage.root).absolute()
     checkpoint = checkpoints_folder(settings.storage).absolute() / version

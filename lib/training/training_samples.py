@@ -22,6 +22,8 @@ def as_sample(row: dict[str, Any], captioner: CaptionerConfig, notation: Notatio
         sample["features"] = unpack_features(row["features"])
     else:
         sample["pixels"] = decode_png(row["image"])
+    if row.get("caption_weight") is not None:
+        sample["caption_weight"] = row["caption_weight"]
     if others := captions_of(row)[1:]:
         return sample | {"other_token_ids": others}
     if not captioner.num_cell_labels or notation.mark is None:

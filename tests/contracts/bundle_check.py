@@ -16,6 +16,7 @@ import yaml
 
 from tests.contracts.bundle_files import BUNDLE_FILE, Bundle, keyed_strings, load_bundle, names, strings
 from tests.contracts.bundle_values import (
+    apps_run_a_job_with_settings_that_there_are,
     given_variables_are_declared,
     job_parameters_are_used_and_have_a_default,
     jobs_start_in_one_way,
@@ -38,7 +39,7 @@ BUILT_IN = re.compile(
     r"|current_user\.(userName|short_name|domain_friendly_name))"
 )
 # Where resources name files of their own, relative to the file that says so.
-FILE_KEYS = ("file_path", "python_file", "notebook_path")
+FILE_KEYS = ("file_path", "python_file", "notebook_path", "source_code_path")
 
 
 def includes_match_files(bundle: Bundle) -> Iterator[str]:
@@ -183,6 +184,7 @@ CHECKS: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     jobs_start_in_one_way,
     schedules_are_quartz,
     task_parameters_are_taken,
+    apps_run_a_job_with_settings_that_there_are,
     job_parameters_are_used_and_have_a_default,
     variables_are_not_empty,
     variables_have_their_type,

@@ -40,9 +40,15 @@ class Bundle(NamedTuple):
     given: dict[str, dict[str, Any]]
 
     def resources(self) -> Iterator[tuple[BundleFile, str, str, dict[str, Any]]]:
-        """(file, kind, key, resource) of every resource."""
+        """(file, kind, key, resource) of every resource, those of one target alone too.
+
+        What databricks.yml itself says under a target are overrides of resources, no resources.
+        """
         for file in self.files:
-            for kind, resources in (file.content.get("resources") or {}).items():
+            sections = [file.content.get("resources") or {}]
+            if file.name != BUNDLE_FILE:
+                sections += [target["resources"] for target in (file.content.get("targets") or {}).values()]
+            for kind, resources in (pair for section in sections for pair in section.items()):
                 for key, resource in resources.items():
                     yield file, kind, key, resource
 

@@ -4,12 +4,16 @@ Checks of tests/contracts/bundle_check.py, beside those there on what leads nowh
 """
 
 import re
+import shlex
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 import yaml
 from databricks.bundles.alerts import Alert
+from databricks.bundles.apps import App
 from databricks.bundles.dashboards import Dashboard
 from databricks.bundles.experiments import MlflowExperiment
 from databricks.bundles.jobs import Job
@@ -22,6 +26,7 @@ from tests.contracts.quartz import quartz_fault
 
 LOADERS: dict[str, Any] = {
     "alerts": Alert,
+    "apps": App,
     "dashboards": Dashboard,
     "experiments": MlflowExperiment,
     "jobs": Job,
@@ -82,6 +87,18 @@ def task_parameters_are_taken(bundle: Bundle) -> Iterator[str]:
                 yield f"{task.where}: the job takes no {flag!r}, only {names(sorted(known))}"
             elif flag == "--set" and key not in settings:
                 yield f"{task.where}: --set {value}: there is no setting {key!r}"
+
+
+def apps_run_a_job_with_settings_that_there_are(bundle: Bundle) -> Iterator[str]:
+    settings = _settings(bundle)
+    for file, kind, key, app in bundle.resources():
+        words = shlex.split(" ".join(app.get("config", {}).get("command", ())[2:])) if kind == "apps" else []
+        for flag, word in pairwise(words):
+            name = word.partition("=")[0]
+            if flag == "-m" and not (bundle.root / Path(*word.split("."))).with_suffix(".py").is_file():
+                yield f"{file.name}: app {key}: there is no module {word!r}"
+            elif flag == "--set" and name not in settings:
+                yield f"{file.name}: app {key}: --set {word}: there is no setting {name!r}"
 
 
 def job_parameters_are_used_and_have_a_default(bundle: Bundle) -> Iterator[str]:

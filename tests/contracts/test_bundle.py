@@ -18,6 +18,7 @@ JOB_FILE = "conf/resources/pipeline.job.yml"
 TRAINING_FILE = "conf/resources/training.job.yml"
 SCHEMA_FILE = "conf/resources/lake.schema.yml"
 ALERT_FILE = "conf/resources/quality.alert.yml"
+APP_FILE = "conf/resources/review.app.yml"
 GIVEN_FILE = ".databricks/bundle/prod/variable-overrides.json"
 
 
@@ -359,6 +360,30 @@ FAULTS = [
         '    --dataset, "{{job.parameters.dataset}}",',
         '    "{{job.parameters.dataset}}",',
         "task ingest_images: its parameters are no pairs of a flag and a value",
+    ),
+    Fault(
+        bundle_check.apps_run_a_job_with_settings_that_there_are,
+        APP_FILE,
+        "reviewing.host=",
+        "reviewing.hosts=",
+        "app review: --set reviewing.hosts=0.0.0.0: there is no setting 'reviewing.hosts'",
+    ),
+    Fault(
+        bundle_check.apps_run_a_job_with_settings_that_there_are,
+        APP_FILE,
+        "jobs.serve_reviews",
+        "jobs.serve_views",
+        "app review: there is no module 'jobs.serve_views'",
+    ),
+    Fault(
+        bundle_check.files_exist,
+        APP_FILE,
+        "source_code_path: ../..",
+        "source_code_path: ../app",
+        "source_code_path: ../app is not there",
+    ),
+    Fault(
+        bundle_check.resources_fit_their_types, APP_FILE, "CAN_USE", "CAN_VIEW", "review: databricks-bundles refuses it"
     ),
     Fault(
         bundle_check.job_parameters_are_used_and_have_a_default,

@@ -1,19 +1,24 @@
 """What the bundle deploys: jobs, schema, volumes, grants and the alert, as databricks-bundles reads them."""
 
 import re
+import shlex
 import sqlite3
+import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from databricks.bundles.alerts import Alert
+from databricks.bundles.apps import App
 from databricks.bundles.jobs import Job
 from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
 from lib.lake.schemas import TABLES
+from lib.settings import load_settings
 from lib.sql.views import read_views
 from tests.contracts.bundle_files import load_bundle
 from tests.contracts.bundle_values import LOADERS
@@ -30,7 +35,12 @@ def loaded(kind: str, key: str) -> Any:
 def test_every_resource_stands_alone_in_a_file_named_by_its_key_and_kind(kind: str, key: str) -> None:
     file, _ = RESOURCES[kind, key]
     assert file.path.name == f"{key}.{kind.removesuffix('s')}.yml"
-    assert len(file.content["resources"]) == len(file.content["resources"][kind]) == 1
+    ((_, resources),) = ((name, part) for name, part in file.content.items() if name in ("resources", "targets"))
+    if file.content.get("targets"):
+        ((target, content),) = resources.items()
+        assert target in load_bundle(ROOT).config["targets"]
+        resources = content["resources"]
+    assert len(resources) == len(resources[kind]) == 1
 
 
 def test_the_bundle_deploys_everything_that_the_jobs_use() -> None:
@@ -46,6 +56,7 @@ def test_the_bundle_deploys_everything_that_the_jobs_use() -> None:
         ("experiments", "captioner"),
         ("dashboards", "captions"),
         ("alerts", "quality"),
+        ("apps", "review"),
     }
 
 
@@ -167,3 +178,33 @@ def test_the_quality_alert_weighs_the_newest_days_captions() -> None:
     assert alert.evaluation.threshold.value.double_value.path == "var.min_valid_share"
     (subscriber,) = alert.evaluation.notification.subscriptions
     assert subscriber.user_email.path == "var.alert_addresses[0]"
+
+
+def test_the_review_page_is_an_app_of_dev_that_starts_behind_databricks_own_sign_in() -> None:
+    app: App = loaded("apps", "review")
+    file, _ = RESOURCES["apps", "review"]
+    assert set(file.content["targets"]) == {"dev"}  # with run_as of another than its deployer an app is refused
+    assert "run_as" not in load_bundle(ROOT).config["targets"]["dev"]
+    assert app.lifecycle.started is False
+    assert (file.path.parent / app.source_code_path).resolve() == ROOT
+    shell, flag, line = app.config.command
+    assert (shell, flag) == ("bash", "-c")
+    words = shlex.split(line)
+    assert words[:4] == ["exec", "python", "-m", "jobs.serve_reviews"]
+    given = [word.replace("$DATABRICKS_APP_PORT", "8000") for flag, word in pairwise(words) if flag == "--set"]
+    settings = load_settings("molecules", "dev", [re.sub(r"\$\{[^}]*\}", "x", word) for word in given])
+    assert settings.storage.root == "/Volumes/x/x/x"
+    reviewing = settings.reviewing
+    assert (reviewing.host, reviewing.port, reviewing.proxy_header) == ("0.0.0.0", 8000, "X-Forwarded-Email")
+    permissions = {permission.group_name.path: permission.level.value for permission in app.permissions}
+    assert permissions == {"var.engineers_group": "CAN_MANAGE", "var.analysts_group": "CAN_USE"}
+    (storage,) = app.resources
+    assert storage.uc_securable.permission.value == "WRITE_VOLUME"
+    assert storage.uc_securable.securable_full_name.endswith("${resources.volumes.storage.name}")
+
+
+def test_an_app_is_given_no_file_above_its_limit() -> None:
+    excluded = load_bundle(ROOT).config["sync"]["exclude"]
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    large = [name for name in tracked.split("\0") if name and (ROOT / name).stat().st_size > 10_000_000]
+    assert [name for name in large if not any(name.startswith(one.removesuffix("**")) for one in excluded)] == []

@@ -109,6 +109,29 @@ def test_rows_come_in_the_order_asked_for(rows: RowBlocks):
 
 
 @pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_weights_of_captions_change_no_step_and_reach_each_workers_loss(num_workers: int):
+    table = pa.table(
+        {
+            "token_ids": [[4], [4, 4], [4, 4, 4], [4]],
+            "other_token_ids": [[], [], [4, END, 4, 4, END], []],
+            "caption_weight": [1.0, 3.0, 2.0, 1.0],
+        }
+    )
+    weighed, plain = (row_blocks([ray.put(one)]) for one in (table, table.drop_columns(["caption_weight"])))
+    assert plain.token_weights.tolist() == [2, 3, 9, 2]
+    assert weighed.token_weights.tolist() == [2, 9, 13, 2]
+    assert weighed.num_tokens.tolist() == plain.num_tokens.tolist() == [1, 2, 8, 1]
+    training = settings_of("training.batch_size=4").training
+    for worker in range(num_workers):
+        ((of_weighed, weight),) = parts_of_epoch(weighed, training, 0, 0, worker, num_workers)
+        ((of_plain, _),) = parts_of_epoch(plain, training, 0, 0, worker, num_workers)
+        assert [row["token_ids"] for row in of_weighed] == [row["token_ids"] for row in of_plain]
+        own = {1: 2, 2: 9, 3: 13}  # by length of the first caption
+        assert weight == pytest.approx(num_workers * sum(own[len(row["token_ids"])] for row in of_weighed) / 26)
+
+
+@pytest.mark.usefixtures("rows")
 def test_without_gpus_training_says_so_and_goes_on_or_stops(caplog: pytest.LogCaptureFixture):
     if ray.cluster_resources().get("GPU"):
         pytest.skip("this machine has a GPU")

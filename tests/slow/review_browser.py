@@ -20,13 +20,13 @@ WITHIN_S = 60
 class RunningPage:
     """`python -m jobs.serve_reviews` on a free port, which can be killed and started again at the same one."""
 
-    def __init__(self, lake: Path, dataset: str = "photos") -> None:
-        self.lake, self.dataset, self.port = lake, dataset, 0
+    def __init__(self, lake: Path, dataset: str = "photos", *overrides: str) -> None:
+        self.lake, self.dataset, self.overrides, self.port = lake, dataset, overrides, 0
         self.faults = lake.parent / "stderr"
         self.start()
 
     def start(self) -> None:
-        settings = (f"storage.root={self.lake}", f"reviewing.port={self.port}")
+        settings = (f"storage.root={self.lake}", f"reviewing.port={self.port}", *self.overrides)
         command = [sys.executable, "-m", "jobs.serve_reviews", "--dataset", self.dataset]
         with self.faults.open("w") as faults:
             self.process = subprocess.Popen(

@@ -6,6 +6,7 @@ the npm package axe-core, which then looks for faults of accessibility.
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lib.lake.models import pretrained_model
 from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
 from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for
-from tests.unit.reviewing.reviewed_lake import fill, prediction, write
+from tests.unit.reviewing.reviewed_lake import NIGHT, fill, prediction, write
 from tests.unit.serving.served import ASPIRIN, cleaned, drawing
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install selenium")
@@ -29,10 +30,42 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """Twelve images with captions, and some that were rejected."""
-    fill(tmp_path / "lake", 12)
-    write(tmp_path / "lake", "images_rejected", [{"image_id": "x", "stage": "clean", "reason": "blank_image"}])
-    return tmp_path / "lake"
+    """Twelve images with captions, two that were rejected, one of them shown, a training and its evaluation."""
+    lake = tmp_path / "lake"
+    fill(lake, 12)
+    rejected = [
+        {"image_id": name, "stage": "clean", "reason": "blank_image", "rejected_at": NIGHT}
+        for name in ("image-000", "x")
+    ]
+    write(lake, "images_rejected", rejected)
+    losses = [{"run_id": "m1", "epoch": 0, "step": step, "train_loss": 1 / step} for step in range(1, 9)]
+    validated = {"run_id": "m1", "epoch": 1, "step": 8, "validation_loss": 0.5, "validation_edit_distance": 3.0}
+    write(lake, "training_metrics", [*losses, validated])
+    write(lake, "evaluations", [{"model_version": "m1", "split": "test", "predictor": "model", "num_images": 12}])
+    return lake
+
+
+@pytest.fixture
+def reviewed_lake(lake: Path) -> Path:
+    """The same with captions that have references, and reviews, one of them taken back."""
+    scored = {"reference": "C" * 30, "edit_distance": 2, "similarity": 0.9}
+    rows = [
+        prediction(
+            f"{split} {number}", number / 9, split=split, predicted_at=NIGHT + timedelta(days=number % 3), **scored
+        )
+        for split in ("test", "validation")
+        for number in range(10)
+    ]
+    write(lake, "caption_predictions", rows)
+    given = {"model_version": "m1", "caption": "a dog", "image_id": "image-000", "reviewed_at": NIGHT}
+    reviews = [
+        given | {"review_id": f"r{number}", "verdict": verdict, "reviewer": reviewer, "undoes": undoes}
+        for number, (verdict, reviewer, undoes) in enumerate(
+            [("accept", "anna", None), ("wrong", "bert", None), ("skip", "bert", None), ("undo", "adele", "r2")]
+        )
+    ]
+    write(lake, "caption_reviews", reviews)
+    return lake
 
 
 @pytest.fixture
@@ -137,11 +170,31 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
         running.kill()
 
 
+def test_an_admin_takes_back_a_review_in_the_list(reviewed_lake: Path, browser: Any) -> None:
+    running = RunningPage(reviewed_lake, "photos", "reviewing.roles={local: admin}")
+    try:
+        browser.get(f"{running.url}/reviews")
+        buttons = wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "form[action='/undo'] button"))
+        assert len(buttons) == 2
+        buttons[0].click()
+        wait_for(lambda: len(browser.find_elements(By.CSS_SELECTOR, "form[action='/undo'] button")) == 1)
+        assert heading(browser) == "Newest reviews"
+        rows = ReviewLog(DeltaRows(str(reviewed_lake))).reviews()
+        assert [(row.verdict, row.reviewer) for row in rows if row.undoes == "r1"] == [("undo", "local")]
+        assert faults_of(browser) == []
+    finally:
+        running.kill()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_pages_fit_and_are_accessible(page: RunningPage, browser: Any, width: int, scheme: str) -> None:
+def test_pages_fit_and_are_accessible(
+    reviewed_lake: Path, page: RunningPage, browser: Any, width: int, scheme: str
+) -> None:
+    assert page.lake == reviewed_lake
     show_at(browser, width, scheme)
-    for path in ("/", "/image?image_id=image-000&model_version=m1", "/overview", "/try", "/sign-in", "/nowhere"):
+    image = "/image?image_id=image-000&model_version=m1"
+    for path in ("/", image, "/overview", "/reviews", "/try", "/sign-in", "/nowhere"):
         browser.get(page.url + path)
         wait_for(lambda: heading(browser))
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width

@@ -29,6 +29,8 @@ REVIEWS = [
     ("taken_back", "accept", ANNA, "a bird", None),
     ("taken_back", "undo", ANNA, "a bird", None),
     ("without_caption", "accept", BORIS, "a road", None),
+    ("taken_back_by_another", "accept", ANNA, "a pond", None),
+    ("taken_back_by_another", "undo", BORIS, "a pond", None),
 ]
 OWN = {"accepted": "own 0", "corrected": "own 1", "disagreed": "own 2", "disputed": "own 3", "wrong": "own 4"}
 
@@ -115,6 +117,7 @@ def test_standing_reviews_are_those_of_the_view(reviewed: Lake) -> None:
     ours = standing_reviews(reviewed.read("caption_reviews")).select(*of_view.columns)
     assert sorted(map(tuple, ours.collect()), key=str) == sorted(map(tuple, of_view.collect()), key=str)
     assert of_view.count() == 9
+    assert of_view.where("image_id like 'taken_back%'").isEmpty()
 
 
 def test_without_reviews_nothing_changes(lake: Lake) -> None:

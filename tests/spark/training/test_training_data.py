@@ -1,6 +1,7 @@
 """What training is given: `pytest tests/spark/training/test_training_data.py`."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,10 @@ from pyspark.sql import SparkSession
 from lib.captions.notations import notation_named
 from lib.captions.vocabulary_tables import build_vocabulary
 from lib.errors import MissingInputError, SettingsError
+from lib.fingerprints import fingerprint
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
+from lib.lake.schemas import CAPTION_REVIEWS
 from lib.molecules.drawing_marks import LABELS
 from lib.molecules.landing_writer import write_landing_zone
 from lib.molecules.smiles import inchi_of_smiles, read_inchi, split_smiles
@@ -25,6 +28,7 @@ from tests.spark.images.test_clean_images import clean
 from tests.spark.landing.test_ingest_images import ingest
 from tests.spark.landing_files import settings_for
 
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DRAWN = ("captions.notation=smiles_drawn_kekule", "captions.test_fraction=0", "captions.validation_fraction=0")
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "OCC(Cl)CN", "C[C@H](N)C(=O)O", "C#CC(O)(C)C", "[Se]=C(N)N"]
 TOKENS = {token for text in MOLECULES[:4] for token in split_smiles(text)} | {"=", "1", "2", "[C@@H]", "[C@H]"}
@@ -192,3 +196,44 @@ def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:
     assert upright
     assert all(list(row.token_ids) == known[row.caption] for row in upright)
     assert np.all([inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption for row in rows])
+
+
+def test_reviews_have_a_weight_which_is_part_of_the_name_of_data_and_model(drawn: Lake) -> None:
+    vocabulary = Vocabulary.from_tokens(TOKENS)
+    first, second = (row.asDict() for row in drawn.read("captions").orderBy("image_id").limit(2).collect())
+    accepted = ("r1", first["image_id"], "m1", first["caption"], "accept", None, None, "anna", None, NOON)
+    drawn.insert_new("caption_reviews", drawn.spark.createDataFrame([accepted], CAPTION_REVIEWS.schema))
+
+    def described(*overrides: str) -> str:
+        return describe_training_data(drawn, captions(drawn, *overrides), vocabulary).fingerprint
+
+    weighed = ("captions.reviewed=instead", "captions.review_weight=3")
+    names = [described(), described("captions.reviewed=instead"), described("captions.review_weight=3")]
+    assert len(set(names)) == 1  # the caption is the one that the image had, and it weighs as it did
+    assert len({names[0], described(*weighed), described(*weighed, "captions.review_weight=4")}) == 3
+    rows = training_rows(drawn, captions(drawn, *weighed), vocabulary, "train", 1).collect()
+    of_images = {row.image_id: row.caption_weight for row in rows}
+    assert of_images[first["image_id"]] == 3.0
+    assert of_images.get(second["image_id"], 1.0) == 1.0
+    assert sorted(of_images.values()) == [1.0, 1.0, 1.0, 3.0]
+    unweighed = training_rows(drawn, captions(drawn, "captions.reviewed=instead"), vocabulary, "train", 1)
+    assert "caption_weight" not in unweighed.columns
+    assert "caption_weight" not in training_rows(drawn, captions(drawn, *weighed), vocabulary, "validation", 1).columns
+
+
+def test_a_weight_that_weighs_nothing_leaves_models_their_names(drawn: Lake) -> None:
+    build_vocabulary(drawn, captions(drawn))
+
+    def version(*overrides: str) -> str:
+        given = (f"storage.root={drawn.storage.root}", "training.start_from=null", "cluster.num_workers=1", *DRAWN)
+        settings = settings_for(Path("unused"), *given, *overrides)
+        plan = plan_training(drawn, settings)
+        own = settings.captions.model_dump(mode="json", exclude={"review_weight"})
+        before_weights = fingerprint(
+            settings.captioner, settings.training, own, plan.data.fingerprint, plan.data.vocabulary.tokens
+        )
+        return "same" if plan.model_version.endswith(before_weights) else plan.model_version
+
+    assert version() == version("captions.review_weight=2") == version("captions.reviewed=added") == "same"
+    weighed = {version("captions.reviewed=added", f"captions.review_weight={weight}") for weight in (2, 3)}
+    assert len(weighed | {"same"}) == 3

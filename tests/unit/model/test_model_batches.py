@@ -81,6 +81,16 @@ def test_ink_is_one_and_paper_zero_on_the_way_into_the_network() -> None:
     assert as_ink(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([1.0, 0.8, 0.0])
 
 
+def test_a_caption_weighs_what_its_sample_says_and_others_once() -> None:
+    white = np.zeros((2, 2), np.uint8)
+    weighed = {"pixels": white, "token_ids": [5], "other_token_ids": [[6, 7], [8]], "caption_weight": 2.5}
+    batch = collate([{"pixels": white, "token_ids": [9]}, weighed], 1)
+    assert batch.caption_weights.tolist() == [1.0, 2.5, 1.0, 1.0]
+    assert batch.to(torch.device("cpu")).caption_weights.tolist() == [1.0, 2.5, 1.0, 1.0]
+    assert collate([weighed | {"other_token_ids": []}], 1).caption_weights.tolist() == [2.5]
+    assert collate([{"pixels": white, "token_ids": [9]}], 1).caption_weights is None
+
+
 def lengths(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 40, count)
 
@@ -111,7 +121,7 @@ def test_the_mean_over_workers_is_that_over_tokens() -> None:
         counts = num_tokens + 1
         parts = [part_of(batch, worker, 3) for worker in range(3)]
         own = [np.average(losses[part], weights=counts[part]) for part in parts]
-        weights = [weight_of(part, batch, num_tokens, 3) for part in parts]
+        weights = [weight_of(part, batch, counts, 3) for part in parts]
         together = np.mean([loss * weight for loss, weight in zip(own, weights, strict=True)])
         assert together == pytest.approx(np.average(losses[batch], weights=counts[batch]))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.batches import Batch
+from model.batches import Batch, collate
 from model.captioner import Captioner
 from model.config import TrainingConfigError
 from model.precision import autocast, has_fast_bf16
@@ -24,7 +24,7 @@ from model.training_loop import (
     unpack_training,
     validate,
 )
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 BATCHES = [stroke_batch(8, seed) for seed in range(6)]
 
@@ -137,6 +137,33 @@ def test_loss_is_averaged_over_tokens_and_leaves_padding_out() -> None:
     )
     torch.testing.assert_close(token_loss(logits, targets), expected / 5)
     assert token_loss(logits, targets, label_smoothing=0.1) != token_loss(logits, targets)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_caption_of_weight_three_is_learned_as_if_it_were_there_three_times(label_smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, generator=generator, requires_grad=True)
+    targets = torch.tensor([[4, 2, 0], [3, 4, 2]])
+    weighed = token_loss(logits, targets, label_smoothing, torch.tensor([3.0, 1.0]))
+    rows = [0, 0, 0, 1]
+    repeated = token_loss(logits[rows], targets[rows], label_smoothing)
+    torch.testing.assert_close(weighed, repeated)
+    (of_weighed,), (of_repeated,) = (torch.autograd.grad(loss, logits) for loss in (weighed, repeated))
+    torch.testing.assert_close(of_weighed, of_repeated)
+    once = token_loss(logits, targets, label_smoothing, torch.ones(2))
+    torch.testing.assert_close(once, token_loss(logits, targets, label_smoothing))
+
+
+def test_a_step_takes_the_weights_of_captions_into_account() -> None:
+    samples = stroke_samples(4)
+    weighed = [samples[0] | {"caption_weight": 3.0}, *samples[1:]]
+    repeated = [samples[0]] * 3 + samples[1:]
+    losses = {}
+    for name, taken in (("weighed", weighed), ("repeated", repeated), ("once", samples)):
+        captioner = tiny_captioner(is_encoder_frozen=True, num_cell_labels=0)
+        losses[name] = [report.loss for report in train(captioner, [collate(taken, 1)] * 3, TrainingState())]
+    assert losses["weighed"] == pytest.approx(losses["repeated"], rel=1e-4)
+    assert losses["weighed"] != pytest.approx(losses["once"], rel=1e-3)
 
 
 def test_validation_counts_true_tokens_and_changes_nothing() -> None:

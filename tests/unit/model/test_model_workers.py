@@ -39,7 +39,10 @@ def test_workers_with_uneven_batches_stop_together_with_the_same_weights(tmp_pat
         assert not torch.equal(first["weights"][name], untrained[name]), name
 
 
-SAMPLES = stroke_samples(77)
+WEIGHTS = np.where(np.arange(77) % 5 == 0, 2.5, 1.0)  # of captions
+SAMPLES = [
+    sample | {"caption_weight": weight} for sample, weight in zip(stroke_samples(77), WEIGHTS.tolist(), strict=True)
+]
 NUM_TOKENS = np.array([len(sample["token_ids"]) for sample in SAMPLES])
 
 
@@ -54,7 +57,7 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
         batches = []
         for step in plan:
             part = part_of(step, rank, num_workers)
-            weight = weight_of(part, step, NUM_TOKENS, num_workers)
+            weight = weight_of(part, step, WEIGHTS * (NUM_TOKENS + 1), num_workers)
             batches.append(replace(collate([SAMPLES[index] for index in part], 1), weight=weight))
         train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore)
     return validate(captioner, [stroke_batch(40, seed=5)], "fp32")["loss"]

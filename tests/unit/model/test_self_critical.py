@@ -127,6 +127,16 @@ def test_tokens_that_are_never_written_gain_nothing_from_what_samples_lose() -> 
     assert logits.grad[0, 1, UNKNOWN] != 0
 
 
+def test_the_weight_of_an_images_own_caption_is_a_factor_of_its_reference_weight() -> None:
+    samples = stroke_samples(2)
+    batch = collate([samples[0] | {"caption_weight": 3.0}, samples[1]], 1)
+    training = cider_training(reference_weight=0.5, num_samples=2)
+    scorer = CiderScorer(captions_of_images(batch))
+    (taught,) = self_critical([batch], tiny_captioner(), scorer, training, max_tokens=8)
+    assert taught.advantages[-2:].tolist() == [1.5, 0.5]
+    assert taught.caption_weights is None
+
+
 def test_captions_that_are_rewarded_become_likelier() -> None:
     batch = collate(stroke_samples(16), 1)
     scorer = CiderScorer(captions_of_images(batch))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.reviewing import doubt_queue
+from lib.reviewing import table_cache
 from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doubt_queue import DoubtOrder, DoubtQueue
 from lib.reviewing.queue_filters import QueueFilters
@@ -175,7 +175,7 @@ def test_captions_that_come_while_the_page_runs_are_seen(tmp_path: Path) -> None
 
 
 def test_where_there_are_many_nobody_waits_for_new_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubt_queue, "SORTED_AT_ONCE", 1)
+    monkeypatch.setattr(table_cache, "MADE_AT_ONCE", 1)
     fill(tmp_path, 2)
     queue = DoubtQueue(DeltaRows(str(tmp_path)), THRESHOLDS)
     before = queue.order()

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from fastapi import FastAPI
 
-from lib.errors import SettingsError
+from lib.errors import SettingsError, StorageError
 from lib.reviewing.doors import COOKIE
 from lib.reviewing.server import make_parts
 from lib.reviewing.sessions import Sessions
@@ -48,6 +48,8 @@ def test_strangers_are_led_to_the_sign_in_page_and_back(tmp_path: Path) -> None:
         "/files/raw?image_id=image-000",
         "/try",
         "/overview",
+        "/reviews",
+        "/files/thumbnail?image_id=image-000",
     ):
         assert page.client.get(path, headers=JSON).status_code == 401
 
@@ -140,6 +142,22 @@ def test_behind_a_proxy_its_header_says_who_reviews_and_nobody_else_can(tmp_path
     assert "The proxy before this page does not say who you are: go through it." in answer.text
 
 
+@pytest.mark.parametrize(
+    ("addresses", "status"), [("[127.0.0.0/8]", 200), ("['10.0.0.0/8', '0.0.0.0/0']", 200), ("['::1']", 401)]
+)
+def test_a_proxy_may_have_a_network_of_addresses(tmp_path: Path, addresses: str, status: int) -> None:
+    behind = ("reviewing.proxy_header=X-Forwarded-Email", f"reviewing.proxy_addresses={addresses}")
+    page = ReviewPage(tmp_path, OUTSIDE, *behind, address="lake.example.org")
+    page.client.headers["X-Forwarded-Email"] = "carla@example.org"
+    assert page.client.get("/").status_code == status
+
+
+@pytest.mark.parametrize("address", ["proxy.example.org", "10.0.0.1/8", ""])
+def test_what_is_no_address_of_a_proxy_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"reviewing\.proxy_addresses"):
+        load_settings("photos", "local", [f"reviewing.proxy_addresses=['{address}']"])
+
+
 def test_a_form_without_the_token_or_from_another_site_is_not_taken(tmp_path: Path) -> None:
     fill(tmp_path, 2)
     page = ReviewPage(tmp_path)
@@ -176,7 +194,8 @@ def test_script_in_captions_ids_and_file_names_is_shown_and_not_run(tmp_path: Pa
     page = ReviewPage(tmp_path)
     sent = page.form(SCRIPT, SCRIPT) | {"verdict": "correct", "corrected_caption": SCRIPT + "y"}
     assert page.client.post("/review", data=sent, headers=JSON).status_code == 200
-    pages = [page.get("/", state="all", text="<script>"), page.image(SCRIPT, SCRIPT), page.get("/overview")]
+    pages = [page.get("/", state="all", text="<script>"), page.image(SCRIPT, SCRIPT)]
+    pages += [page.get("/overview"), page.get("/reviews"), page.get("/reviews", reviewer=SCRIPT)]
     pages += [page.get("/image", image_id=SCRIPT, model_version="m"), page.get("/", reason=SCRIPT)]
     for shown in pages:
         assert RunnableParts(shown.text).found == []
@@ -296,6 +315,13 @@ def test_tables_in_a_catalog_are_refused() -> None:
     settings = load_settings("photos", "local", ["storage.catalog=main", "storage.schema_name=captionlake"])
     with pytest.raises(SettingsError, match=r"storage\.catalog is set"):
         make_parts(settings, None)
+
+
+def test_a_root_that_cannot_be_written_to_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"storage\.root .*/file/lake cannot be written to") as refused:
+        make_parts(load_settings("photos", "local", [f"storage.root={tmp_path}/file/lake"]), None)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_log_names_the_path_and_neither_keys_nor_queries(tmp_path: Path) -> None:

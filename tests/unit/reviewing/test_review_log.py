@@ -119,6 +119,11 @@ def test_a_newer_table_with_columns_and_verdicts_unknown_here_is_read_and_writte
     assert [(row.review_id, row.verdict) for row in log.reviews()] == [("r0", "praise"), ("r1", "accept")]
 
 
+def test_rows_that_no_page_wrote_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, TABLE, [review("r0")._asdict(), review("r1")._asdict() | {"reviewed_at": None}, {}])
+    assert ids(tmp_path) == ["r0"]
+
+
 def test_the_newest_review_of_each_reviewer_stands(tmp_path: Path) -> None:
     log = ReviewLog(DeltaRows(str(tmp_path)))
     log.append(review("r1"))
@@ -140,6 +145,16 @@ def test_an_undone_review_leaves_the_one_before_it_standing(tmp_path: Path) -> N
     assert again is not None
     assert again.review_id == "r0"
     assert log.newest_of("bert") is None
+
+
+def test_what_another_reviewer_has_taken_back_does_not_stand_and_their_own_reviews_do(tmp_path: Path) -> None:
+    log = ReviewLog(DeltaRows(str(tmp_path)))
+    for number, (verdict, reviewer) in enumerate((("accept", "anna"), ("wrong", "anna"), ("accept", "adele"))):
+        log.append(review(f"r{number}", verdict, reviewer, reviewed_at=NOON + timedelta(seconds=number)))
+    log.append(review("u", "undo", "adele", undoes="r1", reviewed_at=NOON + timedelta(seconds=9)))
+    assert {name: row.review_id for name, row in log.standing()["a", "m1"].items()} == {"anna": "r0", "adele": "r2"}
+    newest = {name: log.newest_of(name) for name in ("anna", "adele")}
+    assert {name: row and row.review_id for name, row in newest.items()} == {"anna": "r0", "adele": "r2"}
 
 
 def test_another_process_reviews_are_seen_and_a_table_made_again_too(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_marks import LABELS
 from lib.settings import load_settings
 from lib.training.training_samples import as_sample
+from model.batches import collate
+from model.vocabulary import END
 
 ETHANOL, BENZENE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"
 SETTINGS = load_settings("molecules", "local")
@@ -52,3 +54,14 @@ def test_without_layout_taught_labels_or_a_notation_that_knows_marks_the_caption
 
 def test_the_layout_of_another_caption_is_not_learned_from(row: dict[str, Any]) -> None:
     assert "marks" not in as_sample(row | {"caption": BENZENE}, TAUGHT, notation_named("inchi"))
+
+
+@pytest.mark.parametrize("others", [[], [8, END]])
+def test_a_captions_weight_goes_with_its_sample_into_the_batch(row: dict[str, Any], others: list[int]) -> None:
+    inchi = notation_named("inchi")
+    weighed = as_sample(row | {"caption_weight": 3.0, "other_token_ids": others}, TAUGHT, inchi)
+    weights = collate([weighed], 1).caption_weights
+    assert weights is not None
+    assert weights.tolist() == [3.0] + [1.0] * bool(others)
+    assert "caption_weight" not in as_sample(row, TAUGHT, inchi)
+    assert collate([as_sample(row, TAUGHT, inchi)], 1).caption_weights is None
