@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.overview import (
     Agreement,
