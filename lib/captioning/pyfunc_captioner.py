@@ -1,7 +1,7 @@
 """A model that MLflow loads as the second captioner: image files in, a column `caption` or plain strings out."""
 
-import logging
 import math
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +9,6 @@ import pandas as pd
 
 from lib.captioning.second_captioner import SecondCaption, failed
 from lib.lake.pyfunc_models import PyfuncModel
-
-logger = logging.getLogger(__name__)
 
 IMAGE_COLUMN, CAPTION_COLUMN = "image", "caption"
 MAX_CHARACTERS = 10_000  # of a caption
@@ -29,9 +27,8 @@ class PyfuncCaptioner:
         except Exception as error:  # whatever a model of others stumbles over
             if len(images) > 1:
                 return [entry for image in images for entry in self.caption([image])]
-            logger.exception("the second captioner failed")
-            # What the error says may hold addresses or keys, which are for the log alone.
-            return [failed(f"the second captioner failed at this image ({type(error).__name__})")]
+            reason = f"the second captioner failed at this image ({type(error).__name__})"
+            return [failed(reason, traceback.format_exc())]
         captions = _captions_in(said)
         if captions is None or len(captions) != len(images):
             fault = f"the second captioner answered {_described(said)}, not a caption for each image"

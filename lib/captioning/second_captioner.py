@@ -17,6 +17,7 @@ class SecondCaption(NamedTuple):
     caption: str | None
     reason: str | None = None
     outcome: Outcome = "captioned"
+    fault: str | None = None  # what went wrong, for the log alone: it may hold addresses or keys
 
 
 class SecondCaptioner(Protocol):
@@ -26,9 +27,9 @@ class SecondCaptioner(Protocol):
         """One entry for each image file, in the order given."""
 
 
-def failed(reason: str) -> SecondCaption:
+def failed(reason: str, fault: str | None = None) -> SecondCaption:
     """An image that the second captioner has no caption for."""
-    return SecondCaption(None, reason, "failed")
+    return SecondCaption(None, reason, "failed", fault)
 
 
 def shown_name(name: str) -> str:

@@ -18,7 +18,11 @@ EXAMPLE_ANSWER: dict[str, Any] = {
     "alternatives": [],
     "reason": None,
     "model_version": "pretrained-0123abcd",
-    "second": {"caption": "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3", "captioner": "models:/other@1", "reason": None},
+    "second": {
+        "caption": "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3",
+        "captioner": "models:/other@champion",
+        "reason": None,
+    },
 }
 
 

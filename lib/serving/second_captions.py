@@ -112,6 +112,8 @@ class SecondCaptions:
             logger.warning("%d images have no second caption: %s", len(images), error)
             said = [failed(ENDED)] * len(images)
         self._batch_began = None
+        if faults := [one.fault for one in said if one.fault]:
+            logger.warning("%d of %d images have no second caption: %s", len(faults), len(said), faults[0])
         return said
 
     def _restart(self) -> None:
