@@ -31,16 +31,15 @@ def read_train_images(rows: DeltaRows, encoder_version: str, num_candidates: int
 
     Raises MissingInputError if there are none, UnreadableTableError.
     """
-    chosen = _chosen_ids(rows, num_candidates)
-    directions = dict(_directions(rows, encoder_version, chosen))
-    captions = _captions(rows, directions.keys())
+    index, directions = _directions(rows, encoder_version, _chosen_ids(rows, num_candidates))
+    captions = _captions(rows, index.keys())
     if not captions:
         raise MissingInputError(
             f"nearest neighbours need train images with captions and features of {encoder_version}, and {rows.root} "
             "has none: run ingest_images, clean_images and extract_features there"
         )
     image_ids = sorted(captions)  # of equally near ones the first is taken
-    candidates = Candidates(np.array(image_ids, object), np.stack([directions[name] for name in image_ids]))
+    candidates = Candidates(np.array(image_ids, object), directions[[index[name] for name in image_ids]])
     return TrainImages(candidates, captions)
 
 
@@ -54,19 +53,28 @@ def _chosen_ids(rows: DeltaRows, num_candidates: int) -> set[str]:
     return set(heapq.nsmallest(num_candidates, chosen, key=_hash))
 
 
-def _directions(rows: DeltaRows, encoder_version: str, chosen: set[str]) -> Iterator[tuple[str, np.ndarray]]:
+def _directions(rows: DeltaRows, encoder_version: str, chosen: set[str]) -> tuple[dict[str, int], np.ndarray]:
+    """The row of each image that has features, and a direction in each row."""
+    index: dict[str, int] = {}
+    directions = np.empty((0, 0), np.float32)
+    for image_id, packed in _features(rows, encoder_version):
+        if image_id not in chosen:
+            continue
+        try:
+            direction = direction_of(unpack_features(packed))
+            if not index:  # one block: small arrays among the large ones of features would scatter memory
+                directions = np.empty((len(chosen), len(direction)), np.float32)
+            directions[index.setdefault(image_id, len(index))] = direction
+        except ValueError as error:
+            raise unreadable("image_features", error) from error
+    return index, directions
+
+
+def _features(rows: DeltaRows, encoder_version: str) -> Iterator[tuple[str, bytes]]:
     is_of_encoder = ds.field("encoder_version") == encoder_version
     for batch in _batches(rows, "image_features", ["image_id", "features"], is_of_encoder, FEATURES_AT_A_TIME):
         for image_id, features in zip(batch["image_id"].to_pylist(), batch["features"], strict=True):
-            if image_id in chosen:
-                yield image_id, _direction(features.as_py())
-
-
-def _direction(packed: bytes) -> np.ndarray:
-    try:
-        return direction_of(unpack_features(packed))
-    except ValueError as error:
-        raise unreadable("image_features", error) from error
+            yield image_id, features.as_py()
 
 
 def _captions(rows: DeltaRows, image_ids: Collection[str]) -> dict[str, list[str]]:
@@ -90,8 +98,14 @@ def _batches(
     if dataset is None:
         return
     try:
+        # Read ahead by threads, features that nobody has asked for yet would fill memory.
         yield from dataset.to_batches(
-            columns=columns, filter=asked, batch_size=num_rows, batch_readahead=1, fragment_readahead=1
+            columns=columns,
+            filter=asked,
+            batch_size=num_rows,
+            batch_readahead=0,
+            fragment_readahead=0,
+            use_threads=False,
         )
     except (OSError, pa.ArrowException) as error:
         raise unreadable(name, error) from error
