@@ -25,7 +25,8 @@ from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError
 from lib.images.cleaning import decode_png
-from lib.images.features import IMAGES_AT_A_TIME, encoder_version, extract
+from lib.images.features import IMAGES_AT_A_TIME
+from lib.images.frozen_features import encoder_version, extract
 from lib.images.packed_features import unpack_features
 from lib.job_entry import argument_parser, exit_with_one_sentence, start_process
 from lib.lake.delta_tables import Lake
@@ -34,6 +35,7 @@ from lib.lake.spark_session import open_spark
 from lib.settings import Settings, load_settings
 from model.checkpoint import load_config
 from model.config import CaptionerConfig
+from model.encoders import frozen_encoder
 
 RESULTS = Path(__file__).parent / "results" / "photos.json"
 NUM_TIMED = 64  # images whose features are computed again, to time it
@@ -156,10 +158,11 @@ def _seconds_of_features(lake: Lake, encoder: CaptionerConfig) -> float:
     images = [decode_png(bytes(row.image)) for row in rows]
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each of Spark's workers
-    extract(images[:1], encoder)  # loads the weights
+    network = frozen_encoder(encoder)
+    extract(images[:1], network, encoder.num_channels)  # the first takes longer
     began = time.perf_counter()
     for start in range(0, len(images), IMAGES_AT_A_TIME):
-        extract(images[start : start + IMAGES_AT_A_TIME], encoder)
+        extract(images[start : start + IMAGES_AT_A_TIME], network, encoder.num_channels)
     seconds = (time.perf_counter() - began) / len(images)
     torch.set_num_threads(num_threads)
     return seconds

@@ -22,10 +22,10 @@ import pyarrow as pa
 
 from bench.quality_sets import unseen_molecules
 from lib.errors import NotationError
+from lib.lake.delta_rows import DeltaRows
 from lib.molecules.drawing_batches import id_of_drawing
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import FreeStyle, free_style
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import Review, ReviewLog
 from lib.settings import Settings, load_settings
 

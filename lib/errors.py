@@ -11,9 +11,9 @@ CaptionlakeError
 ├── CorruptImageError        bytes that are no image we can read (becomes a row in images_rejected)
 ├── NotationError            a caption that its notation cannot express
 ├── RefusedRequestError      (lib/serving/refusals.py) a request that is not answered with captions
-├── BatchFailedError         (lib/serving/model_process.py) a batch that a process did not caption
+├── BatchFailedError         (lib/serving/captioner_process.py) a batch that a process did not caption
 ├── ServerRefusedError       (lib/serving/folder_client.py) a server that does not answer with captions
-├── UnreadableTableError     (lib/reviewing/delta_rows.py) a table that the review page cannot read
+├── UnreadableTableError     (lib/lake/delta_rows.py) a table that cannot be read without Spark
 ├── SqlRefusedError          (lib/sql/errors.py) a statement that cannot be answered, with what to ask for
 └── TrainingFailedError      the Ray workers stopped before the last step
 """

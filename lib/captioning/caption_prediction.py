@@ -15,7 +15,7 @@ from lib.captioning.image_captioning import ImageCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
-from lib.images.features import encoder_version
+from lib.images.frozen_features import encoder_version
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.models import model_in_use

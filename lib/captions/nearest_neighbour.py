@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,19 +9,12 @@ import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql.pandas.functions import pandas_udf
 
+from lib.captions.nearest_image import NUM_CANDIDATES, Candidates, direction_of, nearest
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake
 
-NUM_CANDIDATES = 20_000  # train images that are compared, at most, in hash order: 100 MB of 1,280 features
 IMAGES_AT_A_TIME = 1_000
 NEIGHBOURS_SCHEMA = "image_id string, neighbour_id string"
-
-
-class Candidates(NamedTuple):
-    """Train images with their features."""
-
-    image_ids: np.ndarray  # (N,)
-    directions: np.ndarray  # (N, F) float32, each of length 1
 
 
 def neighbour_captions(lake: Lake, images: DataFrame, captions: DataFrame) -> DataFrame | None:
@@ -60,22 +52,6 @@ def central_captions(captions: DataFrame) -> DataFrame:
     distances = edits.agg(F.sum(F.levenshtein("caption", "other")).alias("distance"))
     order = Window.partitionBy("image_id").orderBy("distance", "caption_index")
     return distances.withColumn("rank", F.row_number().over(order)).where("rank = 1").select("image_id", "caption")
-
-
-def nearest(directions: np.ndarray, image_ids: np.ndarray, candidates: Candidates) -> list[str | None]:
-    """The id of each image's nearest candidate (rows of length 1, (M, F)), None if there is none but itself."""
-    cosines = directions @ candidates.directions.T  # (M, N)
-    cosines[image_ids[:, None] == candidates.image_ids[None]] = -np.inf
-    best = cosines.argmax(axis=1)
-    is_other = np.isfinite(cosines[np.arange(len(best)), best])
-    return [str(candidates.image_ids[index]) if other else None for index, other in zip(best, is_other, strict=True)]
-
-
-def direction_of(features: np.ndarray) -> np.ndarray:
-    """Features (F, h, w) averaged over the grid and scaled to length 1: float32 (F,); zeros stay zeros."""
-    mean = features.astype(np.float32).mean(axis=(1, 2))
-    scaled: np.ndarray = mean / max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny)
-    return scaled
 
 
 def _direction(features: Column) -> Column:

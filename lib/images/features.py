@@ -1,12 +1,9 @@
 """images_clean to image_features: a frozen encoder runs once over each image; training and captioning read the rest."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyspark.sql.functions as F
 import torch
@@ -14,13 +11,13 @@ from pyspark.sql import DataFrame
 
 from lib.errors import SettingsError
 from lib.images.cleaning import decode_png
+from lib.images.frozen_features import encoder_version, extract
 from lib.images.packed_features import pack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGE_FEATURES
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
-from model.batches import as_ink, stack_images
 from model.config import CaptionerConfig
 from model.encoders import frozen_encoder
 from model.errors import EncoderWeightsError
@@ -29,15 +26,6 @@ logger = logging.getLogger(__name__)
 
 IMAGES_AT_A_TIME = 16  # of one size, a batch of the encoder
 FEATURES_SCHEMA = "image_id string, cleaning_version string, shape array<int>, features binary"
-
-
-def encoder_version(config: CaptionerConfig) -> str | None:
-    """Names the encoder and its weights; None where features are not computed once: the encoder learns too."""
-    if not config.is_encoder_frozen or config.encoder_weights == "random":
-        return None
-    weights = Path(config.encoder_weights)
-    name = hashlib.sha256(weights.read_bytes()).hexdigest()[:12] if weights.is_file() else config.encoder_weights
-    return f"{config.encoder}-{name}"
 
 
 def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
@@ -97,7 +85,7 @@ def encode_batches(
         features = [
             one
             for start in range(0, len(images), IMAGES_AT_A_TIME)
-            for one in extract(images[start : start + IMAGES_AT_A_TIME], config)
+            for one in extract(images[start : start + IMAGES_AT_A_TIME], _encoder(config), config.num_channels)
         ]
         counter.add(len(features))
         yield pd.DataFrame(
@@ -108,14 +96,6 @@ def encode_batches(
                 "features": [pack_features(one) for one in features],
             }
         )
-
-
-@torch.inference_mode()
-def extract(images: list[np.ndarray], config: CaptionerConfig) -> np.ndarray:
-    """Features (B, F, h, w) float16 of images (H, W, 3) of one size."""
-    encoder = _encoder(config)
-    features: np.ndarray = encoder.extract(as_ink(stack_images(images, config.num_channels))).half().numpy()
-    return features
 
 
 _encoder = lru_cache(maxsize=1)(frozen_encoder)  # once per Python worker process, which outlives a task

@@ -9,7 +9,8 @@ import numpy as np
 from lib.captioning.attention_maps import AttentionMaps
 from lib.errors import CaptionlakeError
 from lib.lake.models import Model, resolve_model
-from lib.serving.model_process import BatchFailedError, ModelProcess, ModelSource
+from lib.serving.captioner_process import BatchFailedError
+from lib.serving.model_process import ModelProcess, ModelSource
 from lib.serving.refusals import RefusedRequestError
 from lib.serving.service import models_to_serve
 from lib.settings import Settings

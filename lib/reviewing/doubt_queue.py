@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.queue_filters import ALL_MODELS, REASONS, QueueFilters
 from lib.reviewing.review_log import Standing
 from lib.reviewing.review_thresholds import Thresholds

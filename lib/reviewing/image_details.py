@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from lib.captions.marked_texts import Segments, marked
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import TABLE
 from lib.reviewing.row_index import RowIndex
 

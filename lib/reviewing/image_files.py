@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lib.errors import CorruptImageError
 from lib.images.cleaning import encode_png
 from lib.images.decoding import decode_image
-from lib.reviewing.delta_rows import DeltaRows, Version
+from lib.lake.delta_rows import DeltaRows, Version
 from lib.reviewing.row_index import RowIndex
 from lib.sections.images import CleaningSettings
 from lib.serving.refusals import RefusedRequestError

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.caption_quality import PREDICTIONS, CaptionQuality, caption_quality
 from lib.reviewing.confidence_drift import Drift, confidence_drift
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.rejected_images import REJECTED, rejected_images
 from lib.reviewing.table_cache import TableCache
 from lib.reviewing.training_history import EVALUATIONS, METRICS, newest_evaluations, training_history

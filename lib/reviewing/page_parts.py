@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from lib.errors import CaptionlakeError
+from lib.lake.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing import structure_editor
 from lib.reviewing.caption_desk import CaptionDesk
-from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doors import Doors, Visitor
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.image_details import DetailsReader

@@ -13,8 +13,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import PrimitiveType
 
 from lib.errors import ConcurrentWriteError, StorageError
+from lib.lake.delta_rows import DeltaRows, Version, as_columns, unreadable
 from lib.lake.review_columns import REVIEW_COLUMNS, REVIEWS_COMMENT
-from lib.reviewing.delta_rows import DeltaRows, Version, as_columns, unreadable
 from lib.storage_faults import storage_fault
 
 logger = logging.getLogger(__name__)

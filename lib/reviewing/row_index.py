@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.reviewing.delta_rows import Columns, DeltaRows, Version, as_columns, unreadable
+from lib.lake.delta_rows import Columns, DeltaRows, Version, as_columns, unreadable
 
 ROWS_AT_A_TIME = 32
 

@@ -9,10 +9,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from lib.errors import SettingsError, StorageError
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.app import make_app
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import CaptionDesk
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.doors import Doors
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.drop_page import DropCaptioner

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import pyarrow as pa
 
-from lib.reviewing.delta_rows import Columns, DeltaRows, Version
+from lib.lake.delta_rows import Columns, DeltaRows, Version
 
 MADE_AT_ONCE = 20_000  # rows; more take longer than anyone should wait for a page
 Made = TypeVar("Made")

@@ -8,7 +8,7 @@ import cv2
 from lib.errors import CorruptImageError
 from lib.images.cleaning import encode_png
 from lib.images.decoding import decode_image
-from lib.reviewing.delta_rows import Version
+from lib.lake.delta_rows import Version
 from lib.reviewing.image_files import ImageFile, ImageFiles
 from lib.sections.images import CleaningSettings
 

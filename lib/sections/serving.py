@@ -32,6 +32,8 @@ class ServingSettings(ListeningSettings):
     section: ClassVar[str] = "serving"
 
     models: dict[str, str]
+    second_captioners: dict[str, str]
+    second_deadline_s: float = Field(gt=0)
     check_models_s: float = Field(gt=0)
     num_processes: int | None = Field(gt=0)
     batch_size: int = Field(gt=0)

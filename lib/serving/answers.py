@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from lib.captioning.captioner import CaptionedImage
+from lib.captioning.second_captioner import SecondCaption
 from lib.serving.refusals import RefusedRequestError
 
 IMAGE_COLUMN = "image"  # of MLflow's data frames
@@ -17,6 +18,11 @@ EXAMPLE_ANSWER: dict[str, Any] = {
     "alternatives": [],
     "reason": None,
     "model_version": "pretrained-0123abcd",
+    "second": {
+        "caption": "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3",
+        "captioner": "models:/other@champion",
+        "reason": None,
+    },
 }
 
 
@@ -50,6 +56,14 @@ class Alternative(BaseModel):
     score: float
 
 
+class SecondAnswer(BaseModel):
+    """What another captioner says of the image; `reason` says why it says nothing."""
+
+    caption: str | None
+    captioner: str = Field(description="nearest_neighbours, or the name of a model of MLflow")
+    reason: str | None = Field(description="why there is no second caption")
+
+
 class CaptionAnswer(BaseModel):
     """One image's caption; `reason` says why an image has none."""
 
@@ -61,6 +75,7 @@ class CaptionAnswer(BaseModel):
     alternatives: list[Alternative] = Field(description="other captions, best first")
     reason: str | None = Field(description="why the image could not be read")
     model_version: str
+    second: SecondAnswer | None = Field(default=None, description="null where the server has no second captioner")
 
 
 class CaptionsAnswer(BaseModel):
@@ -104,6 +119,12 @@ def as_answer(image: CaptionedImage, model_version: str) -> CaptionAnswer:
         reason=image.reason,
         model_version=model_version,
     )
+
+
+def with_second(answer: CaptionAnswer, second: SecondCaption, captioner: str) -> CaptionAnswer:
+    """The entry with what a second captioner of that name says."""
+    beside = SecondAnswer(caption=second.caption, captioner=captioner, reason=second.reason)
+    return answer.model_copy(update={"second": beside})
 
 
 def parse_caption_request(body: bytes) -> CaptionRequest:

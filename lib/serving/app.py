@@ -78,11 +78,13 @@ def make_app(
         status is 422.
         """
 
+        until = asyncio.get_running_loop().time() + settings.deadline_s
+
         async def work() -> list[CaptionAnswer]:
             name = service.dataset_named(dataset)
             images = await images_of.of_caption(request, service.max_image_bytes[name])
             request.state.dataset, request.state.num_images = name, len(images)
-            return await _unless_gone(request, service.caption(name, images))
+            return await _unless_gone(request, service.caption(name, images, until))
 
         captions = await _in_time(settings.deadline_s, work())
         answer = CaptionsAnswer(captions=captions)
@@ -96,12 +98,14 @@ def make_app(
     async def invocations(request: Request) -> InvocationsAnswer:
         """Caption images as MLflow's scoring protocol has it; the column `image` holds files in base 64."""
 
+        until = asyncio.get_running_loop().time() + settings.deadline_s
+
         async def work() -> list[CaptionAnswer]:
             images, dataset = await images_of.of_invocation(request)
             name = service.dataset_named(dataset)
             images = images_of.checked(images, service.max_image_bytes[name])
             request.state.dataset, request.state.num_images = name, len(images)
-            return await _unless_gone(request, service.caption(name, images))
+            return await _unless_gone(request, service.caption(name, images, until))
 
         return InvocationsAnswer(predictions=await _in_time(settings.deadline_s, work()))
 

@@ -13,8 +13,9 @@ from lib.captioning.captioner import CaptionedImage
 from lib.errors import CaptionlakeError
 from lib.sections.serving import ServingSettings
 from lib.serving.answers import CaptionAnswer, as_answer
+from lib.serving.captioner_process import BatchFailedError
 from lib.serving.metrics import Metrics
-from lib.serving.model_process import BatchFailedError, ModelProcess
+from lib.serving.model_process import ModelProcess
 from lib.serving.refusals import RefusedRequestError
 
 logger = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from model.whole_writes import written_whole
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("file", "caption", "confidence", "is_valid", "reason", "model_version")
+SECOND = "second_caption"  # a further column where the server has a second captioner
 TIMEOUT_S = 300.0
 TRIES = 10
 TRY_AGAIN = (429, 503, 504)  # later
@@ -55,17 +57,30 @@ def send_folder(
         written_whole(output) as written,
         written.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,  # names may be any bytes
     ):
-        rows = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        rows.writeheader()
         try:
-            for image, answer in zip(images, threads.map(lambda path: _captioned(client, path), images), strict=True):
-                rows.writerow({**answer, "file": image.relative_to(folder).as_posix()})
+            answers = threads.map(lambda path: _captioned(client, path), images)
+            has_second, answers = _has_second(answers)
+            rows = csv.DictWriter(file, (*COLUMNS, SECOND) if has_second else COLUMNS, extrasaction="ignore")
+            rows.writeheader()
+            for image, answer in zip(images, answers, strict=True):
+                second = (answer.get("second") or {}).get("caption")
+                rows.writerow({**answer, "file": image.relative_to(folder).as_posix(), SECOND: second})
                 num_unread += answer["caption"] is None
                 line.advance()
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
     return num_unread
+
+
+def _has_second(answers: Iterator[dict[str, Any]]) -> tuple[bool, Iterator[dict[str, Any]]]:
+    """Whether the server has a second captioner, which its first caption or reason shows; and all answers again."""
+    first = []
+    for answer in answers:
+        first.append(answer)
+        if answer.get("model_version"):
+            return answer.get("second") is not None, chain(first, answers)
+    return False, iter(first)
 
 
 def _captioned(client: httpx.Client, path: Path) -> dict[str, Any]:

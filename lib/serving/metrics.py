@@ -40,6 +40,12 @@ class Metrics:
         self.valid_captions = Counter(
             "captionlake_valid_captions", "Captions that are well-formed.", ["dataset"], registry=registry
         )
+        self.second_captions = Counter(
+            "captionlake_second_captions",
+            "Images given to the second captioner by outcome: captioned, failed, late or unavailable.",
+            ["dataset", "outcome"],
+            registry=registry,
+        )
         self.process_restarts = Counter(
             "captionlake_process_restarts", "Processes that captioned and were lost.", registry=registry
         )

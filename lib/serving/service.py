@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
 from lib.serving.refusals import RefusedRequestError
+from lib.serving.second_captioners import SecondCaptioners
 from lib.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -49,11 +51,11 @@ class CaptionService:
         self.settings, self._metrics = settings, metrics
         self._overrides, self._conf = tuple(overrides), conf
         self.models = models_to_serve(settings)
-        self.max_image_bytes = {
-            dataset: load_settings(dataset, settings.environment, overrides, conf).landing.max_image_bytes
-            for dataset in self.models
-        }
+        of = {dataset: load_settings(dataset, settings.environment, overrides, conf) for dataset in self.models}
+        self.max_image_bytes = {dataset: its_own.landing.max_image_bytes for dataset, its_own in of.items()}
         self.queue = BatchQueue(settings.serving, metrics)
+        cleaning = {dataset: its_own.cleaning for dataset, its_own in of.items()}
+        self._second = SecondCaptioners(settings, cleaning, metrics)
 
     @property
     def is_warm(self) -> bool:
@@ -70,14 +72,24 @@ class CaptionService:
             )
         return dataset
 
-    async def caption(self, dataset: str, images: Sequence[bytes]) -> list[CaptionAnswer]:
-        """One entry for each image, in order. Raises RefusedRequestError."""
+    async def caption(self, dataset: str, images: Sequence[bytes], until: float = math.inf) -> list[CaptionAnswer]:
+        """One entry for each image, in order. Raises RefusedRequestError.
+
+        `until` is the time of the event loop at which the request is too late: no second caption is waited for then.
+        """
         if not self.is_warm:
             raise RefusedRequestError(503, "the models are being loaded: try again in a moment", retry_after_s=5)
-        return await self.queue.caption(dataset, images)
+        asked_at, asked = asyncio.get_running_loop().time(), self._second.ask(dataset, images)
+        try:
+            answers = await self.queue.caption(dataset, images)
+            return await self._second.beside(answers, dataset, asked, asked_at, until)
+        finally:
+            for one in asked:
+                one.cancel()
 
     async def start(self) -> None:
-        """Load the models. Raises SettingsError, RuntimeMissingError."""
+        """Load the models, and the second captioners before. Raises SettingsError, RuntimeMissingError."""
+        await self._second.start(self.models)
         await self._use(self.models)
         logger.info("ready: %s", ", ".join(f"{dataset} by {model.version}" for dataset, model in self.models.items()))
 
@@ -96,6 +108,7 @@ class CaptionService:
                 self._metrics.model_changes.labels("changed").inc()
                 logger.info("changed to %s", ", ".join(model.version for model in models.values()))
                 refused, said = None, ""
+                await self._second.follow(models)
             except (CaptionlakeError, OSError) as error:
                 if said != str(error):
                     self._metrics.model_changes.labels("refused").inc()
@@ -105,6 +118,7 @@ class CaptionService:
     async def close(self) -> None:
         """End all processes."""
         await self.queue.close()
+        await self._second.close()
 
     async def _use(self, models: dict[str, Model]) -> None:
         num_threads = self.settings.prediction.threads_per_worker

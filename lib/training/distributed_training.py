@@ -15,7 +15,7 @@ import torch
 from lib.captions.notations import Notation, notation_named
 from lib.errors import TrainingFailedError
 from lib.fingerprints import git_commit
-from lib.images.features import encoder_version
+from lib.images.frozen_features import encoder_version
 from lib.lake.delta_tables import Lake
 from lib.lake.models import starting_checkpoint
 from lib.progress import show_progress

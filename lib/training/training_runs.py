@@ -20,7 +20,7 @@ from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import ConcurrentWriteError, SettingsError
 from lib.fingerprints import fingerprint
-from lib.images.features import encoder_version
+from lib.images.frozen_features import encoder_version
 from lib.lake.delta_tables import Lake
 from lib.lake.model_promotions import offer_trained
 from lib.lake.models import checkpoints_folder, starting_checkpoint, withdrawal_of

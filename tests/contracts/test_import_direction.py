@@ -37,7 +37,7 @@ AT_HOME_IN = {  # rooms of libraries that no other room may know
     "mlflow": {"lake", "training"},
     "matplotlib": {"molecules", "reporting"},
     "jinja2": {"reporting", "reviewing"},
-    "deltalake": {"reviewing"},
+    "deltalake": {"lake", "reviewing"},
     "fastapi": {"reviewing", "serving"},
     "starlette": {"reviewing", "serving"},
     "uvicorn": {"reviewing", "serving"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
 from lib.reviewing.structure_editor import editor_folder
 from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from lib.lake.delta_rows import DeltaRows
 from lib.lake.models import pretrained_model
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import ReviewLog
 from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for
 from tests.unit.reviewing.reviewed_lake import NIGHT, fill, prediction, write

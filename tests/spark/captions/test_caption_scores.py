@@ -9,9 +9,13 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.testing import assertDataFrameEqual
 
+from lib.captions.nearest_image import central_caption, direction_of, nearest
+from lib.captions.nearest_neighbour import neighbour_captions
 from lib.captions.scores import best_constant_caption, evaluate_captions, scores_by_predictor, with_scores
+from lib.captions.train_images import read_train_images
 from lib.errors import MissingInputError
 from lib.images.packed_features import pack_features
+from lib.lake.delta_rows import DeltaRows
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS, IMAGE_FEATURES, IMAGES_CLEAN
 
@@ -261,3 +265,11 @@ def test_the_caption_of_the_train_image_with_the_most_similar_features_is_a_cont
     evaluate_captions(lake, "m1")
     (row,) = lake.read("evaluations").where("predictor = 'nearest_neighbour'").collect()
     assert (row.split, row.num_images, row.mean_edit_distance, row.exact_match) == ("test", 2, 0.5, 0.5)
+    control = neighbour_captions(lake, lake.read("caption_predictions"), lake.read("captions"))
+    assert control is not None
+    # What the server reads without Spark lends the same captions.
+    train = read_train_images(DeltaRows(lake.storage.root), "e1")
+    asked = np.stack([direction_of(np.array([[[x]], [[y]]])) for x, y in (features["t1"], features["t2"])])
+    found = nearest(asked, np.array(["t1", "t2"], object), train.candidates)
+    served = [central_caption(train.captions[str(name)]) for name in found]
+    assert served == [row.caption for row in control.orderBy("image_id").collect()] == ["a dog runs", "a cat"]

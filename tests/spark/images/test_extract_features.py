@@ -14,7 +14,7 @@ from jobs import build_vocabulary, clean_images, extract_features, ingest_images
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import LandingZoneError, MissingInputError
 from lib.images.cleaning import decode_png
-from lib.images.features import encoder_version
+from lib.images.frozen_features import encoder_version
 from lib.images.packed_features import pack_features, unpack_features
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from lib.lake.delta_rows import DeltaRows
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_REVIEWS
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import Review, ReviewLog
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)

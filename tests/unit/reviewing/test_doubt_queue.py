@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.lake.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing import table_cache
-from lib.reviewing.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing.doubt_queue import DoubtOrder, DoubtQueue
 from lib.reviewing.queue_filters import QueueFilters
 from lib.reviewing.review_log import Review, Standing

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.overview import (
     Agreement,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.lake_figures import LakeFigures
 from lib.reviewing.rejected_images import Example, Rejected
 from lib.reviewing.thumbnails import MAX_HEIGHT_PX, MAX_WIDTH_PX

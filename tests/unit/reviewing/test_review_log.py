@@ -12,10 +12,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lib.errors import StorageError
+from lib.lake.delta_rows import DeltaRows
 from lib.lake.review_columns import VERDICTS
 from lib.lake.schemas import TABLES
 from lib.reviewing import review_log
-from lib.reviewing.delta_rows import DeltaRows
 from lib.reviewing.review_log import COLUMNS, TABLE, Review, ReviewLog
 from tests.unit.reviewing.reviewed_lake import write
 
@@ -194,7 +194,7 @@ def test_every_verdict_of_the_comment_is_explained() -> None:
 READ_AND_END = """
 import sys
 import pyarrow as pa
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 assert len(DeltaRows(sys.argv[1]).read("caption_reviews", {"image_id": pa.string()})) == 3
 """
 

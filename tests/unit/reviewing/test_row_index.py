@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 
-from lib.reviewing.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.row_index import RowIndex
 from tests.unit.reviewing.reviewed_lake import write
 

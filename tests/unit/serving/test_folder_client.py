@@ -15,18 +15,20 @@ import pytest
 from jobs.send_folder import number_at_once
 from lib.serving.folder_client import send_folder
 
-ANSWER = {"captions": [{"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}]}
+CAPTION = {"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}
+SECOND = {"caption": "a wolf", "captioner": "nearest_neighbours", "reason": None}
 
 
 class AnyServer(BaseHTTPRequestHandler):
-    """Answers every request with a caption."""
+    """Answers every request with a caption; one for dataset photos with a second one."""
 
     def do_POST(self) -> None:
+        answer = {"captions": [CAPTION | {"second": SECOND if "photos" in self.path else None}]}
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.end_headers()
-        self.wfile.write(json.dumps(ANSWER).encode())
+        self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_: object) -> None:
         """Nothing is logged."""
@@ -57,6 +59,20 @@ def test_a_name_of_any_bytes_is_sent_and_an_image_that_may_not_be_read_costs_its
     locked = "unreadable_file: Permission denied"
     assert rows == {b"caf\xe9.png": "a dog", b"line\nbreak.png": "a dog", b"locked.png": locked}
     assert num_unread == 1
+
+
+@pytest.mark.parametrize("dataset", ["photos", "molecules"])
+def test_a_second_caption_is_a_column_where_the_server_has_one(url: str, tmp_path: Path, dataset: str) -> None:
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")  # cannot be read, which says nothing of the server
+    for name in ("b.png", "c.png"):
+        (tmp_path / name).write_bytes(b"content")
+    assert send_folder(tmp_path, url, dataset, None, tmp_path / "captions.csv", (".png",), 2) == 1
+    header, unread, *rows = (tmp_path / "captions.csv").read_text().splitlines()
+    columns, end = ("reason,model_version,second_caption", ",m,a wolf") if dataset == "photos" else ("version", ",m")
+    assert header.endswith(columns)
+    assert unread.startswith("a.png,,,,unreadable_file")
+    assert [row for row in rows if row.endswith(end)] == rows
+    assert len(rows) == 2
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])

@@ -1,8 +1,8 @@
-"""The nearest neighbour by features made by hand."""
+"""The nearest image by features made by hand, and which of its captions stands for it."""
 
 import numpy as np
 
-from lib.captions.nearest_neighbour import Candidates, direction_of, nearest
+from lib.captions.nearest_image import Candidates, central_caption, direction_of, nearest
 
 
 def grid(*columns: tuple[float, float]) -> np.ndarray:
@@ -24,3 +24,8 @@ def test_the_smallest_angle_wins_and_no_image_is_its_own_neighbour() -> None:
     assert nearest(asked, np.array(["new", "north"], object), candidates) == ["east", "north-east"]
     alone = Candidates(candidates.image_ids[:1], directions[:1])
     assert nearest(asked[:1], np.array(["east"], object), alone) == [None]
+
+
+def test_of_several_captions_the_one_nearest_to_the_others_stands_for_the_image() -> None:
+    assert central_caption(["a man", "a big dog runs", "a dog runs", "a dog ran"]) == "a dog runs"
+    assert central_caption(["first", "other"]) == "first"

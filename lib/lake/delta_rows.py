@@ -108,7 +108,7 @@ def unreadable(name: str, error: Exception) -> UnreadableTableError:
     """One sentence on a table that is there and cannot be read."""
     if isinstance(error, DeltaProtocolError):
         return UnreadableTableError(
-            f"table {name} was written by a newer Delta than this page reads: install a newer deltalake ({error})"
+            f"table {name} was written by a newer Delta than is read here: install a newer deltalake ({error})"
         )
     said = str(error).strip().splitlines() or [type(error).__name__]
     return UnreadableTableError(
