@@ -1,4 +1,4 @@
-"""Hashed wedges of many fine lines made of fewer: shrunk as they are they become pale or solid.
+"""Hashed wedges of many fine lines made of fewer and wider ones: shrunk as they are they become pale or solid.
 
 Pixels are uint8 (H, W), 0 ink, 255 paper. C components of ink.
 """
@@ -14,6 +14,7 @@ from lib.images.strokes import Pixels
 
 INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
 LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
+WIDTH = 0.05  # stroke lengths, of the lines that stay
 LONGEST_LINE = 0.6  # stroke lengths
 MOST_COMPONENTS = 2000  # more is no drawing
 LEAST_LINES = 5
@@ -36,23 +37,32 @@ class _Components(NamedTuple):
 def sparser_hashes(pixels: Pixels, length: float) -> Pixels:
     """Pixels whose rows of close short lines have every second, or third, ... left; strokes are `length` pixels long.
 
-    The widest line of a row stays.
+    The longest line of a row stays. Those that stay are made WIDTH wide, to the pixel.
     """
     found = _components(pixels, LONGEST_LINE * length)
     erased: list[int] = []
+    kept: list[int] = []
     for row in _rows(found, LEAST_SPACING * length, STRAIGHT * length):
         spacing = np.linalg.norm(found.centres[row[-1]] - found.centres[row[0]]) / (len(row) - 1)
         step = math.ceil(LEAST_SPACING * length / spacing)
         if found.lengths[row[0]] < found.lengths[row[-1]]:
             row = row[::-1]
-        erased += [label for place, label in enumerate(row) if place % step]
+        if step > 1:
+            erased += [label for place, label in enumerate(row) if place % step]
+            kept += row[::step]
     if not erased:
         return pixels
-    is_erased = np.zeros(len(found.lengths), bool)
-    is_erased[erased] = True
-    others = ((found.labels > 0) & ~is_erased[found.labels]).astype(np.uint8)
-    gone = cv2.dilate(is_erased[found.labels].astype(np.uint8), np.ones((3, 3), np.uint8)) & (1 - others)
-    return np.where(gone > 0, 255, pixels).astype(np.uint8)
+    gone = _ink_of(found, erased, 3) & (1 - ((found.labels > 0) & ~np.isin(found.labels, erased)).astype(np.uint8))
+    gain = WIDTH * length - float(np.median(found.widths[kept]))
+    lines = _ink_of(found, kept, max(1, round(gain) + 1))
+    return np.where(lines > 0, 0, np.where(gone > 0, 255, pixels)).astype(np.uint8)
+
+
+def _ink_of(found: _Components, labels: list[int], side: int) -> NDArray[np.uint8]:
+    """1 where components lie, (H, W), and around them, as far as a square of that side reaches."""
+    chosen = np.zeros(len(found.lengths), np.uint8)
+    chosen[labels] = 1
+    return cv2.dilate(chosen[found.labels], np.ones((side, side), np.uint8))  # type: ignore[return-value]
 
 
 def _components(pixels: Pixels, longest: float) -> _Components:

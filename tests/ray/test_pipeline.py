@@ -254,6 +254,7 @@ def test_the_queries_tell_of_the_pipelines_commits(analyst):
 # From here on the lake is trained on again.
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_process_and_one_worker_resumes_it_from_the_last_checkpoint_of_two(finished, tmp_path):
     more = (
         "training.seed=7",

@@ -37,10 +37,9 @@ def test_every_third_of_close_lines_stays(turn_deg: float) -> None:
     assert num_components(dense) == 16 + 3
     sparse = sparser_hashes(dense, LENGTH)
     assert num_components(sparse) == 6 + 3
-    assert ((sparse == dense) | (sparse == 255)).all()
 
 
-def test_the_widest_line_stays() -> None:
+def test_the_longest_line_stays() -> None:
     sparse = sparser_hashes(wedge_of_lines(15, 4), LENGTH)
     assert not sparse[120, 80 + 4 * 14]
     assert sparse[120, 80 + 4 * 13] == sparse[120, 80 + 4 * 12] == 255
