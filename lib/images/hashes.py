@@ -16,7 +16,7 @@ INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as t
 LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
 WIDTH = 0.05  # stroke lengths, of the lines that stay
 LONGEST_LINE = 0.6  # stroke lengths
-MOST_COMPONENTS = 2000  # more is no drawing
+MOST_COMPONENTS = 500  # more are no drawing, and each is compared with each
 LEAST_LINES = 5
 STRAIGHT = 0.05  # stroke lengths that the middle of a line may lie beside the row's axis, as a standard deviation
 EVEN = 0.35  # standard deviation of the distances between lines over their mean
@@ -62,7 +62,8 @@ def _ink_of(found: _Components, labels: list[int], side: int) -> NDArray[np.uint
     """1 where components lie, (H, W), and around them, as far as a square of that side reaches."""
     chosen = np.zeros(len(found.lengths), np.uint8)
     chosen[labels] = 1
-    return cv2.dilate(chosen[found.labels], np.ones((side, side), np.uint8))  # type: ignore[return-value]
+    reached: NDArray[np.uint8] = cv2.dilate(chosen[found.labels], np.ones((side, side), np.uint8)).astype(np.uint8)
+    return reached
 
 
 def _components(pixels: Pixels, longest: float) -> _Components:
@@ -113,6 +114,7 @@ def _in_order(found: _Components, group: NDArray[np.int64], straight: float) -> 
     middles = found.centres[group] - found.centres[group].mean(axis=0)
     across, along = np.linalg.eigh(middles.T @ middles)[1].T
     order = np.argsort(middles @ along)
-    steps = np.diff(np.sort(middles @ along))
-    is_row = (middles @ across).std() <= straight and steps.std() <= EVEN * steps.mean()
+    steps = np.diff((middles @ along)[order])
+    # Rings around one point are in no row.
+    is_row = (middles @ across).std() <= straight and steps.mean() >= 1 and steps.std() <= EVEN * steps.mean()
     return group[order].tolist() if is_row else []

@@ -57,6 +57,14 @@ def test_short_strokes_in_no_row_stay_as_they_are() -> None:
     assert sparser_hashes(pixels, LENGTH) is pixels
 
 
+def test_rings_around_one_point_stay_as_they_are() -> None:
+    pixels = np.full((240, 240), 255, np.uint8)
+    for radius in range(3, 24, 4):
+        cv2.circle(pixels, (120, 120), radius, 0, 1)
+    assert num_components(pixels) == 6
+    assert sparser_hashes(pixels, LENGTH) is pixels
+
+
 def test_hands_of_dense_hashes_are_read() -> None:
     smiles = ["CC1=CC[C@H](CC1=O)C(C)=C", "CN1CCC[C@H]1c1cccnc1", "N[C@@H](Cc1c[nH]c2ccccc12)C(=O)O"]
     molecules = [Chem.MolFromSmiles(one) for one in smiles]
