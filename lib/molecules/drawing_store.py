@@ -207,7 +207,7 @@ def _row(
         return None
     try:
         drawing, bond_length_px, _ = draw_unworn(inchi, drawer, settings, rng)
-        drawing = _thinned(drawing, cleaning, rng.random() < SPARSER_FRACTION)
+        drawing = as_cleaned(drawing, cleaning, rng.random() < SPARSER_FRACTION)
         if is_sideways(drawing.pixels):
             drawing = turn(drawing, is_clockwise=True)
         left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
@@ -230,7 +230,7 @@ def _row(
     }
 
 
-def _thinned(drawing: Drawing, cleaning: CleaningSettings, has_sparser_hashes: bool) -> Drawing:
+def as_cleaned(drawing: Drawing, cleaning: CleaningSettings, has_sparser_hashes: bool) -> Drawing:
     """The drawing with strokes made thin that cleaning makes thin even where they are worn; as large as it was."""
     length = typical_stroke_length(drawing.pixels) if cleaning.thin_from else None
     if not length:
