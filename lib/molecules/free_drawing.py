@@ -149,6 +149,7 @@ def _labels(
                 and not (
                     (is_end and style.writes_methyl)
                     or (style.writes_chains and num_hydrogens == 2 and len(others) == 2)
+                    or (style.writes_carbons and not atom.IsInRing())
                 )
             ):
                 continue
