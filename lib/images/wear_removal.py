@@ -27,21 +27,17 @@ def remove_specks(pixels: Pixels, speck_max_px: int, groups: Groups | None = Non
 
 
 def without_dither(pixels: Pixels) -> Pixels:
-    """Ink the holes of dithered strokes, grey ones that became a chequered pattern of ink and paper; others stay.
+    """Close dithered strokes, grey ones that became a pattern of ink and paper; others stay as they are.
 
-    A hole is a pixel of paper with ink on three or four of its four sides: gaps between lines have it on two.
+    Such strokes have many holes, pixels of paper with ink on three or four of their four sides: a gap between lines has
+    it on two.
     """
     ink = (pixels < INK_BELOW).astype(np.uint8)
-    holes = _holes(ink)
-    if np.count_nonzero(holes) <= DITHERED_FROM * np.count_nonzero(ink):
-        return pixels
-    filled = ink | holes
-    return np.where(filled | _holes(filled), 0, 255).astype(np.uint8)
-
-
-def _holes(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     sides = cv2.filter2D(ink, cv2.CV_8U, np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), borderType=cv2.BORDER_CONSTANT)
-    return ((sides >= 3) & (ink == 0)).astype(np.uint8)
+    if np.count_nonzero((sides >= 3) & (ink == 0)) <= DITHERED_FROM * np.count_nonzero(ink):
+        return pixels
+    closed = cv2.morphologyEx(np.pad(ink, 2), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[2:-2, 2:-2]
+    return np.where(closed, 0, 255).astype(np.uint8)
 
 
 def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
