@@ -171,11 +171,16 @@ def fill_store(folder: Path, settings: DrawingSettings, cleaning: CleaningSettin
     pool = ProcessPoolExecutor(
         settings.num_processes or os.cpu_count() or 1, multiprocessing.get_context("spawn"), initializer=begin_worker
     )
-    with show_progress("draw", sum(len(shard) for _, shard in missing)) as line, pool:
-        num_done = 0
-        for count in pool.map(_write_shard, *zip(*missing, strict=True), repeat(settings), repeat(cleaning)):
-            num_done += count
-            line.update(num_done)
+    try:
+        with show_progress("draw", sum(len(shard) for _, shard in missing)) as line:
+            num_done = 0
+            for count in pool.map(_write_shard, *zip(*missing, strict=True), repeat(settings), repeat(cleaning)):
+                num_done += count
+                line.update(num_done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():  # who is told to stop does not wait for shards that are begun
+            child.terminate()
 
 
 def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings, cleaning: CleaningSettings) -> int:

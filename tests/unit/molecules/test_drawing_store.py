@@ -3,6 +3,7 @@
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -536,3 +537,19 @@ def test_dense_hashes_are_kept_as_they_are_or_made_sparser(tmp_path: Path) -> No
         for is_sparser in (False, True)
     ]
     assert num_components[0] >= num_components[1] + 6
+
+
+def test_drawing_that_is_told_to_stop_does_not_finish_its_shards(tmp_path: Path) -> None:
+    words = [f"storage.root={tmp_path}", f"landing.path={tmp_path}", "drawing.num_drawings=4096", "drawing.seed=3"]
+    command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, *(word for one in words for word in ("--set", one))], stderr=subprocess.PIPE, text=True
+    )
+    store = tmp_path / "drawings"
+    while not (store / "about.json").is_file():
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(3)  # its workers draw
+    process.send_signal(signal.SIGTERM)
+    assert "told to stop" in process.communicate(timeout=240)[1]
+    assert not list(store.glob("*.arrow"))
