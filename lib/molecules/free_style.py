@@ -82,7 +82,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         writes_methyl=bool(rng.random() < 0.4),
         writes_chains=bool(rng.random() < 0.06),
         writes_carbons=bool(rng.random() < 0.03),
-        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.4, 0.3, 0.3))),
+        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.3, 0.3, 0.4))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
         ink_below=int(rng.integers(90, 200)),
