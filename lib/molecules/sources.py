@@ -127,16 +127,7 @@ def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mo
 
 # How often groups are put on that drawings have often and the molecules of files seldom, times any other group. What is
 # written CF3 was read as CH3, an iodine as another halogen, and an ethynyl as a propynyl.
-OFTEN = {
-    "C(F)(F)F": 25,
-    "OC(F)(F)F": 12,
-    "[N+](=O)[O-]": 4,
-    "C(=O)[OH]": 4,
-    "[NH2]": 6,
-    "I": 6,
-    "Br": 3,
-    "C#C": 5,
-}
+OFTEN = {"C(F)(F)F": 25, "OC(F)(F)F": 12, "[N+](=O)[O-]": 4, "C(=O)[OH]": 4, "[NH2]": 6, "I": 6, "Br": 3, "C#C": 5}
 
 
 def with_random_group(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:

@@ -109,8 +109,8 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
             for dataset, files in (("molecules", images), ("photos", photographs)):
                 url = f"{server.url}/caption?dataset={dataset}"
                 assert httpx.post(url, files=files, timeout=WITHIN_S).status_code == 200
-            seen = f"captionlake_requests_total >= {server.metric('captionlake_requests_total')}"
-            eventually(lambda seen=seen: _answers(prometheus) and bool(prometheus.values(f"sum({seen})")), seen)
+            seen = f"sum(captionlake_requests_total) >= {server.metric('captionlake_requests_total')}"
+            eventually(lambda seen=seen: _answers(prometheus) and bool(prometheus.values(seen)), seen)
         yield prometheus
     finally:
         prometheus.end()
