@@ -60,7 +60,7 @@ def find_captions(
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
     for path, member, num_bytes in list_archived_tables(lake, [file for file in zone.archives if file.path in new]):
         if not member:
-            logger.warning("ingest_images: %s is damaged or has a bad name: captions in it are not looked for", path)
+            logger.warning("ingest_images: %s is damaged: captions in it are not looked for", path)
             del new[path]  # what it held before stays
             continue
         landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
