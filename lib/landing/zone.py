@@ -294,6 +294,17 @@ def escaped(name: str) -> str:
     return re.sub("[\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) - 0xDC00:02X}", name.replace("\ufffd", "%EF%BF%BD"))
 
 
+def unescaped(name: str, encoding: str | None) -> str:
+    """The name that `escaped` has written, read in the encoding; as it is if it is not in that."""
+    if not encoding or not re.search("%[89A-F][0-9A-F]", name):
+        return name
+    raw = re.sub("%([89A-F][0-9A-F])", lambda sign: chr(0xDC00 + int(sign[1], 16)), name)
+    try:
+        return raw.encode("utf-8", "surrogateescape").decode(encoding)
+    except UnicodeDecodeError:
+        return name
+
+
 def rejected_file(relative: str, url: str, reason: str, detail: str, settings: LandingSettings) -> Arrival:
     """The row for a file of the landing zone that is not read."""
     image_id = image_id_of(escaped(relative), settings)
