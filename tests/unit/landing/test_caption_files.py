@@ -261,6 +261,11 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: bytes
         examine(f"file://{tmp_path}/labels.csv", "", settings(tmp_path))
 
 
+def test_a_column_that_is_called_as_another_format_begins_is_a_column(tmp_path: Path) -> None:
+    for column in ("arrow1", "par1", "rar!", "obj"):
+        assert texts(rows_of(tmp_path / "labels.csv", f"{column},image_id,caption\n1,a,x\n")) == [("a", "x")]
+
+
 def test_a_file_that_is_packed_twice_is_read(tmp_path: Path) -> None:
     content = gzip.compress(gzip.compress(f"{HEADER}a,x\n".encode()))
     assert texts(rows_of(tmp_path / "labels.csv.gz", content)) == [("a", "x")]
