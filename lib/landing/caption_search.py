@@ -73,7 +73,9 @@ def find_captions(
 
     known = ledger.paths
     of_new = tuple(search.path for search in new.values())
-    gone = {path for path in known if path.startswith(of_new) and path not in of_new}
+    # Files of a folder whose name looks like a member.
+    nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(of_new))
+    gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
     dropped = known & set(others) | gone - {table.landed.path for table in named}
     of_archives = tuple(search.path for search in searches.values())
     still_count = known & {table.landed.path for table in named} or {
