@@ -127,8 +127,8 @@ def _unpacked(height: int, width: int, bits: str) -> np.ndarray:
 def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
     """Say that all is ready, then answer questions until there are no more."""
     # What a library prints would be taken for an answer, and all that follow for those of the question before.
-    answers = os.fdopen(os.dup(sys.__stdout__.fileno()), "w", buffering=1)
-    os.dup2(2, sys.__stdout__.fileno())
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     notation = notation_named(notation_name)
     print(READY, file=answers)
     for line in lines:
