@@ -20,9 +20,7 @@ SERVICE_FOLDERS = {  # in lower case
     "__macosx",
     "lost+found",
     "network trash folder",
-    "recycler",
     "system volume information",
-    "temporary items",
     "~snapshot",
 }
 

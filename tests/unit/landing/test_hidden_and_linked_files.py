@@ -34,7 +34,6 @@ SERVICE_FILES = (
     ".p/q.png",
     "#recycle/p.png",
     "c/@Recycle/p.png",
-    "RECYCLER/p.png",
 )
 
 
