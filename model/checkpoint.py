@@ -23,6 +23,7 @@ from model.vocabulary import Vocabulary, VocabularyError
 from model.whole_writes import find_whole, folder_written_whole
 
 FORMAT_VERSION = 1
+MOST_TOKENS = 10_000  # of a caption: each costs a step of the network
 NEVER_SEEN = -5.0  # starting bias of a label or token that was added to the network
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
@@ -155,8 +156,18 @@ def load_config(directory: str | Path) -> CaptionerConfig:
 
 
 def load_details(directory: str | Path) -> dict[str, Any]:
-    """Return the details that the checkpoint was saved with. Raises CheckpointError."""
-    details: dict[str, Any] = _read_config(_existing(directory))["details"]
+    """Return the details that the checkpoint was saved with: what it writes, and how long it may be.
+
+    Raises CheckpointError.
+    """
+    directory = _existing(directory)
+    details: dict[str, Any] = _read_config(directory)["details"]
+    notation, max_tokens = details.get("notation"), details.get("max_tokens")
+    if not isinstance(notation, str) or type(max_tokens) is not int or not 0 < max_tokens <= MOST_TOKENS:
+        raise CheckpointError(
+            f"{directory / 'config.json'} has notation {notation!r} and max_tokens {max_tokens!r} in its details, "
+            f"expected a name and a number from 1 to {MOST_TOKENS}"
+        )
     return details
 
 
@@ -208,7 +219,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
 def _read_json(directory: Path, name: str) -> dict[str, Any]:
     try:
         content: Any = json.loads(_file_of(directory, name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{directory / name} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{directory / name} holds a {type(content).__name__}, expected an object")

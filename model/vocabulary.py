@@ -83,7 +83,7 @@ class Vocabulary:
         """Read what `save` wrote. Raises VocabularyError if the file holds anything else."""
         try:
             tokens = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise VocabularyError(f"{path} is not JSON: {error}") from error
         if not isinstance(tokens, list):
             raise VocabularyError(f"{path} should hold a JSON list of tokens, it holds a {type(tokens).__name__}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lib.errors import SettingsError
 from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner, load_details, load_provenance
@@ -31,9 +33,23 @@ ADDED_STEPS = {
 
 
 def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
-    """How the images were cleaned that a checkpoint learned from; None if its provenance does not say so."""
-    its_own = provenance.get("settings", {}).get("cleaning")
-    return CleaningSettings(**(ADDED_STEPS | its_own)) if its_own else None
+    """How the images were cleaned that a checkpoint learned from; None if its provenance does not say so.
+
+    Raises CheckpointError if it says so in settings that are none.
+    """
+    its_own = _cleaning_in(provenance)
+    try:
+        return CleaningSettings(**(ADDED_STEPS | dict(its_own))) if its_own else None
+    except (TypeError, ValidationError) as error:
+        what = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
+        raise CheckpointError(f"a provenance has settings of cleaning that are not known: {what}") from None
+
+
+def _cleaning_in(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of cleaning in a provenance; empty if there are none."""
+    settings = provenance.get("settings")
+    cleaning = settings.get("cleaning") if isinstance(settings, Mapping) else None
+    return cleaning if isinstance(cleaning, Mapping) else {}
 
 
 def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: str, way_out: str) -> None:
@@ -47,7 +63,7 @@ def check_fit(directory: Path, notation: str, cleaning: CleaningSettings, name: 
         raise SettingsError(
             f"{name} writes captions.notation {its_notation}, the settings ask for {notation}: set it so, {way_out}"
         )
-    its_cleaning = load_provenance(directory).get("settings", {}).get("cleaning", {})
+    its_cleaning = _cleaning_in(load_provenance(directory))
     for setting, asked in cleaning.model_dump(mode="json").items():
         its_own = its_cleaning.get(setting, asked)
         if its_own != asked and setting not in NOT_COMPARED:

@@ -6,6 +6,7 @@ is that process: one JSON question a line in, one JSON answer a line out, until 
 
 import base64
 import json
+import os
 import select
 import subprocess
 import sys
@@ -125,8 +126,11 @@ def _unpacked(height: int, width: int, bits: str) -> np.ndarray:
 
 def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
     """Say that all is ready, then answer questions until there are no more."""
+    # What a library prints would be taken for an answer, and all that follow for those of the question before.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     notation = notation_named(notation_name)
-    print(READY, flush=True)
+    print(READY, file=answers)
     for line in lines:
         kind, text, *more = json.loads(line)
         try:
@@ -141,7 +145,7 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
             said = json.dumps(answer)
         except Exception:  # whatever a library stumbles over costs this caption alone
             said = json.dumps(None)
-        print(said, flush=True)
+        print(said, file=answers)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Rows of the lake's tables through the package deltalake: no Spark is started to look at them."""
 
+import re
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from deltalake.exceptions import DeltaError, DeltaProtocolError, TableNotFoundEr
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from lib.errors import CaptionlakeError
+
+# deltalake takes these for parts of a URL, or for ends of folders.
+UNREAD_IN_PATHS = re.compile(r"%[0-9A-Fa-f]{2}|\\|[\x00-\x1f]")
 
 Columns = dict[str, pa.DataType]  # by name, in order
 
@@ -33,10 +37,18 @@ class _Opened(NamedTuple):
 
 
 class DeltaRows:
-    """The tables below a folder, each opened once and brought up to date before it is read. May be used by threads."""
+    """The tables below a folder, each opened once and brought up to date before it is read. May be used by threads.
+
+    Raises UnreadableTableError if the folder's path is one in whose place deltalake would take another.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).absolute()
+        if unread := UNREAD_IN_PATHS.search(str(self.root.resolve())):  # it follows links, too
+            raise UnreadableTableError(
+                f"tables in {str(self.root.resolve())!r} cannot be reached without Spark: the package deltalake takes "
+                f"{unread.group()!r} in a path for something else; rename the folder"
+            )
         self._opened: dict[str, _Opened] = {}
         self._lock = threading.Lock()
 

@@ -14,8 +14,8 @@ from lib.landing.caption_file_names import TABLE_SUFFIXES, TEXT_SUFFIXES
 from lib.landing.caption_files import DAMAGE
 from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
-from lib.landing.zip_directory import zip_entries
-from lib.landing.zone import LandedFile, open_landed, unreadable_name
+from lib.landing.zip_directory import member_name, zip_entries
+from lib.landing.zone import LandedFile, escaped, open_landed
 
 MEMBER_SCHEMA = "path string, member string, num_bytes long"
 
@@ -38,9 +38,10 @@ def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for path in batch["path"]:
             try:
                 with open_landed(path) as stream:
-                    tables = {name: size for name, size in _files(stream, archive_kind(path)) if _is_table(name)}
-                if any(unreadable_name(name) for name in tables):  # it could not be opened by that name
-                    tables = {"": 0}
+                    tables: dict[str, int] = {}
+                    for name, num_bytes in _files(stream, archive_kind(path)):
+                        if _is_table(name):
+                            tables.setdefault(name, num_bytes)  # of members of one name the first is meant
             except (*DAMAGE, struct.error):
                 tables = {"": 0}
             rows = [(path, name, num_bytes) for name, num_bytes in tables.items()]
@@ -48,11 +49,11 @@ def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 
 def _files(stream: IO[bytes], kind: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes in bytes of the members of an archive."""
+    """Names, as in `source`, and sizes in bytes of the members of an archive."""
     if kind == "zip":
-        yield from ((entry.name.decode("utf-8", "replace"), entry.num_bytes) for entry in zip_entries(stream))
+        yield from ((member_name(entry.name), entry.num_bytes) for entry in zip_entries(stream))
     else:
-        yield from ((member.name, member.size) for member in tar_members(stream) if is_plain_file(member))
+        yield from ((escaped(member.name), member.size) for member in tar_members(stream) if is_plain_file(member))
 
 
 def _is_table(member: str) -> bool:

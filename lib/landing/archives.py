@@ -5,7 +5,6 @@ is split by members and read by many tasks at once.
 """
 
 import gzip
-import io
 import posixpath
 import re
 import struct
@@ -17,17 +16,16 @@ from typing import IO, Literal
 
 from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_listing import is_hidden
-from lib.landing.zip_directory import zip_entries
+from lib.landing.foreign_kinds import HEAD_BYTES, foreign_kind
+from lib.landing.zip_directory import member_name, seek_content, zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
     GZIP_MAGIC,
     MEMBER_MARK,
     UNREAD_ARCHIVES,
-    UNREAD_IMAGES,
     ZIP_SUFFIXES,
     Arrival,
     LandedFile,
-    escaped,
     image_id_of,
     open_as_it_is,
     open_landed,
@@ -40,8 +38,8 @@ from lib.sections.landing import LandingSettings
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
 DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
+LINK = "the member is a link or device, not a file"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
-ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (APPNOTE.TXT 4.3.7)
 
 Outcome = tuple[Arrival, bytes | None, str | None, str | None]
 
@@ -81,7 +79,8 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
             else:
                 yield _checked(arrival, settings)
     except DAMAGE_WHEN_LISTED as error:
-        yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", str(error))
+        detail = _other_kind(file.path) or str(error)
+        yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", detail)
     if num_hidden:
         yield Arrival(name, file.path, file.path, "file", 0, num_hidden, 0, 0, 0, HIDDEN_MEMBERS, None)
 
@@ -127,11 +126,7 @@ def _read_member(file: IO[bytes], arrival: Arrival) -> bytes:
         if len(content) != arrival.num_bytes:
             raise EOFError(f"{len(content)} bytes where {arrival.num_bytes} were listed")
         return content
-    file.seek(arrival.offset)
-    signature, name_length, extra_length = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
-    if signature != b"PK\x03\x04":
-        raise zipfile.BadZipFile("no member where the archive's directory says there is one")
-    file.seek(name_length + extra_length, io.SEEK_CUR)
+    seek_content(file, arrival.offset)
     packed = file.read(arrival.num_packed_bytes)
     # At most one byte more than listed is unpacked, so a member that lies about its size cannot fill the memory.
     content = packed if arrival.compression == zipfile.ZIP_STORED else _inflate(packed, arrival.num_bytes + 1)
@@ -152,6 +147,14 @@ def archive_kind(path: str) -> Literal["zip", "tar", "tar.gz"]:
         return "tar.gz"
     is_zip = head.startswith(ZIP_MAGICS) or path.lower().endswith(ZIP_SUFFIXES)
     return "zip" if is_zip and head[257:262] != b"ustar" else "tar"
+
+
+def _other_kind(path: str) -> str | None:
+    """For people, what a file is that no archive begins like; None if that is not known."""
+    with open_as_it_is(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    kind = foreign_kind(head) if head else "empty"
+    return kind and f"the file is {kind}, not a zip or tar: put a .zip or .tar.gz in its place"
 
 
 def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
@@ -175,8 +178,10 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
             )
             if not arrival.reason and entry.is_encrypted:
                 arrival = arrival._replace(reason="unreadable_member", detail="the member is encrypted")
+            elif not arrival.reason and entry.is_link:
+                arrival = arrival._replace(reason="unreadable_member", detail=LINK)
             elif not arrival.reason and entry.compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                detail = f"compression method {entry.compression} is not read"
+                detail = f"compression method {entry.compression} is not read: make the zip with Deflate"
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
             yield arrival
 
@@ -187,7 +192,7 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
             raw = member.name.encode("utf-8", "surrogateescape")
             arrival = None if member.isdir() else _member(file, raw, kind, member.offset_data, member.size, settings)
             if arrival and not arrival.reason and not is_plain_file(member):
-                detail = "the member is sparse" if member.isreg() else "the member is a link or device, not a file"
+                detail = "the member is sparse" if member.isreg() else LINK
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
             if arrival:
                 yield arrival._replace(file_version=f"{member.mtime}")
@@ -202,14 +207,10 @@ def _member(
     settings: LandingSettings,
 ) -> Arrival | None:
     """The member of this name; None if it is no image."""
-    source = escaped(raw_name.decode("utf-8", "surrogateescape"))
+    source = member_name(raw_name)
     name = _decoded(raw_name, settings)
     base = posixpath.basename((name or source).replace("\\", "/")).lower()
-    unsupported = (
-        None
-        if base.endswith(settings.image_suffixes)
-        else unsupported_format(base, UNREAD_IMAGES + UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
-    )
+    unsupported = unsupported_format(base, settings, UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
     reason = detail = None
     parts = (name or source).replace("\\", "/").split("/")
     if is_hidden(name or source):

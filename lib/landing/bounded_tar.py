@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from lib.landing.zone import escaped
+
 MAX_HEADER_BYTES = 262_144  # of a long name or a pax header
 LARGEST = 2**62  # bytes
+BYTES_AT_A_TIME = 2**20
 LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -32,7 +35,39 @@ class BoundedHeader(tarfile.TarInfo):
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar in their order. Raises tarfile.TarError, RecursionError or ValueError if it is damaged."""
+    """The members of a tar in their order, also of several that are joined.
+
+    Raises tarfile.TarError, RecursionError or ValueError if it is damaged.
+    """
+    is_first = True
+    while is_first or _goes_on(stream):
+        is_first = False
+        yield from _members_to_end(stream)
+
+
+@contextmanager
+def open_member(stream: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """The bytes of the first file of a tar that `escaped` calls so.
+
+    Raises KeyError if there is none, and as `tar_members`.
+    """
+    member = next((one for one in tar_members(stream) if escaped(one.name) == name and is_plain_file(one)), None)
+    if member is None:
+        raise KeyError(name)
+    stream.seek(0)
+    with _opened(stream) as archive:
+        content = archive.extractfile(member)
+        assert content is not None  # for files alone
+        yield content
+
+
+def is_plain_file(member: tarfile.TarInfo) -> bool:
+    """Whether a member is a file whose bytes lie in one piece."""
+    return member.isreg() and not member.issparse()
+
+
+def _members_to_end(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+    """The members of the tar that begins where the stream stands; afterwards it stands behind the first end mark."""
     with _opened(stream) as archive:
         offset = -1
         while (member := archive.next()) is not None:
@@ -49,22 +84,14 @@ def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
             raise tarfile.ReadError(f"damaged or cut at byte {archive.offset}")  # type: ignore[attr-defined]
 
 
-@contextmanager
-def open_member(stream: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The bytes of the first file of this name in a tar. Raises KeyError if there is none, and as `tar_members`."""
-    member = next((one for one in tar_members(stream) if one.name == name and is_plain_file(one)), None)
-    if member is None:
-        raise KeyError(name)
-    stream.seek(0)
-    with _opened(stream) as archive:
-        content = archive.extractfile(member)
-        assert content is not None  # for files alone
-        yield content
-
-
-def is_plain_file(member: tarfile.TarInfo) -> bool:
-    """Whether a member is a file whose bytes lie in one piece."""
-    return member.isreg() and not member.issparse()
+def _goes_on(stream: IO[bytes]) -> bool:
+    """Whether more than zeros follows, as in tars joined by `cat`; the stream then stands where it begins."""
+    while content := stream.read(BYTES_AT_A_TIME):
+        if used := content.lstrip(b"\0"):
+            at = stream.tell() - len(used)
+            stream.seek(at - at % tarfile.BLOCKSIZE)
+            return True
+    return False
 
 
 def _opened(stream: IO[bytes]) -> tarfile.TarFile:

@@ -23,6 +23,8 @@ from lib.landing.archives import archive_kind
 from lib.landing.bounded_tar import open_member
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
 from lib.landing.coco_captions import check_coco, coco_rows
+from lib.landing.foreign_kinds import HEAD_BYTES, foreign_kind
+from lib.landing.zip_directory import open_zip_member
 from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
 from lib.sections.landing import LandingSettings
 
@@ -51,15 +53,7 @@ DAMAGE = (
 )
 
 
-OTHER_KINDS = {  # what files that are no text begin with
-    b"PK\x03\x04": "an Excel file or another zip archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"PAR1": "Parquet",
-    b"SQLite format 3\0": "a database",
-    b"BZh": "packed with bzip2",
-    b"\xfd7zXZ\0": "packed with xz",
-    b"\x28\xb5\x2f\xfd": "packed with Zstandard",
-}
+ZIP_MAGIC = b"PK\x03\x04"
 # Marks of encodings and signs without width, that programs leave at the ends of names.
 UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 
@@ -94,8 +88,9 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     source = source_of(path, member)
     try:
         with _open_bytes(path, member) as content:
-            head = content.read(16)
-        if kind := next((kind for start, kind in OTHER_KINDS.items() if head.startswith(start)), None):
+            head = content.read(HEAD_BYTES)
+        kind = "an Excel file or another zip archive" if head.startswith(ZIP_MAGIC) else foreign_kind(head)
+        if kind:
             raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
         encoding = landing.captions_encoding or encoding_of(path, member)
         with open_text(path, member, encoding) as text:
@@ -185,8 +180,7 @@ def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
         if member and archive_kind(path) != "zip":
             stream = opened.enter_context(open_member(stream, member))
         elif member:
-            archive = opened.enter_context(zipfile.ZipFile(stream))
-            stream = opened.enter_context(archive.open(member))
+            stream = opened.enter_context(open_zip_member(stream, member))
         is_packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
         yield gzip.GzipFile(fileobj=stream, mode="rb") if is_packed else stream  # type: ignore[misc]
@@ -194,8 +188,10 @@ def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_text(path: str, member: str, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The text of a file, U+FFFD for what cannot be read; line ends of every kind are line feeds."""
+    """The text of a file without its mark, U+FFFD for what cannot be read; line ends of every kind are line feeds."""
     with _open_bytes(path, member) as stream, io.TextIOWrapper(stream, encoding, errors="replace") as text:
+        if text.read(1) != "\ufeff":  # an encoding that a setting names may leave the mark in the text
+            text.seek(0)
         yield text
 
 

@@ -5,11 +5,11 @@ import re
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Window
 
-from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, image_path_of, relative_path, root_url
+from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, image_path_of, relative_path, root_url, unescaped
 from lib.sections.landing import LandingSettings
 
 OTHER, SAME, DEEPER = range(3)  # folders differ; the image has all that the caption names; the caption names more
-END_OF_ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
+END_OF_ARCHIVE = re.compile(f"(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
 ADVICE = "give both the same folders, name no folder in the captions file, or use landing.image_id=path in a new lake"
 
 
@@ -18,7 +18,8 @@ def fit_of_folders(path: str, source: str, landing: LandingSettings) -> int:
 
     Case does not count. An archive counts as a folder of its name without suffix.
     """
-    own = image_path_of(END_OF_ARCHIVE.sub("/", relative_path(source, landing)), landing)
+    parts = END_OF_ARCHIVE.split(relative_path(source, landing))
+    own = image_path_of("/".join(unescaped(part, landing.member_name_encoding) for part in parts), landing)
     named_folders, own_folders = (
         [folder for folder in reversed(one.lower().split("/")[:-1]) if folder != ".."] for one in (path, own)
     )

@@ -32,7 +32,7 @@ FILE_SCHEMA = (
     "has_header boolean, is_coco boolean"
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string, path string"
-ROW_PLACE = r"^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source
+ROW_PLACE = r"(?s)^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source; names may have line feeds
 
 
 def ingest_captions(

@@ -60,7 +60,7 @@ def find_captions(
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
     for path, member, num_bytes in list_archived_tables(lake, [file for file in zone.archives if file.path in new]):
         if not member:
-            logger.warning("ingest_images: %s is damaged or has a bad name: captions in it are not looked for", path)
+            logger.warning("ingest_images: %s is damaged: captions in it are not looked for", path)
             del new[path]  # what it held before stays
             continue
         landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
@@ -73,7 +73,9 @@ def find_captions(
 
     known = ledger.paths
     of_new = tuple(search.path for search in new.values())
-    gone = {path for path in known if path.startswith(of_new) and path not in of_new}
+    # Files of a folder whose name looks like a member.
+    nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(of_new))
+    gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
     dropped = known & set(others) | gone - {table.landed.path for table in named}
     of_archives = tuple(search.path for search in searches.values())
     still_count = known & {table.landed.path for table in named} or {

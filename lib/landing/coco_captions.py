@@ -95,6 +95,7 @@ def _entries(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
         else:
             stream.value()
         stream.between("}")
+    stream.end()
 
 
 class _JsonStream:
@@ -137,6 +138,11 @@ class _JsonStream:
             self.take(",")
             if self._peek() == end:
                 raise self._fault(f"a comma stands before {end!r}")
+
+    def end(self) -> None:
+        """Make sure that nothing follows."""
+        if self._peek():
+            raise self._fault(f"more follows its end: {self._buffer[self._index : self._index + 20]!r}")
 
     def _peek(self) -> str:
         """The next sign that is no blank; '' at the end."""

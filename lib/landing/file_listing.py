@@ -8,7 +8,21 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-SERVICE_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}  # in lower case
+SERVICE_FOLDERS = {  # in lower case
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "@eadir",
+    "@recently-snapshot",
+    "@recycle",
+    "@sharebin",
+    "@tmp",
+    "__macosx",
+    "lost+found",
+    "network trash folder",
+    "system volume information",
+    "~snapshot",
+}
 
 
 def is_hidden(path: str) -> bool:

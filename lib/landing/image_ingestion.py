@@ -18,7 +18,7 @@ from lib.landing.image_ids import check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
 from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
-from lib.landing.zone import Arrival, LandedFile, LandingZone
+from lib.landing.zone import MEMBER_MARK, Arrival, LandedFile, LandingZone
 from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
 
@@ -62,6 +62,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         replace_changed_images(lake, listed.where(~is_hidden), settings)
     tables = [file for file in zone.captions + zone.layouts if file.path not in ledger.paths]
     _forget_mended_files(lake, archives + tables, listed)
+    _forget_members_gone(lake, archives, zone, listed)
     ledger.remember(archives_read)
     logger.info(
         "ingest_images: %d new images; %d archives opened of %d; %d other and %d hidden files skipped",
@@ -130,10 +131,31 @@ def _forget_mended_files(lake: Lake, files: list[LandedFile], listed: DataFrame)
     paths = lake.spark.createDataFrame(files, FILE_SCHEMA).select(F.col("path").alias("source"))
     unread = listed.where(F.col("reason") != HIDDEN_MEMBERS).select("source")
     said = lake.read("images_rejected").where(F.col("stage") == "ingest")
-    mended = said.join(paths, on="source", how="left_semi").join(unread, on="source", how="left_anti")
-    mended = lake.stage(mended.select(*IMAGES_REJECTED.schema.names).withColumn("reason", F.lit(None).cast("string")))
-    if not mended.isEmpty():
-        lake.upsert("images_rejected", mended, delete_when="new.reason is null")
+    _remove(lake, said.join(paths, on="source", how="left_semi").join(unread, on="source", how="left_anti"))
+
+
+def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZone, listed: DataFrame) -> None:
+    """Remove what was said of members that an archive had before and has not now, where it was read to its end."""
+    if not archives:
+        return
+    damaged = listed.where(F.col("reason") == "unreadable_archive").select("path").collect()
+    readable = {file.path for file in archives} - {row.path for row in damaged}
+    starts = tuple(f"{path}{MEMBER_MARK}" for path in readable)
+    # Of an archive in a folder whose name looks like a member.
+    nested = [f"{file.path}{MEMBER_MARK}" for file in zone.archives if file.path.startswith(starts)]
+    said = lake.read("images_rejected").where(F.col("stage") == "ingest")
+    for prefixes, how in ((starts, "left_semi"), (nested, "left_anti")):
+        frame = lake.spark.createDataFrame([(prefix,) for prefix in prefixes], "prefix string")
+        said = said.join(F.broadcast(frame), on=F.col("source").startswith(F.col("prefix")), how=how)
+    _remove(lake, said.join(listed.select("source"), on="source", how="left_anti"))
+
+
+def _remove(lake: Lake, rejected: DataFrame) -> None:
+    """Remove these rows of images_rejected."""
+    gone = rejected.select(*IMAGES_REJECTED.schema.names).withColumn("reason", F.lit(None).cast("string"))
+    gone = lake.stage(gone)
+    if not gone.isEmpty():
+        lake.upsert("images_rejected", gone, delete_when="new.reason is null")
 
 
 def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:

@@ -15,6 +15,7 @@ from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import IMAGE_LAYOUTS
+from lib.landing.caption_rows import UNREADABLE
 from lib.landing.ledger import FILE_SCHEMA, Ledger
 from lib.landing.zone import LandedFile, LandingZone, image_id_of, open_landed
 from lib.sections.landing import LandingSettings
@@ -23,9 +24,17 @@ logger = logging.getLogger(__name__)
 
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
 DAMAGE = (pa.ArrowException, OSError, UnicodeError)
-ROW_COLUMNS = [*FILE_COLUMNS, "source", "fault"]
+FILE_TYPES = pa.schema(
+    [("image_id", pa.string())]
+    + [(name, pa.list_(pa.float32() if kind == "float" else pa.int32())) for name, (kind, _) in LAYOUT_COLUMNS.items()]
+)
+ROW_COLUMNS = [*FILE_COLUMNS, "source", "fault", "num_left_out"]
 ROW_SCHEMA = T.StructType(
-    [*(field for field in IMAGE_LAYOUTS.schema if field.name in ROW_COLUMNS), T.StructField("fault", T.StringType())]
+    [
+        *(field for field in IMAGE_LAYOUTS.schema if field.name in ROW_COLUMNS),
+        T.StructField("fault", T.StringType()),
+        T.StructField("num_left_out", T.LongType()),
+    ]
 )
 
 
@@ -48,16 +57,25 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     lake.create("image_layouts")
     listed = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(len(files))
     read = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
-    faults = {row.source: row.fault for row in read.where(F.col("fault").isNotNull()).collect()}
+    of_files = read.groupBy("source").agg(F.max("fault").alias("fault"), F.sum("num_left_out").alias("num_left_out"))
+    said = of_files.where(F.col("fault").isNotNull() | (F.col("num_left_out") > 0)).collect()
+    faults = {row.source: row.fault for row in said if row.fault is not None}
     for path, fault in faults.items():
         logger.warning("ingest_images: left out: %s cannot be read to its end: %s", path, fault)
+    for row in said:
+        if row.fault is None:
+            logger.warning(
+                "ingest_images: %d layouts left out of %s: they name no image, or a column is empty",
+                row.num_left_out,
+                row.source,
+            )
     files = [file for file in files if file.path not in faults]
     sources = [file.path for file in files]
     known = lake.read("image_layouts").drop("ingested_at")
     of_others = known.where(~F.col("source").isin(sources))
     rows = (
-        read.where(F.col("source").isin(sources))
-        .drop("fault")
+        read.where(F.col("source").isin(sources) & F.col("image_id").isNotNull())
+        .drop("fault", "num_left_out")
         .withColumn("rank", F.row_number().over(Window.partitionBy("image_id").orderBy("source")))
         .where(F.col("rank") == 1)
         .drop("rank")
@@ -78,16 +96,29 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
 
 
 def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> Iterator[pd.DataFrame]:
+    """Rows with the path of a file in, rows of ROW_SCHEMA out; one without image_id says what is wrong in a file."""
     for batch in batches:
         for path in batch["path"]:
+            said: dict[str, object] = {"source": path}
+            num_left_out = 0
             try:
                 with open_landed(path) as stream:
                     for chunk in pq.ParquetFile(stream).iter_batches(batch_size=10_000, columns=FILE_COLUMNS):
-                        rows = chunk.to_pandas().dropna(subset=FILE_COLUMNS)
-                        image_ids = [image_id_of(image_id, landing) for image_id in rows["image_id"]]
-                        yield rows.assign(image_id=image_ids, source=path, fault=None)[ROW_COLUMNS]
+                        # Numbers that do not fit are damage here; on their way to Spark they would end the job.
+                        rows = pa.Table.from_batches([chunk]).select(FILE_COLUMNS).cast(FILE_TYPES).to_pandas()
+                        rows["image_id"] = [_image_id(name, landing) for name in rows["image_id"]]
+                        whole = rows.dropna(subset=FILE_COLUMNS)
+                        num_left_out += len(rows) - len(whole)
+                        yield whole.assign(source=path, fault=None, num_left_out=None)[ROW_COLUMNS]
             except DAMAGE as error:
-                yield pd.DataFrame([dict.fromkeys(FILE_COLUMNS) | {"source": path, "fault": str(error)}], dtype=object)
+                said["fault"] = str(error)
+            said["num_left_out"] = num_left_out
+            yield pd.DataFrame([dict.fromkeys(ROW_COLUMNS) | said], dtype=object)
+
+
+def _image_id(name: str | None, landing: LandingSettings) -> str | None:
+    """The id of the image that a layout names; None if it names none."""
+    return None if name is None or UNREADABLE.search(name) else image_id_of(name, landing) or None
 
 
 def _check_columns(file: LandedFile) -> None:

@@ -28,7 +28,7 @@ def splits_in_lists(zone: LandingZone, landing: LandingSettings) -> dict[str, st
                 continue
             try:
                 with open_text(file.path, "", landing.captions_encoding or encoding_of(file.path, "")) as text:
-                    names = [line.strip() for line in text.read().splitlines()]
+                    names = [line.strip() for line in text]
             except DAMAGE as error:
                 raise LandingZoneError(f"{file.path} cannot be read to its end: {error}") from None
             for image_id in (image_id_of(name, landing) for name in names if name):

@@ -4,18 +4,24 @@ Layouts are those of APPNOTE.TXT: 4.3.12 (entry), 4.3.14 and 4.3.15 (zip64), 4.3
 """
 
 import io
+import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
+from lib.landing.zone import escaped
+
 END = struct.Struct("<4s4H2LH")  # signature, 2 disks, 2 counts, size and offset of the directory, length of the comment
 ZIP64_PLACE = struct.Struct("<4sLQL")  # signature, disk, offset of the next, number of disks
 ZIP64_END = struct.Struct("<4sQ2H2L4Q")  # signature, size, 2 versions, 2 disks, 2 counts, directory's size and offset
 ENTRY = struct.Struct("<4s6H3L5H2L")  # 17 fields, from the signature to the offset of the local header
+END_MAGIC = b"PK\x05\x06"
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (4.3.7)
 MAX_COMMENT_BYTES = 65_535
 LARGEST = 2**62  # bytes
+UNIX = (3, 19)  # systems that keep a file's mode; 19 is macOS
 ZIP64_EXTRA, UNICODE_PATH_EXTRA = 0x0001, 0x7075
 
 
@@ -24,6 +30,7 @@ class ZipEntry(NamedTuple):
 
     name: bytes
     is_encrypted: bool
+    is_link: bool
     compression: int
     checksum: int
     num_packed_bytes: int
@@ -53,9 +60,48 @@ def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
         )
         if max(unpacked, packed, offset) > LARGEST:
             raise zipfile.BadZipFile(f"the entry at byte {position} has sizes that no file has")
+        made_by, mode = fields[1] >> 8, fields[-2] >> 16
         yield ZipEntry(
-            _name_of(name, extras), bool(flags & 1), compression, checksum, packed, unpacked, offset + num_before
+            _name_of(name, extras),
+            bool(flags & 1),
+            made_by in UNIX and stat.S_ISLNK(mode),
+            compression,
+            checksum,
+            packed,
+            unpacked,
+            offset + num_before,
         )
+
+
+def member_name(name: bytes) -> str:
+    """A member's name as it stands in `source`, whatever its encoding."""
+    return escaped(name.decode("utf-8", "surrogateescape"))
+
+
+def seek_content(file: IO[bytes], offset: int) -> None:
+    """Go to a member's packed bytes, behind the local header at `offset`. Raises zipfile.BadZipFile or struct.error."""
+    file.seek(offset)
+    signature, name_length, extra_length = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise zipfile.BadZipFile("no member where the archive's directory says there is one")
+    file.seek(name_length + extra_length, io.SEEK_CUR)
+
+
+def open_zip_member(file: IO[bytes], name: str) -> IO[bytes]:
+    """The bytes of the first member that `member_name` calls so. Raises KeyError, zipfile.BadZipFile or RuntimeError.
+
+    zipfile's own way reads no archive with one name that is not the UTF-8 it claims to be.
+    """
+    entry = next((one for one in zip_entries(file) if member_name(one.name) == name), None)
+    if entry is None:
+        raise KeyError(name)
+    if entry.is_encrypted:
+        raise RuntimeError("the member is encrypted")
+    seek_content(file, entry.offset)
+    member = zipfile.ZipInfo()
+    member.compress_type, member.CRC = entry.compression, entry.checksum
+    member.compress_size, member.file_size = entry.num_packed_bytes, entry.num_bytes
+    return zipfile.ZipExtFile(file, "r", member)  # type: ignore[return-value]
 
 
 def _directory(file: IO[bytes]) -> tuple[int, int, int]:
@@ -64,7 +110,7 @@ def _directory(file: IO[bytes]) -> tuple[int, int, int]:
     tail_start = max(0, size - MAX_COMMENT_BYTES - END.size)
     file.seek(tail_start)
     tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
+    at = _place_of_end(tail)
     if at < 0:
         raise zipfile.BadZipFile("File is not a zip file: it has no directory")
     *_, num_bytes, offset, _ = END.unpack(tail[at : at + END.size])
@@ -79,6 +125,20 @@ def _directory(file: IO[bytes]) -> tuple[int, int, int]:
     if num_before < 0:
         raise zipfile.BadZipFile("the directory is cut")
     return offset + num_before, end, num_before
+
+
+def _place_of_end(tail: bytes) -> int:
+    """Where the end record begins: the last one whose comment ends with the file, else the last one; -1 if none.
+
+    A comment may hold the record's signature, and some programs leave bytes behind the archive.
+    """
+    at = last = tail.rfind(END_MAGIC)
+    while at >= 0:
+        record = tail[at : at + END.size]
+        if len(record) == END.size and at + END.size + END.unpack(record)[-1] == len(tail):
+            return at
+        at = tail.rfind(END_MAGIC, 0, at)
+    return last
 
 
 def _zip64_end(packed: bytes) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Literal, NamedTuple
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
@@ -26,39 +27,102 @@ MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
 UNREAD_IMAGES = (
     ".ai",
+    ".apng",
     ".arw",
     ".avif",
+    ".avifs",
+    ".bpg",
     ".cdx",
+    ".cdxml",
     ".cr2",
     ".cr3",
+    ".cur",
+    ".dcm",
+    ".dds",
+    ".dib",
     ".djv",
     ".djvu",
     ".dng",
     ".emf",
     ".eps",
+    ".exr",
+    ".flif",
+    ".hdr",
     ".heic",
+    ".heics",
     ".heif",
+    ".hif",
+    ".icns",
     ".ico",
+    ".j2c",
     ".j2k",
     ".jp2",
+    ".jpc",
+    ".jpf",
+    ".jpm",
+    ".jpx",
     ".jxl",
+    ".jxr",
+    ".mng",
     ".nef",
     ".orf",
+    ".pam",
     ".pbm",
+    ".pct",
+    ".pcx",
     ".pdf",
+    ".pef",
     ".pgm",
+    ".pict",
     ".pnm",
     ".ppm",
     ".ps",
     ".psd",
+    ".qoi",
+    ".raf",
+    ".ras",
     ".rw2",
+    ".sgi",
+    ".srw",
     ".svg",
     ".svgz",
+    ".svs",
     ".tga",
+    ".wbmp",
+    ".wdp",
     ".wmf",
+    ".xbm",
     ".xcf",
+    ".xpm",
 )
-UNREAD_ARCHIVES = (".7z", ".rar", ".tar.bz2", ".tar.xz", ".tar.zst", ".tbz2", ".txz")
+UNREAD_ARCHIVES = (
+    ".7z",
+    ".7z.001",
+    ".arj",
+    ".cab",
+    ".cbr",
+    ".cbz",
+    ".iso",
+    ".lha",
+    ".lzh",
+    ".rar",
+    ".tar.br",
+    ".tar.bz2",
+    ".tar.lz",
+    ".tar.lz4",
+    ".tar.lzma",
+    ".tar.xz",
+    ".tar.z",
+    ".tar.zst",
+    ".tbz",
+    ".tbz2",
+    ".tlz",
+    ".txz",
+    ".tzst",
+    ".z01",
+    ".zip.001",
+)
+PACKERS = (".br", ".bz2", ".gz", ".lz", ".lz4", ".lzma", ".xz", ".z", ".zst")  # of single files
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -112,7 +176,7 @@ class LandingZone:
 def list_landing_zone(settings: LandingSettings) -> LandingZone:
     """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is an image."""
     try:
-        filesystem, root = fsspec.core.url_to_fs(settings.path)
+        filesystem, root = _opened(settings.path)
         if not filesystem.exists(root):
             raise LandingZoneError(f"landing.path {settings.path} does not exist")
         files = list(list_files(filesystem, root))
@@ -176,8 +240,18 @@ def relative_path(path: str, settings: LandingSettings) -> str:
 @functools.lru_cache
 def root_url(landing_path: str) -> str:
     """The landing zone's root as the sources of its files begin."""
-    filesystem, root = fsspec.core.url_to_fs(landing_path)
+    filesystem, root = _opened(landing_path)
     return str(filesystem.unstrip_protocol(root))
+
+
+def _opened(landing_path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a folder or URL, and its path there."""
+    if "://" in landing_path:
+        filesystem, root = fsspec.core.url_to_fs(landing_path)
+        return filesystem, root
+    # A folder with '::' in its name is no chain of file systems.
+    local = LocalFileSystem()
+    return local, local._strip_protocol(landing_path)
 
 
 def open_landed(path: str) -> IO[bytes]:
@@ -194,12 +268,19 @@ def open_as_it_is(path: str) -> IO[bytes]:
     return fsspec.filesystem(path.partition("://")[0]).open(path, "rb")  # type: ignore[no-any-return]
 
 
-def unsupported_format(name: str, unread: tuple[str, ...]) -> tuple[str, str] | None:
+def unsupported_format(
+    name: str, settings: LandingSettings, archives: tuple[str, ...] = UNREAD_ARCHIVES
+) -> tuple[str, str] | None:
     """Reason and detail if a file of this name, in lower case, holds images in a format that is not read."""
-    for suffix in unread:
+    if name.endswith(settings.image_suffixes):
+        return None
+    for suffix in UNREAD_IMAGES + archives:
         if name.endswith(suffix):
             wanted = "PNG" if suffix in UNREAD_IMAGES else "a .zip or .tar.gz that lies in the landing zone itself"
             return "unsupported_format", f"{suffix} is not read: convert it to {wanted}"
+    for packer in PACKERS:
+        if name.endswith(packer) and name.removesuffix(packer).endswith(settings.image_suffixes):
+            return "unsupported_format", f"an image packed as {packer} is not read: unpack it"
     return None
 
 
@@ -211,6 +292,17 @@ def unreadable_name(name: str) -> bool:
 def escaped(name: str) -> str:
     """The name with each byte that makes it unreadable written as `%D6`."""
     return re.sub("[\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) - 0xDC00:02X}", name.replace("\ufffd", "%EF%BF%BD"))
+
+
+def unescaped(name: str, encoding: str | None) -> str:
+    """The name that `escaped` has written, read in the encoding; as it is if it is not in that."""
+    if not encoding or not re.search("%[89A-F][0-9A-F]", name):
+        return name
+    raw = re.sub("%([89A-F][0-9A-F])", lambda sign: chr(0xDC00 + int(sign[1], 16)), name)
+    try:
+        return raw.encode("utf-8", "surrogateescape").decode(encoding)
+    except UnicodeDecodeError:
+        return name
 
 
 def rejected_file(relative: str, url: str, reason: str, detail: str, settings: LandingSettings) -> Arrival:
@@ -234,9 +326,7 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
 
 def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:
     """Reason and detail if the file cannot be read."""
-    if not name.endswith(settings.image_suffixes) and (
-        unsupported := unsupported_format(name, UNREAD_IMAGES + UNREAD_ARCHIVES)
-    ):
+    if unsupported := unsupported_format(name, settings):
         return unsupported
     if isinstance(info, OSError):
         return "unreadable_file", str(info)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 def _mounted(root: str) -> str:
     """The root as a path, without ~ and file:. Checkpoints and reports are written as files: other URLs are refused."""
-    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", root)
     if scheme and scheme.group() != "file:":
         # The rest is not repeated: it may hold a key.
         raise ValueError(f"{scheme.group()}... is a URL; name a path, on Databricks one under /Volumes")
@@ -20,10 +20,12 @@ def _mounted(root: str) -> str:
             raise ValueError(f"file://{host} is another machine; name a path of this one")
         path = slash + path
     path = os.path.expanduser(path)
-    if not path or path.startswith("~") or "\0" in path:
+    if not path.strip() or path.startswith("~") or "\0" in path:
         raise ValueError(f"{root!r} is no folder that is known here; name a path")
-    if "`" in path:
-        raise ValueError(f"{path} has a backtick, which Delta does not read in a path; name another folder")
+    if "`" in os.path.abspath(path):
+        raise ValueError(
+            f"{os.path.abspath(path)} has a backtick, which Delta does not read in a path; name another folder"
+        )
     return path
 
 
@@ -53,6 +55,9 @@ class StorageSettings(BaseModel):
                 f"catalog is {self.catalog!r} and schema_name {self.schema_name!r}: name both, or neither for "
                 "tables in storage.root"
             )
+        for setting, name in (("catalog", self.catalog), ("schema_name", self.schema_name)):
+            if name and re.search(r"[\s./\x00-\x1f\x7f]", name):
+                raise ValueError(f"{setting} is {name!r}, and names have no blank, dot, slash or control character")
         return self
 
 

@@ -12,12 +12,17 @@ WRITES = (exp.DML, exp.Merge, exp.QueryTransform)  # a transformation runs a pro
 # For statements that sqlglot cannot read: Spark then says what is wrong with them, or runs them.
 _FIRST_WORDS = {"select", "with", "from", "values", "table", "describe", "desc"}
 _WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate", "load"}
+_GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+# A program that rows are sent through, which sqlglot takes for an alias after MAP and REDUCE; any method of Java.
+_RUNS = re.compile(rf"\busing{_GAP}['\"]|\b(?:try_)?(?:reflect|java_method){_GAP}\(", re.IGNORECASE | re.DOTALL)
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every command
 
 
 def only_reads(statement: str) -> bool:
     """Whether the statement, in Spark's SQL, asks, explains, or sets up views and values of the session alone."""
+    if _RUNS.search(statement):
+        return False
     try:
         parsed = parse_one(statement, read="databricks")
     except SqlglotError:

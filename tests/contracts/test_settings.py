@@ -223,11 +223,29 @@ def test_a_storage_root_is_a_path_however_it_is_written(root: str, path: str) ->
         ("file://other/lake", "file://other is another machine; name a path of this one"),
         ("~no-such-user/lake", "'~no-such-user/lake' is no folder that is known here; name a path"),
         ("''", "'' is no folder that is known here; name a path"),
+        ("' '", "' ' is no folder that is known here; name a path"),
+        ("C:/lake", "C:... is a URL; name a path, on Databricks one under /Volumes"),
         ("/la`ke", "/la`ke has a backtick, which Delta does not read in a path; name another folder"),
     ],
 )
 def test_a_storage_root_that_would_lead_to_an_odd_place_is_refused(root: str, sentence: str) -> None:
     assert refusal(f"storage.root={root}").endswith(f"storage.root: {sentence}")
+
+
+def test_a_relative_storage_root_below_a_folder_that_delta_does_not_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a`b").mkdir()
+    monkeypatch.chdir(tmp_path / "a`b")
+    assert f"{tmp_path}/a`b/lake has a backtick" in refusal("storage.root=lake")
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "a/b"])
+def test_names_that_no_catalog_can_have_are_refused(name: str) -> None:
+    asked = ["storage.root=x", "landing.path=x"]
+    for setting, other in (("catalog", "schema_name"), ("schema_name", "catalog")):
+        with pytest.raises(SettingsError, match=f"{setting} is '{name}', and names have no blank, dot, slash"):
+            load_settings("molecules", "local", [*asked, f"storage.{setting}={name}", f"storage.{other}=main"])
 
 
 @pytest.mark.parametrize("override", ["storage.catalog=acme-prod", "storage.schema_name=lake"])

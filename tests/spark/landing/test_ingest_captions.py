@@ -59,7 +59,10 @@ def test_captions_of_a_later_file_are_added_to_those_an_image_has(lake, arrived)
     assert rejected(lake) == {}
 
 
-def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, arrived):
+def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, landing):
+    arrived = landing / "a\nb row 2"  # the place of a row ends with its number, whatever its file is called
+    arrived.mkdir()
+    (arrived / "p.png").write_bytes(image(1))
     (arrived / "captions.csv").write_text(
         "image_id,InChI\np.png,first\np.png,second\nq,other\n,no id\np.png,\np.png,third\nq,other\n"
     )

@@ -140,6 +140,24 @@ def test_an_archive_read_while_it_was_being_copied_is_completed_later(lake, land
     assert rejected(lake) == {}
 
 
+def test_a_corrected_archive_takes_back_what_was_said_of_members_that_it_has_no_longer(lake, landing):
+    nested = landing / "a.zip!b"  # is no member of a.zip
+    nested.mkdir()
+    write_zip(nested / "c.zip", {"d.svg": b"x", "labels.csv": b"image_id,InChI\nd,InChI=1S/CH4/h1H4\n"})
+    write_zip(landing / "a.zip", {"../up.png": image(1), "p.svg": b"x", "kept.svg": b"x", "q.png": image(2)})
+    ingest(lake, landing)
+    assert sorted(rejected(lake)) == ["d.svg", "kept.svg", "p.svg", "up"]
+    whole = (landing / "a.zip").read_bytes()
+    (landing / "a.zip").write_bytes(whole[:-30])  # half copied, it takes nothing back
+    ingest(lake, landing)
+    assert sorted(rejected(lake)) == ["a.zip", "d.svg", "kept.svg", "p.svg", "up"]
+    write_zip(landing / "a.zip", {"up.png": image(1), "p.png": image(3), "kept.svg": b"x"})
+    ingest(lake, landing)
+    assert sorted(rejected(lake)) == ["d.svg", "kept.svg"]
+    assert sorted(row.image_id for row in lake.read("images_raw").collect()) == ["p", "q", "up"]
+    assert [row.image_id for row in lake.read("captions").collect()] == ["d"]
+
+
 def test_a_table_that_could_not_be_opened_is_read_later_and_what_was_said_of_it_goes(lake, landing):
     (landing / "0.png").write_bytes(image(0))
     (landing / "labels.csv").symlink_to(landing / "gone")

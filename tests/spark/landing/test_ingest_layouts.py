@@ -79,16 +79,13 @@ def test_a_corrected_file_replaces_all_that_it_said(lake, arrived):
 
 def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     write_layouts(arrived / "good_layouts.parquet", {"p": 1.0})
-    write_layouts(
-        arrived / "long_layouts.parquet",
-        {"l": 1.0},
-        pa.schema(
-            [
-                (field.name, {FLOATS: pa.list_(pa.float64()), INTS: pa.list_(pa.int64())}.get(field.type, field.type))
-                for field in SCHEMA
-            ]
-        ),
-    )
+    wide_types = {FLOATS: pa.list_(pa.float64()), INTS: pa.list_(pa.int64())}
+    wide_schema = pa.schema([(field.name, wide_types.get(field.type, field.type)) for field in SCHEMA])
+    write_layouts(arrived / "long_layouts.parquet", {"l": 1.0}, wide_schema)
+    odd_ids = {"lost\ufffd": 1.0, "n\0l": 1.0, ".png": 1.0, "o": 1.0}
+    write_layouts(arrived / "odd_layouts.parquet", odd_ids)
+    wide = [{field.name: [2**40] if field.type in wide_types else "w" for field in SCHEMA}]
+    pq.write_table(pa.Table.from_pylist(wide, schema=wide_schema), arrived / "wide_layouts.parquet")
     (arrived / "empty_layouts.parquet").write_bytes(b"")
     named = (arrived / "good_layouts.parquet").read_bytes().replace(b"atom_x", b"atom\x80x")
     (arrived / "named_layouts.parquet").write_bytes(named)  # a column's name is no UTF-8
@@ -99,12 +96,14 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     content[100:900] = bytes(800)
     (arrived / "cut_layouts.parquet").write_bytes(content)
     ingest(lake, arrived)
-    assert first_x(lake) == {"p": 1.0, "l": 1.0}
+    assert first_x(lake) == {"p": 1.0, "l": 1.0, "o": 1.0}
     for sentence in (
         "empty_layouts.parquet is no Parquet file",
         "named_layouts.parquet is no Parquet file",
         "other_layouts.parquet lacks atom_x, atom_y",
         "text_layouts.parquet lacks atom_x",
         "cut_layouts.parquet cannot be read to its end",
+        "wide_layouts.parquet cannot be read to its end",
+        f"3 layouts left out of file://{arrived}/odd_layouts.parquet: they name no image",
     ):
         assert sentence in caplog.text

@@ -1,12 +1,13 @@
 """A checkpoint made for other settings is refused in one sentence."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from lib.captions.checkpoint_fit import check_fit, checked_vocabulary
+from lib.captions.checkpoint_fit import check_fit, checked_vocabulary, learned_cleaning
 from lib.errors import SettingsError
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED, load_captioner
@@ -75,3 +76,17 @@ def test_a_vocabulary_that_is_not_the_weights_own_is_said_in_one_sentence(tmp_pa
     assert "\n" not in str(caught.value)
     with pytest.raises(SettingsError, match=r"^training\.start_from: .*decoder\.embedding\.weight"):
         start(tmp_path / "model")
+
+
+@pytest.mark.parametrize("settings", [None, "all", {"cleaning": 5}, {"cleaning": {"colour": "blue"}}])
+def test_a_provenance_that_says_nothing_that_is_known_ends_in_no_traceback(tmp_path: Path, settings: object) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    (tmp_path / "model" / "provenance.json").write_text(json.dumps({"settings": settings}))
+    asked = load_settings("molecules", "local", ["landing.path=unused"])
+    check_fit(tmp_path / "model", asked.captions.notation, asked.cleaning, "model m", "or train another")
+
+
+def test_cleaning_that_a_provenance_has_and_nobody_knows_is_one_sentence() -> None:
+    assert [learned_cleaning({"settings": settings}) for settings in (None, "all", {"cleaning": 5})] == [None] * 3
+    with pytest.raises(CheckpointError, match=r"settings of cleaning that are not known: \('[a-z_]+',\)$"):
+        learned_cleaning({"settings": {"cleaning": {"colour": "blue"}}})

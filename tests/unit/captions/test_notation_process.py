@@ -71,7 +71,7 @@ def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
 
 
 STUMBLING = """
-import sys, lib.molecules.notations as n
+import os, sys, lib.molecules.notations as n
 from lib.captions.notation_process import answer_lines
 inner = n.NOTATIONS["inchi"].read
 def read(caption):
@@ -80,7 +80,8 @@ def read(caption):
     if caption == "no JSON":
         return {1, 2}
     if caption == "chatters":
-        print("a library's warning")
+        print('"a warning that looks like an answer"')
+        os.write(1, b'"and another"\\n')
     return inner(caption)
 object.__setattr__(n.NOTATIONS["inchi"], "read", read)
 answer_lines("inchi", sys.stdin)

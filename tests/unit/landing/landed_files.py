@@ -38,6 +38,21 @@ def write_zip(path: Path, members: dict[str, bytes] = MEMBERS, compression: int 
             archive.writestr(name, content)
 
 
+def write_zip_with_raw_names(path: Path, members: dict[bytes, bytes], is_called_utf8: bool = False) -> None:
+    """A zip whose names are these bytes; ZipInfo writes names that cp437 has without the UTF-8 flag."""
+    stand_ins = {bytes([ord("A") + i]) * len(name): name for i, name in enumerate(members)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for stand_in, name in stand_ins.items():
+            archive.writestr(stand_in.decode(), members[name])
+    content = path.read_bytes()
+    for stand_in, name in stand_ins.items():
+        content = content.replace(stand_in, name)
+    if is_called_utf8:
+        at = content.index(b"PK\x01\x02") + 9
+        content = content[:at] + bytes([content[at] | 0x08]) + content[at + 1 :]
+    path.write_bytes(content)
+
+
 def write_tar(path: Path, mode: str, members: dict[str, bytes] = MEMBERS) -> None:
     with tarfile.open(path, mode) as archive:
         for name, content in members.items():

@@ -16,7 +16,7 @@ from lib.landing import caption_files
 from lib.landing.archived_tables import list_members
 from lib.landing.caption_file_names import is_captions_file, may_hold_captions
 from lib.landing.caption_files import CaptionRow, examine, read_rows
-from tests.unit.landing.landed_files import settings, write_tar, write_zip
+from tests.unit.landing.landed_files import settings, write_tar, write_zip, write_zip_with_raw_names
 
 HEADER = "image_id,caption\n"
 
@@ -98,6 +98,14 @@ def test_a_setting_names_an_encoding_that_cannot_be_found_out(tmp_path: Path) ->
         settings(tmp_path, captions_encoding="klingon")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_the_mark_of_an_encoding_that_a_setting_names_is_no_text(tmp_path: Path, encoding: str) -> None:
+    content = '\ufeff"image_id","caption"\n"a","x"\n'.encode(encoding)
+    assert texts(rows_of(tmp_path / "labels.csv", content, captions_encoding=encoding)) == [("a", "x")]
+    content = "\ufeffa.jpg#0\tA dog .\n".encode(encoding)
+    assert texts(rows_of(tmp_path / "labels.txt", content, captions_encoding=encoding)) == [("a", "A dog .")]
+
+
 def test_an_encoding_is_found_out_wherever_its_first_sign_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,11 +169,30 @@ def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(
     paths = pd.DataFrame({"path": [f"file://{tmp_path}/{name}.zip" for name in ("bad_name", "cut", "good")]})
     found = pd.concat(list_members(iter([paths])))
     assert list(zip(found["path"].str.rpartition("/")[2], found["member"], strict=True)) == [
-        ("bad_name.zip", ""),
+        ("bad_name.zip", "%E9%E9/labels.csv"),
+        ("bad_name.zip", "README.txt"),
         ("cut.zip", ""),
         ("good.zip", "\u00e9/labels.csv"),
         ("good.zip", "README.txt"),
     ]
+
+
+@pytest.mark.parametrize("claims_utf8", [False, True])
+@pytest.mark.parametrize("folder", ["\u4e2d\u6587".encode("gbk"), "\u4e2d\u6587".encode()])
+def test_a_table_is_read_whatever_its_folder_or_another_member_is_called(
+    tmp_path: Path, folder: bytes, claims_utf8: bool
+) -> None:
+    members = {folder + b"/labels.csv": f"{HEADER}a,x\n".encode(), folder + b"/\xd6\xd0.txt": b"about"}
+    write_zip_with_raw_names(tmp_path / "a.zip", members, claims_utf8)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="utf-8") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for path in (tmp_path / "a.zip", tmp_path / "a.tar"):
+        found = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{path}"]})])))
+        (member,) = (name for name in found["member"] if name.endswith("/labels.csv"))
+        assert texts(rows_in(path, member)) == [("a", "x")]
 
 
 def test_a_line_without_end_takes_no_more_memory_than_a_line_may(
@@ -206,14 +233,37 @@ def test_captions_of_another_notation_are_rejected_with_the_setting_that_convert
         (b"PK\x03\x04\xff\xfe\x00", "no text but an Excel file or another zip archive: save it as CSV"),
         (b"PAR1" + bytes(99), "no text but Parquet"),
         (bz2.compress(HEADER.encode()), "no text but packed with bzip2"),
+        (b"7z\xbc\xaf\x27\x1c\0\0", "no text but a 7z archive"),
+        (b"%PDF-1.7\n", "no text but PDF"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "no text but a Git LFS pointer"),
+        (b"\n<!DOCTYPE html>\n", "no text but an HTML page"),
         (b"\x00\xff\x01", "is no text in cp1252"),
     ],
-    ids=["columns", "column", "twice", "encoding", "cut", "excel", "parquet", "bzip2", "binary"],
+    ids=[
+        "columns",
+        "column",
+        "twice",
+        "encoding",
+        "cut",
+        "excel",
+        "parquet",
+        "bzip2",
+        "7z",
+        "pdf",
+        "lfs",
+        "html",
+        "binary",
+    ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(LandingZoneError, match=sentence):
         examine(f"file://{tmp_path}/labels.csv", "", settings(tmp_path))
+
+
+def test_a_column_that_is_called_as_another_format_begins_is_a_column(tmp_path: Path) -> None:
+    for column in ("arrow1", "par1", "rar!", "obj"):
+        assert texts(rows_of(tmp_path / "labels.csv", f"{column},image_id,caption\n1,a,x\n")) == [("a", "x")]
 
 
 def test_a_file_that_is_packed_twice_is_read(tmp_path: Path) -> None:

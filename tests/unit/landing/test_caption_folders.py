@@ -30,6 +30,14 @@ def test_folders_are_compared_from_the_innermost_as_far_as_both_have_any(tmp_pat
     assert fit_of_folders(caption, f"file://{tmp_path}/{image}", settings(tmp_path)) == fit
 
 
+def test_folders_of_members_are_read_in_the_encoding_that_the_setting_names(tmp_path):
+    landing = settings(tmp_path, member_name_encoding="gbk")
+    for folder in ("%D6%D0%CE%C4", "\u4e2d\u6587"):  # one member as it is escaped, the other was UTF-8
+        source = f"file://{tmp_path}/\u4e2d.zip!{folder}/1.png"
+        assert fit_of_folders("\u4e2d\u6587/1", source, landing) == SAME
+        assert fit_of_folders("\u6587/1", source, landing) == OTHER
+
+
 def test_an_image_of_another_landing_zone_has_all_its_folders(tmp_path: Path):
     landing = settings(tmp_path / "today")
     assert fit_of_folders("images/1", f"file://{tmp_path}/yesterday/1.png", landing) == OTHER

@@ -112,8 +112,9 @@ def test_captions_of_another_notation_are_rejected(tmp_path: Path) -> None:
             json.dumps(WHOLE | {"images": [*IMAGES, {"id": 7, "file_name": "c.jpg"}]}),
             r"lists image 7 twice, as 000000000007\.jpg and as c\.jpg",
         ),
+        (json.dumps(WHOLE) + "\n" + json.dumps(WHOLE), "no whole JSON: more follows its end"),
     ],
-    ids=["cut", "comma", "last comma", "deep", "long", "empty", "other", "twice"],
+    ids=["cut", "comma", "last comma", "deep", "long", "empty", "other", "twice", "joined"],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
     path = tmp_path / "captions.json"

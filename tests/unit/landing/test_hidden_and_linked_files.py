@@ -32,6 +32,8 @@ SERVICE_FILES = (
     "b/__MACOSX/p.png",
     "._p.png",
     ".p/q.png",
+    "#recycle/p.png",
+    "c/@Recycle/p.png",
 )
 
 
@@ -142,7 +144,9 @@ def test_names_that_are_not_utf8_are_rows_that_can_be_written_and_hold_no_replac
     assert all("".join(map(str, arrival)).encode() for arrival in zone.rejected)
 
 
-@pytest.mark.parametrize("name", ["p.svg", "p.PDF", "p.heic", "p.eps", "p.ai", "p.djvu", "p.rar", "p.tar.bz2"])
+@pytest.mark.parametrize(
+    "name", ["p.svg", "p.PDF", "p.heic", "p.eps", "p.ai", "p.djvu", "p.rar", "p.tar.bz2", "p.cdxml", "p.zip.001"]
+)
 def test_images_of_a_format_that_is_not_read_are_rows_that_say_to_convert_them(tmp_path, name):
     write(tmp_path, "good.png", name)
     (row,) = list_landing_zone(settings(tmp_path)).rejected
@@ -155,6 +159,15 @@ def test_images_of_a_format_that_is_not_read_are_rows_that_say_to_convert_them(t
         f"train/{name}": "unsupported_format",
         "q.png": None,
     }
+
+
+@pytest.mark.parametrize("name", ["p.png.gz", "p.JPG.bz2"])
+def test_an_image_that_is_packed_alone_is_a_row_that_says_to_unpack_it(tmp_path, name):
+    write(tmp_path, name, "notes.txt.gz")
+    write_zip(tmp_path / "a.zip", {f"train/{name}": b"x"})
+    rows = [*list_landing_zone(settings(tmp_path)).rejected, *arrivals_in(tmp_path)]
+    assert [row.reason for row in rows] == ["unsupported_format"] * 2
+    assert all("unpack it" in str(row.detail) for row in rows)
 
 
 def test_an_archive_inside_an_archive_is_a_row(tmp_path):

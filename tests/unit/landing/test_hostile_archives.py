@@ -1,40 +1,34 @@
 """Archives called what they are not, names in other encodings, headers too large:
 `pytest tests/unit/landing/test_hostile_archives.py`."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import struct
 import tarfile
 import tracemalloc
 import zipfile
 import zlib
-from pathlib import Path
 
 import pytest
 
 from lib.lake.schemas import REJECTION_REASONS
+from lib.landing import bounded_tar
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
 from lib.landing.bounded_tar import MAX_HEADER_BYTES
 from lib.landing.zone import list_landing_zone
-from tests.unit.landing.landed_files import arrivals_in, contents, settings, write_tar, write_zip
+from tests.unit.landing.landed_files import (
+    arrivals_in,
+    contents,
+    settings,
+    write_tar,
+    write_zip,
+    write_zip_with_raw_names,
+)
 
 CHINESE = "\u4e2d\u6587"
-
-
-def write_zip_with_raw_names(path: Path, members: dict[bytes, bytes], is_called_utf8: bool = False) -> None:
-    """A zip whose names are these bytes; ZipInfo writes names that cp437 has without the UTF-8 flag."""
-    stand_ins = {bytes([ord("A") + i]) * len(name): name for i, name in enumerate(members)}
-    with zipfile.ZipFile(path, "w") as archive:
-        for stand_in, name in stand_ins.items():
-            archive.writestr(stand_in.decode(), members[name])
-    content = path.read_bytes()
-    for stand_in, name in stand_ins.items():
-        content = content.replace(stand_in, name)
-    if is_called_utf8:
-        at = content.index(b"PK\x01\x02") + 9
-        content = content[:at] + bytes([content[at] | 0x08]) + content[at + 1 :]
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +118,59 @@ def test_a_zip64_and_a_zip_with_a_comment_are_read(tmp_path, monkeypatch, commen
     (tmp_path / "a.zip").write_bytes(b"before" + (tmp_path / "a.zip").read_bytes())
     assert b"PK\x06\x06" in (tmp_path / "a.zip").read_bytes()
     assert contents(arrivals_in(tmp_path)) == {str(i): bytes([i]) * 90 for i in range(5)}
+
+
+def test_a_comment_that_holds_the_mark_of_the_directorys_end_is_a_comment(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("p.png", b"x")
+        archive.comment = b"as PK\x05\x06 says, and as many words more as an end has"
+    assert contents(arrivals_in(tmp_path)) == {"p": b"x"}
+
+
+def test_a_link_in_a_zip_is_refused_as_one_in_a_tar_is(tmp_path):
+    link = zipfile.ZipInfo("link.png")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, b"../secret.png")
+        archive.writestr("p.png", b"x")
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("link", "unreadable_member"), ("p", None)]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_tars_joined_to_one_are_read_to_the_last(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(bounded_tar, "BYTES_AT_A_TIME", 700)
+    name = "a.tar.gz" if mode == "w:gz" else "a.tar"
+    parts = []
+    for number in range(3):
+        write_tar(tmp_path / name, mode, {f"{number}.png": bytes([number])})
+        parts.append((tmp_path / name).read_bytes())
+    (tmp_path / name).write_bytes(b"".join(parts))
+    assert contents(arrivals_in(tmp_path)) == {str(number): bytes([number]) for number in range(3)}
+
+
+def test_what_stands_behind_the_end_of_a_tar_and_is_none_is_said(tmp_path):
+    write_tar(tmp_path / "a.tar", "w", {"p.png": b"x"})
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes() + b"junk" * 300)
+    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("p", None), ("a.tar", "unreadable_archive")]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (bz2.compress(b"content"), "packed with bzip2"),
+        (lzma.compress(b"content"), "packed with xz"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(99), "a 7z archive"),
+        (b"Rar!\x1a\x07\0" + bytes(99), "a RAR archive"),
+        (b"\n<!DOCTYPE html><title>404</title>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    ],
+)
+def test_a_file_called_an_archive_is_said_to_be_what_it_is(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    (row,) = arrivals_in(tmp_path)
+    assert (row.reason, str(row.detail)[: 12 + len(kind)]) == ("unreadable_archive", f"the file is {kind}")
 
 
 def test_a_zip_damaged_in_its_directory_keeps_what_comes_before(tmp_path):

@@ -151,7 +151,7 @@ def test_an_archive_that_cannot_be_reached_stops_the_job_and_is_not_called_damag
 
 
 def test_names_with_signs_that_mean_something_elsewhere_are_read(tmp_path):
-    folder = tmp_path / "100% #1 [new]!"
+    folder = tmp_path / "100% #1 [new]!::`2`\n"
     folder.mkdir()
     (folder / "a::b?.png").write_bytes(b"content")
     write_zip(folder / "z.zip", {"2024-01-01T12:00.png": b"clock"})

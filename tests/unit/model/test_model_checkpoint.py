@@ -24,10 +24,12 @@ from model.training_loop import TrainingState, make_optimizer, pack_training, un
 from model.vocabulary import Vocabulary
 from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 
+DETAILS = {"notation": "inchi", "max_tokens": 20}
+
 
 def save(directory: Path, captioner: Captioner | None = None, note: str = "first", **more: object) -> Captioner:
     captioner = captioner or tiny_captioner()
-    save_checkpoint(directory, captioner, VOCABULARY, details={"notation": "inchi"}, provenance={"note": note}, **more)
+    save_checkpoint(directory, captioner, VOCABULARY, details=DETAILS, provenance={"note": note}, **more)
     return captioner
 
 
@@ -43,7 +45,7 @@ def test_a_loaded_captioner_says_what_the_saved_one_said(tmp_path: Path) -> None
     assert not captioner.training
     images = as_ink(batch.images)
     assert torch.equal(captioner(images, batch.inputs), saved(images, batch.inputs))
-    assert load_details(tmp_path / "model") == {"notation": "inchi"}
+    assert load_details(tmp_path / "model") == DETAILS
 
 
 def test_half_precision_halves_the_file_and_loads_as_fp32(tmp_path: Path) -> None:
@@ -195,6 +197,11 @@ DAMAGES = {
         lambda d: edit_json(d / "config.json", captioner=TINY | {"width": "32"}),
         "cannot be read",
     ),
+    "the config is too deep": (
+        lambda d: (d / "config.json").write_text('{"a":' * 100_000),
+        r"config\.json cannot be read",
+    ),
+    "the vocabulary is too deep": (lambda d: (d / "vocabulary.json").write_text("[" * 100_000), "is not JSON"),
     "a file is missing": (lambda d: (d / "provenance.json").unlink(), r"provenance\.json"),
 }
 
@@ -207,6 +214,22 @@ def test_a_damaged_checkpoint_is_refused_by_what_is_wrong(damage: str, tmp_path:
     with pytest.raises(CheckpointError, match=seen) as refused:
         load_captioner(tmp_path / "model")
     assert str(tmp_path / "model") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"notation": "inchi"},
+        {"notation": 1, "max_tokens": 9},
+        *({"notation": "x", "max_tokens": n} for n in (True, "9", 0, 10**9)),
+    ],
+)
+def test_details_that_say_not_what_is_written_or_how_long_are_refused(details: object, tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    edit_json(tmp_path / "model" / "config.json", details=details)
+    with pytest.raises(CheckpointError, match="in its details, expected a name and a number from 1 to 10000"):
+        load_details(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "provenance.json", "weights.safetensors"])

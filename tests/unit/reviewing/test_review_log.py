@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lib.errors import StorageError
-from lib.lake.delta_rows import DeltaRows
+from lib.lake.delta_rows import DeltaRows, UnreadableTableError
 from lib.lake.review_columns import VERDICTS
 from lib.lake.schemas import TABLES
 from lib.reviewing import review_log
@@ -53,6 +53,15 @@ def test_a_review_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert log.reviews() == []
     log.append(written)
     assert log.reviews() == [written]
+
+
+@pytest.mark.parametrize("folder", ["p%20c", "b\\slash", "a\nb"])
+def test_a_folder_in_whose_place_another_would_be_taken_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / folder)
+    for name in (folder, "link"):
+        with pytest.raises(UnreadableTableError, match="cannot be reached without Spark"):
+            DeltaRows(str(tmp_path / name))
 
 
 def test_a_review_that_is_sent_twice_is_one_row(tmp_path: Path) -> None:
