@@ -71,7 +71,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
         if lake.read("images_clean").isEmpty():
-            logger.info("evaluate_captions: there is no clean image, so there are no captions to evaluate")
+            logger.info("evaluate_captions: nothing to score: images_clean is empty")
             return
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
@@ -80,7 +80,10 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     scored = with_known_reference(predictions.where(of_model), captions)
     known = lake.read("evaluations").where(of_model)
     if known.isEmpty() and scored.isEmpty():
-        logger.info("evaluate_captions: no image that model %s captioned has a reference to score by", model_version)
+        logger.info(
+            "evaluate_captions: nothing to score: no image has both a reference and a caption by model %s",
+            model_version,
+        )
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
     read = [scored.drop("predicted_at"), captions.drop("ingested_at")]

@@ -53,7 +53,7 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
     if not num_predicted:
-        logger.info("evaluate_captions: model %s has captioned nothing, so there is no report to write", model_version)
+        logger.info("evaluate_captions: no report is written: model %s has captioned no image", model_version)
         return None
     evaluations = _evaluations_of(lake.read("evaluations"), model_version)
     path = Path(lake.storage.root) / "reports" / f"{model_version}.html"
