@@ -134,8 +134,8 @@ def resolve_model(storage: StorageSettings, name: str, dataset: str) -> Model:
     if not (directory / "config.json").is_file():
         known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
         raise MissingInputError(
-            f"no model {name!r} in {folder} (there are: {known}): prediction.model_version takes one of these, current, "
-            "candidate, pretrained, a checkpoint's path or models:/NAME@ALIAS"
+            f"no model {name!r} in {folder} (there are: {known}): prediction.model_version takes one of these, "
+            "current, candidate, pretrained, a checkpoint's path or models:/NAME@ALIAS"
         )
     if is_current and (why := withdrawal_of(directory)) is not None:
         raise MissingInputError(
