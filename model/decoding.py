@@ -12,7 +12,7 @@ from torch import Tensor
 from model.captioner import Captioner, Grid, State
 from model.vocabulary import END, PAD, START, UNKNOWN
 
-# No caption can hold these, so the next best token is always the better guess.
+# No caption holds these tokens: the next most probable token is taken instead.
 NEVER_WRITTEN = [PAD, START, UNKNOWN]
 
 
@@ -119,7 +119,7 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
 
 
 def _collect(beams: _Beams, candidates: list[list[Candidate]]) -> None:
-    """Put the captions of these images into their places among the candidates, best first."""
+    """Put the captions of these images among the candidates of their image, best first."""
     columns = (beams.images, beams.tokens[:, :, 1:], beams.log_probabilities)
     for image, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
         for caption, total in zip(captions, totals, strict=True):

@@ -13,16 +13,17 @@ from model.captioner import TAUGHT_HEAD, Explained
 SMALLEST = 1e-6  # attention is clamped to this before its logarithm
 
 
-def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
+def cell_loss(explained: Explained, batch: Batch, focal_exponent: float) -> Tensor:
     """Return the binary cross-entropy of the labels of each position, averaged over those of images with marks.
 
-    Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focus, p being the probability of the true label;
-    focus 0 is plain cross-entropy. Most positions are paper, whose terms would outweigh those of rare labels.
+    Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focal_exponent, where p is the probability of the
+    true label; 0 gives plain cross-entropy. Without it the many empty positions outweigh the rare labels.
     """
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
     weight = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
-    losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focus)  # -1 = no weight of its own
+    # alpha -1: positive and negative labels have the same weight.
+    losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focal_exponent)  # (B, P, L)
     return (weight[:, None, None] * losses).mean()
 
 

@@ -193,7 +193,7 @@ def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def of_like_size(images: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
-    """Places of images of about the same area, those of one size side by side, at most batch_size at a time."""
+    """Indices of images of about the same area, those of one size side by side, at most batch_size at a time."""
 
     def order(index: int) -> tuple[int, int]:
         height, width = _size_in_batch(images[index])

@@ -119,8 +119,8 @@ def _pull_to_ink(positions: Floats, edges: NDArray[np.int64], slopes: Sequence[F
     first, second = positions[edges[:, 0], None], positions[edges[:, 1], None]
     samples = (first + (second - first) * ALONG_EDGE[:, None]).astype(np.float32)  # (E, S, 2)
     down = np.stack([cv2.remap(slope, samples[..., 0], samples[..., 1], cv2.INTER_LINEAR) for slope in slopes], axis=2)
-    share = ALONG_EDGE[:, None]
-    return _summed(positions, edges, (down * (1 - share)).mean(axis=1), (down * share).mean(axis=1))
+    along_edge = ALONG_EDGE[:, None]
+    return _summed(positions, edges, (down * (1 - along_edge)).mean(axis=1), (down * along_edge).mean(axis=1))
 
 
 def _push_apart(positions: Floats, is_apart: NDArray[np.bool_], closest_px: float) -> Floats:
@@ -140,9 +140,9 @@ def _pull_of_ink(
     """Slope of the mean distance of ink to what is nearest of edges and letters, and these distances (I,)."""
     first, along = positions[edges[:, 0]], positions[edges[:, 1]] - positions[edges[:, 0]]
     squared = np.maximum((along**2).sum(axis=1), 1)
-    share = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
-    away_x = points[:, None, 0] - first[:, 0] - share * along[:, 0]
-    away_y = points[:, None, 1] - first[:, 1] - share * along[:, 1]
+    along_edge = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
+    away_x = points[:, None, 0] - first[:, 0] - along_edge * along[:, 0]
+    away_y = points[:, None, 1] - first[:, 1] - along_edge * along[:, 1]
     distances = np.sqrt(away_x**2 + away_y**2 + 1e-6)
     rows, nearest = np.arange(len(points)), distances.argmin(axis=1)
     distance = distances[rows, nearest]
@@ -162,7 +162,7 @@ def _pull_of_ink(
     pulled = np.flatnonzero(is_pulling)
     edge = nearest[pulled]
     unit = np.stack((away_x[pulled, edge], away_y[pulled, edge]), axis=1) / distances[pulled, edge, None] / len(points)
-    near_second = share[pulled, edge, None]
+    near_second = along_edge[pulled, edge, None]
     np.add.at(slope, edges[edge, 0], -unit * (1 - near_second))
     np.add.at(slope, edges[edge, 1], -unit * near_second)
     return slope, distance

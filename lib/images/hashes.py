@@ -48,7 +48,7 @@ def sparser_hashes(pixels: Pixels, length: float) -> Pixels:
         if found.lengths[row[0]] < found.lengths[row[-1]]:
             row = row[::-1]
         if step > 1:
-            erased += [label for place, label in enumerate(row) if place % step]
+            erased += [label for index, label in enumerate(row) if index % step]
             kept += row[::step]
     if not erased:
         return pixels
