@@ -1,4 +1,4 @@
-"""train_edge_reader: learns what bonds look like, wedges above all, from drawings that train_on_drawings has stored."""
+"""train_edge_reader: trains the classifier of bonds (wedges above all) on drawings stored by train_on_drawings."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A job that needs a process of its own, run so that it never outlives the process that started it."""
+"""Runs a job in a child process that never outlives its parent."""
 
 import ctypes
 import logging

@@ -1,4 +1,4 @@
-"""The task graph of the bundle's job: what run_pipeline runs here is read from what Databricks schedules.
+"""The task graph of the bundle's job, which run_pipeline runs here and Databricks schedules.
 
 A task's parameters are pairs of a flag and a value. Values that refer to the bundle, `{{job.parameters.x}}` and
 `${...}`, mean something on Databricks only and are left out here: run_pipeline's own --dataset, --environment, --set

@@ -1,4 +1,4 @@
-"""Chooses an image's caption among what several readings wrote, and says how likely it is to be right.
+"""Chooses an image's caption among the candidates of several readings, and gives its confidence.
 
 Readings vote. Where captions were drawn again, how well the drawings cover the image counts besides.
 """
@@ -32,7 +32,7 @@ LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that thei
 
 
 class CaptionCandidate(NamedTuple):
-    """What one candidate of a beam means."""
+    """A candidate of a beam, read as a caption."""
 
     text: str  # as the network wrote it
     caption: str | None  # in standard form; None if it is not valid, or was cut off
@@ -70,7 +70,7 @@ def choose(
     agreements: Mapping[str, Agreement] | None = None,
     traces: Traces = NOT_TRACED,
 ) -> PredictedCaption:
-    """The caption with the largest fraction of all readings; where a drawing fits the image, the likeliest by both.
+    """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
     Votes for a traced skeleton are dealt out anew by what its edges look like. If no candidate is valid, the best is
@@ -99,20 +99,20 @@ def choose(
 
 
 def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
-    """A valid caption that was read greedily, and how likely it is right given how well its drawing agrees."""
+    """A valid greedy caption with its confidence, given how well its drawing agrees with the image."""
     assert candidate.caption is not None
     confidence = _probability(GREEDY_LOG_ODDS, greedy_features(candidate, agreement))
     return PredictedCaption(candidate.caption, confidence, True, [])
 
 
 def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[float, ...]:
-    """What GREEDY_LOG_ODDS are multiplied with."""
+    """The features of the weights GREEDY_LOG_ODDS."""
     probability = math.log(max(candidate.probability, LEAST))
     return 1.0, probability, _log_odds(agreement.correlation), math.log(max(agreement.hole, LEAST))
 
 
 def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
-    """What VOTES_LOG_ODDS and STRANGE_LOG_ODDS are multiplied with."""
+    """The features of the weights VOTES_LOG_ODDS and STRANGE_LOG_ODDS."""
     votes = (candidate.probability for reading in readings for candidate in reading if candidate.caption == chosen)
     mean = sum(votes) / len(readings)
     return 1.0, _log_odds(mean), math.log(len(readings))
@@ -147,7 +147,7 @@ def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
 
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
-    """What TRACED_LOG_ODDS are multiplied with, of the votes that with_hands has dealt out."""
+    """The features of the weights TRACED_LOG_ODDS, from the votes that with_hands returns."""
     return 1.0, _log_odds(votes[chosen]), math.log(num_readings)
 
 
@@ -158,7 +158,7 @@ def weigh_agreements(
     mismatch: float = MISMATCH,
     unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
-    """The likeliest caption by votes and by how its drawing covers the image; what LOG_ODDS are multiplied with."""
+    """The most probable caption by votes and by agreement with the image, with the features of the weights LOG_ODDS."""
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
     for caption in evidence:
@@ -177,7 +177,7 @@ def weigh_agreements(
 
 
 def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
-    """Whether any caption's drawing fits: then the image was drawn as these are, and what does not fit is wrong."""
+    """Whether any drawing fits the image: then its drawer is known, and captions that do not fit are wrong."""
     return _best(agreements) >= DRAWN_ALIKE_FROM
 
 

@@ -190,7 +190,7 @@ def predict_batches(
 
 @lru_cache(maxsize=1)
 def _captioner(directory: str, settings: PredictionSettings) -> ImageCaptioner:
-    """Loaded once per Python worker process, which outlives a task."""
+    """The captioner, loaded once per Python worker process, which lasts longer than a task."""
     return ImageCaptioner(Path(directory), settings)
 
 

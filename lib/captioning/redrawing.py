@@ -1,4 +1,4 @@
-"""Lays the drawing of a caption on an image and says how well they agree: whether a caption is right can be seen.
+"""Compares the drawing of a caption with the image: a right caption covers the image's ink.
 
 A right caption, drawn as the image's drawer draws, covers the image stroke by stroke; with a wrong one some ink of
 the image stays bare. Knows nothing of molecules and of who wrote the caption.
@@ -109,7 +109,7 @@ class RedrawnImage:
 
 
 def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:
-    """A cleaned image (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
+    """A cleaned image (H, W) or (H, W, 3), 0 = ink, prepared for comparisons; None without ink."""
     cropped = _cropped(_ink_of(pixels))
     if not cropped.size:
         return None
@@ -226,7 +226,7 @@ def _ink_of(pixels: NDArray[np.uint8]) -> Ink:
 
 
 def _box(ink: Ink) -> Sequence[int]:
-    """Left, top, width and height of what is inked."""
+    """Left, top, width and height of the ink."""
     return cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint was made for what the settings ask for: the notation, and how images are cleaned."""
+"""Checks that a checkpoint fits the settings: same notation, same cleaning of images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ADDED_STEPS = {
 
 
 def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
-    """How the images were cleaned that a checkpoint learned from; None if its provenance does not say so."""
+    """The cleaning of the images that a checkpoint was trained on; None if its provenance does not hold it."""
     its_own = provenance.get("settings", {}).get("cleaning")
     return CleaningSettings(**(ADDED_STEPS | its_own)) if its_own else None
 

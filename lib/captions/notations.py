@@ -1,6 +1,6 @@
-"""What stands between a caption and the tokens the network writes, and where the notation of each name is found.
+"""Notations: how captions are written as the network's tokens, and which module has the notation of each name.
 
-A notation alone knows what a caption means; to all others it is a text.
+Only a notation knows what a caption means; for all other code a caption is text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Notation:
 
 
 def notation_named(name: str, setting: str = "captions.notation") -> Notation:
-    """The notation of that name. Raises NotationError naming the setting and those there are."""
+    """The notation of that name. Raises NotationError, which names the setting and the known notations."""
     if name not in FOUND_IN:
         raise NotationError(f"{setting} is {name!r}; there are: {', '.join(sorted(FOUND_IN))}")
     notation: Notation = import_module(FOUND_IN[name]).NOTATIONS[name]

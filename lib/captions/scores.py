@@ -1,4 +1,4 @@
-"""How far captions are from their references, and how far captions made without looking are: edits in native Spark."""
+"""Edit distances of captions to their references, and of controls that ignore the image, in native Spark."""
 
 import logging
 from functools import reduce
@@ -121,7 +121,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
 
 
 def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFrame:
-    """The predictions that have a score by a reference that still stands."""
+    """The scored predictions of images that still have a reference."""
     references = captions.select("image_id", F.col("caption").alias("reference"))
     standing = predictions.join(references, on=["image_id", "reference"], how="left_semi")
     return standing.where(F.col("edit_distance").isNotNull() & F.col("split").isNotNull()).select(

@@ -1,4 +1,4 @@
-"""Captions in words: lower case, no signs; by the usual rules of Flickr8k's baselines, nothing but letters."""
+"""Captions as words in lower case without punctuation; plain_words follows the usual rules for Flickr8k."""
 
 import re
 import string

@@ -1,4 +1,4 @@
-"""Hashed wedges of many fine lines made of fewer and wider ones: shrunk as they are they become pale or solid.
+"""Hashed wedges with many fine lines are redrawn with fewer, wider lines: shrunk unchanged they turn grey or solid.
 
 Pixels are uint8 (H, W), 0 ink, 255 paper. C components of ink.
 """

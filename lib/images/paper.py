@@ -1,4 +1,4 @@
-"""Any paper and any ink to black on white: what comes before every other step of cleaning a drawing.
+"""Paper of any shade and ink of any colour to black on white; the first step of cleaning a drawing.
 
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB or BGR, of any ink and paper; results are (H, W), 0 is ink, 255 is paper.
 Paper is what more than half of an image is.
@@ -81,7 +81,7 @@ def normalise(pixels: Pixels) -> Pixels:
 
 
 def divide_by_paper(pixels: Pixels) -> Pixels:
-    """Divide by the level of the paper around: shades of the paper go, and so does what is dark over whole cells."""
+    """Divide by the local level of the paper, which removes shading and areas that are dark over whole cells."""
     height, width = pixels.shape
     paper, cell = _paper_of(pixels)
     usual = int(np.median(paper))

@@ -1,4 +1,4 @@
-"""Commits that are tried again when another run's commit came between: two runs of one job, or upkeep beside a job."""
+"""Commits that are retried after a conflict with another run: two runs of one job, or maintenance beside a job."""
 
 import logging
 import random
@@ -38,7 +38,7 @@ LONGEST_PAUSE_S = 10.0
 
 
 def committed(table: str, commit: Callable[[], T]) -> T:
-    """What `commit` returns, once its write to the table has met no other.
+    """Call `commit` until its write to the table meets no conflict; return its result.
 
     `commit` must open the table anew each time. Raises ConcurrentWriteError after MOST_TRIES conflicts.
     """

@@ -1,4 +1,4 @@
-"""Rows of the lake's tables through the package deltalake: no Spark is started to look at them."""
+"""Reads the lake's tables with the package deltalake, without Spark."""
 
 import threading
 from pathlib import Path
@@ -20,7 +20,7 @@ class UnreadableTableError(CaptionlakeError):
 
 
 class Version(NamedTuple):
-    """A table as it stands: another value whenever its rows may be others."""
+    """The version of a table; it differs whenever the rows may differ."""
 
     number: int  # of the newest commit
     commit: tuple[int, int] | None  # file number and time of that commit: a table that was made again begins at 0

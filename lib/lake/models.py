@@ -1,4 +1,4 @@
-"""Which models there are, which one captions, which one is next, and which weights a training starts from."""
+"""The models of a lake: the current one, the candidate, models by name, and the starting weights of a training."""
 
 import hashlib
 import logging
@@ -88,14 +88,14 @@ def names_a_checkpoint(name: str) -> bool:
 
 
 def lasting_name(model: Model) -> str:
-    """The name that means this model from now on, whichever is put in use meanwhile."""
+    """A name that keeps meaning this model when another one becomes current."""
     if model.directory.is_relative_to(PRETRAINED):
         return IN_THE_PROJECT
     return model.version if model.directory.name == model.version else str(model.directory)
 
 
 def why_nothing_is_trained(lake: "Lake", model_version: str) -> str | None:
-    """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
+    """The reason why no vocabulary and no model are needed to caption with the model of that name; None if they are."""
     if model_version == IN_THE_PROJECT:
         return f"prediction.model_version is {IN_THE_PROJECT}"
     if _has_no_captions(lake):
@@ -170,7 +170,7 @@ def withdrawal_of(directory: Path) -> str | None:
 
 
 def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
-    """Where the weights lie that training starts from; None for an untrained network.
+    """The checkpoint that training starts from; None = from scratch.
 
     Raises SettingsError if no model for the dataset came with the project.
     """
@@ -180,7 +180,7 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
 
 
 def _content_version(name: str, directory: Path) -> str:
-    """A name of the model's own files, for one that is not named by what made it."""
+    """A version from the hash of the model's files, for a model that no training of this lake named."""
     files = hashlib.sha256()
     for file in ("config.json", "vocabulary.json", "weights.safetensors"):
         files.update((directory / file).read_bytes())

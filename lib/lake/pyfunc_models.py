@@ -20,7 +20,7 @@ class PyfuncModel(Protocol):
     """What is asked of a model that MLflow has loaded."""
 
     def predict(self, data: Any) -> Any:
-        """What the model says of rows of a data frame."""
+        """The model's predictions for the rows of a data frame."""
 
 
 def load_pyfunc(storage: StorageSettings, name: str, setting: str) -> PyfuncModel:

@@ -78,7 +78,7 @@ def delta_configuration(parallelism: int) -> dict[str, str]:
 
 
 def _of_every_session(settings: SparkSettings) -> dict[str, str]:
-    """What our jobs rely on wherever Spark comes from: images that fit Arrow's batches, and days that are UTC's."""
+    """Settings of every Spark session, local or Databricks: the size of Arrow batches, and UTC as time zone."""
     return {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
         "spark.sql.session.timeZone": "UTC",

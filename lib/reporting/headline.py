@@ -39,7 +39,7 @@ def headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str,
 
 
 def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
-    """In a word and in a sentence, whether the model does better than captions made without looking.
+    """A word and a sentence on whether the model beats controls that ignore the image.
 
     It should also do better than the captions of the most similar train images, where there are any. Sentences are
     judged by CIDEr, other captions by similarity.

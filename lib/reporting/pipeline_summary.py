@@ -1,4 +1,4 @@
-"""What a pipeline run ends with: rows per table, scores beside their controls, and where the report is."""
+"""The summary at the end of a pipeline run: rows per table, scores beside controls, path of the report."""
 
 from collections import Counter
 from itertools import zip_longest

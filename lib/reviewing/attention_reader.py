@@ -1,4 +1,4 @@
-"""Where a model looked as it read an image: asked of the model that wrote the caption, in a process of its own."""
+"""Attention maps of the model that wrote a caption, computed in a child process."""
 
 import threading
 from collections.abc import Sequence

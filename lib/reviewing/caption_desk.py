@@ -1,4 +1,4 @@
-"""What a caption means, asked of its notation: whether a correction is well formed, and what a caption looks like."""
+"""Checks and draws captions by their notation: whether a correction is well formed, and its drawing."""
 
 import threading
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Lines over time or steps as coordinates of an SVG, which the template draws."""
+"""Line charts as SVG coordinates, which the template draws."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite

@@ -1,4 +1,4 @@
-"""The overview: what people found and what the tables tell, as charts and tables that work without a network."""
+"""The overview page: statistics of reviews and tables, as charts and tables that need no network."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -41,7 +41,7 @@ class Section(NamedTuple, Generic[Found]):
 
 
 class Reviews(NamedTuple):
-    """What people found."""
+    """The statistics of reviews."""
 
     num_captions: int
     num_reviews: int

@@ -1,4 +1,4 @@
-"""What reviewers send: verdicts, corrections as they are typed, and what they take back."""
+"""The forms of reviewers: verdicts, checks of typed corrections, and undo."""
 
 import re
 from datetime import UTC, datetime

@@ -28,7 +28,7 @@ def _mounted(root: str) -> str:
 
 
 def _memory(size: str) -> str:
-    """A size as Java takes it: `4` would be four bytes."""
+    """A memory size as Java takes it, with a unit: `4` would be four bytes."""
     if not re.fullmatch(r"[1-9]\d*[mg]", size, re.IGNORECASE):
         raise ValueError(f"{size!r} is no size of memory such as 4g or 512m")
     return size

@@ -1,4 +1,4 @@
-"""What is asked and answered, as JSON: images in base 64 or by URL in, captions out, and MLflow's scoring protocol."""
+"""Requests and answers as JSON: images in base64 or by URL in, captions out; also MLflow's scoring protocol."""
 
 import base64
 import binascii

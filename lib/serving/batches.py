@@ -1,4 +1,4 @@
-"""A queue of images, and processes that take batches from it: what arrives together is captioned together."""
+"""A queue of images, and processes that caption batches from it."""
 
 import asyncio
 import logging

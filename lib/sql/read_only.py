@@ -1,4 +1,4 @@
-"""Whether a statement changes no more than the session: a slip of the keyboard must not change the lake."""
+"""Tells whether a statement is read-only, so that a typing mistake cannot change the lake."""
 
 import logging
 import re

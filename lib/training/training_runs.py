@@ -1,4 +1,4 @@
-"""A training run: the model it will make, named by what makes it, and the files it leaves on the way there."""
+"""A training run: its model, named by data, settings and starting weights, and its files until it is finished."""
 
 import dataclasses
 import fcntl

@@ -1,4 +1,4 @@
-"""Vectors of words that others learned, for the tokens of a vocabulary: a file in GloVe's format, or its package."""
+"""Pretrained word vectors for the tokens of a vocabulary, from a file in GloVe's format or from its package."""
 
 import gzip
 import logging
