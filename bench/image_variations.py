@@ -137,6 +137,12 @@ def patched(pixels: Pixels, colour: tuple[int, int, int]) -> Pixels:
     return np.minimum(patch, pixels[..., None])
 
 
+def dithered(pixels: Pixels, ink: int) -> Pixels:
+    """Enlarged three times in grey ink, then black and white: an image of two levels shows grey as a pattern."""
+    grey = _as_bytes(on_paper(scaled(pixels, 3, cv2.INTER_NEAREST), 255, ink))
+    return np.asarray(Image.fromarray(grey).convert("1").convert("L"))
+
+
 def with_discs(pixels: Pixels, radius: int, colour: tuple[int, int, int]) -> Pixels:
     """Discs of a pale colour (RGB) behind some parts of the drawing, as atoms are highlighted."""
     paper = np.full((*pixels.shape, 3), 255, np.uint8)
@@ -185,6 +191,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "3 times as large, nearest": lambda pixels: png(scaled(pixels, 3, cv2.INTER_NEAREST)),
     "3 times as large, cubic": lambda pixels: png(scaled(pixels, 3, cv2.INTER_CUBIC)),
     "4 times as large, cubic": lambda pixels: png(scaled(pixels, 4, cv2.INTER_CUBIC)),
+    "dithered, ink of 100": lambda pixels: png(dithered(pixels, 100)),
     "A4 page at 300 dpi": lambda pixels: png(on_page(pixels)),
     "frame at the rim": lambda pixels: png(framed(pixels, 1, 0)),
     "frame of 1 px": lambda pixels: png(framed(pixels, 1, 8)),

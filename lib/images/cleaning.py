@@ -16,7 +16,7 @@ from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
 from lib.images.thinning import thin_if_wide
-from lib.images.wear_removal import mend_strokes, remove_specks
+from lib.images.wear_removal import mend_strokes, remove_specks, without_dither
 from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
@@ -46,7 +46,7 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
 
 def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
     if settings.is_normalised:
-        pixels = normalise(pixels)
+        pixels = without_dither(normalise(pixels))
     pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:

@@ -10,6 +10,8 @@ Pixels = NDArray[np.uint8]
 
 INK_BELOW = 192  # grey level under which a pixel counts as ink: fine strokes are pale
 THIN_PX = 1.8  # strokes up to this width count as thin: the line segment detector takes them for one line
+BONDS_IN_A_ROW = 2.0  # times the typical length
+LONG_QUANTILE, LONG_PER_TYPICAL = 0.7, 0.88
 SHORTEST_SIDE_PX = 16  # of a copy shrunk for measuring
 
 
@@ -47,10 +49,20 @@ def lengths_of(strokes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def typical_stroke_length(pixels: Pixels) -> float | None:
-    """The length of straight strokes in pixels: half of all their length is in longer ones. None if there are none."""
+    """The length of straight strokes in pixels, about 0.8 of a bond's. None if there are none.
+
+    Three tenths of the length of all are in longer strokes: pieces of letters, and of bonds beside labels, are short.
+    Bonds in a row, as at a triple one, count as one stroke, and are left out.
+    """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
     lengths = np.sort(lengths_of(straight_strokes(grey)))
     if not len(lengths):
         return None
+    lengths = lengths[lengths <= BONDS_IN_A_ROW * _quantile(lengths, 0.5)]
+    return LONG_PER_TYPICAL * _quantile(lengths, LONG_QUANTILE)
+
+
+def _quantile(lengths: NDArray[np.float32], fraction: float) -> float:
+    """Of lengths in rising order, that up to which lies this fraction of their sum."""
     total = np.cumsum(lengths)
-    return float(lengths[np.searchsorted(total, total[-1] / 2)])
+    return float(lengths[np.searchsorted(total, fraction * total[-1])])

@@ -10,6 +10,7 @@ from lib.molecules.free_style import free_style
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing, turn
 from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.restyled_drawing import draw_restyled
 from lib.sections.molecules import Drawer, DrawingSettings, Pen
 
 INDIGO_INK_BELOW = (110, 130)  # grey levels under which the real collection's pixels became ink, about
@@ -58,6 +59,9 @@ def draw_unworn(inchi: str, drawer: Drawer, settings: DrawingSettings, rng: np.r
     if drawer == "free":
         style = free_style(settings.free_bond_length_px, rng)
         return UnwornDrawing(draw_freely(inchi, style, rng), style.bond_length_px, is_reduced)
+    if drawer == "restyled":
+        length = float(np.exp(rng.uniform(*np.log(settings.free_bond_length_px))))
+        return UnwornDrawing(draw_restyled(inchi, length, rng), length, is_reduced)
     scale = settings.reduced_scale if is_reduced else 1.0
     bond_length_px, margin_px = settings.bond_length_px * scale, round(settings.margin_px * scale)
     ink_below = int(rng.integers(*INDIGO_INK_BELOW, endpoint=True))

@@ -22,6 +22,7 @@ from rdkit import Chem, rdBase
 from lib.errors import NotationError, SettingsError
 from lib.fingerprints import fingerprint
 from lib.images.geometry import is_sideways
+from lib.images.hashes import sparser_hashes
 from lib.images.strokes import typical_stroke_length
 from lib.images.thinning import thin_if_wide
 from lib.molecules.drawing import choose_drawer, draw_unworn
@@ -47,6 +48,7 @@ from model.whole_writes import written_whole
 
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
+SPARSER_FRACTION = 0.5  # of the drawings have hashes made sparser, as cleaning does with those that are not worn
 THINNED_INK_BELOW = 160  # grey level of a pixel of which three eighths are ink
 ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
@@ -169,11 +171,16 @@ def fill_store(folder: Path, settings: DrawingSettings, cleaning: CleaningSettin
     pool = ProcessPoolExecutor(
         settings.num_processes or os.cpu_count() or 1, multiprocessing.get_context("spawn"), initializer=begin_worker
     )
-    with show_progress("draw", sum(len(shard) for _, shard in missing)) as line, pool:
-        num_done = 0
-        for count in pool.map(_write_shard, *zip(*missing, strict=True), repeat(settings), repeat(cleaning)):
-            num_done += count
-            line.update(num_done)
+    try:
+        with show_progress("draw", sum(len(shard) for _, shard in missing)) as line:
+            num_done = 0
+            for count in pool.map(_write_shard, *zip(*missing, strict=True), repeat(settings), repeat(cleaning)):
+                num_done += count
+                line.update(num_done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():  # who is told to stop does not wait for shards that are begun
+            child.terminate()
 
 
 def _write_shard(path: Path, smiles: list[str], settings: DrawingSettings, cleaning: CleaningSettings) -> int:
@@ -205,7 +212,7 @@ def _row(
         return None
     try:
         drawing, bond_length_px, _ = draw_unworn(inchi, drawer, settings, rng)
-        drawing = _thinned(drawing, cleaning)
+        drawing = as_cleaned(drawing, cleaning, rng.random() < SPARSER_FRACTION)
         if is_sideways(drawing.pixels):
             drawing = turn(drawing, is_clockwise=True)
         left, top, width, height = cv2.boundingRect((drawing.pixels == 0).view(np.uint8))
@@ -228,12 +235,13 @@ def _row(
     }
 
 
-def _thinned(drawing: Drawing, cleaning: CleaningSettings) -> Drawing:
+def as_cleaned(drawing: Drawing, cleaning: CleaningSettings, has_sparser_hashes: bool) -> Drawing:
     """The drawing with strokes made thin that cleaning makes thin even where they are worn; as large as it was."""
     length = typical_stroke_length(drawing.pixels) if cleaning.thin_from else None
     if not length:
         return drawing
-    pixels = thin_if_wide(drawing.pixels, length, is_worn=True, settings=cleaning)
+    pixels = sparser_hashes(drawing.pixels, length) if has_sparser_hashes else drawing.pixels
+    pixels = thin_if_wide(pixels, length, is_worn=True, settings=cleaning)
     if pixels.shape != drawing.pixels.shape:
         height, width = drawing.pixels.shape
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)

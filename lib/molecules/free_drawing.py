@@ -17,13 +17,12 @@ from lib.molecules.free_style import FreeStyle
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Drawing, Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
-from lib.molecules.smiles import drawn_molecule, read_inchi
+from lib.molecules.smiles import amides_of, drawn_molecule, read_inchi
 
 MARGIN = 0.8  # of paper around the drawing, in lengths of a bond
 ROOM = 4.0  # for labels around the atoms before the image is cropped, in lengths of a bond
 SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times as fine as the image, else twice
 SAMPLES = 48  # positions_xy of a bond that are tried for where a label ends
-_AMIDE = Chem.MolFromSmarts("[OX2H1]-[#6X3]=[NX2]")
 _LAY_OUT: dict[str, Callable[[str], Layout]] = {
     "indigo": lay_out_with_indigo,
     "rdkit": lay_out_with_rdkit,
@@ -102,12 +101,9 @@ def _with_amides(inchi: str, layout: Layout) -> Layout:
     """Bond orders with O=C-NH for each HO-C=N, as chemists draw what standard InChI does not tell apart."""
     orders = layout.bond_order.copy()
     pairs = np.stack((layout.bond_begin, layout.bond_end), axis=1)
-    taken: set[int] = set()
-    for oxygen, carbon, nitrogen in read_inchi(inchi).GetSubstructMatches(_AMIDE):
-        if not taken & {oxygen, carbon, nitrogen}:
-            taken |= {oxygen, carbon, nitrogen}
-            orders[(np.sort(pairs) == sorted((oxygen, carbon))).all(axis=1)] = 2
-            orders[(np.sort(pairs) == sorted((carbon, nitrogen))).all(axis=1)] = 1
+    for oxygen, carbon, nitrogen in amides_of(read_inchi(inchi)):
+        orders[(np.sort(pairs) == sorted((oxygen, carbon))).all(axis=1)] = 2
+        orders[(np.sort(pairs) == sorted((carbon, nitrogen))).all(axis=1)] = 1
     return layout._replace(bond_order=orders)
 
 
@@ -153,6 +149,7 @@ def _labels(
                 and not (
                     (is_end and style.writes_methyl)
                     or (style.writes_chains and num_hydrogens == 2 and len(others) == 2)
+                    or (style.writes_carbons and not atom.IsInRing())
                 )
             ):
                 continue

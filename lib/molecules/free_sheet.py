@@ -64,7 +64,8 @@ def _font_of(run: Run, sheet: Sheet) -> ImageFont.FreeTypeFont:
 
 def _size_of(run: Run, sheet: Sheet) -> tuple[float, float]:
     left, top, right, bottom = _font_of(run, sheet).getbbox(run.text, anchor="ls")
-    return right - left + 0.06 * sheet.style.letter_height * sheet.unit, bottom - top
+    width = sheet.style.letter_width * (right - left)
+    return width + 0.06 * sheet.style.letter_height * sheet.unit, bottom - top
 
 
 def _write_run(sheet: Sheet, run: Run, x: float, y: float) -> tuple[float, float, float, float]:
@@ -79,6 +80,9 @@ def _write_run(sheet: Sheet, run: Run, x: float, y: float) -> tuple[float, float
     height, width = int(bottom - top) + 3, int(right - left) + 3
     patch = Image.new("L", (width, height))
     ImageDraw.Draw(patch).text((1 - left, 1 - top), run.text, fill=255, font=font, anchor="ls")
+    if sheet.style.letter_width != 1:
+        width = max(1, round(sheet.style.letter_width * width))
+        patch = patch.resize((width, height), Image.Resampling.BILINEAR)
     (rows, seen_rows), (columns, seen_columns) = (
         _overlap(start, length, whole)
         for start, length, whole in zip((row, column), (height, width), sheet.ink.shape, strict=True)

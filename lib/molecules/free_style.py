@@ -18,6 +18,8 @@ FONTS = (
     "STIXGeneralBol.ttf",
     "cmr10.ttf",
     "cmss10.ttf",
+    "DejaVuSansMono.ttf",
+    "cmtt10.ttf",
 )
 LAYOUTS = ("indigo", "rdkit", "coordgen")
 
@@ -32,6 +34,7 @@ class FreeStyle(NamedTuple):
     is_mirrored: bool
     font: str
     letter_height: float  # of a capital
+    letter_width: float  # times the font's: there are narrow fonts
     small_letters: float  # height of counts and charges, as a part of capitals'
     padding: float  # of paper around letters
     spacing: float  # between the lines of a double bond
@@ -43,6 +46,7 @@ class FreeStyle(NamedTuple):
     is_hash_tapered: bool
     writes_methyl: bool
     writes_chains: bool  # CH2 too
+    writes_carbons: bool  # all that are in no ring, C and CH too
     abbreviated_fraction: float  # of the groups that have an abbreviation
     has_amides: bool  # as O=C-NH, where standard InChI has HO-C=N
     has_isotope_letters: bool  # D and T instead of 2H and 3H
@@ -65,6 +69,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         is_mirrored=bool(rng.random() < 0.4),
         font=FONTS[rng.integers(len(FONTS))],
         letter_height=float(rng.uniform(0.15, 0.5)),
+        letter_width=float(rng.uniform(0.65, 1.2)) if rng.random() < 0.5 else 1.0,
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),
         spacing=float(rng.uniform(0.12, 0.26)),
@@ -75,8 +80,9 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         num_hash_lines=int(rng.integers(4, max(10, int(length / (2 * stroke_px)) + 1))),  # as much ink as paper between
         is_hash_tapered=bool(rng.random() < 0.8),
         writes_methyl=bool(rng.random() < 0.4),
-        writes_chains=bool(rng.random() < 0.03),
-        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.4, 0.3, 0.3))),
+        writes_chains=bool(rng.random() < 0.06),
+        writes_carbons=bool(rng.random() < 0.03),
+        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.3, 0.3, 0.4))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
         ink_below=int(rng.integers(90, 200)),

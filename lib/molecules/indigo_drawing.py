@@ -7,7 +7,7 @@ between two rows of pixels vanish that way: most of the bonds that the collectio
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -65,6 +65,15 @@ def indigo() -> Indigo:
         return _load()
 
 
+@cache
+def _restyling() -> Indigo:
+    """Indigo once more, with options of its own: those of the collection's drawings stay as they are."""
+    indigo()  # has asked for the letters
+    parts = _load()
+    parts.session.setOption("molfile-saving-mode", "2000")  # which _layout_of reads
+    return parts
+
+
 @contextmanager
 def _letters_in_dejavu() -> Iterator[None]:
     """While the block runs, a library that asks fontconfig for the first time gets the font that matplotlib brings."""
@@ -117,22 +126,49 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
     Raises NotationError if Indigo cannot read the InChI, RuntimeMissingError if there is no Indigo.
     """
     molecule = _lay_out(inchi)
-    grey = _grey(molecule, bond_length_px, margin_px)
-    matrix = _MATRIX.search(_render(molecule, "svg"))  # the PNG does not say where atoms lie
-    assert matrix is not None, inchi
+    grey = _rastered(indigo(), molecule, bond_length_px, margin_px, cv2.IMREAD_GRAYSCALE)
+    pixels = np.where(grey < ink_below, INK, PAPER).astype(np.uint8)
+    return Drawing(pixels, _in_pixels(indigo(), molecule, _layout_of(molecule)))
+
+
+def restyle_with_indigo(
+    molfile: str, bond_length_px: float, margin_px: int, options: Mapping[str, object], has_circles: bool
+) -> Drawing:
+    """Draw a molecule in colours (H, W, 3) BGR, with options of Indigo's renderer, and circles in aromatic rings.
+
+    The options stay for the next drawing. Raises as draw_with_indigo.
+    """
+    parts = _restyling()
+    try:
+        molecule = parts.session.loadMolecule(molfile)
+        molecule.layout()
+        layout = _layout_of(molecule)  # in Kekule form
+        if has_circles:
+            molecule.aromatize()
+    except parts.error as error:
+        raise NotationError(f"Indigo cannot read a molecule: {error}") from None
+    for option, value in options.items():
+        parts.session.setOption(option, value)
+    pixels = _rastered(parts, molecule, bond_length_px, margin_px, cv2.IMREAD_COLOR)
+    return Drawing(pixels, _in_pixels(parts, molecule, layout))
+
+
+def _in_pixels(parts: Indigo, molecule: Any, layout: Layout) -> Layout:
+    """The layout of a molecule that has just been rastered; the PNG does not say where atoms lie, the SVG does."""
+    matrix = _MATRIX.search(_render(parts, molecule, "svg"))
+    assert matrix is not None
     scale, left, top = map(float, matrix.groups())
-    layout = _layout_of(molecule)
     scale /= _mean_bond_length(layout)  # which Indigo draws as long as asked for
-    layout = layout._replace(  # a pixel's centre lies half a pixel from its corner
+    return layout._replace(  # a pixel's centre lies half a pixel from its corner
         atom_x=left + scale * (layout.atom_x - layout.atom_x.min()) - 0.5,
         atom_y=top + scale * (layout.atom_y - layout.atom_y.min()) - 0.5,
     )
-    return Drawing(np.where(grey < ink_below, INK, PAPER).astype(np.uint8), layout)
 
 
 def ink_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_below: int) -> np.ndarray:
     """The pixels of draw_with_indigo alone, (H, W) True where there is ink, in two thirds of the time."""
-    ink: np.ndarray = _grey(_lay_out(inchi), bond_length_px, margin_px) < ink_below
+    grey = _rastered(indigo(), _lay_out(inchi), bond_length_px, margin_px, cv2.IMREAD_GRAYSCALE)
+    ink: np.ndarray = grey < ink_below
     return ink
 
 
@@ -153,18 +189,16 @@ def _lay_out(inchi: str) -> Any:
     return molecule
 
 
-def _grey(molecule: Any, bond_length_px: float, margin_px: int) -> np.ndarray:
+def _rastered(parts: Indigo, molecule: Any, bond_length_px: float, margin_px: int, mode: int) -> np.ndarray:
     if not molecule.countBonds():
         raise NotationError("a molecule without bonds is not drawn by Indigo")  # its letters would have no size
-    session = indigo().session
-    session.setOption("render-bond-length", bond_length_px)
-    session.setOption("render-margins", margin_px, margin_px)
-    grey: Any = cv2.imdecode(np.frombuffer(_render(molecule, "png"), np.uint8), cv2.IMREAD_GRAYSCALE)
-    return np.asarray(grey)
+    parts.session.setOption("render-bond-length", bond_length_px)
+    parts.session.setOption("render-margins", margin_px, margin_px)
+    pixels: Any = cv2.imdecode(np.frombuffer(_render(parts, molecule, "png"), np.uint8), mode)
+    return np.asarray(pixels)
 
 
-def _render(molecule: Any, file_format: str) -> bytes:
-    parts = indigo()
+def _render(parts: Indigo, molecule: Any, file_format: str) -> bytes:
     parts.session.setOption("render-output-format", file_format)
     try:
         return bytes(parts.renderer.renderToBuffer(molecule))

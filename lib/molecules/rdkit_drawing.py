@@ -50,7 +50,7 @@ def draw_with_rdkit(
     pixels = np.full((canvas.Height() + 2 * margin, canvas.Width() + 2 * margin), PAPER, np.uint8)
     _put_paths(pixels, canvas.GetDrawingText(), margin, pen.line_width_px)
     points = [canvas.GetDrawCoords(index) for index in range(molecule.GetNumAtoms())]
-    return Drawing(pixels, _layout_of(molecule, np.array([(point.x + margin, point.y + margin) for point in points])))
+    return Drawing(pixels, layout_of(molecule, np.array([(point.x + margin, point.y + margin) for point in points])))
 
 
 def prepare_molecule(inchi: str, has_coordgen_layout: bool = False, is_in_smiles_order: bool = False) -> Chem.Mol:
@@ -70,10 +70,11 @@ def prepare_molecule(inchi: str, has_coordgen_layout: bool = False, is_in_smiles
 def lay_out_with_rdkit(inchi: str, has_coordgen_layout: bool = False) -> Layout:
     """Where RDKit or CoordGen puts the atoms, y counted downwards, in lengths of a bond. Raises NotationError."""
     molecule = prepare_molecule(inchi, has_coordgen_layout)
-    return _layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / RDKIT_BOND_LENGTH)
+    return layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / RDKIT_BOND_LENGTH)
 
 
-def _layout_of(molecule: Chem.Mol, positions_xy: np.ndarray) -> Layout:
+def layout_of(molecule: Chem.Mol, positions_xy: np.ndarray) -> Layout:
+    """The layout of a molecule in Kekule form whose atoms lie at positions_xy (A, 2)."""
     bonds = [
         (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble(), WEDGES.get(bond.GetBondDir(), 0))
         for bond in molecule.GetBonds()

@@ -19,6 +19,7 @@ from lib.molecules.layout import Layout
 _TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[A-Za-z]")
 ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+_AMIDE = Chem.MolFromSmarts("[OX2H1]-[#6X3]=[NX2]")
 SLANT = 0.3  # of the lines along which atoms are counted, so that those above each other have an order
 
 
@@ -81,6 +82,37 @@ def drawn_molecule(inchi: str, layout: Layout | None) -> Chem.Mol:
     except Chem.MolSanitizeException:
         return molecule
     return drawn if Chem.MolToInchi(drawn) == inchi else molecule  # type: ignore[no-untyped-call]
+
+
+def amides_of(molecule: Chem.Mol) -> list[tuple[int, int, int]]:
+    """Oxygen, carbon and nitrogen of each HO-C=N that chemists draw as O=C-NH; standard InChI does not tell them apart.
+
+    No atom is in two of them.
+    """
+    amides: list[tuple[int, int, int]] = []
+    taken: set[int] = set()
+    for amide in molecule.GetSubstructMatches(_AMIDE):
+        if not taken & set(amide):
+            taken |= set(amide)
+            amides.append(amide)
+    return amides
+
+
+def with_amides(molecule: Chem.Mol) -> Chem.Mol:
+    """The molecule with O=C-NH for each HO-C=N; as it is if that gives no molecule."""
+    changed = Chem.Mol(molecule)
+    for oxygen, carbon, nitrogen in amides_of(molecule):
+        for atom, order in ((oxygen, Chem.BondType.DOUBLE), (nitrogen, Chem.BondType.SINGLE)):
+            bond = changed.GetBondBetweenAtoms(carbon, atom)
+            bond.SetStereo(Chem.BondStereo.STEREONONE)
+            bond.SetBondType(order)
+            changed.GetAtomWithIdx(atom).SetNoImplicit(False)
+            changed.GetAtomWithIdx(atom).SetNumExplicitHs(0)
+    try:
+        Chem.SanitizeMol(changed)
+    except Chem.MolSanitizeException:
+        return molecule
+    return changed
 
 
 def split_smiles(smiles: str) -> list[str]:

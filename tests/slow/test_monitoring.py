@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from lib.sql.batch_metrics import METRICS, as_text
+from tests.unit.serving.neighbour_lake import STRIPES, fill, photograph
 from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
@@ -34,6 +35,10 @@ ALERTS = {rule["alert"]: rule["expr"] for rule in ALERT_RULES}
 DASHBOARD = json.loads((ROOT / "conf/monitoring/dashboard.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 WITHOUT_TRAFFIC = ("captionlake_model_changes_total",)  # counts what no request causes
+MODELS = (
+    "serving.models={molecules: pretrained, photos: pretrained}",
+    "serving.second_captioners={photos: nearest_neighbours}",
+)
 WITHIN_S = 240
 
 
@@ -84,7 +89,9 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("served"), "serving.num_processes=1", "serving.batch_size=2")
+    root = tmp_path_factory.mktemp("served")
+    fill(root / "lake")  # of the neighbours
+    server = Server(root, "serving.num_processes=1", "serving.batch_size=2", *MODELS)
     server.wait_until_it_listens()
     server.wait_until_ready()
     yield server
@@ -98,9 +105,12 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     try:
         for _ in range(2):
             images = [("images", ("a.png", drawing(ASPIRIN))), ("images", ("b.png", b"no image"))]
-            assert httpx.post(f"{server.url}/caption", files=images, timeout=WITHIN_S).status_code == 200
-            seen = f"captionlake_requests_total >= {server.metric('captionlake_requests_total')}"
-            eventually(lambda seen=seen: _answers(prometheus) and bool(prometheus.values(f"sum({seen})")), seen)
+            photographs = [("images", ("c.png", photograph(*STRIPES, seed=1)))]
+            for dataset, files in (("molecules", images), ("photos", photographs)):
+                url = f"{server.url}/caption?dataset={dataset}"
+                assert httpx.post(url, files=files, timeout=WITHIN_S).status_code == 200
+            seen = f"sum(captionlake_requests_total) >= {server.metric('captionlake_requests_total')}"
+            eventually(lambda seen=seen: _answers(prometheus) and bool(prometheus.values(seen)), seen)
         yield prometheus
     finally:
         prometheus.end()

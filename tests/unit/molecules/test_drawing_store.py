@@ -3,6 +3,7 @@
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,9 +24,11 @@ from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
-from lib.molecules.drawing_store import DrawingStore, fill_store, token_counts
+from lib.molecules.drawing_store import DrawingStore, as_cleaned, fill_store, token_counts
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import free_style
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.smiles import inchi_of_smiles
@@ -521,3 +524,32 @@ def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     assert f"{published} is left as it is: loss" in caplog.text
     assert load_provenance(published) == provenance
     assert load_provenance(made / "captioner")["drawings_seen_before"] == provenance["drawings_seen"]
+
+
+def test_dense_hashes_are_kept_as_they_are_or_made_sparser(tmp_path: Path) -> None:
+    """As cleaning leaves them: worn drawings keep every line, others lose some."""
+    rng = np.random.default_rng(2)
+    style = free_style((58.0, 58.0), rng)._replace(num_hash_lines=16, stroke_px=1.0, wedge_width=0.3, has_circles=False)
+    drawing = draw_freely("InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1", style, rng)
+    cleaning = settings(tmp_path).cleaning
+    num_components = [
+        cv2.connectedComponents((as_cleaned(drawing, cleaning, is_sparser).pixels == 0).astype(np.uint8))[0]
+        for is_sparser in (False, True)
+    ]
+    assert num_components[0] >= num_components[1] + 6
+
+
+def test_drawing_that_is_told_to_stop_does_not_finish_its_shards(tmp_path: Path) -> None:
+    words = [f"storage.root={tmp_path}", f"landing.path={tmp_path}", "drawing.num_drawings=4096", "drawing.seed=3"]
+    command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, *(word for one in words for word in ("--set", one))], stderr=subprocess.PIPE, text=True
+    )
+    store = tmp_path / "drawings"
+    while not (store / "about.json").is_file():
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(3)  # its workers draw
+    process.send_signal(signal.SIGTERM)
+    assert "told to stop" in process.communicate(timeout=240)[1]
+    assert not list(store.glob("*.arrow"))
