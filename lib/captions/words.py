@@ -43,7 +43,7 @@ def _as_it_is(text: str) -> str:
 
 
 def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
-    raise NotationError(f"caption {caption!r} is in words, which nobody can draw")
+    raise NotationError(f"caption {caption!r} is in words and cannot be drawn")
 
 
 NOTATIONS = {

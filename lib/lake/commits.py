@@ -46,7 +46,7 @@ def committed(table: str, commit: Callable[[], T]) -> T:
         try:
             return commit()
         except CONFLICTS as error:
-            logger.info("%s: another run has committed meanwhile (%s): try %d", table, type(error).__name__, attempt)
+            logger.info("%s: another run committed at the same time (%s): try %d", table, type(error).__name__, attempt)
             # By lot, or two runs would meet again.
             time.sleep(random.uniform(0.5, 1) * min(0.25 * 2**attempt, LONGEST_PAUSE_S))
     raise ConcurrentWriteError(

@@ -112,5 +112,5 @@ def unreadable(name: str, error: Exception) -> UnreadableTableError:
         )
     said = str(error).strip().splitlines() or [type(error).__name__]
     return UnreadableTableError(
-        f"table {name} cannot be read ({said[0][:300]}): run its job again, or ask whoever keeps the lake"
+        f"table {name} cannot be read ({said[0][:300]}): run its job again, or ask the administrator of the lake"
     )

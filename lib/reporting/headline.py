@@ -61,7 +61,7 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
         return "unknown", f"{figures}; there is no control to compare it with."
     margin = score - max(controls)
     if margin <= 0:
-        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the images."
+        word, meaning = "chance", "That is no better than chance: nothing shows that the model uses the images."
     elif margin < CLEARLY_ABOVE:
         word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
     elif nearest is not None and score <= nearest:

@@ -61,6 +61,4 @@ class AttentionReader:
             with suppress(CaptionlakeError, StopIteration):
                 served = models_to_serve(self._settings).values()
                 return next(model for model in served if model.version == model_version)
-        raise RefusedRequestError(
-            404, f"where it looked cannot be told: the checkpoint of model {model_version[:100]!r} is not here"
-        )
+        raise RefusedRequestError(404, f"no attention map: the checkpoint of model {model_version[:100]!r} is not here")

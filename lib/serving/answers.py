@@ -32,7 +32,7 @@ def _from_base64(value: object) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is no base 64: send the bytes of an image file, encoded, without line breaks") from None
+        raise ValueError("is not base64: send the bytes of an image file, encoded, without line breaks") from None
 
 
 Base64Image = Annotated[

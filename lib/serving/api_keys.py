@@ -50,7 +50,7 @@ class ApiKeys:
     def add(self, name: str) -> str:
         """Make a key and return it; it is kept nowhere. Raises SettingsError if the name is taken or odd."""
         if not re.fullmatch(r"[\w.@-]{1,64}", name):
-            raise SettingsError(f"{name!r} is no name for a key: use up to 64 letters, digits, and . @ - _")
+            raise SettingsError(f"{name!r} is not a valid name for a key: use up to 64 letters, digits, and . @ - _")
         with self._locked():
             entries = self.entries()
             if name in (entry.name for entry in entries):

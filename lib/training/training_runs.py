@@ -134,7 +134,9 @@ def training_alone(run: TrainingRun) -> Iterator[None]:
             f"model {run.model_version} is being trained by another process: let it end, or end it, and start again"
         ) from None
     except OSError as error:  # a storage that knows no locks
-        logger.info("train_captioner: nothing keeps others from training the same model here: %s", error)
+        logger.info(
+            "train_captioner: the run's folder cannot be locked, so another process may train the same model: %s", error
+        )
     try:
         yield
     finally:
