@@ -111,7 +111,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         for row in summaries.select(*names).orderBy("split", "predictor").collect()
     ]
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
-    # A split whose references are all gone has no scores any more.
+    # The scores of a split are removed when none of its images has a reference any more.
     splits = {row.split for row in rows}
     gone = [Row(**row.asDict() | {"num_images": None}) for row in known.collect() if row.split not in splits]
     changes = lake.spark.createDataFrame([*rows, *gone], EVALUATIONS.schema)

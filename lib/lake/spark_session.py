@@ -20,7 +20,7 @@ from lib.storage_faults import storage_fault
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
 CLASS_ARCHIVE = JARS.parent / "classes.jsa"  # written by set-up: Java's classes as they are once loaded
-NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # an archive of another Java or of other jars is passed over
+NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # Java ignores an archive of another Java or of other jars
 
 
 @contextmanager

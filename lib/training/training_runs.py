@@ -86,7 +86,7 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     if data.left_out:
         logger.warning("train_captioner: left out: %s", data.left_out)
     _check_steps(data.num_train, settings)
-    # Files count by what is in them, not by where they lie.
+    # A file counts by its content, not by its path.
     start_name = _content_name(start / "weights.safetensors") if start else None
     captioner, training = settings.captioner, settings.training
     vectors: np.ndarray | None = None
