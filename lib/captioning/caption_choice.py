@@ -11,24 +11,24 @@ from typing import NamedTuple
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
-# Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
-# avoided: where not even the best drawing fits well, differences say little.
+# A mismatch costs MISMATCH nats of votes times its excess over the least mismatch, relative to that least mismatch plus
+# UNAVOIDABLE: where even the best drawing fits badly, differences count little.
 MISMATCH, UNAVOIDABLE = 9.1, 0.1
-# Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# and the logarithms of the largest hole in its drawing, of its fraction of the votes and of the number of readings.
+# Weights of the log-odds that the chosen caption is right. Features: 1, log-odds of its probability among the
+# candidates; logarithms of the largest hole in its drawing, of its fraction of the votes, of the number of readings.
 LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
-# The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
-# and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
+# The same for a caption chosen by votes only. Features: 1, log-odds of its mean probability over the readings,
+# logarithm of their number. The first weights are for captions without drawings, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes and the
-# logarithm of the number of readings.
+# The same where no drawing fits but captions were traced. Features: 1, log-odds of its votes, logarithm of the number
+# of readings.
 TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
-HANDS = 0.6  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
-# The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
-# its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
+HANDS = 0.6  # fraction of the votes for a skeleton that is distributed by its traced edges; the rest stays as cast
+# The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
+# the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
+LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
 
 
 class CaptionCandidate(NamedTuple):

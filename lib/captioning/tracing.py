@@ -22,20 +22,20 @@ from model.edge_reader import EdgeReader
 Floats = NDArray[np.float32]
 
 INK_BELOW = 178  # grey level under which a pixel is ink
-AROUND = 1  # cells to each side of the one that attention looks at most, over which its place is a mean
-FAR_PX = 10.0  # distances beyond this pull no harder
-PAPER_PX = 16  # around the image: edges may stick out
+AROUND = 1  # cells on each side of the attention peak that are averaged to a position
+FAR_PX = 10.0  # the pull of ink grows no further beyond this distance
+PAPER_PX = 16  # paper added around the image, so that edges may leave it
 NUM_STEPS = 60
-FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # of each node along each axis, at most about
+FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # largest step of a node along each axis, first and last
 MOMENTUM, SQUARES = 0.9, 0.99  # decay of the means of gradients and of their squares (Adam, arXiv 1412.6980)
-ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # where an edge is asked whether it lies on ink
-MOST_INK = 400  # pixels of ink asked whether an edge lies on them, drawn by lot
-LETTER_RADIUS_PX = 6.0  # ink so close to a node written in letters belongs to it
-TOO_CLOSE = 0.7  # of an edge's length: nodes that no edge joins push each other this far apart
-FREE_PX = 9.0  # how far a node may stray from where attention saw it: half of a cell and a little
-# Weights of: lengths of edges alike, edges on ink, nodes where attention saw them, nodes apart, ink on edges.
+ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # 0..1 along an edge, where its distance to ink is measured
+MOST_INK = 400  # ink pixels, sampled at random, whose distance to edges is measured
+LETTER_RADIUS_PX = 6.0  # ink this close to a node with a label belongs to the label
+TOO_CLOSE = 0.7  # times the length of an edge; closer nodes without a common edge repel each other
+FREE_PX = 9.0  # distance that a node may move from its attended position at no cost: a little over half a cell
+# Weights of the terms: equal lengths of edges, edges on ink, nodes near attention, nodes apart, ink on edges.
 LENGTHS, ON_INK, AS_SEEN, APART, COVERED = 4.0, 0.3, 0.05, 6.0, 0.5
-UNEXPLAINED_PX = 3.0  # ink further than this from all edges and letters lies on nothing
+UNEXPLAINED_PX = 3.0  # ink further than this from all edges and labels is unexplained
 
 
 class Trace(NamedTuple):

@@ -13,11 +13,11 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-# Not how an image looks, but whether it is seen at all, and, of max_scale, how small ones look.
+# Settings that only decide whether an image is rejected, and max_scale, which changes small images only.
 NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
 
 
-# Steps that cleaning did not know when the first checkpoints were made, as they are left out.
+# Steps newer than the first checkpoints, with the values that skip them.
 ADDED_STEPS = {
     "is_normalised": False,
     "longest_line": 0.0,

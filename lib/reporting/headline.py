@@ -1,4 +1,4 @@
-"""The report's headline: figures beside their controls, and in a sentence whether the model does better than these."""
+"""The report's headline: figures beside their controls, and a verdict on whether the model beats them."""
 
 from pyspark.sql import Row
 

@@ -101,7 +101,7 @@ def training_rows(
     most: int | None = None,
     encoder_version: str | None = None,
 ) -> DataFrame:
-    """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
+    """Rows of a split, one per image, or the first `most` of them, in random but fixed order.
 
     image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens,
     caption, and the layout in the cleaned image or nulls; in the train split, where reviews have a weight,
