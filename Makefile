@@ -167,8 +167,8 @@ ketcher: $(READY)  ## install Ketcher, with which molecules are corrected by dra
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target "$$unpacked" streamlit-ketcher==0.0.1 && \
 	rm -rf "$$packages"/streamlit_ketcher* && mv "$$unpacked"/streamlit_ketcher* "$$packages"; done=$$?; rm -rf "$$unpacked"; exit $$done
 
-# DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; killed and run again, it goes on, and after that from the model
-# in the box.
+# DRAWINGS=... of them at most, SECONDS_OF_TRAINING=... how long; killed and run again, it goes on, and after that from the pretrained
+# model.
 # 32 drawings a worker and step learn most from each drawing; a GPU takes no longer for 768 than for 128. The rate at first undoes
 # some of what was learned, which half a million drawings make up for; where there are less, RATE=0.0002.
 GPU = $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)

@@ -100,7 +100,7 @@ def legal_archives() -> Iterator[HostileFile]:
 
 
 def damaged_archives(seed: int = 0) -> Iterator[HostileFile]:
-    """Archives cut at every 64th byte, or at 30 places if that is less, and with bits flipped."""
+    """Archives cut at every 64th byte, or at 30 positions if those are fewer, and with bits flipped."""
     lots = random.Random(seed)
     for suffix, write in WRITERS.items():
         whole = write(members("m"))

@@ -144,7 +144,7 @@ def dithered(pixels: Pixels, ink: int) -> Pixels:
 
 
 def with_discs(pixels: Pixels, radius: int, colour: tuple[int, int, int]) -> Pixels:
-    """Discs of a pale colour (RGB) behind some places of the drawing, as atoms are highlighted."""
+    """Discs of a pale colour (RGB) behind some parts of the drawing, as atoms are highlighted."""
     paper = np.full((*pixels.shape, 3), 255, np.uint8)
     ys, xs = np.nonzero(pixels < 128)
     for index in np.linspace(0, len(ys) - 1, 8).astype(int):

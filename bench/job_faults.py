@@ -73,7 +73,7 @@ class Stage:
     work: Path
 
     def overrides(self, lake: Path) -> list[str]:
-        # Where the model in the box is to be used, neither vocabulary nor model is made.
+        # Runs with the pretrained model make neither a vocabulary nor a model.
         model = "pretrained" if self.job in ("predict_captions", "evaluate_captions") else "current"
         return [
             *OVERRIDES,

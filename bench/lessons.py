@@ -3,7 +3,7 @@
 `python -m bench.lessons [--num-drawings 100000]`
 
 A slim network and small molecules, which are learned soonest: before a network reads, all that is compared is how soon
-it guesses captions without looking (LOG.md). An hour and a half on two cores that do not multiply in bf16.
+it writes captions without regard to the image (LOG.md). An hour and a half on two cores that do not multiply in bf16.
 A caption is right if it is of the same molecule, in whatever order it is written. Losses are given per drawing, not per
 token: however a notation cuts a molecule up, it says the same thing.
 """
@@ -54,7 +54,10 @@ LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what diffe
     "smiles": ("smiles", {}),
     "smiles_drawn_kekule, captions alone": (NOTATION, WITHOUT),
     "smiles_drawn_kekule, captions and cells": (NOTATION, {"attention_loss_weight": 0.0}),
-    "smiles_drawn_kekule, cells without focus": (NOTATION, {"cell_loss_weight": 10.0, "cell_loss_focal_exponent": 0.0}),
+    "smiles_drawn_kekule, cells, no focal loss": (
+        NOTATION,
+        {"cell_loss_weight": 10.0, "cell_loss_focal_exponent": 0.0},
+    ),
     "smiles_drawn_kekule, captions and attention": (NOTATION, {"cell_loss_weight": 0.0}),
     "smiles_drawn_kekule, a tenth of attention": (NOTATION, {"attention_loss_weight": 0.1}),
 }

@@ -1,4 +1,4 @@
-"""api_keys: who may ask the server: makes, lists and revokes API keys; a running server obeys at once."""
+"""api_keys: creates, lists and revokes API keys of the server; a running server applies changes at once."""
 
 import argparse
 from collections.abc import Sequence

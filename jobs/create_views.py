@@ -15,14 +15,16 @@ logger = logging.getLogger(__name__)
 
 
 def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> None:
-    """Create or replace every view of sql/, beside the folder conf; without a catalog there is no place for them."""
+    """Create or replace every view of sql/, beside the folder conf; without a catalog it does nothing."""
     from lib.lake.delta_tables import Lake
     from lib.sql.views import publish_views, sql_folder
 
     if settings.storage.catalog:
         publish_views(Lake(spark, settings.storage), sql_folder(conf))
     else:
-        logger.info("create_views: storage.catalog is not set, so `make sql` makes the views for its own session")
+        logger.info(
+            "create_views: not needed: storage.catalog is null, and `make sql` creates the views when it starts"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

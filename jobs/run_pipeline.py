@@ -20,7 +20,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
     """Run the chosen tasks in one Spark session, then print what the lake holds, and where the captions are."""
     from lib.captions.reviewed_captions import why_nothing_is_learned
     from lib.lake.delta_tables import Lake
-    from lib.lake.models import lasting_name, model_in_use
+    from lib.lake.models import lasting_name, model_in_use, names_a_checkpoint
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
     from lib.sql.captions_file import write_captions_file
@@ -35,6 +35,8 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
     name = settings.prediction.model_version
     with open_spark(settings.spark, "run_pipeline") as spark:
         lake = Lake(spark, settings.storage)
+        if any(task.entry_point in USE_A_MODEL for task in tasks) and names_a_checkpoint(name):
+            model_in_use(lake, name, settings.dataset)  # if there is none of that name, no task begins
         for number, task in enumerate(tasks, start=1):
             logger.info("[%d/%d] %s", number, len(tasks), task.task_key)
             local = local_arguments(task, given)

@@ -1,4 +1,4 @@
-"""serve_reviews: the page where people look at captions and correct them; what they find goes to caption_reviews."""
+"""serve_reviews: the page on which people review and correct captions; reviews go to caption_reviews."""
 
 import argparse
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ def _train(settings: Settings, arguments: Sequence[str], until_trained: ExitStac
         logger.info("train_captioner: nothing is trained: cluster.train_when is never")
         return
     if cluster.train_when == "missing" and has_current_model(settings.storage):
-        logger.info("train_captioner: there is a model, and cluster.train_when asks for no newer one")
+        logger.info("train_captioner: nothing is trained: there is a model, and cluster.train_when is missing")
         return
     if settings.prediction.model_version != IN_THE_PROJECT:
         check_tracking(settings.tracking)

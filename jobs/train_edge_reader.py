@@ -1,4 +1,4 @@
-"""train_edge_reader: learns what bonds look like, wedges above all, from drawings that train_on_drawings has stored."""
+"""train_edge_reader: trains the classifier of bonds (wedges above all) on drawings stored by train_on_drawings."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         store = DrawingStore(arguments.folder / "drawings")
         reader, right = train_edge_reader(store, vocabulary, settings, arguments.drawings, arguments.steps)
         told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
-        logger.info("train_edge_reader: told right of drawings that were kept back: %s", told)
+        logger.info("train_edge_reader: fraction of edges classified correctly on held-out drawings: %s", told)
         publish_edge_reader(reader, arguments.publish)
 
     exit_with_one_sentence(work)

@@ -1,4 +1,4 @@
-"""tune_captioner: draws molecules, tries settings of training on them, and prints a table of how far each came."""
+"""tune_captioner: draws molecules, trains networks with different settings on them, and prints their scores."""
 
 from collections.abc import Sequence
 

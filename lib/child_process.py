@@ -1,4 +1,4 @@
-"""A job that needs a process of its own, run so that it never outlives the process that started it."""
+"""Runs a job in a child process that never outlives its parent."""
 
 import ctypes
 import logging
@@ -39,7 +39,7 @@ def run_child(task: str, command: Sequence[str], environment: Mapping[str, str] 
         raise
     if status:
         raise TrainingFailedError(
-            f"{task} ended with exit status {status}: mend what it says above, then go on with --from {task}"
+            f"{task} ended with exit status {status}: fix the error shown above, then continue with --from {task}"
         )
 
 
@@ -58,7 +58,7 @@ def end_in_order_on_sigterm() -> None:
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which children would inherit
-        logger.error("told to stop; run the same command again to go on")
+        logger.error("stopped by a signal; run the same command again to continue")
         sys.exit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)

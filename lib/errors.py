@@ -1,4 +1,4 @@
-"""The facts that can stop a job, under one base. A job prints the message alone and exits with 2.
+"""Errors that end a job with one sentence, under one base class. The job prints the message and exits with 2.
 
 CaptionlakeError
 ├── SettingsError            settings that are unknown, missing, of a wrong type or out of range

@@ -1,4 +1,4 @@
-"""Short names for what made something: the same values give the same name, on any machine."""
+"""Short hashes of settings and values: equal values give the same name on any machine."""
 
 import dataclasses
 import hashlib

@@ -7,7 +7,7 @@ from model.whole_writes import folder_written_whole, restore
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """Put a copy of `source`, if there is one, in the place of `target`, which is never a half copied one.
+    """Copy the folder `source`, if there is one, to `target`; `target` is never half copied.
 
     May be killed at any instant and repeated, in either direction.
     """

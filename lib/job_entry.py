@@ -78,7 +78,7 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
         logger.error("%s: %s", type(error).__name__, error)
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:
-        logger.error("stopped by the keyboard; run the same command again to go on")
+        logger.error("stopped by the keyboard; run the same command again to continue")
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("pyspark", "py4j"):

@@ -1,4 +1,4 @@
-"""Where a job's output goes: what it did to the terminal; settings, versions and what libraries say to a file.
+"""Output of a job: progress goes to the terminal; settings, versions and third-party logs go to a file.
 
 Java and Ray write to the standard output and error that they inherit, so both are exchanged at the level of file
 descriptors. What this process prints is an answer, and stays where it was.
@@ -34,7 +34,7 @@ class BlockFormatter(logging.Formatter):
 
 
 def start_logging() -> None:
-    """Log to standard error, a line each, with the time and the file that speaks."""
+    """Log to standard error, one line per message, with the time and the logger's name."""
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
@@ -82,7 +82,7 @@ def log_details(settings: str) -> None:
 
 
 def terminal() -> TextIO:
-    """What people look at."""
+    """The stream that people see: the terminal."""
     return _terminal or sys.stderr
 
 

@@ -29,7 +29,7 @@ class ProgressLine:
         self._task = display.add_task(name, total=total, unit=unit, rate="", left="", note="") if display else None
 
     def update(self, done: float, note: str = "", rate: float = 0.0, most_left_s: float | None = None) -> None:
-        """Say that `done` of the total are behind us, with `note` (scores, say) beside the figures.
+        """Set the finished count to `done`; `note` (scores, say) is shown beside the figures.
 
         `rate` is for work that took long to start and knows its own speed per second, `most_left_s` for work that ends
         after so many seconds if it is not done before.
@@ -46,7 +46,7 @@ class ProgressLine:
             self.log()
 
     def advance(self, count: int = 1) -> None:
-        """Say that `count` more are behind us."""
+        """Add `count` to the finished count."""
         self.update(self._done + count)
 
     def log(self) -> None:

@@ -81,7 +81,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_what_is_for_sentences(self) -> Self:
-        """CIDEr is of sentences; a sentence is true of the mirrored image too, a drawing's caption is not."""
+        """CIDEr needs sentences, and mirrored images need captions that stay true of them, which drawings' do not."""
         if self.evaluation.metrics == "sentences":
             return self
         metrics = f"but evaluation.metrics is {self.evaluation.metrics}"

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, said in one sentence, whoever meets them: Python, Java, or Spark's workers."""
+"""One-sentence errors for full and read-only disks, from errors of Python, Java or Spark's workers."""
 
 import errno
 import os

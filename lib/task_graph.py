@@ -1,4 +1,4 @@
-"""The task graph of the bundle's job: what run_pipeline runs here is read from what Databricks schedules.
+"""The task graph of the bundle's job, which run_pipeline runs here and Databricks schedules.
 
 A task's parameters are pairs of a flag and a value. Values that refer to the bundle, `{{job.parameters.x}}` and
 `${...}`, mean something on Databricks only and are left out here: run_pipeline's own --dataset, --environment, --set
@@ -34,7 +34,9 @@ def read_task_graph(conf: Path) -> list[PipelineTask]:
     """
     path = conf / JOB_RESOURCE
     if not path.is_file():
-        raise SettingsError(f"no task graph {path}: --conf must name a folder with the bundle's resources in it")
+        raise SettingsError(
+            f"there is no task graph {path}: --conf must name a folder with the bundle's resources in it"
+        )
     try:
         jobs = yaml.safe_load(path.read_text())["resources"]["jobs"]
         return in_order([_task(task) for job in jobs.values() for task in job["tasks"]])
@@ -90,6 +92,7 @@ def local_arguments(task: PipelineTask, given: Sequence[str]) -> list[str]:
     """
     flags, values = task.parameters[::2], task.parameters[1::2]
     if len(flags) != len(values) or not all(flag.startswith("--") for flag in flags):
-        raise SettingsError(f"task {task.task_key}: no pairs of a flag and a value: {' '.join(task.parameters)}")
+        seen = " ".join(task.parameters)
+        raise SettingsError(f"task {task.task_key}: parameters are not pairs of a flag and a value: {seen}")
     plain = [pair for pair in zip(flags, values, strict=True) if "${" not in pair[1] and "{{" not in pair[1]]
     return [*(word for pair in plain for word in pair), *given]

@@ -14,7 +14,7 @@ from model.config import TrainingConfig
 
 
 def augmented(batches: Iterable[Batch], training: TrainingConfig) -> Iterator[Batch]:
-    """Yield each batch with images that are mirrored, and features that are blanked, at random as the settings say."""
+    """Yield each batch with its images (B, C, H, W) mirrored or its features blanked, at random as settings say."""
     for batch in batches:
         images = mirrored(batch.images, training.mirrored_fraction)
         if images.is_floating_point():

@@ -1,6 +1,7 @@
 """Images and token ids to padded batches, sorted so that little padding is computed; knows nothing of the network.
 
-B batch, C channels, H W image height and width, T tokens, M marks of an image, L labels of a mark.
+B batch, C channels, H W image height and width, F h w features, height and width of an encoder's grid, T tokens,
+M marks of an image, L labels of a mark, R rows of an epoch.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,9 @@ class Marks:
 class Batch:
     """Images with their captions, ready for a device."""
 
-    images: Tensor  # (B, C, H, W) uint8, 0 ink and 255 paper; or float with ink = 1, or of an encoder's features
+    images: (
+        Tensor  # (B, C, H, W) uint8, 0 = ink, 255 = paper; or float, 1 = ink; or features (B, F, h, w) of an encoder
+    )
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
     image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one
@@ -69,9 +72,9 @@ class Batch:
 
 
 def as_ink(images: Tensor) -> Tensor:
-    """Return float images with ink = 1 and paper = 0; bytes have ink = 0 and paper = 255; any shape.
+    """Return images of any shape as fp32 with ink = 1 and paper = 0; uint8 images have ink = 0 and paper = 255.
 
-    What is float already, an encoder's features too, stays as it is, in full precision.
+    Images that are float already, such as an encoder's features, keep their values.
     """
     return 1 - images.float() / PAPER if images.dtype == torch.uint8 else images.float()
 
@@ -99,6 +102,7 @@ def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
 
 
 def _caption_weights(samples: Sequence[dict[str, Any]]) -> Tensor | None:
+    """Return the weight of each caption of the samples (B,) in the loss; None if no sample has one."""
     if not any("caption_weight" in sample for sample in samples):
         return None
     weights = [
@@ -165,8 +169,9 @@ def plan_batches(
 ) -> list[np.ndarray]:
     """Return the indices of all rows in batches of at most batch_size, of similar length, in random order.
 
-    num_tokens holds the length of each row's caption. The plan follows from the arguments alone, so all workers make
-    the same one, however many they are. The rows of a batch lie within num_batches_in_buffer * batch_size rows.
+    num_tokens (R,) holds the length of each row's caption; each batch is int64 (B,). The plan follows from the
+    arguments alone, so all workers make the same one, however many they are. The rows of a batch lie within
+    num_batches_in_buffer * batch_size rows.
     """
     shuffler = np.random.default_rng(seed)
     plan: list[np.ndarray] = []
@@ -184,18 +189,18 @@ def step_sizes(num_rows: int, batch_size: int, num_batches_in_buffer: int) -> li
 
 
 def part_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
-    """Return one worker's part of a batch of plan_batches; lengths are as similar between parts as they can be."""
+    """Return one worker's part (B / num_workers,) of a batch (B,) of plan_batches; parts have similar lengths."""
     return batch[worker::num_workers]
 
 
 def weight_of(part: np.ndarray, batch: np.ndarray, token_weights: np.ndarray, num_workers: int) -> float:
     """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens.
 
-    token_weights holds for each row the number of its tokens, <end> included, each times its caption's weight.
+    token_weights (R,) holds for each row the number of its tokens, <end> included, each times its caption's weight.
     """
     return float(token_weights[part].sum() / token_weights[batch].sum() * num_workers)
 
 
 def _equal_parts(indices: np.ndarray, most: int) -> list[np.ndarray]:
-    """Return the fewest parts of at most `most` rows each; their sizes differ by at most one."""
+    """Return indices (R,) in the fewest parts of at most `most` rows each; their sizes differ by at most one."""
     return np.array_split(indices, -(-len(indices) // most)) if len(indices) else []

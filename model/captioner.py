@@ -39,7 +39,7 @@ class Grid(NamedTuple):
     padding: Tensor | None = None  # (B, 1, 1, P), added to logits: 0, or -inf for padding; None = no padding
 
     def select(self, images: Tensor) -> "Grid":
-        """Return the grid of some of the images, by index or by mask."""
+        """Return the grid of some of the images, by index (int64, one an image wanted) or by mask (bool, (B,))."""
         padding = None if self.padding is None else self.padding[images]
         return Grid(self.keys[images], self.values[images], padding)
 
@@ -50,7 +50,7 @@ class Grid(NamedTuple):
 
 
 def join_grids(grids: Sequence[Grid]) -> Grid:
-    """Return the grids of several batches as one, padded to the most positions; padding gets attention 0."""
+    """Return several grids (B_i, N, ..., P_i) as one, padded to the largest P; padding gets attention 0."""
     most = max(grid.keys.shape[3] for grid in grids)
     missing = [most - grid.keys.shape[3] for grid in grids]
     keys = [functional.pad(grid.keys, (0, count)) for grid, count in zip(grids, missing, strict=True)]
@@ -72,7 +72,7 @@ class State(NamedTuple):
     coverage: Tensor  # (B, K, P), expected number of times that the caption so far named each position
 
     def select(self, images: Tensor) -> "State":
-        """Return the state of some of the images, by index or by mask."""
+        """Return the state of some of the images, by index (int64, one an image wanted) or by mask (bool, (B,))."""
         return State(*(memory[images] for memory in self))
 
     def follow(self, beams: Tensor) -> "State":
@@ -229,7 +229,7 @@ class Captioner(nn.Module):
         return logits
 
     def explain(self, images: Tensor, tokens: Tensor, image_indices: Tensor | None = None) -> Explained:
-        """Return the logits of forward, with the labels of each position and both attention maps."""
+        """Return the logits of forward with the labels of each position and both attention maps: see Explained."""
         features = self.encoder(images)  # (B, P, G)
         grid = _of_captions(self.decoder.project(features), image_indices)
         logits, first_attention, second_attention = self.decoder(tokens, grid)
@@ -241,7 +241,7 @@ class Captioner(nn.Module):
         return self.decoder.project(self.encoder(images))
 
     def start(self, grid: Grid, num_beams: int) -> State:
-        """Return the state before the first token of each image of a grid: all zeros."""
+        """Return the state before the first token of each image of a grid: zeros (B, K, D) and (B, K, P)."""
         weight, (num_images, _, _, num_positions) = self.decoder.output.weight, grid.keys.shape
         zeros = weight.new_zeros(num_images, num_beams, self.config.width)  # (B, K, D)
         return State(zeros, zeros, zeros, zeros, weight.new_zeros(num_images, num_beams, num_positions))
@@ -252,6 +252,7 @@ class Captioner(nn.Module):
 
 
 def _of_captions(grid: Grid, image_indices: Tensor | None) -> Grid:
+    """Return a grid with one row per caption, from one with a row per image; image_indices are int64 (B,)."""
     return grid if image_indices is None else grid.select(image_indices)
 
 

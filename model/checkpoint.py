@@ -230,7 +230,7 @@ def _file_of(directory: Path, name: str) -> Path:
     """Return a file of the checkpoint. Raises CheckpointError if it is a link to elsewhere, a pipe or a device."""
     path = directory / name
     if path.exists() and not (path.is_file() and path.resolve().is_relative_to(directory.resolve())):
-        raise CheckpointError(f"{path} is no file of the checkpoint, but leads elsewhere: copy what it leads to")
+        raise CheckpointError(f"{path} is a link to a file outside the checkpoint: copy that file here")
     return path
 
 

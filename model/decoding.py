@@ -12,7 +12,7 @@ from torch import Tensor
 from model.captioner import Captioner, Grid, State
 from model.vocabulary import END, PAD, START, UNKNOWN
 
-# No caption can hold these, so the next best token is always the better guess.
+# No caption holds these tokens: the next most probable token is taken instead.
 NEVER_WRITTEN = [PAD, START, UNKNOWN]
 
 
@@ -38,7 +38,7 @@ class _Beams:
     state: State
 
     def select(self, chosen: Tensor) -> "_Beams":
-        """Return the beams of some of the images, by mask."""
+        """Return the beams of some of the images, by mask (bool, (B,))."""
         return _Beams(
             images=self.images[chosen],
             tokens=self.tokens[chosen],
@@ -59,7 +59,7 @@ def greedy(captioner: Captioner, images: Tensor, max_tokens: int) -> list[Candid
 
 @torch.inference_mode()
 def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: int) -> list[list[Candidate]]:
-    """Return up to num_beams captions for each image of a grid (captioner.encode), best first.
+    """Return up to num_beams captions for each of the B images of a grid (captioner.encode), best first.
 
     max_tokens counts <end>. The captioner must be in evaluation mode; then an image's captions do not depend on the
     others in its batch.
@@ -82,7 +82,7 @@ def beam_search(captioner: Captioner, grid: Grid, num_beams: int, max_tokens: in
 
 
 def _start(captioner: Captioner, grid: Grid, num_beams: int) -> _Beams:
-    """Return beams that hold <start> alone; all but the first have log-probability -inf, as they are equal."""
+    """Return beams (B, K, 1) of <start> alone; all but the first have log-probability -inf, since they are equal."""
     shape, device = (len(grid.keys), num_beams), grid.keys.device
     log_probabilities = torch.full(shape, -torch.inf, device=device)  # (B, K)
     log_probabilities[:, 0] = 0
@@ -119,7 +119,7 @@ def _extend(beams: _Beams, logits: Tensor, state: State) -> _Beams:
 
 
 def _collect(beams: _Beams, candidates: list[list[Candidate]]) -> None:
-    """Put the captions of these images into their places among the candidates, best first."""
+    """Put the captions of these images among the candidates of their image, best first."""
     columns = (beams.images, beams.tokens[:, :, 1:], beams.log_probabilities)
     for image, captions, totals in zip(*(column.tolist() for column in columns), strict=True):
         for caption, total in zip(captions, totals, strict=True):

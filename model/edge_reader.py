@@ -45,7 +45,7 @@ class EdgeReader(nn.Module):
         )
 
     def forward(self, patches: Tensor) -> Tensor:
-        logits: Tensor = self.layers(patches)
+        logits: Tensor = self.layers(patches)  # (N, K)
         return logits
 
 

@@ -1,6 +1,7 @@
 """Images to a grid of features, one row of numbers per image position; knows nothing of captions.
 
-B batch, C channels, H W image height and width, h w grid height and width, P = h * w image positions, G grid width.
+B batch, C channels, H W image height and width, h w grid height and width, P = h * w image positions, F features
+of the backbone, G grid width.
 """
 
 import textwrap
@@ -88,18 +89,18 @@ class InkNet(nn.Module):
         quarter, eighth = num_features // 4, num_features // 2
         self.layers = nn.Sequential(
             # No norm at the largest size, where it would cost as much as the convolution.
-            nn.Conv2d(16 * num_channels, quarter, kernel_size=3, padding=1),  # (B, G/4, H/4, W/4)
+            nn.Conv2d(16 * num_channels, quarter, kernel_size=3, padding=1),  # (B, F/4, H/4, W/4)
             nn.ReLU(inplace=True),
-            _convolution(quarter, eighth, stride=2),  # (B, G/2, H/8, W/8)
+            _convolution(quarter, eighth, stride=2),  # (B, F/2, H/8, W/8)
             ResidualBlock(eighth),
-            _convolution(eighth, num_features, stride=2),  # (B, G, H/16, W/16)
+            _convolution(eighth, num_features, stride=2),  # (B, F, H/16, W/16)
             ResidualBlock(num_features),
             ResidualBlock(num_features),
             ResidualBlock(num_features),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(_space_to_depth(images))  # (B, G, h, w)
+        features: Tensor = self.layers(_space_to_depth(images))  # (B, F, h, w)
         return features
 
 
@@ -123,7 +124,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.BatchNorm2d(num_features)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(features + self.norm(self.widen(self.look(self.narrow(features)))))  # (B, G, h, w)
+        return torch.relu(features + self.norm(self.widen(self.look(self.narrow(features)))))  # (B, F, h, w)
 
 
 def _convolution(num_inputs: int, num_outputs: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:

@@ -53,9 +53,12 @@ class _Lstm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, from_inputs: Tensor, from_hidden: Tensor, bias: Tensor) -> Tensor:
+        """Return outputs (T, B, D) of inputs (T, B, I), W_x (4 D, I), W_h (4 D, D) and bias (4 D,)."""
         num_steps, batch, _ = inputs.shape
         width = from_hidden.shape[1]
-        gates = nn.functional.linear(inputs.flatten(0, 1), from_inputs, bias).unflatten(0, (num_steps, batch))
+        gates = nn.functional.linear(inputs.flatten(0, 1), from_inputs, bias).unflatten(
+            0, (num_steps, batch)
+        )  # (T, B, 4 D)
         exact = torch.promote_types(inputs.dtype, torch.float32)  # sums over many steps need it
         hiddens = inputs.new_zeros(num_steps + 1, batch, width)  # (T + 1, B, D), h_0 = 0, h_1, ...
         cells = inputs.new_zeros(num_steps + 1, batch, width, dtype=exact)  # (T + 1, B, D), c_0 = 0, c_1, ...
@@ -75,6 +78,7 @@ class _Lstm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients of forward's four arguments, given that of the outputs (T, B, D)."""
         inputs, from_inputs, from_hidden, gates, hiddens, cells, shown = ctx.saved_tensors
         (outer,) = gradients  # (T, B, D)
         width = from_hidden.shape[1]

@@ -66,13 +66,13 @@ class CiderScorer:
         counts = Counter(_ngrams(caption))
         ngrams: list[NGrams] = [{} for _ in range(LONGEST_NGRAM)]
         for ngram, count in counts.items():
-            rarity = self._log_num_images - math.log(max(1, self._num_images_with[ngram]))
-            ngrams[len(ngram) - 1][ngram] = count * rarity
+            inverse_frequency = self._log_num_images - math.log(max(1, self._num_images_with[ngram]))
+            ngrams[len(ngram) - 1][ngram] = count * inverse_frequency
         return _Weighted(ngrams, len(caption))
 
 
 class _Weighted:
-    """The n-grams of a caption by length, each with its count times its rarity."""
+    """The n-grams of a caption by length, each with its count times its inverse document frequency."""
 
     def __init__(self, ngrams: list[NGrams], num_tokens: int) -> None:
         self.ngrams = ngrams
@@ -113,7 +113,7 @@ def sample_captions(captioner: Captioner, images: Tensor, num_samples: int, max_
 def self_critical(
     batches: Iterable[Batch], captioner: Captioner, scorer: CiderScorer, training: TrainingConfig, max_tokens: int
 ) -> Iterator[Batch]:
-    """Yield each batch with captions that the captioner samples now, weighted by their advantage, before its own.
+    """Yield each batch with captions (B * K, T + 1) that the captioner samples now, then its own, with advantages.
 
     Its own have the weight training.reference_weight, times their caption_weights: they hold the network to the
     language (arXiv 1705.04304, 2.4).
@@ -154,7 +154,7 @@ def _joined(captions: Tensor, others: Tensor) -> Tensor:
 
 
 def captions_of_images(batch: Batch) -> list[list[list[int]]]:
-    """The captions of each image of a batch, <end> included, without <start> and <pad>."""
+    """Return the captions of each image of a batch (B, T + 1), <end> included, without <start> and <pad>."""
     captions = [bare(caption) for caption in batch.tokens.tolist()]
     if batch.image_indices is None:
         return [[caption] for caption in captions]

@@ -13,29 +13,30 @@ from model.captioner import TAUGHT_HEAD, Explained
 SMALLEST = 1e-6  # attention is clamped to this before its logarithm
 
 
-def cell_loss(explained: Explained, batch: Batch, focus: float) -> Tensor:
-    """Return the binary cross-entropy of the labels of each position, averaged over those of images with marks.
+def cell_loss(explained: Explained, batch: Batch, focal_exponent: float) -> Tensor:
+    """Return the binary cross-entropy of the labels (B, P, L) of each position, averaged over images with marks.
 
-    Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focus, p being the probability of the true label;
-    focus 0 is plain cross-entropy. Most positions are paper, whose terms would outweigh those of rare labels.
+    Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focal_exponent, where p is the probability of the
+    true label; 0 gives plain cross-entropy. Without it the many empty positions outweigh the rare labels.
     """
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
     weight = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
-    losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focus)  # -1 = no weight of its own
+    # alpha -1: positive and negative labels have the same weight.
+    losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focal_exponent)  # (B, P, L)
     return (weight[:, None, None] * losses).mean()
 
 
 def attention_loss(explained: Explained, batch: Batch) -> Tensor:
-    """Return the cross-entropy of both attentions over positions, averaged over the tokens that name a mark.
+    """Return the cross-entropy of both attention maps (B, N, T, P), averaged over the tokens that name a mark.
 
-    The first attention should look at what the token just read names, the second at what the next one names.
+    The target of the first is the mark of the token just read, of the second the mark of the next token.
     """
     assert batch.marks is not None
     cells = cells_of(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, M)
     named = batch.marks.marks_of_tokens  # (B, T + 1)
-    read = _surprise(explained.first_attention, cells, named[:, :-1])
-    written = _surprise(explained.second_attention, cells, named[:, 1:])
+    read = _cross_entropy(explained.first_attention, cells, named[:, :-1])
+    written = _cross_entropy(explained.second_attention, cells, named[:, 1:])
     return read + written
 
 
@@ -55,10 +56,13 @@ def cell_labels(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor
     return empty.scatter_reduce(1, cells, marks.labels, reduce="amax")
 
 
-def _surprise(attention: Tensor, cells: Tensor, named: Tensor) -> Tensor:
-    """Return the mean of -log of the taught head's weight (of B, N, T, P) at the cell of the mark named (B, T)."""
+def _cross_entropy(attention: Tensor, cells: Tensor, named: Tensor) -> Tensor:
+    """Return the mean of -log of the trained head's weight at the cell of the mark that each token names.
+
+    attention is (B, N, T, P), cells (B, M), named (B, T): the index of a mark, -1 for none.
+    """
     is_named = named >= 0  # (B, T)
     wanted = cells.gather(1, named.clamp(min=0))  # (B, T)
     weights = attention[:, TAUGHT_HEAD].gather(2, wanted[..., None])[..., 0]  # (B, T)
-    surprise = -weights.float().clamp(min=SMALLEST).log() * is_named
-    return surprise.sum() / is_named.sum().clamp(min=1)
+    losses = -weights.float().clamp(min=SMALLEST).log() * is_named  # (B, T)
+    return losses.sum() / is_named.sum().clamp(min=1)

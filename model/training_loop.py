@@ -90,9 +90,9 @@ def learning_rate_at(step: float, total_steps: int, learning_rate: float, warmup
 def token_loss(
     logits: Tensor, targets: Tensor, label_smoothing: float = 0.0, caption_weights: Tensor | None = None
 ) -> Tensor:
-    """Return the cross-entropy of logits (B, T, V) averaged over the target tokens (B, T), <pad> left out.
+    """Return the cross-entropy of logits (B, T, V) averaged over the target tokens (B, T), without <pad>.
 
-    With caption_weights (B,) it is what it would be if each caption were there as often as its weight says.
+    caption_weights (B,) weight the tokens of each caption in the average.
     """
     flat, of_flat = logits.flatten(0, 1).float(), targets.flatten()  # (B * T, V), (B * T,)
     if caption_weights is None:
@@ -107,8 +107,8 @@ def token_loss(
 def reinforced_loss(logits: Tensor, targets: Tensor, advantages: Tensor) -> Tensor:
     """Return the mean over tokens of -log p of each token of targets (B, T) times its caption's advantage (B,).
 
-    p is over the tokens that are ever written, as where samples are drawn. Over all tokens <unknown> would gain what
-    samples lose, and nothing would take it back, as it is never sampled.
+    p is normalised over the tokens that can be sampled, as it was when the samples were drawn. Otherwise <unknown>
+    would gain the probability that samples lose and never lose it again, since it is never sampled.
     """
     logits = logits.float().clone()
     never_written = targets.new_tensor(NEVER_WRITTEN)
@@ -159,10 +159,10 @@ def train_epoch(
 def spend(
     seconds: float, config: TrainingConfig, state: TrainingState, device: torch.device, is_over: bool = False
 ) -> bool:
-    """Note the seconds of training so far, on every worker the longest of any; return whether any says is_over.
+    """Set state.seconds to the most seconds of any worker; return whether any worker says is_over.
 
-    Were workers to judge by clocks and data of their own, one would wait for ever for gradients of another that has
-    stopped: every worker must call this.
+    Every worker must call this: if each went by its own clock and data, one could stop while others wait for its
+    gradients for ever.
     """
     answer = over_all_workers(torch.tensor([float(is_over), seconds], device=device), "max")
     state.seconds = float(answer[1])
@@ -181,7 +181,7 @@ def _rate_now(config: TrainingConfig, state: TrainingState, total_steps: int) ->
 def _take_step(
     model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: TrainingConfig, rate: float, step: int
 ) -> float:
-    """Do one optimizer step on a batch; return its loss on the tokens."""
+    """Do one optimizer step on a batch; return its token loss (nats per token)."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(batch.images.device, config.precision):
@@ -194,7 +194,7 @@ def _take_step(
     optimizer.zero_grad()
     torch.autograd.backward(total)
     gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
-    # Judged by the gradient, which all workers share: were one to stop by its own loss, the others would wait for it.
+    # The gradient is the same on all workers, so that all stop together; the loss is each worker's own.
     if not math.isfinite(gradient_norm):
         raise DivergedError(f"loss {loss.item()}, gradient norm {gradient_norm} at step {step}, learning rate {rate}")
     optimizer.step()

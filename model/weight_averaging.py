@@ -12,8 +12,8 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 class WeightAverage:
     """The average of a captioner's weights over its last steps, running means of its norms included.
 
-    Each step counts `decay` times the one after it, and the first few steps of a training less, or the weights that it
-    began with would stay in the average for long.
+    Each step counts `decay` times as much as the one after it. The decay is smaller in the first steps, so that the
+    starting weights soon leave the average.
     """
 
     def __init__(self, captioner: Captioner, decay: float) -> None:
@@ -35,6 +35,7 @@ class WeightAverage:
         self._averaged.update_parameters(captioner)
 
     def _mix(self, averaged: Tensors, weights: Tensors, _num_averaged: Tensor | int) -> None:
+        """Move the averages towards the weights in place; pairs of tensors of one type and any shape."""
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, weights, 1 - min(self.decay, self.step / (self.step + 10)))
         else:  # how many batches a norm has seen

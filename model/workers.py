@@ -19,7 +19,7 @@ def connect(all_reduce: AllReduce | None) -> None:
 
 
 def over_all_workers(values: Tensor, operation: Operation) -> Tensor:
-    """Return the values summed, or the largest of each, over all workers: every worker must ask, and gets the same."""
+    """Return values of any shape summed, or the largest of each, over all workers; every worker must call this."""
     if _connected is not None:
         return _connected(values, operation)
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -26,9 +26,9 @@ class AttentionMaps(NamedTuple):
 
 
 def attention_maps(captioner: ImageCaptioner, pixels: np.ndarray) -> AttentionMaps:
-    """Read a cleaned image once, by beam, and say where the second attention looked before each token of the best.
+    """Decode a cleaned image once by beam search; return the second attention's map for each token of the best caption.
 
-    Of a network that was taught where the atoms lie, it is the head that was taught; else the mean of all heads.
+    The map is that of the head trained by the attention loss, if there is one, else the mean of all heads.
     """
     network = captioner.network
     images = as_ink(stack_images([pixels], network.config.num_channels))

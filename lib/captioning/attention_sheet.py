@@ -62,7 +62,7 @@ def _tile(pixels: np.ndarray, attention: np.ndarray | None, looked: AttentionMap
 
 
 def spread(attention: np.ndarray, height: int, width: int, stride_px: int) -> np.ndarray:
-    """A map (h, w) as the strength of the glow (H, W), 0..1: none where attention is no more than evenly spread."""
+    """A map (h, w) as the strength of the glow (H, W), 0..1; 0 where attention is not above uniform."""
     above = attention - 1 / attention.size
     strength = above / max(float(above.max()), FULL_FROM)
     size = attention.shape[1] * stride_px, attention.shape[0] * stride_px

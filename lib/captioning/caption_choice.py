@@ -1,4 +1,4 @@
-"""Chooses an image's caption among what several readings wrote, and says how likely it is to be right.
+"""Chooses an image's caption among the candidates of several readings, and gives its confidence.
 
 Readings vote. Where captions were drawn again, how well the drawings cover the image counts besides.
 """
@@ -11,28 +11,28 @@ from typing import NamedTuple
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
-# Nats of votes that a mismatch outweighs which is beyond the least by as much as the least itself and what cannot be
-# avoided: where not even the best drawing fits well, differences say little.
+# A mismatch costs MISMATCH nats of votes times its excess over the least mismatch, relative to that least mismatch plus
+# UNAVOIDABLE: where even the best drawing fits badly, differences count little.
 MISMATCH, UNAVOIDABLE = 9.1, 0.1
-# Log-odds that the chosen caption is right: constant, and times the log-odds of its probability among the candidates,
-# and the logarithms of the largest hole in its drawing, of its fraction of the votes and of the number of readings.
+# Weights of the log-odds that the chosen caption is right. Features: 1, log-odds of its probability among the
+# candidates; logarithms of the largest hole in its drawing, of its fraction of the votes, of the number of readings.
 LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
-# The same of a caption that votes alone chose: constant, and times the log-odds of its mean probability in all readings
-# and the logarithm of their number. The first where no caption was drawn, the second where no drawing fits.
+# The same for a caption chosen by votes only. Features: 1, log-odds of its mean probability over the readings,
+# logarithm of their number. The first weights are for captions without drawings, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same where no drawing fits, but captions were traced: constant, and times the log-odds of its votes and the
-# logarithm of the number of readings.
+# The same where no drawing fits but captions were traced. Features: 1, log-odds of its votes, logarithm of the number
+# of readings.
 TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
-HANDS = 0.6  # of the votes for a skeleton go to its captions by what its edges look like, the others as they were cast
-# The same of a caption that was read greedily: constant, and times the logarithm of its probability, the log-odds of
-# its drawing's correlation with the image and the logarithm of the largest hole in its drawing.
+HANDS = 0.6  # fraction of the votes for a skeleton that is distributed by its traced edges; the rest stays as cast
+# The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
+# the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-LEAST, MOST = 1e-4, 0.9999  # probabilities are held between these, so that their log-odds stay finite
+LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
 
 
 class CaptionCandidate(NamedTuple):
-    """What one candidate of a beam means."""
+    """A candidate of a beam, read as a caption."""
 
     text: str  # as the network wrote it
     caption: str | None  # in standard form; None if it is not valid, or was cut off
@@ -70,7 +70,7 @@ def choose(
     agreements: Mapping[str, Agreement] | None = None,
     traces: Traces = NOT_TRACED,
 ) -> PredictedCaption:
-    """The caption with the largest fraction of all readings; where a drawing fits the image, the likeliest by both.
+    """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
     Votes for a traced skeleton are dealt out anew by what its edges look like. If no candidate is valid, the best is
@@ -99,20 +99,20 @@ def choose(
 
 
 def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
-    """A valid caption that was read greedily, and how likely it is right given how well its drawing agrees."""
+    """A valid greedy caption with its confidence, given how well its drawing agrees with the image."""
     assert candidate.caption is not None
     confidence = _probability(GREEDY_LOG_ODDS, greedy_features(candidate, agreement))
     return PredictedCaption(candidate.caption, confidence, True, [])
 
 
 def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[float, ...]:
-    """What GREEDY_LOG_ODDS are multiplied with."""
+    """The features of the weights GREEDY_LOG_ODDS."""
     probability = math.log(max(candidate.probability, LEAST))
     return 1.0, probability, _log_odds(agreement.correlation), math.log(max(agreement.hole, LEAST))
 
 
 def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
-    """What VOTES_LOG_ODDS and STRANGE_LOG_ODDS are multiplied with."""
+    """The features of the weights VOTES_LOG_ODDS and STRANGE_LOG_ODDS."""
     votes = (candidate.probability for reading in readings for candidate in reading if candidate.caption == chosen)
     mean = sum(votes) / len(readings)
     return 1.0, _log_odds(mean), math.log(len(readings))
@@ -147,7 +147,7 @@ def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
 
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
-    """What TRACED_LOG_ODDS are multiplied with, of the votes that with_hands has dealt out."""
+    """The features of the weights TRACED_LOG_ODDS, from the votes that with_hands returns."""
     return 1.0, _log_odds(votes[chosen]), math.log(num_readings)
 
 
@@ -158,7 +158,7 @@ def weigh_agreements(
     mismatch: float = MISMATCH,
     unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
-    """The likeliest caption by votes and by how its drawing covers the image; what LOG_ODDS are multiplied with."""
+    """The most probable caption by votes and by agreement with the image, with the features of the weights LOG_ODDS."""
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
     for caption in evidence:
@@ -177,7 +177,7 @@ def weigh_agreements(
 
 
 def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
-    """Whether any caption's drawing fits: then the image was drawn as these are, and what does not fit is wrong."""
+    """Whether any drawing fits the image: then its drawer is known, and captions that do not fit are wrong."""
     return _best(agreements) >= DRAWN_ALIKE_FROM
 
 

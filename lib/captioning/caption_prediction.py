@@ -82,9 +82,11 @@ def predict_new_images(
                         lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                     num_done += num_rows
     num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version)
-    logger.info("predict_captions: %d images captioned by model %s; %d scored late", total, model_version, num_rescored)
+    logger.info("predict_captions: model %s captioned %d new images", model_version, total)
+    if num_rescored:
+        logger.info("predict_captions: %d earlier captions were scored again: their references changed", num_rescored)
     if num_gone:
-        logger.info("predict_captions: %d captions removed of images that are not in images_clean any more", num_gone)
+        logger.info("predict_captions: %d captions were removed: their images left images_clean", num_gone)
 
 
 def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
@@ -188,7 +190,7 @@ def predict_batches(
 
 @lru_cache(maxsize=1)
 def _captioner(directory: str, settings: PredictionSettings) -> ImageCaptioner:
-    """Loaded once per Python worker process, which outlives a task."""
+    """The captioner, loaded once per Python worker process, which lasts longer than a task."""
     return ImageCaptioner(Path(directory), settings)
 
 

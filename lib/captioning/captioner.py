@@ -107,12 +107,12 @@ def _as_bytes(image: ImageSource) -> bytes:
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if not isinstance(image, np.ndarray):
-        raise CorruptImageError("not_an_image", f"{type(image).__name__} is no bytes, path or array")
+        raise CorruptImageError("not_an_image", f"{type(image).__name__} is not bytes, a path or an array")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not is_image or not image.size:
-        raise CorruptImageError("not_an_image", f"array of {image.dtype} {image.shape}: uint8 pixels are read")
+        raise CorruptImageError("not_an_image", f"array of {image.dtype} {image.shape}: pixels must be uint8")
     png = io.BytesIO()
     Image.fromarray(image).save(png, "PNG", compress_level=1)
     return png.getvalue()

@@ -1,4 +1,4 @@
-"""Images to captions in standard form, with what else they could be: a checkpoint, its notation and a beam search."""
+"""Images to captions in standard form with their alternatives, by a checkpoint, its notation and beam search."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product
@@ -37,7 +37,8 @@ LENGTH_EXPONENT = 0.7
 class ImageCaptioner:
     """A checkpoint ready to caption.
 
-    Raises CheckpointError, or NotationError if there is no notation of its name, or one that cannot be drawn and is to.
+    Raises CheckpointError. Raises NotationError if its notation is unknown, or if prediction.is_redrawn asks for
+    drawings that the notation does not have.
     """
 
     def __init__(self, directory: Path, settings: PredictionSettings) -> None:
@@ -49,7 +50,7 @@ class ImageCaptioner:
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
-        # Only attention that was taught where nodes lie says where they lie; edges are looked at in ink alone.
+        # Tracing needs attention that was trained on the positions of nodes, and edges in grey images.
         config = self.network.config
         can_be_traced = settings.is_traced and config.num_cell_labels and config.num_channels == 1
         edge_reader = self.notation.edge_reader if can_be_traced else None
@@ -62,12 +63,12 @@ class ImageCaptioner:
 
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
 
-        An image is read greedily first, which is enough if the caption drawn again confirms it. Otherwise it is read
-        by beam, turned and scaled, until the readings so far are sure of a caption; all of these vote. What a reading
-        leaves unsure is traced on the image.
-        `count_done` is called with the number of images that will not be read again, as they are done.
+        An image is first decoded greedily. If the drawing of that caption confirms it, it is the image's caption.
+        Otherwise the image is decoded by beam search in one view after another (rotation and scale). The readings so
+        far vote after each view, until the confidence reaches prediction.sure_from. Candidates of an unsure reading
+        are traced on the image. `count_done` is called with the number of images that are finished.
         """
-        # In every turn before at another scale: a second turn finds more than a second scale.
+        # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
         redrawn = list(map(self.prepared, images))
         traced = [self.traceable() for _ in images]
@@ -99,7 +100,7 @@ class ImageCaptioner:
         return [read[index] for index in range(len(images))]
 
     def _each_read(self, images: Sequence[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[CaptionCandidate]]]:
-        """Each image's index and candidates, as soon as they are there, in an order that suits the network."""
+        """Each image's index and candidates, in the order in which they are decoded."""
         for indices in of_like_size(images, self.settings.batch_size):
             beams = self.search([images[index] for index in indices], num_beams)
             for index, candidates in zip(indices, beams, strict=True):
@@ -121,7 +122,7 @@ class ImageCaptioner:
 
     @torch.inference_mode()
     def encoded(self, pixels: np.ndarray) -> np.ndarray:
-        """A cleaned image as features (F, h, w) if the network's encoder is frozen, as it is if not."""
+        """A cleaned image as features (F, h, w) if the network's encoder is frozen, else unchanged."""
         if not self.network.config.is_encoder_frozen:
             return pixels
         images = as_ink(stack_images([pixels], self.network.config.num_channels))
@@ -130,30 +131,30 @@ class ImageCaptioner:
 
     def _read_as(self, candidate: Candidate) -> CaptionCandidate:
         text = self.notation.join(self.vocabulary.decode(candidate.token_ids))
-        # A caption that was cut off is not what the network would have written: it has no vote.
+        # A caption that was cut off at max_tokens has no vote.
         caption = self.asked.read(text) if candidate.is_finished else None
         if self.notation.needs_every_token:
             return CaptionCandidate(
                 text, caption, candidate.score, candidate.probability, token_ids=candidate.token_ids
             )
-        # A sentence stays right with another word: it is as likely as its tokens are on average.
+        # The confidence of a sentence is the geometric mean of its tokens' probabilities: one word may differ.
         length = len(candidate.token_ids) + candidate.is_finished
         mean, votes = (candidate.probability ** (1 / length**exponent) for exponent in (1, LENGTH_EXPONENT))
         return CaptionCandidate(text, caption, candidate.score, mean, votes)
 
     def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
-        """A cleaned image ready to have captions drawn on it; None if that is not asked for, or there is no ink."""
+        """A cleaned image prepared for comparison with drawings; None without prediction.is_redrawn or without ink."""
         image = prepare(pixels) if self.settings.is_redrawn else None
         return RedrawnImage(image, self.notation.drawers, self.asked.draw) if image is not None else None
 
     def traceable(self) -> TracedImage | None:
-        """What is known of an image on which captions are to be traced; None if that is not asked for, or cannot be."""
+        """The traces of an image, empty at first; None without prediction.is_traced or where tracing is impossible."""
         if self._edge_reader is None or not isinstance(self.asked, NotationProcess):
             return None
         return TracedImage(self.network, self.asked, self._edge_reader)
 
     def _confirmed(self, greedy: list[CaptionCandidate], redrawn: RedrawnImage | None) -> PredictedCaption | None:
-        """What was read greedily, if its drawing says that it is surely right."""
+        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from."""
         (candidate,) = greedy
         if redrawn is None or candidate.caption is None:
             return None
@@ -193,7 +194,7 @@ def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def of_like_size(images: Sequence[np.ndarray], batch_size: int) -> Iterator[list[int]]:
-    """Places of images of about the same area, those of one size side by side, at most batch_size at a time."""
+    """Indices of images of about the same area, those of one size side by side, at most batch_size at a time."""
 
     def order(index: int) -> tuple[int, int]:
         height, width = _size_in_batch(images[index])

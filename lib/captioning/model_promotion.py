@@ -21,7 +21,7 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     """
     candidate = resolve_model(lake.storage, name, settings.dataset)
     if (why := withdrawal_of(candidate.directory)) is not None:
-        logger.info("promote_model: model %s was withdrawn (%s), so it is no candidate", candidate.version, why)
+        logger.info("promote_model: model %s was withdrawn (%s), so it is not a candidate", candidate.version, why)
         return
     if not has_current_model(lake.storage):
         _promote(lake, candidate, None, "there is no current model to compare with", None)

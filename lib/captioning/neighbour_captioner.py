@@ -1,4 +1,4 @@
-"""The second captioner that ships: the caption of the train image whose features are most alike."""
+"""Nearest neighbours as second captioner: the caption of the train image with the most similar features."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Lays the drawing of a caption on an image and says how well they agree: whether a caption is right can be seen.
+"""Compares the drawing of a caption with the image: a right caption covers the image's ink.
 
 A right caption, drawn as the image's drawer draws, covers the image stroke by stroke; with a wrong one some ink of
 the image stays bare. Knows nothing of molecules and of who wrote the caption.
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 Ink = NDArray[np.float32]
 
-INK_FROM = 0.3  # fraction of a pixel from which it counts as ink, in images that were shrunk
-MARGIN_PX = 12  # paper around the image's ink: drawings may stick out
+INK_FROM = 0.3  # darkness from which a pixel is ink, in shrunk images
+MARGIN_PX = 12  # paper around the ink, so that drawings may be larger
 COARSE_BLUR_PX, FINE_BLUR_PX = 1.5, 0.7  # standard deviations; strokes are a pixel wide
-SAME_SCALE = 1.03  # scales closer than this are not both tried
-AROUND = (0.99, 1.01)  # times the scales that make the drawing as wide, or as high, as the image
+SAME_SCALE = 1.03  # of two scales closer than this factor, one is tried
+AROUND = (0.99, 1.01)  # factors of the scales at which the drawing is as wide, or as high, as the image
 MAX_STEPS, MIN_GAIN = 15, 1e-4  # of the search for the exact position
-HOLE_BLUR_PX = 4.0  # standard deviation of the window in which a hole is looked for: a letter, or half of a bond
-LITTLE_INK = 0.01  # of a window, as a mean: with less there is no hole to be seen
-WORTH_REFINING = 0.5  # correlation under which a drawing is of something else
-LOST_COUNTS = 1 / 16  # old images lose strokes, but hardly any gain one; fitted with the weights of caption_choice
-THERE_FROM = 0.3  # of a stroke's strength, less of which is no trace of it
-DRAWN_ALIKE_FROM = 0.8  # correlation under which no drawing is one of this image's molecule, or not drawn in its way
-CAPTIONS_TO_FIND_A_DRAWER = 3  # drawn by all; where none fits by then, the one that came closest goes on
-SQUARE = 0.8  # sides that differ by less may have been exchanged
+HOLE_BLUR_PX = 4.0  # standard deviation of the window in which holes are searched: a letter or half a bond
+LITTLE_INK = 0.01  # mean ink of a window; windows with less are not searched for holes
+WORTH_REFINING = 0.5  # correlation below which the position of a drawing is not refined
+LOST_COUNTS = 1 / 16  # weight of drawn ink that the image lacks: old images lose strokes but hardly gain any (fitted)
+THERE_FROM = 0.3  # fraction of the strength of a stroke below which no trace of it is left
+DRAWN_ALIKE_FROM = 0.8  # correlation from which a drawing fits: right molecule, right drawer
+CAPTIONS_TO_FIND_A_DRAWER = 3  # captions drawn by every drawer; after them the drawer with the best fit is kept
+SQUARE = 0.8  # ratio of the sides from which a quarter turn is possible
 
 
 class Agreement(NamedTuple):
@@ -109,7 +109,7 @@ class RedrawnImage:
 
 
 def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:
-    """A cleaned image (H, W) or (H, W, 3), 0 = ink, made ready; None if there is nothing on it."""
+    """A cleaned image (H, W) or (H, W, 3), 0 = ink, prepared for comparisons; None without ink."""
     cropped = _cropped(_ink_of(pixels))
     if not cropped.size:
         return None
@@ -226,7 +226,7 @@ def _ink_of(pixels: NDArray[np.uint8]) -> Ink:
 
 
 def _box(ink: Ink) -> Sequence[int]:
-    """Left, top, width and height of what is inked."""
+    """Left, top, width and height of the ink."""
     return cv2.boundingRect((ink > INK_FROM).astype(np.uint8))
 
 

@@ -42,7 +42,7 @@ class RegisteredCaptioner:
     def predict(self, images: pd.DataFrame) -> pd.DataFrame:
         """Rows (image: the bytes of an image file) in; rows (caption, confidence, is_valid) out, one for one.
 
-        Nulls for what is no image.
+        Rows that are not an image get nulls.
         """
         captioned = caption_images(self.captioner, self.cleaning, list(images["image"]))
         rows = [(one.caption, one.confidence, one.is_valid) for one in captioned]

@@ -1,4 +1,4 @@
-"""A captioner beside ours in the same answer: what it says of an image, and how it is called."""
+"""A second captioner, whose caption is in the same answer as ours: its interface and its name."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -12,7 +12,7 @@ Outcome = Literal["captioned", "failed", "late", "unavailable"]
 
 
 class SecondCaption(NamedTuple):
-    """What the second captioner says of an image; without a caption `reason` says in one sentence why."""
+    """The second captioner's caption of an image; without a caption, `reason` is one sentence why."""
 
     caption: str | None
     reason: str | None = None
@@ -33,7 +33,7 @@ def failed(reason: str, fault: str | None = None) -> SecondCaption:
 
 
 def shown_name(name: str) -> str:
-    """How a second captioner is called in answers: where a model's folder lies is nobody's business."""
+    """The name of a second captioner in answers, without the path of a model's folder."""
     if name == NEAREST_NEIGHBOURS or name.startswith(IN_THE_REGISTRY):
         return name
     return PurePath(name.split("?")[0]).name

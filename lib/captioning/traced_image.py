@@ -1,4 +1,4 @@
-"""The captions that readings of one image wrote, traced on it: which hands the drawing shows."""
+"""The captions of one image traced on it, to read its stereo off the drawing."""
 
 from collections.abc import Sequence
 

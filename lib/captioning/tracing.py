@@ -22,20 +22,20 @@ from model.edge_reader import EdgeReader
 Floats = NDArray[np.float32]
 
 INK_BELOW = 178  # grey level under which a pixel is ink
-AROUND = 1  # cells to each side of the one that attention looks at most, over which its place is a mean
-FAR_PX = 10.0  # distances beyond this pull no harder
-PAPER_PX = 16  # around the image: edges may stick out
+AROUND = 1  # cells on each side of the attention peak that are averaged to a position
+FAR_PX = 10.0  # the pull of ink grows no further beyond this distance
+PAPER_PX = 16  # paper added around the image, so that edges may leave it
 NUM_STEPS = 60
-FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # of each node along each axis, at most about
+FIRST_STEP_PX, LAST_STEP_PX = 1.0, 0.05  # largest step of a node along each axis, first and last
 MOMENTUM, SQUARES = 0.9, 0.99  # decay of the means of gradients and of their squares (Adam, arXiv 1412.6980)
-ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # where an edge is asked whether it lies on ink
-MOST_INK = 400  # pixels of ink asked whether an edge lies on them, drawn by lot
-LETTER_RADIUS_PX = 6.0  # ink so close to a node written in letters belongs to it
-TOO_CLOSE = 0.7  # of an edge's length: nodes that no edge joins push each other this far apart
-FREE_PX = 9.0  # how far a node may stray from where attention saw it: half of a cell and a little
-# Weights of: lengths of edges alike, edges on ink, nodes where attention saw them, nodes apart, ink on edges.
+ALONG_EDGE = np.linspace(0.1, 0.9, 9, dtype=np.float32)  # 0..1 along an edge, where its distance to ink is measured
+MOST_INK = 400  # ink pixels, sampled at random, whose distance to edges is measured
+LETTER_RADIUS_PX = 6.0  # ink this close to a node with a label belongs to the label
+TOO_CLOSE = 0.7  # times the length of an edge; closer nodes without a common edge repel each other
+FREE_PX = 9.0  # distance that a node may move from its attended position at no cost: a little over half a cell
+# Weights of the terms: equal lengths of edges, edges on ink, nodes near attention, nodes apart, ink on edges.
 LENGTHS, ON_INK, AS_SEEN, APART, COVERED = 4.0, 0.3, 0.05, 6.0, 0.5
-UNEXPLAINED_PX = 3.0  # ink further than this from all edges and letters lies on nothing
+UNEXPLAINED_PX = 3.0  # ink further than this from all edges and labels is unexplained
 
 
 class Trace(NamedTuple):
@@ -119,8 +119,8 @@ def _pull_to_ink(positions: Floats, edges: NDArray[np.int64], slopes: Sequence[F
     first, second = positions[edges[:, 0], None], positions[edges[:, 1], None]
     samples = (first + (second - first) * ALONG_EDGE[:, None]).astype(np.float32)  # (E, S, 2)
     down = np.stack([cv2.remap(slope, samples[..., 0], samples[..., 1], cv2.INTER_LINEAR) for slope in slopes], axis=2)
-    share = ALONG_EDGE[:, None]
-    return _summed(positions, edges, (down * (1 - share)).mean(axis=1), (down * share).mean(axis=1))
+    along_edge = ALONG_EDGE[:, None]
+    return _summed(positions, edges, (down * (1 - along_edge)).mean(axis=1), (down * along_edge).mean(axis=1))
 
 
 def _push_apart(positions: Floats, is_apart: NDArray[np.bool_], closest_px: float) -> Floats:
@@ -140,9 +140,9 @@ def _pull_of_ink(
     """Slope of the mean distance of ink to what is nearest of edges and letters, and these distances (I,)."""
     first, along = positions[edges[:, 0]], positions[edges[:, 1]] - positions[edges[:, 0]]
     squared = np.maximum((along**2).sum(axis=1), 1)
-    share = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
-    away_x = points[:, None, 0] - first[:, 0] - share * along[:, 0]
-    away_y = points[:, None, 1] - first[:, 1] - share * along[:, 1]
+    along_edge = np.clip((points @ along.T - (first * along).sum(axis=1)) / squared, 0, 1)  # (I, E)
+    away_x = points[:, None, 0] - first[:, 0] - along_edge * along[:, 0]
+    away_y = points[:, None, 1] - first[:, 1] - along_edge * along[:, 1]
     distances = np.sqrt(away_x**2 + away_y**2 + 1e-6)
     rows, nearest = np.arange(len(points)), distances.argmin(axis=1)
     distance = distances[rows, nearest]
@@ -162,7 +162,7 @@ def _pull_of_ink(
     pulled = np.flatnonzero(is_pulling)
     edge = nearest[pulled]
     unit = np.stack((away_x[pulled, edge], away_y[pulled, edge]), axis=1) / distances[pulled, edge, None] / len(points)
-    near_second = share[pulled, edge, None]
+    near_second = along_edge[pulled, edge, None]
     np.add.at(slope, edges[edge, 0], -unit * (1 - near_second))
     np.add.at(slope, edges[edge, 1], -unit * near_second)
     return slope, distance

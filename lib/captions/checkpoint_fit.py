@@ -1,4 +1,4 @@
-"""Whether a checkpoint was made for what the settings ask for: the notation, and how images are cleaned."""
+"""Checks that a checkpoint fits the settings: same notation, same cleaning of images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-# Not how an image looks, but whether it is seen at all, and, of max_scale, how small ones look.
+# Settings that only decide whether an image is rejected, and max_scale, which changes small images only.
 NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
 
 
-# Steps that cleaning did not know when the first checkpoints were made, as they are left out.
+# Steps newer than the first checkpoints, with the values that skip them.
 ADDED_STEPS = {
     "is_normalised": False,
     "longest_line": 0.0,
@@ -33,9 +33,9 @@ ADDED_STEPS = {
 
 
 def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
-    """How the images were cleaned that a checkpoint learned from; None if its provenance does not say so.
+    """The cleaning of the images that a checkpoint was trained on; None if its provenance does not hold it.
 
-    Raises CheckpointError if it says so in settings that are none.
+    Raises CheckpointError if it holds settings that are not known.
     """
     its_own = _cleaning_in(provenance)
     try:

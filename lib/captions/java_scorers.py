@@ -20,7 +20,7 @@ ANSWER_SECONDS = 600  # for one answer; the longest, over all captions of a spli
 
 
 def words_of(sentences: Sequence[str]) -> list[str]:
-    """Each sentence as the Penn Treebank's tokenizer cuts it, without pycocoevalcap's list of punctuation.
+    """Each sentence as tokens of the Penn Treebank tokenizer, without the punctuation that pycocoevalcap lists.
 
     Words are in lower case and joined by blanks; '' where there is none.
     Raises RuntimeMissingError if pycocoevalcap or Java 17 is missing or the tokenizer fails.
@@ -49,7 +49,7 @@ def words_of(sentences: Sequence[str]) -> list[str]:
 
 
 class Meteor:
-    """METEOR in a process of its own, which starts with the first question, in some seconds, and ends with close()."""
+    """METEOR in a child process; it starts with the first request, within seconds, and ends with close()."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

@@ -1,4 +1,4 @@
-"""Two texts cut where they differ: what is wrong in a caption, and what it misses of a reference."""
+"""The differences of two texts: what is wrong in a caption, and what it lacks of a reference."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher

@@ -74,8 +74,8 @@ def judge(scores: Scores, metric: str, settings: PromotionSettings) -> Verdict:
     num_wrong = int((~np.isfinite(scores.candidate) | ~np.isfinite(scores.champion)).sum())
     if num_wrong:
         raise MissingInputError(
-            f"the {metric} of {num_wrong} of {len(scores.kinds)} {SPLIT} images is no number, so the models cannot be "
-            "compared: look at these images' captions in caption_predictions, or choose with promote_model --to"
+            f"the {metric} of {num_wrong} of {len(scores.kinds)} {SPLIT} images is not a number, so the models cannot "
+            "be compared: look at these images' captions in caption_predictions, or choose with promote_model --to"
         )
     figures = _figures(scores.candidate, scores.champion, metric, settings)
     kinds, names = np.array(scores.kinds), sorted(set(scores.kinds))

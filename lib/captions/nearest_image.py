@@ -1,4 +1,4 @@
-"""Which of known images is most like another, by the direction of their features. Knows no tables and no Spark."""
+"""Nearest neighbours of images by the cosine of their mean features. Knows no tables and no Spark."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,5 +33,5 @@ def direction_of(features: np.ndarray) -> np.ndarray:
 
 
 def central_caption(captions: Sequence[str]) -> str:
-    """Of an image's captions that with the fewest edits to the others, the first of equals."""
+    """The caption of an image with the fewest edits to its other captions; the first of equals."""
     return min(captions, key=lambda caption: sum(Levenshtein.distance(caption, other) for other in captions))

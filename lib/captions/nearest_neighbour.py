@@ -1,4 +1,4 @@
-"""The control that looks at images but writes nothing: the caption of the train image whose features are most alike."""
+"""The nearest-neighbour control: each image gets the caption of the train image with the most similar features."""
 
 from collections.abc import Iterator
 from itertools import islice

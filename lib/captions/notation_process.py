@@ -1,4 +1,4 @@
-"""Asks a notation in a process of its own, which its library may end with a malformed caption.
+"""Runs a notation in a child process, since its library may crash on a malformed caption.
 
 A crash or a hang costs the one caption that caused it. Run as `python -m lib.captions.notation_process NOTATION` this
 is that process: one JSON question a line in, one JSON answer a line out, until its input ends (with its parent, say).
@@ -40,11 +40,11 @@ class NotationProcess:
         return caption
 
     def repair(self, text: str) -> str:
-        """A caption all the same from joined tokens that make no valid one."""
+        """The best caption that can be made of joined tokens that are not a valid one."""
         return self._ask("repair", text) or ""
 
     def write(self, caption: str, layout: Columns | None, rotation_deg: int) -> Writing | None:
-        """The caption's tokens and the mark that each names, or None if the notation cannot express it."""
+        """The caption's tokens with the mark that each token names; None if the notation cannot express the caption."""
         lists = None if layout is None else {name: column.tolist() for name, column in layout.items()}
         answer = self._ask("write", caption, lists, rotation_deg)
         return Writing(*answer) if answer else None

@@ -1,4 +1,4 @@
-"""What people found of captions, as captions to learn from."""
+"""Captions that reviewers accepted or wrote, as training captions."""
 
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Window
@@ -45,7 +45,7 @@ def why_nothing_is_learned(lake: Lake, model_version: str, settings: CaptionSett
 
 
 def standing_reviews(reviews: DataFrame) -> DataFrame:
-    """What each reviewer found last of each caption, without what they took back; as the view of this name."""
+    """The newest review of each caption by each reviewer, without those taken back: the view standing_reviews."""
     undone = reviews.select(F.col("undoes").alias("review_id"))
     of_reviewer = Window.partitionBy("image_id", "model_version", "reviewer")
     newest = of_reviewer.orderBy(F.desc("reviewed_at"), F.desc("review_id"))
@@ -54,7 +54,7 @@ def standing_reviews(reviews: DataFrame) -> DataFrame:
 
 
 def _agreed(standing: DataFrame) -> DataFrame:
-    """The one caption of each image that some reviewer found right, where none found it wrong or another one right."""
+    """The caption of each image that reviewers agree on: accepted by at least one, contradicted by none."""
     is_corrected = F.col("verdict") == "correct"
     right = standing.where(F.col("verdict").isin("accept", "correct")).select(
         "image_id", F.when(is_corrected, F.col("corrected_caption")).otherwise(F.col("caption")).alias("caption")

@@ -1,4 +1,4 @@
-"""How far captions are from their references, and how far captions made without looking are: edits in native Spark."""
+"""Edit distances of captions to their references, and of controls that ignore the image, in native Spark."""
 
 import logging
 from functools import reduce
@@ -71,7 +71,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
         if lake.read("images_clean").isEmpty():
-            logger.info("evaluate_captions: there is no clean image, so there are no captions to evaluate")
+            logger.info("evaluate_captions: nothing to score: images_clean is empty")
             return
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
@@ -80,7 +80,10 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     scored = with_known_reference(predictions.where(of_model), captions)
     known = lake.read("evaluations").where(of_model)
     if known.isEmpty() and scored.isEmpty():
-        logger.info("evaluate_captions: no image that model %s captioned has a reference to score by", model_version)
+        logger.info(
+            "evaluate_captions: nothing to score: no image has both a reference and a caption by model %s",
+            model_version,
+        )
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
     read = [scored.drop("predicted_at"), captions.drop("ingested_at")]
@@ -108,7 +111,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         for row in summaries.select(*names).orderBy("split", "predictor").collect()
     ]
     # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
-    # A split whose references are all gone has no scores any more.
+    # The scores of a split are removed when none of its images has a reference any more.
     splits = {row.split for row in rows}
     gone = [Row(**row.asDict() | {"num_images": None}) for row in known.collect() if row.split not in splits]
     changes = lake.spark.createDataFrame([*rows, *gone], EVALUATIONS.schema)
@@ -118,7 +121,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
 
 
 def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFrame:
-    """The predictions that have a score by a reference that still stands."""
+    """The scored predictions of images that still have a reference."""
     references = captions.select("image_id", F.col("caption").alias("reference"))
     standing = predictions.join(references, on=["image_id", "reference"], how="left_semi")
     return standing.where(F.col("edit_distance").isNotNull() & F.col("split").isNotNull()).select(

@@ -98,7 +98,7 @@ def _batches(
     if dataset is None:
         return
     try:
-        # Read ahead by threads, features that nobody has asked for yet would fill memory.
+        # Without read-ahead: features that are not used yet would fill memory.
         yield from dataset.to_batches(
             columns=columns,
             filter=asked,

@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 
 def vocabulary_version(settings: CaptionSettings) -> str:
-    """Names the settings that decide what is a token and which tokens are kept."""
+    """A name for the settings that determine tokens and which of them are kept."""
     return fingerprint(settings.notation, settings.min_token_uses)
 
 
 def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
-    """Count the tokens of the train captions, reviewed ones as training takes them, and write the vocabulary.
+    """Count the tokens of the train captions and write the vocabulary; reviewed captions count as in training.
 
     What is up to date is left.
 

@@ -1,4 +1,4 @@
-"""Captions in words: lower case, no signs; by the usual rules of Flickr8k's baselines, nothing but letters."""
+"""Captions as words in lower case without punctuation; plain_words follows the usual rules for Flickr8k."""
 
 import re
 import string
@@ -43,7 +43,7 @@ def _as_it_is(text: str) -> str:
 
 
 def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
-    raise NotationError(f"caption {caption!r} is in words, which nobody can draw")
+    raise NotationError(f"caption {caption!r} is in words and cannot be drawn")
 
 
 NOTATIONS = {

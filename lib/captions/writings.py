@@ -51,7 +51,7 @@ def writing_of(
 
 @lru_cache(maxsize=1)
 def _writer(notation_name: str) -> Writer:
-    """One for each Python worker process, which outlives a task."""
+    """The notation, made once per Python worker process, which lasts longer than a task."""
     notation = notation_named(notation_name)
     if "write" in notation.needs_isolation:
         return NotationProcess(notation_name).write

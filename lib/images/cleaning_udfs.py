@@ -37,7 +37,7 @@ OUTCOME_COLUMNS = {
 
 
 def cleaning_version(settings: CleaningSettings) -> str:
-    """Names the cleaning settings in every row they made."""
+    """A name for the cleaning settings, stored in each row made with them."""
     return fingerprint(settings)
 
 

@@ -119,7 +119,7 @@ def _in_eight_bits(image: Image.Image) -> Pixels:
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What turns an image as its EXIF data say it is seen; damaged data say nothing."""
+    """The transposition that the image's EXIF orientation asks for; none if these data are damaged."""
     try:
         return TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # whatever an EXIF reader makes of damaged bytes

@@ -1,4 +1,4 @@
-"""Cuts what lies between two points out of a drawing: always as long, always from left to right.
+"""Cuts the patch between two points out of a drawing, scaled to one length and turned to run from left to right.
 
 H W height and width of an image, E edges.
 """

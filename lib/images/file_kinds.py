@@ -1,4 +1,4 @@
-"""What bytes are that cannot be opened as an image, by how they begin, so that people know what to do about them."""
+"""The kind of a file that cannot be opened as an image, by its first bytes, so that the reason helps the user."""
 
 import codecs
 

@@ -1,4 +1,4 @@
-"""What a frozen encoder sees in images, and the name of such an encoder in the tables. Knows no Spark."""
+"""Features of images by a frozen encoder, and the name of such an encoder in the tables. Knows no Spark."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from model.encoders import Encoder
 
 
 def encoder_version(config: CaptionerConfig) -> str | None:
-    """Names the encoder and its weights; None where features are not computed once: the encoder learns too."""
+    """A name for the encoder and its weights; None if the encoder is trained, so that its features change."""
     if not config.is_encoder_frozen or config.encoder_weights == "random":
         return None
     weights = Path(config.encoder_weights)

@@ -1,4 +1,4 @@
-"""Images turned, cropped and enlarged, and where each pixel went. Pixels are uint8, 0 is ink, 255 is paper."""
+"""Turning, cropping and enlarging images, with the transform of positions. Pixels are uint8, 0 is ink, 255 is paper."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Hashed wedges of many fine lines made of fewer and wider ones: shrunk as they are they become pale or solid.
+"""Hashed wedges with many fine lines are redrawn with fewer, wider lines: shrunk unchanged they turn grey or solid.
 
 Pixels are uint8 (H, W), 0 ink, 255 paper. C components of ink.
 """
@@ -48,7 +48,7 @@ def sparser_hashes(pixels: Pixels, length: float) -> Pixels:
         if found.lengths[row[0]] < found.lengths[row[-1]]:
             row = row[::-1]
         if step > 1:
-            erased += [label for place, label in enumerate(row) if place % step]
+            erased += [label for index, label in enumerate(row) if index % step]
             kept += row[::step]
     if not erased:
         return pixels

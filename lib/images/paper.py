@@ -1,4 +1,4 @@
-"""Any paper and any ink to black on white: what comes before every other step of cleaning a drawing.
+"""Paper of any shade and ink of any colour to black on white; the first step of cleaning a drawing.
 
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB or BGR, of any ink and paper; results are (H, W), 0 is ink, 255 is paper.
 Paper is what more than half of an image is.
@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 from lib.images.strokes import Pixels, typical_stroke_length
 
-MIDDLE = 128  # grey level under which most of an image is dark
-SHEER_FRACTION = 0.5  # fraction of opaque pixels under which they are the ink themselves, not paper with ink on it
-TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and the brightest channel of a pale colour
-WIDEST_EDGE_PX = 5  # pale pixels side by side that edges of coloured strokes have less of
-PAPER_CELLS = 64  # cells along the longer side, in each of which the paper's level is looked for
+MIDDLE = 128  # grey level; an image with a lower median is dark
+SHEER_FRACTION = 0.5  # fraction of opaque pixels below which the opaque pixels are the ink
+TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and brightest channel of a pale colour
+WIDEST_EDGE_PX = 5  # adjacent pale pixels; the edges of coloured strokes have fewer
+PAPER_CELLS = 64  # cells along the longer side; the paper's level is measured in each
 MIN_CELL_PX = 8
-INK_CELLS = 5  # cells, side of the square that must hold some paper
-DARKEST_PAPER = 0.4  # times the usual paper; what is darker over whole cells is no paper, but where there was none
-EVEN_WITHIN, MOSTLY = 0.1, 0.5  # times the usual paper, within which paper is alike; fraction of cells that are
-EDGE_FROM = 0.15  # times the usual paper, by which paper differs over two cells where it has an edge, to the pixel
-NEAR_WHITE = 24  # grey levels from the paper's that are still paper
-NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that are still paper
-FULL_INK_FRACTION = 0.05  # fraction of the ink's pixels that become fully black
-FAINT_FROM = 140  # grey level; a stroke of a pixel that lies half on each of two is darker once ink is black
-FAINT_REACH_PX = 2  # around darker ink, within which faint ink is its edge
-FAINT_FRACTION = 0.03  # of the darker ink's pixels, faint ones under which they are not looked at
-FAINT_WORD = 0.15  # stroke lengths between pieces of faint ink that belong together
-FAINT_LENGTH = 1.5  # stroke lengths; what is smaller may be a pale label with a half of its bond
-FAINT_QUANTILE, FAINT_SPREAD = 0.1, 10  # of such ink's grey levels; what is as faint as they are goes too
-MIN_CONTRAST = 1.5  # times the levels that are still paper; what has less is an image of nothing
+INK_CELLS = 5  # side in cells of the square that must hold some paper
+DARKEST_PAPER = 0.4  # times the usual paper's level; darker cells are not paper, unless no other paper is near
+EVEN_WITHIN, MOSTLY = 0.1, 0.5  # even paper: deviation from the usual level, and fraction of cells within it
+EDGE_FROM = 0.15  # times the usual paper's level; a larger step over two cells is an edge of the paper
+NEAR_WHITE = 24  # grey levels below the paper's level that still count as paper
+NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that still count as paper
+FULL_INK_FRACTION = 0.05  # fraction of the ink pixels that become fully black
+FAINT_FROM = 140  # grey level from which ink is faint; a one-pixel stroke on the border of two pixels is darker
+FAINT_REACH_PX = 2  # faint ink this close to darker ink is its edge
+FAINT_FRACTION = 0.03  # times the darker ink pixels; with fewer faint pixels nothing is removed
+FAINT_WORD = 0.15  # stroke lengths; pieces of faint ink closer than this belong together
+FAINT_LENGTH = 1.5  # stroke lengths; smaller faint pieces stay: they may be a pale label with half its bond
+FAINT_QUANTILE, FAINT_SPREAD = 0.1, 10  # ink from this quantile of the faint grey levels, less the spread, is removed
+MIN_CONTRAST = 1.5  # times the levels that count as paper; images with less contrast are blank
 
 
 def is_black_on_white(pixels: Pixels) -> bool:
@@ -81,7 +81,7 @@ def normalise(pixels: Pixels) -> Pixels:
 
 
 def divide_by_paper(pixels: Pixels) -> Pixels:
-    """Divide by the level of the paper around: shades of the paper go, and so does what is dark over whole cells."""
+    """Divide by the local level of the paper, which removes shading and areas that are dark over whole cells."""
     height, width = pixels.shape
     paper, cell = _paper_of(pixels)
     usual = int(np.median(paper))

@@ -134,7 +134,7 @@ def words_apart(
     again = typical_stroke_length(drawing)
     length = max(length, again or 0.0)
     parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_FRACTION)
-    # Mending joins letters, but what is worn falls into pieces as small as letters without it.
+    # Mending joins letters; without it the strokes of worn drawings fall into pieces as small as letters.
     words = _words_among(parts, pixels if is_worn else unmended, WORDS_BELOW * length)
     return np.logical_or.reduce(words) if words else None
 

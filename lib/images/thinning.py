@@ -10,23 +10,23 @@ from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_widt
 from lib.sections.images import CleaningSettings
 
 SHORTEST_PX = 15.0  # stroke length in pixels; in smaller drawings letters would break
-THINNEST_PX = 1.9  # width of strokes that are not made thinner
-WIDE_FROM = 0.065  # width of whole strokes over their length from which they are all the same: small drawings
-FINE_BELOW_PX = 6.0  # width of strokes, of which thinner ones are looked at twice as large
-EDGE_FRACTION = 0.6  # of the darkest ink around, from which a pixel is ink and not the edge of it
-RIDGE_PX, RIDGE_FROM, RIDGE_FACTOR = 3, 64, 1.3  # pixels to either side; darkness; times that of either side
-LETTER_WIDTH = 1.6  # times the width of strokes: letters are bolder
-LONG_FROM = 0.5  # stroke lengths, from which a straight stroke is none of a letter's
+THINNEST_PX = 1.9  # strokes up to this width are not thinned
+WIDE_FROM = 0.065  # mean stroke width over length from which all strokes count as wide (small drawings)
+FINE_BELOW_PX = 6.0  # strokes thinner than this are processed at twice the size
+EDGE_FRACTION = 0.6  # times the darkest ink nearby; lighter pixels are the edge of a stroke
+RIDGE_PX, RIDGE_FROM, RIDGE_FACTOR = 3, 64, 1.3  # pixels to either side; least darkness; times that of either side
+LETTER_WIDTH = 1.6  # stroke width of letters, times the width of other strokes
+LONG_FROM = 0.5  # stroke lengths; longer straight strokes are not part of a letter
 LETTER_BELOW = 0.8  # stroke lengths; letters are smaller
-LETTER_FROM = 1.5  # widths of strokes; what is narrower is a piece of a stroke
-SURE_FRACTION = 0.22  # of the width of strokes, so far inside of which ink is surely a stroke
-BRIDGE_FRACTION = 1.5  # times the width of strokes, squared: ink where two strokes only just touch
-STROKE_FRACTION = 3.0  # times the width of strokes, in pixels of thinned ink; less is a letter's
-WEDGE_FROM = 1.5  # widths of strokes, from which ink is too wide for one
-WEDGE_LENGTH = (0.35, 2.0)  # stroke lengths along which a wedge is that wide
-WEDGE_TAIL = 0.6  # of a wedge's length, over which it narrows at least
-WEDGE_ASPECT = 1.2  # its length over its greatest width, at least
-WEDGE_TAPER = 0.8  # correlation of its width there with the distance from its widest end, at least
+LETTER_FROM = 1.5  # stroke widths; narrower ink is a piece of a stroke, not a letter
+SURE_FRACTION = 0.22  # times the stroke width; ink this far inside a stroke is certainly stroke
+BRIDGE_FRACTION = 1.5  # times the squared stroke width; smaller joints of two strokes are bridges
+STROKE_FRACTION = 3.0  # times the stroke width; thinned ink with fewer pixels belongs to a letter
+WEDGE_FROM = 1.5  # stroke widths; wider ink is not a plain stroke
+WEDGE_LENGTH = (0.35, 2.0)  # length of the wide part of a wedge, in stroke lengths
+WEDGE_TAIL = 0.6  # fraction of its length over which a wedge must narrow
+WEDGE_ASPECT = 1.2  # least length of a wedge over its greatest width
+WEDGE_TAPER = 0.8  # least correlation of width with the distance from the wide end
 
 
 def thin_if_wide(pixels: Pixels, length: float, is_worn: bool, settings: CleaningSettings) -> Pixels:

@@ -1,4 +1,4 @@
-"""What wear did to a drawing, undone: specks of black and gaps in strokes. Pixels are uint8, 0 is ink, 255 is paper."""
+"""Repairs worn drawings: removes black specks and closes gaps in strokes. Pixels are uint8, 0 is ink, 255 is paper."""
 
 import math
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Set-up: keep the classes that Java loads for Spark and Delta as they are once loaded: every start after is shorter.
+"""Set-up: archive the Java classes that Spark and Delta load, so that later starts are faster.
 
 `python -m lib.lake.class_archive`; without the archive, or with one of another Java, Spark starts as it always does.
 """

@@ -1,4 +1,4 @@
-"""Commits that are tried again when another run's commit came between: two runs of one job, or upkeep beside a job."""
+"""Commits that are retried after a conflict with another run: two runs of one job, or maintenance beside a job."""
 
 import logging
 import random
@@ -38,7 +38,7 @@ LONGEST_PAUSE_S = 10.0
 
 
 def committed(table: str, commit: Callable[[], T]) -> T:
-    """What `commit` returns, once its write to the table has met no other.
+    """Call `commit` until its write to the table meets no conflict; return its result.
 
     `commit` must open the table anew each time. Raises ConcurrentWriteError after MOST_TRIES conflicts.
     """
@@ -46,7 +46,7 @@ def committed(table: str, commit: Callable[[], T]) -> T:
         try:
             return commit()
         except CONFLICTS as error:
-            logger.info("%s: another run has committed meanwhile (%s): try %d", table, type(error).__name__, attempt)
+            logger.info("%s: another run committed at the same time (%s): try %d", table, type(error).__name__, attempt)
             # By lot, or two runs would meet again.
             time.sleep(random.uniform(0.5, 1) * min(0.25 * 2**attempt, LONGEST_PAUSE_S))
     raise ConcurrentWriteError(

@@ -1,4 +1,4 @@
-"""Rows of the lake's tables through the package deltalake: no Spark is started to look at them."""
+"""Reads the lake's tables with the package deltalake, without Spark."""
 
 import re
 import threading
@@ -24,7 +24,7 @@ class UnreadableTableError(CaptionlakeError):
 
 
 class Version(NamedTuple):
-    """A table as it stands: another value whenever its rows may be others."""
+    """The version of a table; it differs whenever the rows may differ."""
 
     number: int  # of the newest commit
     commit: tuple[int, int] | None  # file number and time of that commit: a table that was made again begins at 0
@@ -124,5 +124,5 @@ def unreadable(name: str, error: Exception) -> UnreadableTableError:
         )
     said = str(error).strip().splitlines() or [type(error).__name__]
     return UnreadableTableError(
-        f"table {name} cannot be read ({said[0][:300]}): run its job again, or ask whoever keeps the lake"
+        f"table {name} cannot be read ({said[0][:300]}): run its job again, or ask the administrator of the lake"
     )

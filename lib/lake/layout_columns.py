@@ -1,4 +1,4 @@
-"""The columns of a layout, in image_layouts and in the files that bring it: of what each is a list, and its comment."""
+"""The columns of a layout, in image_layouts and in layout files: the type of each list, and its comment."""
 
 LAYOUT_COLUMNS = {
     "atom_x": ("float", "Pixels from the left edge, one per atom in the InChI's order, then explicit hydrogens."),

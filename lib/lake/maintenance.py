@@ -1,4 +1,4 @@
-"""Every table's small files joined, and the files of versions beyond the retention deleted."""
+"""Joins the small files of every table and deletes files of versions older than the retention."""
 
 import logging
 

@@ -1,6 +1,7 @@
-"""Which models there are, which one captions, which one is next, and which weights a training starts from."""
+"""The models of a lake: the current one, the candidate, models by name, and the starting weights of a training."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,8 @@ from model.whole_writes import written_whole
 
 if TYPE_CHECKING:  # captioning images as they arrive needs no Spark
     from lib.lake.delta_tables import Lake
+
+logger = logging.getLogger(__name__)
 
 CURRENT_MODEL = "current_model"  # a file beside the checkpoints that holds the name of the one in use
 CANDIDATE_MODEL = "candidate_model"  # a file beside it that holds the name of the newest trained
@@ -74,19 +77,25 @@ def model_in_use(lake: "Lake", model_version: str, dataset: str) -> Model:
                 "comes with the project: put a captions file into landing.path, or name a model in "
                 "prediction.model_version"
             )
+        logger.info("no model has been trained and no image has a caption: the pretrained model is used")
         model_version = IN_THE_PROJECT
     return resolve_model(lake.storage, model_version, dataset)
 
 
+def names_a_checkpoint(name: str) -> bool:
+    """Whether the name is a version or a path: such a model must be there before a run, others may be made by it."""
+    return name not in (*IN_USE, CANDIDATE) and not name.startswith(IN_THE_REGISTRY)
+
+
 def lasting_name(model: Model) -> str:
-    """The name that means this model from now on, whichever is put in use meanwhile."""
+    """A name that keeps meaning this model when another one becomes current."""
     if model.directory.is_relative_to(PRETRAINED):
         return IN_THE_PROJECT
     return model.version if model.directory.name == model.version else str(model.directory)
 
 
 def why_nothing_is_trained(lake: "Lake", model_version: str) -> str | None:
-    """Why no vocabulary and no model have to be made for captioning with the model of that name; None if they have."""
+    """The reason why no vocabulary and no model are needed to caption with the model of that name; None if they are."""
     if model_version == IN_THE_PROJECT:
         return f"prediction.model_version is {IN_THE_PROJECT}"
     if _has_no_captions(lake):
@@ -124,7 +133,10 @@ def resolve_model(storage: StorageSettings, name: str, dataset: str) -> Model:
     directory = Path(name).expanduser().absolute() if is_path else folder / name
     if not (directory / "config.json").is_file():
         known = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json"))) or "none"
-        raise MissingInputError(f"no model {name!r} in {folder} (there are: {known}): see prediction.model_version")
+        raise MissingInputError(
+            f"no model {name!r} in {folder} (there are: {known}): prediction.model_version takes one of these, "
+            "current, candidate, pretrained, a checkpoint's path or models:/NAME@ALIAS"
+        )
     if is_current and (why := withdrawal_of(directory)) is not None:
         raise MissingInputError(
             f"the current model {name} was withdrawn ({why}): put another in use with promote_model --to"
@@ -158,7 +170,7 @@ def withdrawal_of(directory: Path) -> str | None:
 
 
 def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
-    """Where the weights lie that training starts from; None for an untrained network.
+    """The checkpoint that training starts from; None = from scratch.
 
     Raises SettingsError if no model for the dataset came with the project.
     """
@@ -168,7 +180,7 @@ def starting_checkpoint(start_from: str | None, dataset: str) -> Path | None:
 
 
 def _content_version(name: str, directory: Path) -> str:
-    """A name of the model's own files, for one that is not named by what made it."""
+    """A version from the hash of the model's files, for a model that no training of this lake named."""
     files = hashlib.sha256()
     for file in ("config.json", "vocabulary.json", "weights.safetensors"):
         files.update((directory / file).read_bytes())

@@ -1,4 +1,4 @@
-"""What a job has still to do: the rows of its input without an outcome yet, one commit of the input at a time.
+"""The pending rows of a job: input rows without an outcome, one commit of the input at a time.
 
 Nothing is remembered outside the tables, so a killed job goes on where its last commit ended, and a deleted table is
 made again.

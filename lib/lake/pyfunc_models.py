@@ -20,7 +20,7 @@ class PyfuncModel(Protocol):
     """What is asked of a model that MLflow has loaded."""
 
     def predict(self, data: Any) -> Any:
-        """What the model says of rows of a data frame."""
+        """The model's predictions for the rows of a data frame."""
 
 
 def load_pyfunc(storage: StorageSettings, name: str, setting: str) -> PyfuncModel:
@@ -33,7 +33,7 @@ def load_pyfunc(storage: StorageSettings, name: str, setting: str) -> PyfuncMode
     is_folder = (folder / DESCRIPTION).is_file()
     if not is_folder and not _URI.match(name):
         raise SettingsError(
-            f"{setting} is {name!r}, which is no folder with a file {DESCRIPTION}: name such a folder, or write "
+            f"{setting} is {name!r}, which is not a folder with a file {DESCRIPTION}: name such a folder, or write "
             f"{IN_THE_REGISTRY}NAME@ALIAS"
         )
     if find_spec("mlflow") is None:

@@ -109,6 +109,6 @@ def _is_there(checkpoint: Path) -> bool:
 
 def _not_ours(found: Any) -> MissingInputError:
     return MissingInputError(
-        f"version {found.version} of {found.name} in MLflow is no captioner that train_captioner registered: see "
+        f"version {found.version} of {found.name} in MLflow is not a captioner that train_captioner registered: see "
         "prediction.model_version"
     )

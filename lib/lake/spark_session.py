@@ -20,7 +20,7 @@ from lib.storage_faults import storage_fault
 DELTA_PACKAGE = "io.delta:delta-spark_2.12:3.3.2"
 JARS = Path(sys.prefix) / "share" / "captionlake" / "jars"  # filled by set-up: a property of the environment
 CLASS_ARCHIVE = JARS.parent / "classes.jsa"  # written by set-up: Java's classes as they are once loaded
-NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # an archive of another Java or of other jars is passed over
+NO_WARNINGS = "-Xlog:cds=off -Xlog:class+path=off"  # Java ignores an archive of another Java or of other jars
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def delta_configuration(parallelism: int) -> dict[str, str]:
 
 
 def _of_every_session(settings: SparkSettings) -> dict[str, str]:
-    """What our jobs rely on wherever Spark comes from: images that fit Arrow's batches, and days that are UTC's."""
+    """Settings of every Spark session, local or Databricks: the size of Arrow batches, and UTC as time zone."""
     return {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_records_per_batch),
         "spark.sql.session.timeZone": "UTC",

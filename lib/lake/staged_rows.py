@@ -1,4 +1,4 @@
-"""Rows that were computed once, kept in files beside the tables until they are in them.
+"""Computed rows, kept in files beside the tables until they are written to the tables.
 
 Blocks of an executor end with it, and what they held would be computed anew, from tables that have changed, or not at
 all. Files stay, whatever machine is lost.

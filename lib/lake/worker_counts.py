@@ -1,4 +1,4 @@
-"""How many rows Spark's Python workers have done so far, told to the driver while their tasks still run.
+"""Progress of Spark's Python workers: the number of finished rows, sent to the driver while tasks run.
 
 An accumulator of Spark arrives when its task ends, and tasks take minutes. So workers send their counts as datagrams:
 one that is lost is made up for by the next, and where none can be sent, work goes on uncounted.

@@ -1,4 +1,4 @@
-"""The charts of the quality report, as SVG data URIs: plain figures in, images out; knows nothing of Spark."""
+"""The charts of the quality report: figures in, SVG data URIs out. Knows no Spark."""
 
 import base64
 import io

@@ -33,8 +33,8 @@ def choose_images(
 ) -> dict[str, list[ShownImage]]:
     """The images of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
 
-    Deterministic. Reads the bytes of the chosen images only. None is in both of two opposite groups; the random ones
-    may be in either, or they would be no fair sample.
+    Deterministic. Reads the bytes of the chosen images only. No image is in two opposite groups. A random image
+    may also be in another group, so that the sample is fair.
     """
     first = F.when(F.col("split") == F.lit(split), 0).otherwise(1)
     by_hash = [F.xxhash64("image_id")]

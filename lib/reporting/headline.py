@@ -1,4 +1,4 @@
-"""The report's headline: figures beside their controls, and in a sentence whether the model does better than these."""
+"""The report's headline: figures beside their controls, and a verdict on whether the model beats them."""
 
 from pyspark.sql import Row
 
@@ -39,7 +39,7 @@ def headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str,
 
 
 def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
-    """In a word and in a sentence, whether the model does better than captions made without looking.
+    """A word and a sentence on whether the model beats controls that ignore the image.
 
     It should also do better than the captions of the most similar train images, where there are any. Sentences are
     judged by CIDEr, other captions by similarity.
@@ -61,7 +61,7 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
         return "unknown", f"{figures}; there is no control to compare it with."
     margin = score - max(controls)
     if margin <= 0:
-        word, meaning = "chance", "That is no better than chance: nothing shows that the model looks at the images."
+        word, meaning = "chance", "That is no better than chance: nothing shows that the model uses the images."
     elif margin < CLEARLY_ABOVE:
         word, meaning = "barely", f"That is above chance by only {margin:.2f}: too little to rely on."
     elif nearest is not None and score <= nearest:

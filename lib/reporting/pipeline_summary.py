@@ -1,4 +1,4 @@
-"""What a pipeline run ends with: rows per table, scores beside their controls, and where the report is."""
+"""The summary at the end of a pipeline run: rows per table, scores beside controls, path of the report."""
 
 from collections import Counter
 from itertools import zip_longest
@@ -52,7 +52,7 @@ def print_summary(lake: Lake, model_version: str | None) -> None:
     if summary.evaluations:
         console.print(_scores_table(summary))
     else:
-        console.print("No scores yet: evaluate_captions has found no captions with a reference.")
+        console.print("No scores: no captioned image has a reference caption.")
     report = f"{summary.storage_root.rstrip('/')}/reports/{model_version}.html"
     if Path(report).is_file():
         console.print(f"Report: {report}")
@@ -81,7 +81,9 @@ def whereabouts_of_images(summary: PipelineSummary) -> str:
     num_rejected = summary.num_rejected["clean"]
     difference = num_raw - num_clean - num_rejected
     if difference == 0:
-        return f"Every image is there: {num_raw:,} raw = {num_clean:,} clean + {num_rejected:,} rejected at clean."
+        return (
+            f"Every image is accounted for: {num_raw:,} raw = {num_clean:,} clean + {num_rejected:,} rejected at clean."
+        )
     return (
         f"Warning: {num_raw:,} raw is not {num_clean:,} clean + {num_rejected:,} rejected at clean "
         f"(difference {difference:,}): run clean_images."

@@ -53,7 +53,7 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
     if not num_predicted:
-        logger.info("evaluate_captions: model %s has captioned nothing, so there is no report to write", model_version)
+        logger.info("evaluate_captions: no report is written: model %s has captioned no image", model_version)
         return None
     evaluations = _evaluations_of(lake.read("evaluations"), model_version)
     path = Path(lake.storage.root) / "reports" / f"{model_version}.html"
@@ -93,7 +93,7 @@ def _drawn_rows(lake: Lake, predictions: DataFrame, model_version: str) -> list[
 
 
 def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations) -> dict[str, object]:
-    """What the template shows of a model that was evaluated."""
+    """The template's values for a model with scores."""
     split = next(iter(evaluations))
     model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
     captions = lake.read("captions")
@@ -112,7 +112,7 @@ def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations
 
 
 def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
-    """What the template shows of a model of whose images none has a reference."""
+    """The template's values for a model without scores: no captioned image has a reference."""
     mean = predictions.agg(F.avg(F.col("is_valid").cast("double")), F.avg("confidence")).collect()[0]
     cards = [
         (label, meaning, kind, dict.fromkeys(PREDICTORS) | {MODEL: value})

@@ -1,4 +1,4 @@
-"""Where the network looked for each token of a caption, as the page's script lays it over the image."""
+"""Attention maps for each token of a caption, which the page's script lays over the image."""
 
 import base64
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Where a model looked as it read an image: asked of the model that wrote the caption, in a process of its own."""
+"""Attention maps of the model that wrote a caption, computed in a child process."""
 
 import threading
 from collections.abc import Sequence
@@ -61,6 +61,4 @@ class AttentionReader:
             with suppress(CaptionlakeError, StopIteration):
                 served = models_to_serve(self._settings).values()
                 return next(model for model in served if model.version == model_version)
-        raise RefusedRequestError(
-            404, f"where it looked cannot be told: the checkpoint of model {model_version[:100]!r} is not here"
-        )
+        raise RefusedRequestError(404, f"no attention map: the checkpoint of model {model_version[:100]!r} is not here")

@@ -1,4 +1,4 @@
-"""What a caption means, asked of its notation: whether a correction is well formed, and what a caption looks like."""
+"""Checks and draws captions by their notation: whether a correction is well formed, and its drawing."""
 
 import threading
 from functools import lru_cache
@@ -63,7 +63,7 @@ class CaptionDesk:
             prefixes = [prefix for prefix in self.notation.caption_prefixes if prefix]
             wrong_start = f", whose captions begin with {' or '.join(prefixes)}" if prefixes else ""
             known = "" if text.startswith(tuple(self.notation.caption_prefixes)) else wrong_start
-            raise RefusedRequestError(422, f"this is no well-formed caption in notation {self.notation.name}{known}")
+            raise RefusedRequestError(422, f"this is not a well-formed caption in notation {self.notation.name}{known}")
         return caption
 
     def _read(self, text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether a model is as sure of new images as of those it was validated on, as the view confidence_drift has it.
+"""Drift of confidence between new images and validation images; equals the view confidence_drift.
 
 The view's file says what the population stability index is and what it means; here it is computed without Spark.
 """

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: known by a session, by a proxy's header, or because they sit at this machine."""
+"""Authentication and roles: by session, by a proxy's header, or by a loopback address."""
 
 import hmac
 from ipaddress import ip_address
@@ -45,7 +45,7 @@ class Doors:
         self.asks_who = requires_key_for(settings)
 
     def visitor(self, request: Request) -> Visitor:
-        """Who asks. Raises RefusedRequestError with status 401 if that is not known."""
+        """The visitor of a request. Raises RefusedRequestError with status 401 if unknown."""
         if not self.asks_who:
             return self._visitor(request, AT_THIS_MACHINE, can_sign_out=False)
         if self._settings.proxy_header:
@@ -60,7 +60,7 @@ class Doors:
         return self._visitor(request, signed_in, can_sign_out=True)
 
     def name_of_key(self, key: str) -> str:
-        """Whose key it is. Raises RefusedRequestError if it is nobody's."""
+        """The name of a key. Raises RefusedRequestError for an unknown key."""
         if name := self._keys.name_of(key.strip()):
             return name
         raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")

@@ -99,7 +99,7 @@ def image_routes(parts: Parts) -> APIRouter:
     @router.get("/files/thumbnail", dependencies=[known])
     def thumbnail(request: Request, image_id: str) -> Response:
         file = parts.thumbnails.file(image_id)
-        return _as_file(request, file) if file else RedirectResponse("/static/no_picture.svg", 303)
+        return _as_file(request, file) if file else RedirectResponse("/static/no_image.svg", 303)
 
     @router.get("/files/{kind}", dependencies=[known])
     def file(request: Request, kind: str, image_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""What the overview tells of a lake's tables, each figure kept until its table has changed."""
+"""The overview's figures of a lake's tables, each cached until its table changes."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Lines over time or steps as coordinates of an SVG, which the template draws."""
+"""Line charts as SVG coordinates, which the template draws."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -13,7 +13,7 @@ Points = Sequence[tuple[float, float]]
 class Tick(NamedTuple):
     """A label of an axis and where it stands."""
 
-    place: float
+    position: float
     label: str
 
 
@@ -40,11 +40,15 @@ class LineChart(NamedTuple):
 
 
 def line_chart(
-    title: str, lines: Mapping[str, Points], x_ticks: Mapping[float, str], highest: float | None = None, places: int = 2
+    title: str,
+    lines: Mapping[str, Points],
+    x_ticks: Mapping[float, str],
+    highest: float | None = None,
+    decimals: int = 2,
 ) -> LineChart | None:
     """Lines by name, each of points by rising x, over an axis that begins at 0 and ends at `highest`.
 
-    Without `highest` it ends above the highest value. `x_ticks` are labels by x. Values are written with `places`
+    Without `highest` it ends above the highest value. `x_ticks` are labels by x. Values are written with `decimals`
     decimal places; those that are no numbers are left out. None if no line has a point.
     """
     finite = {name: [(x, y) for x, y in points if isfinite(x) and isfinite(y)] for name, points in lines.items()}
@@ -56,22 +60,22 @@ def line_chart(
     first, span = min(every_x), (max(every_x) - min(every_x)) or 1.0
     centred = (RIGHT - LEFT) / 2 if len(set(every_x)) == 1 else 0.0
 
-    def place_x(x: float) -> float:
+    def position_x(x: float) -> float:
         return round(LEFT + centred + (x - first) / span * (RIGHT - LEFT), 1)
 
-    def place_y(y: float) -> float:
+    def position_y(y: float) -> float:
         return round(BOTTOM - min(max(y / top, 0.0), 1.0) * (BOTTOM - TOP), 1)
 
-    placed = [
-        Line(name, [(place_x(x), place_y(y)) for x, y in points], f"{points[-1][1]:.{places}f}")
+    drawn_lines = [
+        Line(name, [(position_x(x), position_y(y)) for x, y in points], f"{points[-1][1]:.{decimals}f}")
         for name, points in drawn.items()
     ]
     said = ", ".join(
-        f"{name} from {points[0][1]:.{places}f} to {points[-1][1]:.{places}f}" for name, points in drawn.items()
+        f"{name} from {points[0][1]:.{decimals}f} to {points[-1][1]:.{decimals}f}" for name, points in drawn.items()
     )
     return LineChart(
-        placed,
-        [Tick(place_x(x), label) for x, label in x_ticks.items()],
-        [Tick(place_y(top * part), f"{top * part:.{places}f}") for part in (0.0, 0.5, 1.0)],
+        drawn_lines,
+        [Tick(position_x(x), label) for x, label in x_ticks.items()],
+        [Tick(position_y(top * part), f"{top * part:.{decimals}f}") for part in (0.0, 0.5, 1.0)],
         f"{title}: {said}",
     )

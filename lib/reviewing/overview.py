@@ -1,4 +1,4 @@
-"""What people found so far, in numbers: by model, by confidence, between reviewers.
+"""Statistics of reviews: by model, by confidence, and agreement between reviewers.
 
 The views standing_reviews, precision_by_confidence and agreement_of_reviewers give the same numbers in SQL.
 """
@@ -22,7 +22,7 @@ class Precision(NamedTuple):
 
 
 class ModelReviews(NamedTuple):
-    """What people found of one model's captions; a caption counts once for each reviewer."""
+    """The reviews of one model's captions; a caption counts once per reviewer."""
 
     model_version: str
     num_by_verdict: Counter[str]
@@ -35,7 +35,7 @@ class ModelReviews(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How often two people find the same of a caption."""
+    """How often two reviewers agree on a caption."""
 
     reviewer: str
     other_reviewer: str

@@ -1,4 +1,4 @@
-"""The overview: what people found and what the tables tell, as charts and tables that work without a network."""
+"""The overview page: statistics of reviews and tables, as charts and tables that need no network."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -41,7 +41,7 @@ class Section(NamedTuple, Generic[Found]):
 
 
 class Reviews(NamedTuple):
-    """What people found."""
+    """The statistics of reviews."""
 
     num_captions: int
     num_reviews: int
@@ -76,7 +76,7 @@ def overview_routes(parts: Parts) -> APIRouter:
             evaluations=_section(parts.figures.evaluations.newest),
             rejected=_section(parts.figures.rejected.newest),
             cleaning=CLEANING,
-            pictures=_section(lambda: _pictures(parts, parts.figures.rejected.newest())),
+            thumbnails=_section(lambda: _thumbnails(parts, parts.figures.rejected.newest())),
         )
 
     return router
@@ -131,14 +131,15 @@ def _learning(history: TrainingHistory) -> list[tuple[str, LineChart]]:
         ("Edit distance of validation captions, by step", {"edit distance": history.distance_curve}, 1),
     )
     found = []
-    for title, curves, places in charts:
+    for title, curves, decimals in charts:
         steps = sorted({step for curve in curves.values() for step, _ in curve})
-        chart = line_chart(title, curves, {step: f"{step:,.0f}" for step in (*steps[:1], *steps[-1:])}, places=places)
+        ticks = {step: f"{step:,.0f}" for step in (*steps[:1], *steps[-1:])}
+        chart = line_chart(title, curves, ticks, decimals=decimals)
         found += [(title, chart)] if chart else []
     return found
 
 
-def _pictures(parts: Parts, rejected: Sequence[Rejected]) -> dict[str, str]:
+def _thumbnails(parts: Parts, rejected: Sequence[Rejected]) -> dict[str, str]:
     """The addresses of thumbnails of those examples that are in images_raw, by image_id.
 
     Only what cleaning rejected is there: an image of the name of one that was rejected earlier is another image.

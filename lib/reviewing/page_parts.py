@@ -1,4 +1,4 @@
-"""What every page is made with: the parts behind it, its template, and errors as one sentence."""
+"""Shared parts of all pages: data sources, templates, and errors as one sentence."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def page(template: str, visitor: Visitor | None, status: int = 200, **values: An
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the page's script asks, and not a browser that shows what is answered."""
+    """Whether the request comes from the page's script, which wants JSON, and not from a browser's navigation."""
     return "application/json" in request.headers.get("accept", "")
 
 

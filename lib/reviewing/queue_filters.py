@@ -1,4 +1,4 @@
-"""What a reviewer wants to see of the queue, as the page's address says it."""
+"""The filters of the review queue, as the page's address holds them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""What reviewers send: verdicts, corrections as they are typed, and what they take back."""
+"""The forms of reviewers: verdicts, checks of typed corrections, and undo."""
 
 import re
 from datetime import UTC, datetime
@@ -112,7 +112,7 @@ def _review(
         )
     caption: str | None = order.rows["caption"][order.index_of[key]].as_py()
     if _as_forms_send(caption or "") != _as_forms_send(seen):
-        raise RefusedRequestError(409, "the image has been captioned again meanwhile: look at the new caption")
+        raise RefusedRequestError(409, "the image has a new caption since this page was loaded: review that one")
     if verdict not in GIVEN:
         raise RefusedRequestError(422, f"the verdict must be one of {', '.join(GIVEN)}")
     if rating not in ("", "1", "2", "3", "4", "5"):

@@ -94,13 +94,15 @@ class ReviewLog:
                     _join_files(table)
                     return
                 except CommitFailedError as error:
-                    logger.info("%s: another review was written meanwhile (%s): try again", TABLE, type(error).__name__)
+                    logger.info(
+                        "%s: another review was written at the same time (%s): try again", TABLE, type(error).__name__
+                    )
                     time.sleep(random.uniform(0.5, 1) * min(0.02 * 2**attempt, LONGEST_PAUSE_S))
                 except (DeltaError, OSError) as error:
                     raise storage_fault(str(error)) or StorageError(
                         f"the review cannot be written to {TABLE} ({str(error).splitlines()[0][:300]})"
                     ) from error
-        raise ConcurrentWriteError(f"table {TABLE} was changed {MOST_TRIES} times meanwhile: send the review again")
+        raise ConcurrentWriteError(f"table {TABLE} was changed {MOST_TRIES} times by others: send the review again")
 
     def _open(self) -> DeltaTable:
         """The table as it stands; made with the schema that Spark would give it, if it is not there."""

@@ -1,4 +1,4 @@
-"""What is made of a table's columns, kept until the table has changed."""
+"""A value computed from a table's columns, cached until the table changes."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Small pictures of arrived images, rejected ones too, whatever is wrong with them."""
+"""Thumbnails of arrived images, rejected ones too, whatever is wrong with them."""
 
 import threading
 from functools import lru_cache

@@ -21,7 +21,7 @@ def _mounted(root: str) -> str:
         path = slash + path
     path = os.path.expanduser(path)
     if not path.strip() or path.startswith("~") or "\0" in path:
-        raise ValueError(f"{root!r} is no folder that is known here; name a path")
+        raise ValueError(f"{root!r} is not a folder that can be used here: name a path")
     if "`" in os.path.abspath(path):
         raise ValueError(
             f"{os.path.abspath(path)} has a backtick, which Delta does not read in a path; name another folder"
@@ -30,9 +30,9 @@ def _mounted(root: str) -> str:
 
 
 def _memory(size: str) -> str:
-    """A size as Java takes it: `4` would be four bytes."""
+    """A memory size as Java takes it, with a unit: `4` would be four bytes."""
     if not re.fullmatch(r"[1-9]\d*[mg]", size, re.IGNORECASE):
-        raise ValueError(f"{size!r} is no size of memory such as 4g or 512m")
+        raise ValueError(f"{size!r} is not a size of memory such as 4g or 512m")
     return size
 
 

@@ -1,4 +1,4 @@
-"""What is asked and answered, as JSON: images in base 64 or by URL in, captions out, and MLflow's scoring protocol."""
+"""Requests and answers as JSON: images in base64 or by URL in, captions out; also MLflow's scoring protocol."""
 
 import base64
 import binascii
@@ -32,7 +32,7 @@ def _from_base64(value: object) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is no base 64: send the bytes of an image file, encoded, without line breaks") from None
+        raise ValueError("is not base64: send the bytes of an image file, encoded, without line breaks") from None
 
 
 Base64Image = Annotated[

@@ -1,6 +1,6 @@
 """API keys: each has a name, is shown once, is kept as a hash, and can be revoked while the server runs.
 
-A key is 32 random bytes, which nobody can guess from a hash: SHA-256 without salt is enough.
+A key is 32 random bytes, too many to be found from a hash: SHA-256 without salt is enough.
 """
 
 import fcntl
@@ -50,7 +50,7 @@ class ApiKeys:
     def add(self, name: str) -> str:
         """Make a key and return it; it is kept nowhere. Raises SettingsError if the name is taken or odd."""
         if not re.fullmatch(r"[\w.@-]{1,64}", name):
-            raise SettingsError(f"{name!r} is no name for a key: use up to 64 letters, digits, and . @ - _")
+            raise SettingsError(f"{name!r} is not a valid name for a key: use up to 64 letters, digits, and . @ - _")
         with self._locked():
             entries = self.entries()
             if name in (entry.name for entry in entries):
@@ -69,7 +69,7 @@ class ApiKeys:
             self._write([entry for entry in entries if entry.name != name])
 
     def name_of(self, key: str) -> str | None:
-        """Whose key it is; None if it is nobody's. The file is read again when it has changed."""
+        """The name of a key; None for an unknown key. The file is read again when it has changed."""
         try:
             status = self.path.stat()
             state = (status.st_mtime_ns, status.st_ino, status.st_size)

@@ -1,4 +1,4 @@
-"""The endpoints, over FastAPI: who may ask, within which time, and which status says what."""
+"""The HTTP endpoints with FastAPI: authorisation, time limits and status codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A queue of images, and processes that take batches from it: what arrives together is captioned together."""
+"""A queue of images, and processes that caption batches from it."""
 
 import asyncio
 import logging
@@ -135,7 +135,7 @@ class BatchQueue:
         started = time.monotonic()
         try:
             captioned: list[CaptionedImage] = await asyncio.get_running_loop().run_in_executor(
-                # A batch that takes longer than a request may take has nobody left who waits for it.
+                # No client waits for a batch that takes longer than the deadline of a request.
                 self._threads,
                 process.caption,
                 dataset,

@@ -11,7 +11,7 @@ from lib.serving.refusals import RefusedRequestError
 
 
 def answer_errors_in_one_sentence(app: FastAPI) -> None:
-    """Register what is answered instead of FastAPI's own errors."""
+    """Register handlers that replace FastAPI's own error answers."""
 
     @app.exception_handler(RefusedRequestError)
     async def refused(request: Request, error: RefusedRequestError) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""What the server counts and times, for Prometheus."""
+"""The server's counters and timings, for Prometheus."""
 
 from collections.abc import Mapping
 

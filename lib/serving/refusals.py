@@ -1,4 +1,4 @@
-"""A request that is not answered with captions: its HTTP status and one sentence."""
+"""The error of a refused request: its HTTP status and one sentence."""
 
 from lib.errors import CaptionlakeError
 

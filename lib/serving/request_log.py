@@ -1,4 +1,4 @@
-"""What surrounds every request: a limit to its bytes, one line of JSON about it, and metrics.
+"""Middleware of every request: a limit on its bytes, a log line in JSON, and metrics.
 
 The line holds neither images, nor keys, nor the query, which may hold a key by mistake.
 """

@@ -1,4 +1,4 @@
-"""The second captioner of a dataset, in a process of its own: however it fails, ours does not wait for it for long."""
+"""The second captioner of a dataset in a child process; our own answer waits for it at most second_deadline_s."""
 
 import logging
 import threading

@@ -102,7 +102,7 @@ def listen(settings: ListeningSettings) -> socket.socket:
 
 
 def requires_key_for(settings: ListeningSettings) -> bool:
-    """Whether who calls must be known: always, or unless the address is this machine alone."""
+    """Whether callers must be authenticated: always, or unless the host is a loopback address."""
     if settings.requires_key == "always":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Which models the server captions with, and the change to another current model without losing a request."""
+"""The models that the server captions with, and the switch to a new current model without losing a request."""
 
 import asyncio
 import logging

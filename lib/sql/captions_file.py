@@ -1,4 +1,4 @@
-"""The captions of a model as a CSV file, for whoever has neither Spark nor SQL."""
+"""The captions of a model as a CSV file, for users without Spark and SQL."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows of a query as people read them: a table where it fits the terminal, else one block of lines per row."""
+"""Prints the rows of a query: as a table where it fits the terminal, else as one block of lines per row."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What an error of Spark SQL means for who asked: one sentence that names what to do or whom to ask for what."""
+"""Errors of Spark SQL as one sentence that says what to do, or which right to ask for."""
 
 import difflib
 import re

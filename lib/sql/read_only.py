@@ -1,4 +1,4 @@
-"""Whether a statement changes no more than the session: a slip of the keyboard must not change the lake."""
+"""Tells whether a statement is read-only, so that a typing mistake cannot change the lake."""
 
 import logging
 import re
@@ -9,7 +9,7 @@ from sqlglot.errors import SqlglotError
 READS = (exp.Query, exp.Values, exp.Describe, exp.Use, exp.Set)
 READING_COMMANDS = {"SHOW", "EXPLAIN", "SET"}  # of which sqlglot knows no more than the first word
 WRITES = (exp.DML, exp.Merge, exp.QueryTransform)  # a transformation runs a program
-# For statements that sqlglot cannot read: Spark then says what is wrong with them, or runs them.
+# For statements that sqlglot cannot parse: Spark reports their error, or runs them.
 _FIRST_WORDS = {"select", "with", "from", "values", "table", "describe", "desc"}
 _WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate", "load"}
 _GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"

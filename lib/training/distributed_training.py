@@ -87,7 +87,7 @@ def run_workers(rows: dict[str, RowBlocks], run: TrainingRun, settings: Settings
 
 
 def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
-    """What each worker runs: what starts and connects workers is behind `group`, the rest is model/."""
+    """The function that each worker runs; `group` is the library that started it, the loop is in model/."""
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
     notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
@@ -154,7 +154,7 @@ def num_partitions(num_rows: int, bytes_per_row: float, num_workers: int) -> int
 
 
 def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
-    """What train_worker is told, but for the rows, as plain values and arrays."""
+    """The configuration of train_worker as plain values and arrays, without the rows."""
     training, captioner = asdict(settings.training), asdict(settings.captioner)
     # Workers run in a folder of Ray's.
     start = starting_checkpoint(settings.training.start_from, settings.dataset)
@@ -193,7 +193,7 @@ def _total_steps(run: TrainingRun, training: TrainingConfig) -> int:
 
 
 def _max_tokens(run: TrainingRun, start: Path | None) -> int:
-    """How long captions may become, <end> included: as long as any that was learned, here or before."""
+    """The largest number of tokens of a caption, <end> included: the longest caption trained on, here or before."""
     learned_before = load_details(start)["max_tokens"] if start else 0
     return max(run.data.max_tokens + 1, learned_before)
 

@@ -1,6 +1,6 @@
 """A Ray cluster to join: whether it answers, is of our versions, has room enough and sees our storage.
 
-Each question that no answers to is one sentence, where Ray itself would wait for a minute, or for ever.
+Each failed check is one sentence, where Ray itself would wait for a minute or for ever.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""MLflow, where it is installed: a run for each training, its metrics, its report, and its model in the registry.
+"""MLflow records, where it is installed: one run per training, with metrics and report, and the registered model.
 
 The tables stay what the jobs go by: nothing here decides which model captions, and a run is sent when its training has
 ended, from training_metrics. So a server that is down stops nothing, and the next training sends what it missed.

@@ -117,7 +117,7 @@ def ray_cluster(settings: ClusterSettings) -> Iterator[None]:
     if settings.address is not None:
         environment["worker_process_setup_hook"] = f"{worker_network.__name__}.name_own_interface"
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False, "runtime_env": environment}
-    # Ray lets everybody on this machine read its folder, but nobody passes the one around it.
+    # Every user of this machine may read Ray's own folder, so it lies in a folder that only this user may enter.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         if settings.address is None:
             # Logical slots, not cores: executors wait while workers train, and the hand-over needs one of its own.

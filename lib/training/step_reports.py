@@ -1,4 +1,4 @@
-"""What the first worker of any training does as steps go by: reports, and checkpoints to resume from."""
+"""Reports and checkpoints at intervals of steps, made by the first worker of a training."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -29,10 +29,10 @@ class StepReporter(ABC):
 
     @abstractmethod
     def provenance(self) -> dict[str, Any]:
-        """What checkpoints say of how they came to be."""
+        """The provenance that checkpoints store."""
 
     def training_state(self) -> dict[str, Any]:
-        """What training needs, beside the weights, to go on."""
+        """The state, besides the weights, that resuming needs."""
         return pack_training(self.state, self.optimizer)
 
     def on_step(self, step: StepReport) -> None:
@@ -66,4 +66,4 @@ class StepReporter(ABC):
 
 
 def ignore_step(step: StepReport) -> None:
-    """What workers other than the first do."""
+    """The callback of all other workers: nothing."""

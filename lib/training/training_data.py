@@ -1,4 +1,4 @@
-"""What a model learns from: cleaned images with their captions as token ids, and the name of exactly that data."""
+"""Training data: cleaned images with captions as token ids, and a name for exactly that data."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -101,7 +101,7 @@ def training_rows(
     most: int | None = None,
     encoder_version: str | None = None,
 ) -> DataFrame:
-    """Rows of a split, one an image, or the first `most` of them, in an order that says nothing about them.
+    """Rows of a split, one per image, or the first `most` of them, in random but fixed order.
 
     image_id, image (PNG bytes), token_ids, other_token_ids (of further captions, END after each), marks_of_tokens,
     caption, and the layout in the cleaned image or nulls; in the train split, where reviews have a weight,
@@ -129,7 +129,7 @@ def training_rows(
 
 
 def mean_input_bytes(lake: Lake, encoder_version: str | None) -> float:
-    """Bytes of what the network is given of an image, its PNG or its features, on average over a few."""
+    """Mean bytes of the network's input for an image (its PNG or its features), over a few images."""
     if encoder_version is None:
         inputs = lake.read("images_clean").select(F.col("image").alias("input"))
     else:

@@ -1,4 +1,4 @@
-"""What a run's first worker writes while it trains: metrics, checkpoints, and the progress that the job shows."""
+"""Reports of a run's first worker: metrics, checkpoints, and the progress that the job shows."""
 
 import json
 import time
@@ -50,7 +50,7 @@ class TrainingReporter(StepReporter):
         self.save_latest()
 
     def on_end(self) -> None:
-        """Put the model in its place: the best one, or without validation the last."""
+        """Publish the best model of the run; without validation, the last."""
         if not has_checkpoint(self.config["best_checkpoint"]):
             self.save(self.config["best_checkpoint"])
         move_checkpoint(self.config["best_checkpoint"], self.config["checkpoint"])

@@ -1,4 +1,4 @@
-"""A training run: the model it will make, named by what makes it, and the files it leaves on the way there."""
+"""A training run: its model, named by data, settings and starting weights, and its files until it is finished."""
 
 import dataclasses
 import fcntl
@@ -84,9 +84,9 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, *LEARNED_FROM_IF_THERE) if lake.has(name)}
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
-        logger.warning("train_captioner: left out: %s", data.left_out)
+        logger.warning("train_captioner: captions not trained on: %s", data.left_out)
     _check_steps(data.num_train, settings)
-    # Files count by what is in them, not by where they lie.
+    # A file counts by its content, not by its path.
     start_name = _content_name(start / "weights.safetensors") if start else None
     captioner, training = settings.captioner, settings.training
     vectors: np.ndarray | None = None
@@ -134,7 +134,9 @@ def training_alone(run: TrainingRun) -> Iterator[None]:
             f"model {run.model_version} is being trained by another process: let it end, or end it, and start again"
         ) from None
     except OSError as error:  # a storage that knows no locks
-        logger.info("train_captioner: nothing keeps others from training the same model here: %s", error)
+        logger.info(
+            "train_captioner: the run's folder cannot be locked, so another process may train the same model: %s", error
+        )
     try:
         yield
     finally:

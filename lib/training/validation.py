@@ -62,7 +62,7 @@ def validate_together(
 
 
 def ranking_of(scores: dict[str, float]) -> tuple[float, float]:
-    """What epochs are compared by, the lower the better; the loss decides between equals.
+    """The key by which epochs are compared, lower is better; the loss decides between equals.
 
     It is CIDEr where there is one: the edit distance says little of sentences, of which many are right.
     """

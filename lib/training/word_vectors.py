@@ -1,4 +1,4 @@
-"""Vectors of words that others learned, for the tokens of a vocabulary: a file in GloVe's format, or its package."""
+"""Pretrained word vectors for the tokens of a vocabulary, from a file in GloVe's format or from its package."""
 
 import gzip
 import logging
@@ -64,7 +64,7 @@ def _split(line: str, width: int, where: str) -> tuple[str, list[str]]:
     if num_values != width:
         raise SettingsError(
             f"{where} has {num_values} numbers after its word, captioner.embedding_width is {width}: if all lines have "
-            "so many, set it to their number, else mend the line"
+            "so many, set it to their number, else correct the line"
         )
     return " ".join(parts[:-width]), parts[-width:]
 
@@ -83,7 +83,7 @@ def _numbers(values: list[str], where: str) -> np.ndarray:
     except ValueError:
         vector = np.array([np.nan], np.float32)
     if not np.isfinite(vector).all():
-        raise SettingsError(f"{where} has a value that is no number: mend the line")
+        raise SettingsError(f"{where} has a value that is not a number: correct the line")
     return vector
 
 

@@ -1,4 +1,4 @@
-"""What a training worker asks of whoever started it, and the workers that Ray Train starts."""
+"""The interface of a training worker to the library that started it, and its version for Ray Train."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What each process on a joined Ray cluster is told of its network as it starts; kept free of heavy imports."""
+"""Network settings of each process on a joined Ray cluster, set as it starts; no heavy imports."""
 
 import os
 

@@ -80,7 +80,7 @@ def task_parameters_are_taken(bundle: Bundle) -> Iterator[str]:
         parameters = task.body.get("python_wheel_task", {}).get("parameters", [])
         flags, values, known = parameters[::2], parameters[1::2], _flags(bundle, task)
         if len(flags) != len(values):
-            yield f"{task.where}: its parameters are no pairs of a flag and a value"
+            yield f"{task.where}: its parameters are not pairs of a flag and a value"
         for flag, value in zip(flags, values, strict=False):
             key = value.partition("=")[0]
             if known and flag not in known:

@@ -359,7 +359,7 @@ FAULTS = [
         JOB_FILE,
         '    --dataset, "{{job.parameters.dataset}}",',
         '    "{{job.parameters.dataset}}",',
-        "task ingest_images: its parameters are no pairs of a flag and a value",
+        "task ingest_images: its parameters are not pairs of a flag and a value",
     ),
     Fault(
         bundle_check.apps_run_a_job_with_settings_that_there_are,

@@ -175,8 +175,8 @@ def test_an_override_that_is_not_yaml_is_refused() -> None:
         ("landing.image_suffixes=png", "landing.image_suffixes: ['png'] must be endings such as .png"),
         ("landing.image_suffixes=[]", "landing.image_suffixes: [] must be endings such as .png"),
         ("landing.caption_column=image_id", "image_id_column and caption_column are both image_id, and must differ"),
-        ("spark.driver_memory=4", "spark.driver_memory: '4' is no size of memory such as 4g or 512m"),
-        ("cluster.memory_per_spark_executor=4gb", "'4gb' is no size of memory such as 4g or 512m"),
+        ("spark.driver_memory=4", "spark.driver_memory: '4' is not a size of memory such as 4g or 512m"),
+        ("cluster.memory_per_spark_executor=4gb", "'4gb' is not a size of memory such as 4g or 512m"),
     ],
 )
 def test_values_that_would_quietly_do_something_else_are_refused(override: str, sentence: str) -> None:
@@ -221,9 +221,9 @@ def test_a_storage_root_is_a_path_however_it_is_written(root: str, path: str) ->
         ("dbfs:/lake", "dbfs:... is a URL; name a path, on Databricks one under /Volumes"),
         ("s3://user:secret@lake", "s3:... is a URL; name a path, on Databricks one under /Volumes"),
         ("file://other/lake", "file://other is another machine; name a path of this one"),
-        ("~no-such-user/lake", "'~no-such-user/lake' is no folder that is known here; name a path"),
-        ("''", "'' is no folder that is known here; name a path"),
-        ("' '", "' ' is no folder that is known here; name a path"),
+        ("~no-such-user/lake", "'~no-such-user/lake' is not a folder that can be used here: name a path"),
+        ("''", "'' is not a folder that can be used here: name a path"),
+        ("' '", "' ' is not a folder that can be used here: name a path"),
         ("C:/lake", "C:... is a URL; name a path, on Databricks one under /Volumes"),
         ("/la`ke", "/la`ke has a backtick, which Delta does not read in a path; name another folder"),
     ],

@@ -76,7 +76,7 @@ resources:
 
 
 def test_a_folder_without_the_job_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no task graph .*pipeline\.job\.yml: --conf must name"):
+    with pytest.raises(SettingsError, match=r"there is no task graph .*pipeline\.job\.yml: --conf must name"):
         read_task_graph(tmp_path)
 
 
@@ -131,5 +131,5 @@ def test_every_parameter_of_the_bundle_is_filled_in_by_databricks_only() -> None
 
 @pytest.mark.parametrize("parameters", [("--dataset",), ("molecules", "--dataset")])
 def test_parameters_that_are_no_pairs_are_refused(parameters: tuple[str, ...]) -> None:
-    with pytest.raises(SettingsError, match="task clean: no pairs of a flag and a value"):
+    with pytest.raises(SettingsError, match="task clean: parameters are not pairs of a flag and a value"):
         local_arguments(task("clean", parameters=parameters), [])

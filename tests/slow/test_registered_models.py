@@ -105,7 +105,7 @@ def test_a_model_that_is_not_ours_is_refused(elsewhere: StorageSettings, tmp_pat
     with mlflow.start_run(experiment_id=experiment.experiment_id, tags=tags):
         logged = mlflow.pyfunc.log_model("other", loader_module="os", data_path=str(tmp_path / "weights"))
     mlflow.register_model(logged.model_uri, "other")
-    with pytest.raises(MissingInputError, match="version 1 of other in MLflow is no captioner that train_captioner"):
+    with pytest.raises(MissingInputError, match="version 1 of other in MLflow is not a captioner that train_captioner"):
         resolve_model(elsewhere, "models:/other/1", "molecules")
     assert not list(Path(elsewhere.root).glob("checkpoints/*"))
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from jobs import build_vocabulary, predict_captions
+from lib import progress
 from lib.captioning import caption_prediction
 from lib.captions.vocabulary_tables import read_vocabulary
 from lib.errors import MissingInputError, SettingsError
@@ -18,7 +19,6 @@ from lib.lake import worker_counts
 from lib.lake.delta_tables import Lake
 from lib.lake.models import CURRENT_MODEL, checkpoints_folder
 from lib.lake.schemas import CAPTIONS
-from lib.progress import ProgressLine
 from lib.sections.lake import StorageSettings
 from model.checkpoint import new_captioner, save_checkpoint
 from tests.spark.images.test_clean_images import clean
@@ -84,20 +84,16 @@ def test_every_image_gets_a_caption_and_those_with_a_reference_a_distance(arrive
     assert all(0 < row.confidence < 1 for row in rows.values())
 
 
-def test_progress_counts_images_that_workers_have_done(arrived, monkeypatch):
-    """The counts are seen while the only task is running: Spark itself knows nothing of it before its end."""
+def test_progress_counts_images_that_workers_have_done(arrived, monkeypatch, caplog):
+    """The counts are logged while the only task is running: Spark itself knows nothing of it before its end."""
     put_model(arrived, "first")
-    counts: list[float] = []
-    update = ProgressLine.update
-
-    def remember(line: ProgressLine, done: float, *figures: object) -> None:
-        counts.append(done)
-        update(line, done, *figures)
-
-    monkeypatch.setattr(ProgressLine, "update", remember)
     monkeypatch.setattr(caption_prediction, "num_tasks", lambda *_: 1)
     monkeypatch.setattr(worker_counts, "LOOK_EVERY_S", 0.002)
-    predict(arrived, "prediction.batch_size=1")
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    with caplog.at_level("INFO", logger="lib.progress"):
+        predict(arrived, "prediction.batch_size=1")
+    lines = [message for message in caplog.messages if message.startswith("predict_captions")]
+    counts = [int(line.removeprefix("predict_captions ").partition("/5 images")[0]) for line in lines]
     assert counts == sorted(counts)
     assert counts[-1] == 5
     assert set(counts) & {1, 2, 3, 4}

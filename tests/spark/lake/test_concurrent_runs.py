@@ -37,7 +37,7 @@ def test_runs_that_make_and_replace_the_same_rows_at_once_leave_one_row_per_key_
     rows = lake.read("captions").collect()
     assert len({row.image_id for row in rows}) == len(rows) == NUM_ROWS
     assert len({row.caption for row in rows}) == 1  # a run's rows are one commit
-    assert "captions: another run has committed meanwhile" in caplog.text
+    assert "captions: another run committed at the same time" in caplog.text
 
 
 def test_a_table_is_made_where_a_run_was_killed_before_its_first_commit(lake):

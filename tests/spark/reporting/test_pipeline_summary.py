@@ -102,13 +102,13 @@ def test_before_the_first_run_the_summary_is_all_zero_and_says_that_there_are_no
 ) -> None:
     print_summary(lake, None)
     printed = capsys.readouterr().out
-    assert "Every image is there: 0 raw = 0 clean + 0 rejected at clean." in printed.splitlines()
-    assert "No scores yet" in printed
+    assert "Every image is accounted for: 0 raw = 0 clean + 0 rejected at clean." in printed.splitlines()
+    assert "No scores: no captioned image" in printed
 
 
 def test_an_image_that_is_neither_clean_nor_rejected_is_warned_of() -> None:
     assert whereabouts_of_images(summary(1_010, 1_000, 10)) == (
-        "Every image is there: 1,010 raw = 1,000 clean + 10 rejected at clean."
+        "Every image is accounted for: 1,010 raw = 1,000 clean + 10 rejected at clean."
     )
     assert whereabouts_of_images(summary(1_012, 1_000, 10)) == (
         "Warning: 1,012 raw is not 1,000 clean + 10 rejected at clean (difference 2): run clean_images."

@@ -414,7 +414,7 @@ def test_without_a_catalog_the_job_says_where_the_views_are_made(
 ) -> None:
     with caplog.at_level("INFO"):
         run(spark, load_settings("molecules", "local"))
-    assert "storage.catalog is not set, so `make sql` makes the views for its own session" in caplog.text
+    assert "storage.catalog is null, and `make sql` creates the views when it starts" in caplog.text
 
 
 def test_the_views_lie_beside_the_settings_and_are_missed_where_they_do_not(tmp_path: Path) -> None:

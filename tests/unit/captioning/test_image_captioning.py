@@ -2,22 +2,22 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.errors import NotationError
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.captioning import PredictionSettings
 from model.captioner import Captioner
-from model.checkpoint import save_checkpoint
+from model.checkpoint import load_captioner, save_checkpoint
 from model.decoding import Candidate
-from model.vocabulary import Vocabulary
+from model.vocabulary import END, Vocabulary
 from tests.unit.tiny_captioner import SMILES, smiles_checkpoint, tiny_config
 
 PROPANOL, PROPYLAMINE = "InChI=1S/C3H8O/c1-2-3-4/h4H,2-3H2,1H3", "InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3"
@@ -129,36 +129,31 @@ def test_readings_vote_and_agreement_makes_them_surer(checkpoint: Path) -> None:
     assert chosen_of(checkpoint, ("C1",), ("CN",)).caption == METHYLAMINE
 
 
-def looks_at(captioner: ImageCaptioner, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[list]:
-    """The shapes of what is read, reading by reading."""
-    looks, read = [], captioner._each_read
+@pytest.fixture
+def eager(checkpoint: Path) -> Path:
+    """The same captioner, to which valid captions are likely, so that each reading adds to a caption's confidence."""
+    network, vocabulary, _ = load_captioner(checkpoint)
+    with torch.no_grad():
+        network.decoder.output.weight *= 8
+        network.decoder.output.bias[[*vocabulary.encode(["C"]), END]] += 2
+    details = {"notation": "smiles", "max_tokens": 8}
+    save_checkpoint(checkpoint, network, vocabulary, details=details, provenance={})
+    return checkpoint
 
-    def noted(seen: list[np.ndarray], num_beams: int) -> Iterator[tuple[int, list[CaptionCandidate]]]:
-        looks.append([pixels.shape for pixels in seen])
-        return read(seen, num_beams)
 
-    monkeypatch.setattr(captioner, "_each_read", noted)
-    captioner.caption(images)
-    return looks
-
-
-def test_an_image_is_read_turned_and_enlarged_until_a_caption_is_sure(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = drawings(4)
-    shapes = [pixels.shape for pixels in images]
-    larger = [(round(1.5 * height), round(1.5 * width)) for height, width in shapes]
-    views = {"turns_deg": (0, 180), "scales": (1.0, 1.5)}
-    never_sure = ImageCaptioner(checkpoint, settings(**views, sure_from=1.0))
-    assert looks_at(never_sure, images, monkeypatch) == [shapes, shapes, larger, larger]
-
-    confidences = [one.confidence for one in ImageCaptioner(checkpoint, settings()).caption(images)]
-    surest = ImageCaptioner(checkpoint, settings(**views, sure_from=max(confidences)))
-    second = [size for size, confidence in zip(shapes, confidences, strict=True) if confidence < max(confidences)]
-    assert looks_at(surest, images, monkeypatch)[:2] == [shapes, second]
-
-    at_once = ImageCaptioner(checkpoint, settings(**views, sure_from=0.0))
-    assert looks_at(at_once, images, monkeypatch) == [shapes, [], [], []]
+def test_an_image_is_read_turned_and_enlarged_until_a_caption_is_sure(eager: Path) -> None:
+    images, views = drawings(4), ((0, 1.0), (180, 1.0), (0, 1.5), (180, 1.5))
+    reader = ImageCaptioner(eager, settings())
+    readings = list(zip(*(reader.read([seen_as(one, *view) for one in images], 3) for view in views), strict=True))
+    choices = [[choose(of_image[:count], reader.asked.repair) for count in range(1, 5)] for of_image in readings]
+    after_two = [of_image[1].confidence for of_image in choices]
+    for sure_from, nums_read in ((0.0, {1}), ((min(after_two) + max(after_two)) / 2, {2, 3}), (1.0, {4})):
+        expected = [next((one for one in some if one.confidence >= sure_from), some[-1]) for some in choices]
+        assert {some.index(one) + 1 for some, one in zip(choices, expected, strict=True)} == nums_read
+        captioner = ImageCaptioner(eager, settings(turns_deg=(0, 180), scales=(1.0, 1.5), sure_from=sure_from))
+        captions = captioner.caption(images)
+        assert [one.caption for one in captions] == [one.caption for one in expected]
+        assert [one.confidence for one in captions] == pytest.approx([one.confidence for one in expected], rel=1e-3)
 
 
 def drawings(count: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The model that comes with the project: `pytest tests/unit/captioning/test_model_in_the_box.py`."""
+"""The model that comes with the project: `pytest tests/unit/captioning/test_pretrained_model.py`."""
 
 import numpy as np
 import pytest

@@ -48,5 +48,5 @@ def test_a_kind_of_few_images_is_shown_and_decides_nothing() -> None:
 
 def test_a_score_that_is_no_number_is_said_in_a_sentence() -> None:
     scores = Scores(np.array([1.0, np.nan, 2.0]), np.array([np.inf, 1.0, 2.0]), ["a"] * 3)
-    with pytest.raises(MissingInputError, match="the cider of 2 of 3 validation images is no number"):
+    with pytest.raises(MissingInputError, match="the cider of 2 of 3 validation images is not a number"):
         judge(scores, "cider", SETTINGS)

@@ -16,7 +16,9 @@ def storage(root: Path) -> StorageSettings:
 
 @pytest.mark.parametrize("name", ["blip", "neighbours", "", "/nowhere/blip"])
 def test_a_name_that_is_neither_folder_nor_address_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingsError, match=f"^the setting is '{name}', which is no folder with a file MLmodel: name "):
+    with pytest.raises(
+        SettingsError, match=f"^the setting is '{name}', which is not a folder with a file MLmodel: name "
+    ):
         load_pyfunc(storage(tmp_path), name, "the setting")
 
 

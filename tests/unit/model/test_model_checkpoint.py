@@ -238,11 +238,11 @@ def test_a_checkpoint_whose_file_leads_out_of_its_folder_is_refused(name: str, t
     file = tmp_path / "model" / name
     file.rename(tmp_path / name)
     file.symlink_to(tmp_path / name)
-    with pytest.raises(CheckpointError, match=rf"{name} is no file of the checkpoint, but leads elsewhere"):
+    with pytest.raises(CheckpointError, match=rf"{name} is a link to a file outside the checkpoint"):
         load_captioner(tmp_path / "model")
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(CheckpointError, match=rf"{name} is no file of the checkpoint, but leads elsewhere"):
+    with pytest.raises(CheckpointError, match=rf"{name} is a link to a file outside the checkpoint"):
         load_captioner(tmp_path / "model")
 
 

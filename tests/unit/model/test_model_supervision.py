@@ -41,7 +41,7 @@ def explain(captioner: Captioner, batch: Batch):  # type: ignore[no-untyped-def]
 
 
 def plain_cell_loss(explained: Explained, batch: Batch) -> torch.Tensor:
-    return cell_loss(explained, batch, focus=0.0)
+    return cell_loss(explained, batch, focal_exponent=0.0)
 
 
 def test_a_mark_lies_in_the_position_that_covers_its_pixel() -> None:

@@ -30,8 +30,8 @@ def test_where_the_network_writes_other_tokens_captions_are_read_too(desk: Capti
     ("typed", "said"),
     [
         ("", "type the right caption first"),
-        ("C1CC", "no well-formed caption in notation smiles, whose captions begin with InChI=1S/"),
-        ("InChI=1S/C99/c1", "no well-formed caption in notation smiles"),
+        ("C1CC", "not a well-formed caption in notation smiles, whose captions begin with InChI=1S/"),
+        ("InChI=1S/C99/c1", "not a well-formed caption in notation smiles"),
         ("\ud800", "type the right caption first"),
         ("C" * 301, "the correction has 301 characters; at most 300 are stored"),
     ],

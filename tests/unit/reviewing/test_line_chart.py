@@ -22,7 +22,7 @@ def test_a_single_point_stands_in_the_middle(value: float) -> None:
     chart = line_chart("Loss", {"loss": [(7, value)]}, {7: "7"})
     assert chart is not None
     ((x, y),) = chart.lines[0].points
-    assert x == chart.x_ticks[0].place == (LEFT + RIGHT) / 2
+    assert x == chart.x_ticks[0].position == (LEFT + RIGHT) / 2
     assert TOP <= y <= BOTTOM
 
 

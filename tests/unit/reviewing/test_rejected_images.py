@@ -68,7 +68,7 @@ def test_an_image_that_cannot_be_decoded_has_a_sign_instead(tmp_path: Path, cont
     write(tmp_path, "images_raw", [{"image_id": "a", "image": content}])
     page = ReviewPage(tmp_path)
     answer = page.client.get("/files/thumbnail?image_id=a", follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/static/no_picture.svg")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/static/no_image.svg")
     assert page.client.get(answer.headers["location"]).headers["content-type"] == "image/svg+xml"
     assert page.get("/files/thumbnail", image_id="b").status_code == 404
 

@@ -224,7 +224,7 @@ def test_script_in_captions_ids_and_file_names_is_shown_and_not_run(tmp_path: Pa
             "the correction has 1,000,000 characters; at most 4,000 are stored",
         ),
         ({"image_id": "gone"}, 404, "there is no caption of image 'gone' by model 'm1' any more"),
-        ({"seen": "another caption"}, 409, "the image has been captioned again meanwhile: look at the new caption"),
+        ({"seen": "another caption"}, 409, "the image has a new caption since this page was loaded: review that one"),
         ({"review_id": "../.."}, 422, "the form has no id of its own: load the page again"),
         ({"corrected_caption": "x" * 20_000_000}, 413, "the request has 2"),
     ],

@@ -36,7 +36,7 @@ def test_a_name_that_is_taken_odd_or_unknown_is_refused(tmp_path: Path) -> None:
     keys.add("first")
     with pytest.raises(SettingsError, match="there is a key 'first' already"):
         keys.add("first")
-    with pytest.raises(SettingsError, match="is no name for a key"):
+    with pytest.raises(SettingsError, match="is not a valid name for a key"):
         keys.add("a b\n")
     with pytest.raises(SettingsError, match=r"there is no key 'second' \(there are: first\)"):
         keys.revoke("second")

@@ -135,7 +135,7 @@ def test_the_scoring_script_answers_with_it_too(monkeypatch: pytest.MonkeyPatch,
     ("second", "sentence"),
     [
         ("{photos: nearest_neighbours}", "has none: run ingest_images, clean_images and extract_features there"),
-        ("{photos: neighbours}", "serving.second_captioners.photos is 'neighbours', which is no folder with a file"),
+        ("{photos: neighbours}", "serving.second_captioners.photos is 'neighbours', which is not a folder with a file"),
         ("{maps: nearest_neighbours}", "serving.second_captioners names dataset 'maps', and no model is served for it"),
     ],
 )

@@ -133,7 +133,7 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("/caption", {"json": {"urls": ["http://localhost/a.png"]}}, 422, "localhost is an address inside the network"),
     ("/caption", {"json": {"urls": ["http://example.org/a.png"]}}, 422, "URLs of example.org are not allowed here"),
     ("/caption", {"json": {"urls": ["file:///etc/passwd"]}}, 422, "a URL must begin with http:// or https://"),
-    ("/caption", {"json": {"images": ["%"]}}, 422, "images.0: is no base 64"),
+    ("/caption", {"json": {"images": ["%"]}}, 422, "images.0: is not base64"),
     ("/caption", {"json": {"image": "x"}}, 422, "'image' is not known here: send images or urls"),
     ("/caption", {"json": {}}, 422, "there is no image in the request"),
     ("/caption", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 422, "the body: Invalid JSON"),

@@ -40,8 +40,8 @@ def test_words_of_the_vocabulary_get_their_first_vector_and_the_log_says_how_man
         ("dog 1 2 3\ncat 1 2\n", r"line 2, has 2 numbers after its word, captioner\.embedding_width is 3"),
         ("dog 1 2 3\ncat 1 2 3 4\n", r"line 2, has 4 numbers after its word"),
         ("dog 1 2 3\nno 1 2\n", r"line 2, has 2 numbers"),  # of a word that is not wanted
-        ("dog 1 x 3\n", r"line 1, has a value that is no number"),
-        ("dog 1 nan 3\n", r"line 1, has a value that is no number"),
+        ("dog 1 x 3\n", r"line 1, has a value that is not a number"),
+        ("dog 1 nan 3\n", r"line 1, has a value that is not a number"),
         ("horse 1 2 3\n", r"has no token of the vocabulary"),
         ("", r"has no token of the vocabulary"),
         (b"\xff\xfe\xff", r"cannot be read"),
