@@ -1,4 +1,4 @@
-"""Models of a registry where MLflow is not installed; with it, see tests/slow/test_registered_models.py."""
+"""Models of a registry where MLflow is not installed; with it, see tests/slow/test_real_registry.py."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Models that a real MLflow registry names: `pytest -m slow tests/slow/test_registered_models.py`.
+"""Models that a real MLflow registry names: `pytest -m slow tests/slow/test_real_registry.py`.
 
 Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
 """
