@@ -64,14 +64,13 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     _forget_mended_files(lake, archives + tables, listed)
     _forget_members_gone(lake, archives, zone, listed)
     ledger.remember(archives_read)
-    logger.info(
-        "ingest_images: %d new images; %d archives opened of %d; %d other and %d hidden files skipped",
-        num_arrivals,
-        len(archives),
-        len(zone.archives),
-        zone.num_other,
-        zone.num_hidden + counts.hidden,
-    )
+    beside = {
+        f"opened {len(archives)} of {len(zone.archives)} archives": len(zone.archives),
+        f"skipped {zone.num_other} files of other kinds": zone.num_other,
+        f"skipped {zone.num_hidden + counts.hidden} hidden files": zone.num_hidden + counts.hidden,
+    }
+    said = [f"{num_arrivals} new images", *(words for words, number in beside.items() if number)]
+    logger.info("ingest_images: %s", "; ".join(said))
 
 
 def _take_in(lake: Lake, arrivals: DataFrame, settings: LandingSettings) -> int:

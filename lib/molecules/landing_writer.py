@@ -81,13 +81,13 @@ def _distinct(batches: Iterable[DrawnBatch], settings: DrawingSettings) -> Itera
         yield drawings
         if len(seen) == settings.num_drawings:
             break
-    logger.info(
-        "left out: %d lines that are no SMILES, %d molecules of other sizes, elements or with an InChI that does not "
-        "come back the same, %d that were drawn before",
-        num_unreadable,
-        num_unsuitable,
-        num_repeated,
-    )
+    reasons = {
+        "lines that are not SMILES": num_unreadable,
+        "molecules of other sizes, elements or with an InChI that does not come back the same": num_unsuitable,
+        "molecules that were drawn before": num_repeated,
+    }
+    if left_out := [f"{number} {reason}" for reason, number in reasons.items() if number]:
+        logger.info("left out: %s", ", ".join(left_out))
     if len(seen) < settings.num_drawings:
         logger.warning(
             "%d drawings asked for, %d molecules found in %s", settings.num_drawings, len(seen), settings.smiles_file

@@ -140,8 +140,8 @@ def test_lines_that_cannot_be_drawn_are_counted_and_skipped(tmp_path: Path, capl
     with caplog.at_level(logging.INFO):
         assert write_landing_zone(settings(smiles_file=path, num_drawings=50), str(tmp_path)) == 10
     assert len(captions_of(tmp_path)) == 10
-    assert "left out: 2 lines that are no SMILES, 2 molecules of other sizes" in caplog.text
-    assert "back the same, 1 that were drawn before" in caplog.text
+    assert "left out: 2 lines that are not SMILES, 2 molecules of other sizes" in caplog.text
+    assert "back the same, 1 molecules that were drawn before" in caplog.text
     assert "50 drawings asked for, 10 molecules found" in caplog.text
 
 
