@@ -237,7 +237,7 @@ def test_predictions_without_reference_are_said_to_be_so_and_write_nothing(
     predict(lake, [("t1", "aaaa", None, None), ("t2", "", None, None), ("t3", None, None, None)])
     with caplog.at_level("INFO"):
         evaluate_captions(lake, "m1")
-    assert "no image that model m1 captioned has a reference" in caplog.text
+    assert "no image has both a reference and a caption by model m1" in caplog.text
     assert not lake.has("evaluations")
 
 

@@ -186,7 +186,7 @@ def test_images_without_references_are_shown_with_their_captions_the_least_sure_
 def test_without_captions_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         assert write_report(lake, SETTINGS, "m1") is None
-    assert "there is no report to write" in caplog.text
+    assert "no report is written: model m1 has captioned no image" in caplog.text
     assert not Path(lake.storage.root).exists()
 
 

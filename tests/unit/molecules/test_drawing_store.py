@@ -551,5 +551,5 @@ def test_drawing_that_is_told_to_stop_does_not_finish_its_shards(tmp_path: Path)
         time.sleep(0.1)
     time.sleep(3)  # its workers draw
     process.send_signal(signal.SIGTERM)
-    assert "told to stop" in process.communicate(timeout=240)[1]
+    assert "run the same command again" in process.communicate(timeout=240)[1]
     assert not list(store.glob("*.arrow"))

@@ -142,7 +142,7 @@ def test_amides_are_abbreviated_where_they_are_drawn_as_amides() -> None:
 
 def test_every_group_can_be_found_where_it_was_put_and_is_a_molecule() -> None:
     rng, found = np.random.default_rng(0), set()
-    for _ in range(2000):
+    for _ in range(4000):
         molecule = with_random_group(Chem.MolFromSmiles("c1ccc2cc3ccccc3cc2c1"), rng)
         assert read_inchi(Chem.MolToInchi(molecule)).GetNumHeavyAtoms() == molecule.GetNumHeavyAtoms()
         found |= {group.right for group in groups_of(molecule, rng)}
