@@ -147,4 +147,4 @@ def test_bad_names_links_and_hidden_folders_beside_an_image_cost_themselves_alon
         ingest(lake, landing)
     assert taken_in(lake) == {"good`": image(1), "caf\u00e9`": image(4)}
     assert rejected(lake) == [("%E9", "unreadable_name", "%E9.png"), ("gone", "unreadable_file", "gone.png")]
-    assert "2 new images; opened 1 of 1 archives; skipped 2 hidden files\n" in caplog.text
+    assert "4 new images; opened 1 of 1 archives; skipped 2 hidden files\n" in caplog.text
