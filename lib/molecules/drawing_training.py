@@ -117,8 +117,6 @@ def _train_spawned(rank: int, *arguments: Any) -> None:
     begin_worker()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     _train_worker(rank, *arguments)
-    logging.shutdown()
-    os._exit(0)  # all is written; gloo's threads, asked to end, have waited for each other for ever
 
 
 def _train_worker(
@@ -146,6 +144,10 @@ def _train_worker(
         train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)
     if reporter:
         reporter.on_end()
+    if num_workers > 1:
+        # All is written. The destructors of what is local here have waited for gloo's threads for ever.
+        logging.shutdown()
+        os._exit(0)
 
 
 def _seen_before(latest: Path, start: Path | None) -> int:
