@@ -11,6 +11,7 @@ from lib.images.stray_ink import Groups, ink_groups
 from lib.images.strokes import INK_BELOW, Pixels
 
 DITHERED_FROM = 0.21  # holes for each pixel of ink; up to 0.2 where wide strokes are worn, 0.23 to 0.28 where dithered
+DITHER_BLUR_PX = 1.0  # standard deviation
 MENDED_FROM = 0.8  # fraction of a line that must be ink for its middle to become ink
 
 
@@ -27,17 +28,17 @@ def remove_specks(pixels: Pixels, speck_max_px: int, groups: Groups | None = Non
 
 
 def without_dither(pixels: Pixels) -> Pixels:
-    """Close dithered strokes, grey ones that became a pattern of ink and paper; others stay as they are.
+    """Blur dithered strokes, grey ones that became a pattern of ink and paper; others stay as they are.
 
     Such strokes have many holes, pixels of paper with ink on three or four of their four sides: a gap between lines has
-    it on two.
+    it on two. Half of their pixels are ink at least, so that the blurred ones are twice as dark.
     """
     ink = (pixels < INK_BELOW).astype(np.uint8)
     sides = cv2.filter2D(ink, cv2.CV_8U, np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]), borderType=cv2.BORDER_CONSTANT)
     if np.count_nonzero((sides >= 3) & (ink == 0)) <= DITHERED_FROM * np.count_nonzero(ink):
         return pixels
-    closed = cv2.morphologyEx(np.pad(ink, 2), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))[2:-2, 2:-2]
-    return np.where(closed, 0, 255).astype(np.uint8)
+    darkness = cv2.GaussianBlur(255 - pixels, (0, 0), DITHER_BLUR_PX)
+    return 255 - cv2.add(darkness, darkness)  # which ends at 255
 
 
 def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
