@@ -1,6 +1,6 @@
 """The kind of a file that cannot be opened as an image, by its first bytes, so that the reason helps the user."""
 
-import codecs
+from lib.foreign_kinds import as_text, foreign_kind, kind_among
 
 HEAD_BYTES = 4096
 READ = {  # what files of the formats that are read begin with
@@ -46,15 +46,8 @@ BRANDS = {
 }
 WITHIN = {128: (b"DICM", "DICOM"), 40: (b" EMF", "EMF")}  # what stands at a place of the head
 OTHERS = {  # in lower case
-    b"version https://git-lfs": "a Git LFS pointer: `git lfs pull` fetches the image",
-    b"<!doctype html": "an HTML page, such as a failed download leaves",
-    b"<html": "an HTML page, such as a failed download leaves",
     b"pk\x03\x04": "a zip archive: name it .zip",
     b"\x1f\x8b": "packed with gzip: unpack it",
-    b"bzh": "packed with bzip2: unpack it",
-    b"\xfd7zxz": "packed with xz: unpack it",
-    b"7z\xbc\xaf": "a 7z archive: unpack it",
-    b"rar!": "a RAR archive: unpack it",
     b"data:image/": "text in Base64: decode it",
     b"ivborw0kggo": "text in Base64: decode it",
     b"/9j/": "text in Base64: decode it",
@@ -64,21 +57,15 @@ OTHERS = {  # in lower case
 def reason_of_unopened(content: bytes) -> tuple[str, str]:
     """The reason, as in images_rejected, and the detail of a file that cannot be opened as an image."""
     head = content[:HEAD_BYTES]
-    if known := _starting(head, READ) or ("WEBP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None):
+    if known := kind_among(READ, head) or ("WEBP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None):
         return "corrupt_image", f"begins as {known} does; its header is damaged or of a kind that is not read"
-    is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = head.decode("utf-16", "replace").encode() if is_utf16 else head.removeprefix(codecs.BOM_UTF8)
-    text = text.lstrip().lower()
-    unread = BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else _starting(head, UNREAD)
+    text = as_text(head)
+    unread = BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else kind_among(UNREAD, head)
     if not unread:
         unread = next((kind for at, (mark, kind) in WITHIN.items() if head[at:].startswith(mark)), None)
-    other = _starting(text, OTHERS)
+    other = kind_among(OTHERS, text) or foreign_kind(head)
     if not unread and not other:
         unread = "PDF" if b"%pdf-" in text else "SVG" if text.startswith(b"<") and b"<svg" in text else None
     if unread:
         return "unsupported_format", f"{unread} is not read, whatever the file is called: convert it to PNG"
     return "not_an_image", other or f"begins with {content[:8]!r}"
-
-
-def _starting(head: bytes, kinds: dict[bytes, str]) -> str | None:
-    return next((kind for start, kind in kinds.items() if head.startswith(start)), None)

@@ -16,7 +16,7 @@ from typing import IO, Literal
 
 from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_listing import is_hidden
-from lib.landing.foreign_kinds import HEAD_BYTES, foreign_kind
+from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
 from lib.landing.zip_directory import member_name, seek_content, zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
@@ -153,7 +153,7 @@ def _other_kind(path: str) -> str | None:
     """For people, what a file is that no archive begins like; None if that is not known."""
     with open_as_it_is(path) as stream:
         head = stream.read(HEAD_BYTES)
-    kind = foreign_kind(head) if head else "empty"
+    kind = kind_of_no_table(head) if head else "empty"
     return kind and f"the file is {kind}, not a zip or tar: put a .zip or .tar.gz in its place"
 
 

@@ -23,7 +23,7 @@ from lib.landing.archives import archive_kind
 from lib.landing.bounded_tar import open_member
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
 from lib.landing.coco_captions import check_coco, coco_rows
-from lib.landing.foreign_kinds import HEAD_BYTES, foreign_kind
+from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
 from lib.landing.zip_directory import open_zip_member
 from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
 from lib.sections.landing import LandingSettings
@@ -89,7 +89,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     try:
         with _open_bytes(path, member) as content:
             head = content.read(HEAD_BYTES)
-        kind = "an Excel file or another zip archive" if head.startswith(ZIP_MAGIC) else foreign_kind(head)
+        kind = "an Excel file or another zip archive" if head.startswith(ZIP_MAGIC) else kind_of_no_table(head)
         if kind:
             raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
         encoding = landing.captions_encoding or encoding_of(path, member)

@@ -3,7 +3,6 @@
 What comes out is looked at as cleaning looks at an image: colours become grey, paper white, and what is dark is ink.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -30,9 +29,8 @@ def draw_restyled(inchi: str, bond_length_px: float, rng: np.random.Generator) -
     molecule = read_inchi(inchi)
     if rng.random() < 0.85:
         molecule = with_amides(molecule)
-    draw: Callable[[Chem.Mol, float, np.random.Generator], Drawing]
-    draw = _by_rdkit if rng.random() < RDKIT_FRACTION else _by_indigo
-    drawing = draw(molecule, bond_length_px, rng)
+    by_program = _by_rdkit if rng.random() < RDKIT_FRACTION else _by_indigo
+    drawing = by_program(molecule, bond_length_px, rng)
     grey = normalise(darkest_channel(drawing.pixels))
     return drawing._replace(pixels=np.where(grey < rng.integers(100, 200), INK, PAPER).astype(np.uint8))
 

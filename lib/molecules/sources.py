@@ -128,6 +128,7 @@ def with_heavy_hydrogen(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mo
 # How often groups are put on that drawings have often and the molecules of files seldom, times any other group. What is
 # written CF3 was read as CH3, an iodine as another halogen, and an ethynyl as a propynyl.
 OFTEN = {"C(F)(F)F": 25, "OC(F)(F)F": 12, "[N+](=O)[O-]": 4, "C(=O)[OH]": 4, "[NH2]": 6, "I": 6, "Br": 3, "C#C": 5}
+GROUP_WEIGHTS = dict.fromkeys(GROUPS, 1) | OFTEN
 
 
 def with_random_group(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
@@ -135,8 +136,8 @@ def with_random_group(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol:
     carbons = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetSymbol() == "C" and atom.GetTotalNumHs()]
     if not carbons:
         return molecule
-    groups, weights = list(GROUPS | OFTEN), np.array(list((dict.fromkeys(GROUPS, 1) | OFTEN).values()))
-    group = Chem.MolFromSmiles(groups[rng.choice(len(groups), p=weights / weights.sum())])
+    weights = np.array(list(GROUP_WEIGHTS.values()))
+    group = Chem.MolFromSmiles(list(GROUP_WEIGHTS)[rng.choice(len(weights), p=weights / weights.sum())])
     joined = Chem.RWMol(Chem.CombineMols(molecule, group))
     carbon, first = joined.GetAtomWithIdx(carbons[rng.integers(len(carbons))]), molecule.GetNumAtoms()
     carbon.SetNumExplicitHs(max(0, carbon.GetNumExplicitHs() - 1))

@@ -1,8 +1,11 @@
-"""Forty molecules of many kinds, to be drawn by every drawer."""
+"""Forty molecules of many kinds, to be drawn by every drawer, and the molecule that a drawing shows."""
 
 from functools import cache
 
-from lib.molecules.smiles import inchi_of_smiles
+from rdkit import Chem
+
+from lib.molecules.layout import Layout
+from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
 
 SMILES = (
     # Small and large, chains and rings
@@ -57,3 +60,36 @@ SMILES = (
 def inchis() -> tuple[str, ...]:
     """Their standard InChIs."""
     return tuple(inchi for smiles in SMILES if (inchi := inchi_of_smiles(smiles)))
+
+
+def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
+    """The molecule that the layout's positions_xy, bonds and wedges alone say, of the InChI's atoms."""
+    molecule = Chem.RWMol()
+    known = drawn_molecule(inchi, layout)
+    for index in range(len(layout.atom_x)):
+        atom = Chem.Atom(1)
+        if index < known.GetNumAtoms():
+            like = known.GetAtomWithIdx(index)
+            atom = Chem.Atom(like.GetAtomicNum())
+            atom.SetFormalCharge(like.GetFormalCharge())
+            atom.SetIsotope(like.GetIsotope())
+        molecule.AddAtom(atom)
+    orders = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+    directions = {1: Chem.BondDir.BEGINWEDGE, 2: Chem.BondDir.BEGINDASH}
+    for begin, end, order, wedge in zip(*(column.tolist() for column in layout[2:]), strict=True):
+        molecule.AddBond(begin, end, orders[int(order)])
+        if wedge:
+            molecule.GetBondBetweenAtoms(begin, end).SetBondDir(directions[wedge])
+    positions_xy = Chem.Conformer(molecule.GetNumAtoms())
+    for index, (x, y) in enumerate(zip(layout.atom_x.tolist(), layout.atom_y.tolist(), strict=True)):
+        positions_xy.SetAtomPosition(index, (x, -y, 0.0))
+    molecule.AddConformer(positions_xy)
+    Chem.SanitizeMol(molecule)
+    Chem.AssignChiralTypesFromBondDirs(molecule)
+    Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
+    return molecule
+
+
+def hands(inchi: str) -> set[str]:
+    """The layers of an InChI that say which hand each centre has."""
+    return {layer for layer in inchi.split("/")[1:] if layer.startswith(("t", "m", "s"))}

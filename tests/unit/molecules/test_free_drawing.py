@@ -9,10 +9,10 @@ from lib.molecules.atom_labels import GROUPS, Group, atom_label, free_side, grou
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
-from lib.molecules.layout import Drawing, Layout
+from lib.molecules.layout import Drawing
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
 from lib.molecules.sources import with_random_group
-from tests.unit.molecules.drawn_molecules import inchis
+from tests.unit.molecules.drawn_molecules import hands, inchis, shown_by
 
 BONDS_PX = (24.0, 48.0)
 ANISOLE, ACETANILIDE, ETHANOL = (inchi_of_smiles(text) for text in ("COc1ccccc1", "CC(=O)Nc1ccccc1", "CCO"))
@@ -24,38 +24,6 @@ def style(seed: int, **changes: object) -> FreeStyle:
 
 def draw(inchi: str, asked: FreeStyle) -> Drawing:
     return draw_freely(inchi, asked, np.random.default_rng(0))
-
-
-def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
-    """The molecule that the layout's positions_xy, bonds and wedges alone say, of the InChI's atoms."""
-    molecule = Chem.RWMol()
-    known = drawn_molecule(inchi, layout)
-    for index in range(len(layout.atom_x)):
-        atom = Chem.Atom(1)
-        if index < known.GetNumAtoms():
-            like = known.GetAtomWithIdx(index)
-            atom = Chem.Atom(like.GetAtomicNum())
-            atom.SetFormalCharge(like.GetFormalCharge())
-            atom.SetIsotope(like.GetIsotope())
-        molecule.AddAtom(atom)
-    orders = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-    directions = {1: Chem.BondDir.BEGINWEDGE, 2: Chem.BondDir.BEGINDASH}
-    for begin, end, order, wedge in zip(*(column.tolist() for column in layout[2:]), strict=True):
-        molecule.AddBond(begin, end, orders[int(order)])
-        if wedge:
-            molecule.GetBondBetweenAtoms(begin, end).SetBondDir(directions[wedge])
-    positions_xy = Chem.Conformer(molecule.GetNumAtoms())
-    for index, (x, y) in enumerate(zip(layout.atom_x.tolist(), layout.atom_y.tolist(), strict=True)):
-        positions_xy.SetAtomPosition(index, (x, -y, 0.0))
-    molecule.AddConformer(positions_xy)
-    Chem.SanitizeMol(molecule)
-    Chem.AssignChiralTypesFromBondDirs(molecule)
-    Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
-    return molecule
-
-
-def hands(inchi: str) -> set[str]:
-    return {layer for layer in inchi.split("/")[1:] if layer.startswith(("t", "m", "s"))}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

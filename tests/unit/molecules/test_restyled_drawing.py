@@ -5,6 +5,7 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from lib.errors import NotationError
 from lib.molecules import restyled_drawing
@@ -12,11 +13,10 @@ from lib.molecules.drawing_noise import INK, PAPER
 from lib.molecules.layout import Drawing
 from lib.molecules.restyled_drawing import draw_restyled
 from lib.molecules.smiles import inchi_of_smiles, read_inchi, write_smiles
-from tests.unit.molecules.drawn_molecules import inchis
+from tests.unit.molecules.drawn_molecules import hands, inchis, shown_by
 
 BOND_PX = 45.0
 PARACETAMOL = "InChI=1S/C8H9NO2/c1-6(10)9-7-2-4-8(11)5-3-7/h2-5,11H,1H3,(H,9,10)"
-ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
 
 
 def drawn(inchi: str, seed: int) -> Drawing:
@@ -35,7 +35,10 @@ def near_ink(drawing: Drawing, shift: float = 0.0) -> np.ndarray:
     return distances[rows.astype(int), columns.astype(int)] <= 3
 
 
-@pytest.mark.parametrize(("program", "rdkit_fraction"), [("rdkit", 1.0), ("indigo", 0.0)])
+PROGRAMS = pytest.mark.parametrize(("program", "rdkit_fraction"), [("rdkit", 1.0), ("indigo", 0.0)])
+
+
+@PROGRAMS
 def test_carbons_lie_on_ink_whoever_draws(program: str, rdkit_fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restyled_drawing, "RDKIT_FRACTION", rdkit_fraction)
     at_their_places, moved = [], []
@@ -73,10 +76,15 @@ def test_most_amides_are_drawn_as_amides() -> None:
     assert 12 <= orders.count(2) < 20
 
 
-def test_each_hand_has_a_wedge_on_its_centre() -> None:
-    for seed in range(12):
-        layout = drawn(ALANINE, seed).layout
-        assert set(layout.bond_begin[layout.bond_wedge > 0].tolist()) == {1}
+@PROGRAMS
+def test_wedges_say_the_hands_of_the_molecule_however_it_is_drawn(
+    program: str, rdkit_fraction: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restyled_drawing, "RDKIT_FRACTION", rdkit_fraction)
+    with_centres = [inchi for inchi in inchis() if "/m" in inchi]
+    for seed, inchi in enumerate(with_centres * 2):
+        shown = Chem.MolToInchi(shown_by(inchi, drawn(inchi, seed).layout))
+        assert hands(shown) == hands(inchi), program
 
 
 def test_what_is_no_inchi_of_a_molecule_is_one_error() -> None:
