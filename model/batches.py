@@ -42,9 +42,8 @@ class Marks:
 class Batch:
     """Images with their captions, ready for a device."""
 
-    images: (
-        Tensor  # (B, C, H, W) uint8, 0 = ink, 255 = paper; or float, 1 = ink; or features (B, F, h, w) of an encoder
-    )
+    # (B, C, H, W) uint8, 0 = ink, 255 = paper; or float, 1 = ink; or an encoder's features (B, F, h, w)
+    images: Tensor
     tokens: Tensor  # (B, T + 1) int64, <start> caption <end> <pad>...
     marks: Marks | None = None
     image_indices: Tensor | None = None  # (B,) int64, the image of each caption; None = one for one

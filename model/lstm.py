@@ -56,9 +56,8 @@ class _Lstm(torch.autograd.Function):
         """Return outputs (T, B, D) of inputs (T, B, I), W_x (4 D, I), W_h (4 D, D) and bias (4 D,)."""
         num_steps, batch, _ = inputs.shape
         width = from_hidden.shape[1]
-        gates = nn.functional.linear(inputs.flatten(0, 1), from_inputs, bias).unflatten(
-            0, (num_steps, batch)
-        )  # (T, B, 4 D)
+        gates = nn.functional.linear(inputs.flatten(0, 1), from_inputs, bias)  # (T B, 4 D)
+        gates = gates.unflatten(0, (num_steps, batch))  # (T, B, 4 D)
         exact = torch.promote_types(inputs.dtype, torch.float32)  # sums over many steps need it
         hiddens = inputs.new_zeros(num_steps + 1, batch, width)  # (T + 1, B, D), h_0 = 0, h_1, ...
         cells = inputs.new_zeros(num_steps + 1, batch, width, dtype=exact)  # (T + 1, B, D), c_0 = 0, c_1, ...
