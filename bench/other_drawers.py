@@ -21,6 +21,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from bench.quality_sets import Sample, unseen_with_inchi
 from lib.captioning.captioner import Captioner
 from lib.lake.java import ensure_java
+from lib.molecules.free_style import FONTS_FOLDER
 from lib.settings import load_settings
 
 BATCH = 30
@@ -49,13 +50,14 @@ def by_cdk(packages: Path) -> DrawSmiles:
 
 
 def by_openbabel(_: Path) -> DrawSmiles:
-    """OpenBabel's SVG, rastered by resvg."""
+    """OpenBabel's SVG, rastered by resvg in a font that every machine has: without any it leaves the letters out."""
     import resvg_py
     from openbabel import pybel
 
     def draw(smiles: str) -> bytes:
         svg = pybel.readstring("smi", smiles).write("svg")
-        return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=OPENBABEL_PX, background="white"))
+        fonts = {"font_dirs": [str(FONTS_FOLDER)], "skip_system_fonts": True, "sans_serif_family": "DejaVu Sans"}
+        return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=OPENBABEL_PX, background="white", **fonts))
 
     return draw
 
