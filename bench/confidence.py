@@ -30,7 +30,7 @@ from lib.captioning.caption_choice import (
     vote_features,
     vote_fractions,
     weigh_agreements,
-    with_hands,
+    with_variants,
 )
 from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
@@ -39,10 +39,10 @@ from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED
 
-SEED = 20261128  # other molecules, or other hands and wear, than bench.quality's
+SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
-HANDS_DRAWN = 3  # of each skeleton, the likeliest
+VARIANTS_DRAWN = 3  # of each skeleton, the likeliest
 NUM_AT_ONCE = 64
 LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
@@ -91,10 +91,10 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
         num_traced = []
         for count, (view, reading) in enumerate(zip(views, readings, strict=True), 1):
             traced.add(seen_as(images[index], *view), reading, readings[:count])
-            num_traced.append(len(traced.traces.hands))
+            num_traced.append(len(traced.traces.variants))
         captions = [candidate.caption for candidate in greedy[index]]
         captions += list(vote_fractions(readings))
-        captions += [caption for hands in traced.traces.hands.values() for caption in [*hands][:HANDS_DRAWN]]
+        captions += [caption for one in traced.traces.variants.values() for caption in [*one][:VARIANTS_DRAWN]]
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
         rows.append(
@@ -103,7 +103,7 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
                 "truth": sample.inchi,
                 "greedy": greedy[index][0]._asdict(),
                 "readings": [[candidate._asdict() for candidate in one] for one in readings],
-                "hands": list(traced.traces.hands.items()),
+                "variants": list(traced.traces.variants.items()),
                 "num_traced": num_traced,  # of these, after each reading
                 "skeleton_of": traced.traces.skeleton_of,
                 "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
@@ -169,11 +169,11 @@ def states(rows: list[dict[str, Any]], are_alike: bool, are_traced: bool | None 
     for row in rows:
         readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         for count in range(1, len(readings) + 1):
-            traces = Traces(dict(row["hands"][: row["num_traced"][count - 1]]), row["skeleton_of"])
-            votes = with_hands(vote_fractions(readings[:count]), traces)
+            traces = Traces(dict(row["variants"][: row["num_traced"][count - 1]]), row["skeleton_of"])
+            votes = with_variants(vote_fractions(readings[:count]), traces)
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
-            if are_traced not in (None, bool(traces.hands)):
+            if are_traced not in (None, bool(traces.variants)):
                 continue
             if votes and is_drawn_alike(agreements) == are_alike:
                 found.append((row["truth"], votes, agreements, readings[:count]))

@@ -26,7 +26,7 @@ from lib.molecules.sources import (
 )
 from lib.settings import Settings
 
-STEREO_FRACTION = 0.6  # of molecules that name no hands, given some: as in the real collection a third has stereo then
+STEREO_FRACTION = 0.6  # of molecules that name no stereo, given some: as in the real collection a third has stereo then
 DRAWERS = {"collection": "indigo", "rdkit": "rdkit", "coordgen": "coordgen", "free styles": "free"}
 
 
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
     @property
     def has_stereo(self) -> bool:
-        """Whether the InChI names the hand of a centre or of a double bond."""
+        """Whether the InChI names the configuration of a centre or of a double bond."""
         return "/t" in self.inchi or "/b" in self.inchi
 
 

@@ -24,7 +24,7 @@ STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same where no drawing fits but captions were traced. Features: 1, log-odds of its votes, logarithm of the number
 # of readings.
 TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
-HANDS = 0.6  # fraction of the votes for a skeleton that is distributed by its traced edges; the rest stays as cast
+VARIANT_FRACTION = 0.6  # of the votes for a skeleton, distributed by its traced edges; the rest stays as cast
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
@@ -55,9 +55,9 @@ class PredictedCaption(NamedTuple):
 
 
 class Traces(NamedTuple):
-    """What was found by tracing captions on an image: a skeleton is what captions share that differ in hands alone."""
+    """What was found by tracing captions on an image. Captions of one skeleton are its variants: Notation.variants."""
 
-    hands: Mapping[str, Mapping[str, float]]  # by skeleton that was traced: its captions, and how likely each is
+    variants: Mapping[str, Mapping[str, float]]  # by skeleton that was traced: its captions, and how likely each is
     skeleton_of: Mapping[str, str]  # caption to the name of its skeleton, traced or not
 
 
@@ -73,17 +73,17 @@ def choose(
     """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
     Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
-    Votes for a traced skeleton are dealt out anew by what its edges look like. If no candidate is valid, the best is
+    Votes for a traced skeleton are distributed anew by what its edges look like. If no candidate is valid, the best is
     repaired.
     """
-    votes = with_hands(vote_fractions(readings), traces)
+    votes = with_variants(vote_fractions(readings), traces)
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
     elif agreements and is_drawn_alike(agreements):
         chosen, features = weigh_agreements(votes, agreements, len(readings))
         confidence = _probability(LOG_ODDS, features)
-    elif traces.hands:
+    elif traces.variants:
         chosen = next(iter(votes))
         confidence = _probability(TRACED_LOG_ODDS, traced_features(chosen, votes, len(readings)))
     else:
@@ -128,26 +128,26 @@ def vote_fractions(readings: Readings) -> dict[str, float]:
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 
-def with_hands(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
-    """Votes; of those for a traced skeleton HANDS are dealt out among its captions by what its edges look like."""
+def with_variants(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
+    """Votes; VARIANT_FRACTION of a traced skeleton's are distributed among its variants by what its edges look like."""
     of_skeletons: dict[str, float] = {}
     dealt: dict[str, float] = {}
     for caption, fraction in votes.items():
         name = traces.skeleton_of.get(caption, "")
-        if name in traces.hands:
+        if name in traces.variants:
             of_skeletons[name] = of_skeletons.get(name, 0.0) + fraction
-            fraction *= 1 - HANDS
+            fraction *= 1 - VARIANT_FRACTION
         dealt[caption] = fraction
     for name, fraction in of_skeletons.items():
-        hands = traces.hands[name]
-        total = sum(hands.values())
-        for caption, probability in hands.items():
-            dealt[caption] = dealt.get(caption, 0.0) + HANDS * fraction * probability / total
+        variants = traces.variants[name]
+        total = sum(variants.values())
+        for caption, probability in variants.items():
+            dealt[caption] = dealt.get(caption, 0.0) + VARIANT_FRACTION * fraction * probability / total
     return dict(sorted(dealt.items(), key=lambda item: -item[1]))
 
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
-    """The features of the weights TRACED_LOG_ODDS, from the votes that with_hands returns."""
+    """The features of the weights TRACED_LOG_ODDS, from the votes that with_variants returns."""
     return 1.0, _log_odds(votes[chosen]), math.log(num_readings)
 
 

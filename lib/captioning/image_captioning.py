@@ -15,7 +15,7 @@ from lib.captioning.caption_choice import (
     choose,
     confirm,
     vote_fractions,
-    with_hands,
+    with_variants,
 )
 from lib.captioning.redrawing import RedrawnImage, prepare
 from lib.captioning.traced_image import TracedImage
@@ -169,7 +169,7 @@ class ImageCaptioner:
         traces = traced.traces if traced else NOT_TRACED
         if redrawn is None:
             return choose(readings, self.asked.repair, traces=traces)
-        for caption in with_hands(vote_fractions(readings), traces):
+        for caption in with_variants(vote_fractions(readings), traces):
             if caption in redrawn.agreements:
                 continue
             chosen = choose(readings, self.asked.repair, redrawn.agreements, traces)

@@ -25,9 +25,9 @@ class TracedImage:
     """An image with captions traced on it, each skeleton once, in the view in which it was read."""
 
     def __init__(self, network: Captioner, asked: NotationProcess, reader: EdgeReader) -> None:
-        self._hands: dict[str, dict[str, float]] = {}
+        self._variants: dict[str, dict[str, float]] = {}
         self._skeleton_of: dict[str, str] = {}
-        self.traces = Traces(self._hands, self._skeleton_of)  # what is known so far
+        self.traces = Traces(self._variants, self._skeleton_of)  # what is known so far
         self._network, self._asked, self._reader = network, asked, reader
         self._graphs: dict[str, Graph | None] = {}  # by text
 
@@ -46,7 +46,7 @@ class TracedImage:
         likeliest = sorted(votes, key=lambda name: -votes[name])[:SKELETONS_A_READING]
         for candidate in reading:
             graph = self._graphs.get(candidate.text)
-            if graph and graph.skeleton in likeliest and graph.skeleton not in self._hands:
+            if graph and graph.skeleton in likeliest and graph.skeleton not in self._variants:
                 self._trace(seen, graph, candidate)
 
     def _trace(self, seen: np.ndarray, graph: Graph, candidate: CaptionCandidate) -> None:
@@ -58,7 +58,7 @@ class TracedImage:
         # After <start>: what each token names.
         attention = explained.first_attention[0, TAUGHT_HEAD, 1:].float().unflatten(1, (num_rows, num_columns)).numpy()
         found = trace(seen, graph, attention, stride_px, self._reader)
-        hands = self._asked.hands(candidate.text, found.positions_xy, found.kinds, found.open_kinds)
-        if hands and found.unexplained <= MOST_UNEXPLAINED:
-            self._hands[graph.skeleton] = hands
-            self._skeleton_of.update(dict.fromkeys(hands, graph.skeleton))
+        variants = self._asked.variants(candidate.text, found.positions_xy, found.kinds, found.open_kinds)
+        if variants and found.unexplained <= MOST_UNEXPLAINED:
+            self._variants[graph.skeleton] = variants
+            self._skeleton_of.update(dict.fromkeys(variants, graph.skeleton))

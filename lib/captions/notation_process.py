@@ -59,9 +59,9 @@ class NotationProcess:
         answer = self._ask("graph", text)
         return Graph(*answer) if answer else None
 
-    def hands(self, text: str, *trace: np.ndarray) -> dict[str, float]:
+    def variants(self, text: str, *trace: np.ndarray) -> dict[str, float]:
         """The captions that joined tokens may mean, by where nodes lie and what edges look like; see Notation."""
-        return self._ask("hands", text, *(column.tolist() for column in trace)) or {}
+        return self._ask("variants", text, *(column.tolist() for column in trace)) or {}
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""

@@ -60,7 +60,7 @@ NOTATIONS = {
         draw=_refuse_to_draw,
         mark=None,
         graph=None,
-        hands=None,
+        variants=None,
         edge_reader=None,
         molfile=None,
     )

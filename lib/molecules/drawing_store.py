@@ -203,7 +203,7 @@ def _row(
     if rng.random() < settings.group_fraction:
         molecule = with_random_group(molecule, rng)
     if rng.random() < settings.stereo_fraction:
-        # RDKit draws a double bond that names no hand as one that does: there only centres can be told apart.
+        # RDKit draws a double bond without a configuration like one that has it: there only centres can be told apart.
         molecule = with_random_stereo(molecule, rng, centres_alone=drawer != "indigo")
     if rng.random() < settings.isotope_fraction:
         molecule = with_heavy_hydrogen(molecule, rng)

@@ -85,7 +85,7 @@ def _with_median_bond(layout: Layout) -> Layout:
 
 
 def _turned(layout: Layout, style: FreeStyle) -> Layout:
-    """Turned, and mirrored with wedges for hashes, which leaves every hand as it is."""
+    """Turned, and mirrored with wedges for hashes, which leaves every configuration as it is."""
     x, wedge = layout.atom_x, layout.bond_wedge
     if style.is_mirrored:
         x, wedge = -x, np.array([0, 2, 1], wedge.dtype)[wedge]

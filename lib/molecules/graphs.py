@@ -1,7 +1,7 @@
 """A SMILES as the graph that it draws, and its stereo as the drawing shows it: where atoms lie, which bonds are wedges.
 
-Which hand a centre has follows from its neighbours' places and one wedge. That is read off here by RDKit, so that it
-holds however the molecule is laid out.
+A centre's configuration follows from its neighbours' positions and one wedge. RDKit reads it off here, so that it holds
+however the molecule is laid out.
 
 A atoms, B bonds, O open atoms, K kinds of bonds.
 """
@@ -23,10 +23,10 @@ CLOCKWISE, COUNTER = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TET
 WITHOUT = Chem.ChiralType.CHI_UNSPECIFIED
 DIRECTIONS = (Chem.BondDir.BEGINWEDGE, Chem.BondDir.BEGINDASH)
 WEDGES, TURNED_WEDGES = [WEDGE, HASH], [TURNED_WEDGE, TURNED_HASH]  # kinds in the order of DIRECTIONS
-DOUBLE_BONDS_NAMED = " with double bonds' hands"  # a mark of skeletons
+DOUBLE_BONDS_NAMED = " with configuration of double bonds"  # a mark of skeletons
 MOST_CAPTIONS = 8  # the likeliest
 WORTH_NAMING = 0.02  # probability of a caption over that of the likeliest, from which it is one of them
-LEAST = 1e-3  # probability that a centre has the hand that its drawing does not show
+LEAST = 1e-3  # probability that a centre has the configuration that its drawing does not show
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
 
@@ -45,7 +45,7 @@ def graph_of_smiles(smiles: str) -> Graph:
     )
 
 
-def hands_of_drawing(
+def stereoisomers_of_drawing(
     smiles: str, positions_xy: np.ndarray, kinds: np.ndarray, open_kinds: np.ndarray
 ) -> dict[str, float]:
     """The InChIs that a SMILES may mean by its drawing, with their probabilities, the likeliest first.
@@ -56,15 +56,15 @@ def hands_of_drawing(
     molecule = _laid_out(_parsed(smiles), positions_xy)
     hydrogens = dict(zip(_open_atoms(molecule), open_kinds, strict=True))
     turned = _turned_round(molecule)
-    hands = {one: _hands_of(molecule, turned, one, kinds, hydrogens.get(one)) for one in _centres(molecule)}
+    tags = {one: _chiral_tags(molecule, turned, one, kinds, hydrogens.get(one)) for one in _centres(molecule)}
     found: dict[str, float] = {}
-    likeliest = _likeliest(list(hands.values()))
+    likeliest = _likeliest(list(tags.values()))
     for chosen, probability in likeliest:
         if probability < WORTH_NAMING * likeliest[0][1]:
             break
         drawn = Chem.RWMol(molecule)
-        for centre, hand in zip(hands, chosen, strict=True):
-            drawn.GetAtomWithIdx(centre).SetChiralTag(hand)
+        for centre, tag in zip(tags, chosen, strict=True):
+            drawn.GetAtomWithIdx(centre).SetChiralTag(tag)
         if _names_double_bonds(smiles):
             Chem.DetectBondStereochemistry(drawn)
         Chem.AssignStereochemistry(drawn, cleanIt=True, force=True)
@@ -79,7 +79,7 @@ def _names_double_bonds(smiles: str) -> bool:
 
 
 def _parsed(smiles: str) -> Chem.Mol:
-    """The molecule of a SMILES without the hands that it names. Raises NotationError if it is none."""
+    """The molecule of a SMILES without the stereo that it names. Raises NotationError if it is none."""
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():
@@ -108,10 +108,10 @@ def _laid_out(molecule: Chem.Mol, positions_xy: np.ndarray) -> Chem.Mol:
     return molecule
 
 
-def _hands_of(
+def _chiral_tags(
     molecule: Chem.Mol, turned: Chem.Mol, centre: int, kinds: np.ndarray, hydrogen: np.ndarray | None
 ) -> list[tuple[Chem.ChiralType, float]]:
-    """How likely a centre has each hand, or none; `turned` is the molecule with its bonds turned round."""
+    """How likely a centre has each configuration, or none; `turned` is the molecule with its bonds turned round."""
     likely = {CLOCKWISE: 0.0, COUNTER: 0.0}
     is_plain = 1.0  # probability that no bond at this centre is a wedge
     looks = []
@@ -125,20 +125,20 @@ def _hands_of(
     for laid_out, index, probabilities in looks:
         is_plain *= 1 - min(1.0, float(probabilities.sum()))
         for direction, probability in zip(DIRECTIONS, probabilities.tolist(), strict=True):
-            hand = _hand(laid_out, centre, index, direction) if probability >= LEAST else WITHOUT
-            if hand in likely:
-                likely[hand] += probability
+            tag = _chiral_tag(laid_out, centre, index, direction) if probability >= LEAST else WITHOUT
+            if tag in likely:
+                likely[tag] += probability
     total = sum(likely.values())
-    named = [(hand, (1 - is_plain) * one / total if total else 0.0) for hand, one in likely.items()]
-    return [(hand, max(LEAST, one)) for hand, one in (*named, (WITHOUT, is_plain))]
+    named = [(tag, (1 - is_plain) * one / total if total else 0.0) for tag, one in likely.items()]
+    return [(tag, max(LEAST, one)) for tag, one in (*named, (WITHOUT, is_plain))]
 
 
-def _hand(laid_out: Chem.Mol, centre: int, bond: int, direction: Chem.BondDir) -> Chem.ChiralType:
-    """The hand of a centre at which that bond begins, if it alone is a wedge."""
+def _chiral_tag(laid_out: Chem.Mol, centre: int, bond: int, direction: Chem.BondDir) -> Chem.ChiralType:
+    """The configuration of a centre at which that bond begins, if it alone is a wedge."""
     drawn = Chem.RWMol(laid_out)
     drawn.GetBondWithIdx(bond).SetBondDir(direction)
     Chem.AssignChiralTypesFromBondDirs(drawn)
-    # Without a hydrogen that was drawn: a hand is named by the order of the neighbours.
+    # Without a hydrogen that was drawn: a chiral tag counts in the order of the neighbours.
     return Chem.RemoveHs(drawn, sanitize=False).GetAtomWithIdx(centre).GetChiralTag()
 
 
@@ -170,10 +170,10 @@ def _angle(at: Any, other: Any) -> float:
     return math.atan2(other.y - at.y, other.x - at.x)
 
 
-def _likeliest(hands: Sequence[list[tuple[Chem.ChiralType, float]]]) -> list[tuple[list[Chem.ChiralType], float]]:
-    """The likeliest choices of one hand for each centre, best first, with the products of their probabilities."""
+def _likeliest(tags: Sequence[list[tuple[Chem.ChiralType, float]]]) -> list[tuple[list[Chem.ChiralType], float]]:
+    """The likeliest choices of a tag for each centre, best first, with the products of their probabilities."""
     found: list[tuple[list[Chem.ChiralType], float]] = [([], 1.0)]
-    for options in hands:
-        longer = [([*chosen, hand], product * one) for chosen, product in found for hand, one in options]
+    for options in tags:
+        longer = [([*chosen, tag], product * one) for chosen, product in found for tag, one in options]
         found = sorted(longer, key=lambda one: -one[1])[:MOST_CAPTIONS]
     return found

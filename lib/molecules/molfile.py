@@ -24,7 +24,7 @@ def molfile_as_drawn(inchi: str) -> str:
     conformer.Set3D(False)
     for index, position in enumerate(positions):
         conformer.SetAtomPosition(index, (float(layout.atom_x[position]), -float(layout.atom_y[position]), 0.0))
-    molecule.SetIntProp("_MolFileChiralFlag", 1)  # its hands are as drawn, not those of a mixture
+    molecule.SetIntProp("_MolFileChiralFlag", 1)  # its configurations are as drawn, not those of a mixture
     molecule.RemoveAllConformers()
     molecule.AddConformer(conformer)
     return Chem.MolToMolBlock(molecule)

@@ -13,13 +13,13 @@ from rdkit import Chem, RDLogger
 from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
-from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
+from lib.molecules.graphs import graph_of_smiles, stereoisomers_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
 
-READING = frozenset({"read", "repair", "draw", "graph", "hands", "molfile"})  # what asks RDKit in every notation
+READING = frozenset({"read", "repair", "draw", "graph", "variants", "molfile"})  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
@@ -101,7 +101,7 @@ def _inchi() -> Notation:
         draw=draw_unworn_ink,
         mark=_mark,
         graph=None,
-        hands=None,
+        variants=None,
         edge_reader=None,
         molfile=molfile_as_drawn,
     )
@@ -121,7 +121,7 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         draw=draw_unworn_ink,
         mark=_mark,
         graph=graph_of_smiles,
-        hands=hands_of_drawing,
+        variants=stereoisomers_of_drawing,
         edge_reader="molecules",
         molfile=molfile_as_drawn,
     )

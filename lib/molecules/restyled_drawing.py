@@ -89,7 +89,7 @@ def _by_indigo(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generat
         "render-atom-ids-visible": bool(rng.random() < 0.03),
     }
     margin, has_circles = round(MARGIN * bond_length_px), bool(rng.random() < 0.5)
-    rdDepictor.Compute2DCoords(molecule)  # for the wedges that tell Indigo the hands
+    rdDepictor.Compute2DCoords(molecule)  # for the wedges that tell Indigo the stereo
     return restyle_with_indigo(Chem.MolToMolBlock(molecule), bond_length_px, margin, options, has_circles)
 
 

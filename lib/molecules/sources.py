@@ -87,9 +87,10 @@ def is_unseen(inchi: str) -> bool:
 
 
 def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator, centres_alone: bool = False) -> Chem.Mol:
-    """The molecule with a hand drawn by lot for every centre and double bond that could have one and names none.
+    """The molecule with a random configuration for each centre and double bond that could have one and has none.
 
-    Left alone if it has bridgeheads, whose hands depend on each other. `centres_alone` leaves double bonds as they are.
+    Left alone if it has bridgeheads, whose configurations depend on each other. `centres_alone` leaves double bonds as
+    they are.
     """
     if rdMolDescriptors.CalcNumBridgeheadAtoms(molecule):
         return molecule
@@ -99,8 +100,8 @@ def with_random_stereo(molecule: Chem.Mol, rng: np.random.Generator, centres_alo
             continue
         is_first = rng.random() < 0.5
         if element.type == Chem.StereoType.Atom_Tetrahedral:
-            hand = Chem.ChiralType.CHI_TETRAHEDRAL_CW if is_first else Chem.ChiralType.CHI_TETRAHEDRAL_CCW
-            molecule.GetAtomWithIdx(element.centeredOn).SetChiralTag(hand)
+            tag = Chem.ChiralType.CHI_TETRAHEDRAL_CW if is_first else Chem.ChiralType.CHI_TETRAHEDRAL_CCW
+            molecule.GetAtomWithIdx(element.centeredOn).SetChiralTag(tag)
         elif element.type == Chem.StereoType.Bond_Double and not centres_alone:
             around = list(element.controllingAtoms)  # two at each end; one that is not there has the largest index
             beside = min(around[:2]), min(around[2:])

@@ -36,7 +36,7 @@ def test_only_molecules_that_are_kept_from_training_are_read_each_once(tmp_path:
         assert sorted(one.inchi for one in drawn) == sorted(kept)
 
 
-def test_plain_drawings_are_in_colour_and_show_the_hands_that_their_captions_name(tmp_path: Path) -> None:
+def test_plain_drawings_are_in_colour_and_show_the_stereo_that_their_captions_name(tmp_path: Path) -> None:
     alanine, mirrored = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"
     chains = [f"{'C' * length}{text}" for length in range(40) for text in (alanine, mirrored)]
     (tmp_path / "some.smi").write_text("\n".join(chains))

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from lib.captioning.caption_choice import HANDS, CaptionCandidate, Traces, choose, vote_fractions, with_hands
+from lib.captioning.caption_choice import (
+    VARIANT_FRACTION,
+    CaptionCandidate,
+    Traces,
+    choose,
+    vote_fractions,
+    with_variants,
+)
 from lib.captioning.redrawing import DISAGREEMENT, Agreement
 
 
@@ -28,16 +35,16 @@ TRACES = Traces({"s": {"B": 0.8, "C": 0.2}}, {"A": "s", "B": "s", "C": "s", "D":
 
 
 def test_votes_for_a_traced_skeleton_are_dealt_out_by_what_its_edges_look_like() -> None:
-    dealt = with_hands({"A": 0.4, "B": 0.1, "D": 0.3}, TRACES)
-    drawn = HANDS * 0.5
+    dealt = with_variants({"A": 0.4, "B": 0.1, "D": 0.3}, TRACES)
+    drawn = VARIANT_FRACTION * 0.5
     assert dealt == pytest.approx(
-        {"B": (1 - HANDS) * 0.1 + 0.8 * drawn, "A": (1 - HANDS) * 0.4, "C": 0.2 * drawn, "D": 0.3}
+        {"B": (1 - VARIANT_FRACTION) * 0.1 + 0.8 * drawn, "A": (1 - VARIANT_FRACTION) * 0.4, "C": 0.2 * drawn, "D": 0.3}
     )
     assert sum(dealt.values()) == pytest.approx(0.8)
     assert next(iter(dealt)) == "D"
 
 
-def test_the_hand_that_is_drawn_wins_over_the_one_that_was_written() -> None:
+def test_the_configuration_that_is_drawn_wins_over_the_one_that_was_written() -> None:
     readings = [reading(A=0.5, B=0.4, D=0.05)]
     assert choose(readings, no_repair).caption == "A"
     assert choose(readings, no_repair, traces=TRACES).caption == "B"

@@ -123,7 +123,7 @@ def drawn_turned(smiles: str, turn_deg: float) -> bytes:
     return canvas.GetDrawingText()
 
 
-def test_hands_are_read_off_layouts_that_the_network_does_not_know() -> None:
+def test_stereo_is_read_off_layouts_that_the_network_does_not_know() -> None:
     smiles = ("N#C[C@@H]1CCN(C)C1", "C[C@@H](O)C(=O)Nc1ccccc1", "C[C@H](Cl)C(=O)NCC")
     right = [Chem.MolToInchi(Chem.MolFromSmiles(one)) for one in smiles for _ in (50, 110)]
     images = [drawn_turned(one, turn_deg) for one in smiles for turn_deg in (50, 110)]

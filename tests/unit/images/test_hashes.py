@@ -65,7 +65,7 @@ def test_rings_around_one_point_stay_as_they_are() -> None:
     assert sparser_hashes(pixels, LENGTH) is pixels
 
 
-def test_hands_of_dense_hashes_are_read() -> None:
+def test_stereo_of_dense_hashes_is_read() -> None:
     smiles = ["CC1=CC[C@H](CC1=O)C(C)=C", "CN1CCC[C@H]1c1cccnc1", "N[C@@H](Cc1c[nH]c2ccccc12)C(=O)O"]
     molecules = [Chem.MolFromSmiles(one) for one in smiles]
     images = []

@@ -90,6 +90,6 @@ def shown_by(inchi: str, layout: Layout) -> Chem.Mol:
     return molecule
 
 
-def hands(inchi: str) -> set[str]:
-    """The layers of an InChI that say which hand each centre has."""
+def stereo_layers(inchi: str) -> set[str]:
+    """The layers of an InChI that say which configuration each centre has."""
     return {layer for layer in inchi.split("/")[1:] if layer.startswith(("t", "m", "s"))}

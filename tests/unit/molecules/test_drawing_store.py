@@ -101,7 +101,7 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
 
 
 @pytest.mark.parametrize(("drawers", "bonds"), [("{indigo: 0, rdkit: 1}", set()), ("{indigo: 1}", {"/", "\\"})])
-def test_what_names_no_hand_is_given_one_in_the_fraction_asked_for_where_the_drawer_shows_it(
+def test_what_names_no_configuration_is_given_one_in_the_fraction_asked_for_where_the_drawer_shows_it(
     tmp_path: Path, drawers: str, bonds: set[str]
 ) -> None:
     (tmp_path / "centres.smi").write_text("CCC(C)O\n" * 12 + "CCC=CCO\n" * 12)
@@ -148,7 +148,7 @@ def test_molecules_get_heavy_hydrogen_in_the_fraction_asked_for(tmp_path: Path) 
     assert all("[2H]" in text or "[3H]" in text for text in written)
 
 
-def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_hand(
+def test_a_molecule_that_is_kept_from_training_is_not_drawn_with_another_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Chem.MolToInchi(Chem.MolFromSmiles("CCC(C)O"))

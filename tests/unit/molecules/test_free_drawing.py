@@ -12,7 +12,7 @@ from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
 from lib.molecules.sources import with_random_group
-from tests.unit.molecules.drawn_molecules import hands, inchis, shown_by
+from tests.unit.molecules.drawn_molecules import inchis, shown_by, stereo_layers
 
 BONDS_PX = (24.0, 48.0)
 ANISOLE, ACETANILIDE, ETHANOL = (inchi_of_smiles(text) for text in ("COc1ccccc1", "CC(=O)Nc1ccccc1", "CCO"))
@@ -28,13 +28,13 @@ def draw(inchi: str, asked: FreeStyle) -> Drawing:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_mirrored", [False, True])
-def test_wedges_say_the_hands_of_the_molecule_however_it_is_turned(layout: str, is_mirrored: bool) -> None:
+def test_wedges_say_the_stereo_of_the_molecule_however_it_is_turned(layout: str, is_mirrored: bool) -> None:
     with_centres = [inchi for inchi in inchis() if "/m" in inchi]
     assert len(with_centres) >= 10
     for seed, inchi in enumerate(with_centres):
         asked = style(seed, layout=layout, is_mirrored=is_mirrored, abbreviated_fraction=0.0, turn_deg=37.0 * seed)
         found = Chem.MolToInchi(shown_by(inchi, draw(inchi, asked).layout))
-        assert hands(found) == hands(inchi)
+        assert stereo_layers(found) == stereo_layers(inchi)
 
 
 def test_marks_lie_on_the_ink_and_captions_mean_the_molecule() -> None:

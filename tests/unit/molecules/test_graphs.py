@@ -1,17 +1,17 @@
-"""Hands are read off where atoms lie and which bonds are wedges, however a molecule is laid out."""
+"""Stereo is read off where atoms lie and which bonds are wedges, however a molecule is laid out."""
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
 from lib.errors import NotationError
-from lib.molecules.graphs import graph_of_smiles, hands_of_drawing
+from lib.molecules.graphs import graph_of_smiles, stereoisomers_of_drawing
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from model.edge_kinds import HASH, KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
 
-WITH_HANDS = (
+WITH_STEREO = (
     "C[C@H](N)C(=O)O",
     "C[C@@H](N)C(=O)O",
     "C[C@H](O)[C@@H](C)Cl",
@@ -25,7 +25,7 @@ WITH_HANDS = (
 
 
 def as_drawn(smiles: str, layout_of, turn_deg: float = 0.0) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, str]:
-    """A SMILES without its hands, where its atoms lie, what its bonds look like, and the InChI with its hands."""
+    """A SMILES without its stereo, where its atoms lie, what its bonds look like, and the InChI with its stereo."""
     inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
     molecule = Chem.MolFromInchi(inchi)
     layout: Layout = layout_of(inchi)
@@ -55,29 +55,29 @@ def as_drawn(smiles: str, layout_of, turn_deg: float = 0.0) -> tuple[str, np.nda
 
 
 @pytest.mark.parametrize("layout_of", [lay_out_with_rdkit, lay_out_with_indigo])
-@pytest.mark.parametrize("smiles", WITH_HANDS)
-def test_the_hands_of_a_layout_are_read_off_it(smiles: str, layout_of) -> None:
+@pytest.mark.parametrize("smiles", WITH_STEREO)
+def test_the_stereo_of_a_layout_is_read_off_it(smiles: str, layout_of) -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn(smiles, layout_of, turn_deg=40)
-    assert next(iter(hands_of_drawing(text, positions, kinds, open_kinds))) == inchi
+    assert next(iter(stereoisomers_of_drawing(text, positions, kinds, open_kinds))) == inchi
 
 
-def test_a_mirrored_layout_has_the_other_hands() -> None:
+def test_a_mirrored_layout_has_the_other_configurations() -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
     other = Chem.MolToInchi(Chem.MolFromSmiles("C[C@@H](N)C(=O)O"))
-    assert next(iter(hands_of_drawing(text, positions * [-1, 1], kinds, open_kinds))) == other != inchi
+    assert next(iter(stereoisomers_of_drawing(text, positions * [-1, 1], kinds, open_kinds))) == other != inchi
 
 
 def test_probabilities_follow_what_bonds_look_like() -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
     plain = np.zeros_like(kinds)
     plain[:, SINGLE] = 1
-    found = hands_of_drawing(text, positions, 0.7 * kinds + 0.3 * plain, np.zeros_like(open_kinds))
+    found = stereoisomers_of_drawing(text, positions, 0.7 * kinds + 0.3 * plain, np.zeros_like(open_kinds))
     without = Chem.MolToInchi(Chem.MolFromSmiles("CC(N)C(=O)O"))
     assert found[inchi] == pytest.approx(0.7, abs=0.01)
     assert found[without] == pytest.approx(0.3, abs=0.01)
 
 
-def test_captions_that_differ_in_hands_alone_have_one_skeleton() -> None:
+def test_captions_that_differ_in_stereo_alone_have_one_skeleton() -> None:
     one, other, unlike = map(graph_of_smiles, ("C[C@H](N)C(O)=O", "OC(=O)[C@H](C)N", "C[C@H](N)CC(O)=O"))
     assert one.skeleton == other.skeleton != unlike.skeleton
     assert one.tokens == [0, 1, 3, 5, 7, 10]

@@ -245,7 +245,7 @@ def test_pale_strokes_become_ink_at_one_of_the_grey_levels_of_the_real_collectio
 
 
 @pytest.mark.parametrize("drawer", DRAWERS[:2])
-def test_one_hand_is_drawn_as_a_solid_wedge_and_the_other_hashed(drawer: Drawer) -> None:
+def test_one_configuration_is_drawn_as_a_solid_wedge_and_the_other_hashed(drawer: Drawer) -> None:
     plain = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
     flat, hashed, solid = (
         np.count_nonzero(draw(inchi, drawer=drawer, noise=0.0, reduced_fraction=0.0).pixels == INK)

@@ -121,7 +121,7 @@ def test_nearly_all_recombined_molecules_can_be_drawn() -> None:
     assert sum(inchi is not None for inchi in labels) >= 48
 
 
-def test_random_stereo_gives_both_hands() -> None:
+def test_random_stereo_gives_both_configurations() -> None:
     labels = set()
     for seed in range(12):
         labels.add(Chem.MolToInchi(with_random_stereo(parse_smiles("CC(F)C=CC"), np.random.default_rng(seed))))

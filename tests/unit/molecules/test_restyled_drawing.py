@@ -13,7 +13,7 @@ from lib.molecules.drawing_noise import INK, PAPER
 from lib.molecules.layout import Drawing
 from lib.molecules.restyled_drawing import draw_restyled
 from lib.molecules.smiles import inchi_of_smiles, read_inchi, write_smiles
-from tests.unit.molecules.drawn_molecules import hands, inchis, shown_by
+from tests.unit.molecules.drawn_molecules import inchis, shown_by, stereo_layers
 
 BOND_PX = 45.0
 PARACETAMOL = "InChI=1S/C8H9NO2/c1-6(10)9-7-2-4-8(11)5-3-7/h2-5,11H,1H3,(H,9,10)"
@@ -77,14 +77,14 @@ def test_most_amides_are_drawn_as_amides() -> None:
 
 
 @PROGRAMS
-def test_wedges_say_the_hands_of_the_molecule_however_it_is_drawn(
+def test_wedges_say_the_stereo_of_the_molecule_however_it_is_drawn(
     program: str, rdkit_fraction: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restyled_drawing, "RDKIT_FRACTION", rdkit_fraction)
     with_centres = [inchi for inchi in inchis() if "/m" in inchi]
     for seed, inchi in enumerate(with_centres * 2):
         shown = Chem.MolToInchi(shown_by(inchi, drawn(inchi, seed).layout))
-        assert hands(shown) == hands(inchi), program
+        assert stereo_layers(shown) == stereo_layers(inchi), program
 
 
 def test_what_is_no_inchi_of_a_molecule_is_one_error() -> None:
