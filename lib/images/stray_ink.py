@@ -18,7 +18,11 @@ BORDER_FRACTION = 0.01  # of a frame's side: lines of scans are not quite straig
 INNER_FRACTION = 0.08  # of a box's sides; a frame has next to no ink so far inside
 ALONE = 0.3  # stroke lengths around a line in which a multiple bond has its other lines
 SURELY_LONG = 7.0  # stroke lengths; no straight row of bonds is as long
-WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this
+WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this,
+LARGE_WORDS_BELOW = 1.6  # nor those of several letters as large as this
+NEAR_WORDS_FROM = 0.45  # stroke lengths; a bond ends nearer to its label
+LETTERS_OF_NEAR_WORDS = 3  # in one line, at least
+LINE_HEIGHT = 1.5  # of a line of text, in heights of its tallest letter
 PIECES_IF_WORN = 0.035  # pieces for each pixel of ink; 0.005 to 0.02 in whole drawings, 0.08 to 0.16 in worn ones
 CELL_FRACTION = 0.12  # of a stroke length, side of the cells in which distances are measured
 ROUND_SPREAD = 0.01  # standard deviation of a circle's distances from its middle, as a part of them
@@ -125,17 +129,21 @@ def words_apart(
     again, on the largest part of the image: many letters would decide it. In worn images, whose strokes are in
     pieces, a lost bond may leave a label alone, so that another distance counts.
     """
-    parts = _parts_apart(pixels, length * from_lengths, length * CELL_FRACTION)
-    if len(parts) < 2:
+    near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
+    if len(near) < 2:
         return None
-    rows, columns = _box(max(parts, key=_area))
+    rows, columns = _box(max(near, key=_area))
     drawing = pixels[rows, columns]
     is_worn = is_in_pieces(unmended[rows, columns])
     again = typical_stroke_length(drawing)
     length = max(length, again or 0.0)
     parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_FRACTION)
     # Mending joins letters; without it the strokes of worn drawings fall into pieces as small as letters.
-    words = _words_among(parts, pixels if is_worn else unmended, WORDS_BELOW * length)
+    letters = pixels if is_worn else unmended
+    words = [part for part in _all_but_largest(parts) if _is_word(part, letters, length)]
+    if not is_worn:
+        near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
+        words += [part for part in _all_but_largest(near) if _is_line_of_text(part, letters, length)]
     return np.logical_or.reduce(words) if words else None
 
 
@@ -145,15 +153,29 @@ def is_in_pieces(pixels: Pixels) -> bool:
     return bool(num_pieces > PIECES_IF_WORN * np.count_nonzero(ink))
 
 
-def _words_among(parts: list[Mask], letters: Pixels, below: float) -> list[Mask]:
-    """The parts, but for the largest, of groups that are all smaller than `below` pixels."""
-    words = []
-    for part in sorted(parts, key=_area)[:-1]:
-        rows, columns = _box(part)
-        groups = ink_groups(np.where(part[rows, columns], letters[rows, columns], 255).astype(np.uint8), 0)
-        if len(groups.boxes) > 1 and groups.boxes[1:, 2:].max() < below:
-            words.append(part)
-    return words
+def _all_but_largest(parts: list[Mask]) -> list[Mask]:
+    return sorted(parts, key=_area)[:-1]
+
+
+def _is_word(part: Mask, letters: Pixels, length: float) -> bool:
+    """Whether a part has only pieces as small as letters, beside strokes of that length."""
+    boxes = _letter_boxes(part, letters)
+    return len(boxes) > 0 and bool(boxes[:, 2:].max() < (WORDS_BELOW if len(boxes) < 2 else LARGE_WORDS_BELOW) * length)
+
+
+def _is_line_of_text(part: Mask, letters: Pixels, length: float) -> bool:
+    """Whether a part is several letters beside each other, which no label that stands so far from a bond is."""
+    boxes = _letter_boxes(part, letters)
+    if len(boxes) < LETTERS_OF_NEAR_WORDS or boxes[:, 2:].max() >= WORDS_BELOW * length:
+        return False
+    rows, _ = _box(part)
+    return bool(rows.stop - rows.start <= LINE_HEIGHT * boxes[:, 3].max())
+
+
+def _letter_boxes(part: Mask, letters: Pixels) -> NDArray[np.int32]:
+    """Boxes (N, 4) of the pieces of a part: left, top, width, height."""
+    rows, columns = _box(part)
+    return ink_groups(np.where(part[rows, columns], letters[rows, columns], 255).astype(np.uint8), 0).boxes[1:]
 
 
 def _parts_apart(pixels: Pixels, distance: float, cell: float) -> list[Mask]:

@@ -227,6 +227,14 @@ def test_middle_lines_keep_the_number_of_pieces() -> None:
     assert stroke_width(np.where(thin > 0, 0, 255).astype(np.uint8)) < 1.2
 
 
+@pytest.mark.parametrize(("words", "gap", "size"), [("Compound 12", -9, 0.45), ("(12)", 10, 1.6)])
+def test_a_line_of_text_goes_where_no_label_would_be_so_near_and_large_letters_go_too(
+    words: str, gap: int, size: float
+) -> None:
+    pixels = drawn(ASPIRIN)
+    assert likeness(cleaned(png(pixels)), cleaned(png(with_words(pixels, words, gap, size)))) > SAME
+
+
 def test_words_that_ink_joins_to_the_drawing_stay() -> None:
     pixels = with_words(drawn(ASPIRIN), "12", 0)
     column = int(np.flatnonzero((pixels[-20:] < 128).any(axis=0))[0])
