@@ -42,7 +42,7 @@ class Doors:
 
     def __init__(self, settings: ReviewingSettings, keys: ApiKeys, sessions: Sessions) -> None:
         self._settings, self._keys, self.sessions = settings, keys, sessions
-        self.asks_who = requires_key_for(settings)
+        self.asks_who = requires_key_for(settings) or bool(settings.proxy_header)
 
     def visitor(self, request: Request) -> Visitor:
         """The visitor of a request. Raises RefusedRequestError with status 401 if unknown."""

@@ -142,6 +142,15 @@ def test_behind_a_proxy_its_header_says_who_reviews_and_nobody_else_can(tmp_path
     assert "The proxy before this page does not say who you are: go through it." in answer.text
 
 
+def test_behind_a_proxy_of_this_machine_the_header_counts_too(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    page = ReviewPage(tmp_path, "reviewing.proxy_header=X-Forwarded-User")
+    assert page.client.get("/").status_code == 401
+    page.client.headers["X-Forwarded-User"] = "carla@example.org"
+    page.review("image-000", "wrong")
+    assert page.rows() == [("image-000", "wrong", "carla@example.org")]
+
+
 @pytest.mark.parametrize(
     ("addresses", "status"), [("[127.0.0.0/8]", 200), ("['10.0.0.0/8', '0.0.0.0/0']", 200), ("['::1']", 401)]
 )
