@@ -171,6 +171,7 @@ def test_every_task_of_the_bundle_is_announced_and_run_in_its_order(finished):
     assert banners(log) == [f"[{number}/{len(tasks)}] {task}" for number, task in enumerate(tasks, start=1)]
 
 
+@pytest.mark.slow
 def test_only_runs_the_task_that_it_names(finished):
     command = [*finished.command("run_pipeline"), "--only", "build_vocabulary"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -178,6 +179,7 @@ def test_only_runs_the_task_that_it_names(finished):
     assert banners(ended.stdout + ended.stderr) == ["[1/1] build_vocabulary"]
 
 
+@pytest.mark.slow
 def test_a_second_run_commits_nothing_and_trains_nothing(finished):
     before = num_commits(finished.root)
     again = finished.run("run_pipeline")

@@ -43,22 +43,41 @@ def arrive(lake: Lake, landing: Path, num_images: int, num_captions: int) -> Non
 
 @pytest.fixture(scope="module")
 def arrived_once(spark, tmp_path_factory) -> Path:
-    """The lake of five cleaned images, three of them with captions."""
+    """The lake of five cleaned images, three of them with captions, and the vocabulary."""
     root, landing = tmp_path_factory.mktemp("arrived"), tmp_path_factory.mktemp("landing")
-    arrive(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)), landing, 5, 3)
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
+    arrive(lake, landing, 5, 3)
+    build_vocabulary.run(spark, settings(lake))
+    return root
+
+
+@pytest.fixture(scope="module")
+def captioned_once(spark, arrived_once, tmp_path_factory) -> Path:
+    """That lake with the captions of an untrained model, `first`."""
+    root = tmp_path_factory.mktemp("captioned") / "lake"
+    shutil.copytree(arrived_once, root)
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
+    put_model(lake, "first")
+    predict(lake)
     return root
 
 
 @pytest.fixture
 def arrived(lake, arrived_once) -> Lake:
-    """A copy of that lake."""
+    """A copy of the lake of cleaned images."""
     shutil.copytree(arrived_once, lake.storage.root)
+    return lake
+
+
+@pytest.fixture
+def captioned(lake, captioned_once) -> Lake:
+    """A copy of the lake with captions."""
+    shutil.copytree(captioned_once, lake.storage.root)
     return lake
 
 
 def put_model(lake: Lake, name: str, seed: int = 0) -> None:
     """An untrained model that can write the captions' tokens."""
-    build_vocabulary.run(lake.spark, settings(lake))
     torch.manual_seed(seed)
     config = replace(settings(lake).captioner, grid_width=16, width=16, embedding_width=8, num_attention_heads=2)
     vocabulary = read_vocabulary(lake, settings(lake).captions)
@@ -72,10 +91,8 @@ def predict(lake: Lake, *overrides: str) -> None:
     predict_captions.run(lake.spark, settings(lake, *overrides))
 
 
-def test_every_image_gets_a_caption_and_those_with_a_reference_a_distance(arrived):
-    put_model(arrived, "first")
-    predict(arrived)
-    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
+def test_every_image_gets_a_caption_and_those_with_a_reference_a_distance(captioned):
+    rows = {row.image_id: row for row in captioned.read("caption_predictions").collect()}
     assert sorted(rows) == ["0", "1", "2", "3", "4"]
     assert {row.model_version for row in rows.values()} == {"first"}
     assert all(row.caption.startswith("InChI=1S/") for row in rows.values())
@@ -99,40 +116,36 @@ def test_progress_counts_images_that_workers_have_done(arrived, monkeypatch, cap
     assert set(counts) & {1, 2, 3, 4}
 
 
-def test_captions_do_not_depend_on_how_images_are_batched(arrived):
-    put_model(arrived, "first")
-    predict(arrived)
-    together = {row.image_id: row.caption for row in arrived.read("caption_predictions").collect()}
-    save = checkpoints_folder(arrived.storage)
+def test_captions_do_not_depend_on_how_images_are_batched(captioned):
+    together = {row.image_id: row.caption for row in captioned.read("caption_predictions").collect()}
+    save = checkpoints_folder(captioned.storage)
     (save / "first").rename(save / "again")
-    predict(arrived, "prediction.batch_size=1", "prediction.model_version=again")
-    again = arrived.read("caption_predictions").where("model_version = 'again'").collect()
+    predict(captioned, "prediction.batch_size=1", "prediction.model_version=again")
+    again = captioned.read("caption_predictions").where("model_version = 'again'").collect()
     alone = {row.image_id: row.caption for row in again}
     assert alone == together
 
 
-def test_only_images_without_a_row_for_this_model_are_captioned(lake, landing):
-    arrive(lake, landing, num_images=3, num_captions=2)
-    put_model(lake, "first")
-    predict(lake)
-    before = num_commits(lake)
-    predict(lake)
-    assert num_commits(lake) == before
+def test_only_images_without_a_row_for_this_model_are_captioned(captioned, landing):
+    before = num_commits(captioned)
+    predict(captioned)
+    assert num_commits(captioned) == before
     (landing / "new.png").write_bytes(image(9))
-    ingest(lake, landing)
-    clean(lake)
-    predict(lake)
-    times = lake.read("caption_predictions").groupBy("predicted_at").count().orderBy("predicted_at").collect()
-    assert [row["count"] for row in times] == [3, 1]
-    put_model(lake, "second", seed=1)
-    predict(lake)
-    counts = lake.read("caption_predictions").groupBy("model_version").count().collect()
-    assert {row.model_version: row["count"] for row in counts} == {"first": 4, "second": 4}
+    ingest(captioned, landing)
+    clean(captioned)
+    predict(captioned)
+    times = captioned.read("caption_predictions").groupBy("predicted_at").count().orderBy("predicted_at").collect()
+    assert [row["count"] for row in times] == [5, 1]
+    put_model(captioned, "second", seed=1)
+    predict(captioned)
+    counts = captioned.read("caption_predictions").groupBy("model_version").count().collect()
+    assert {row.model_version: row["count"] for row in counts} == {"first": 6, "second": 6}
 
 
 @pytest.mark.slow
 def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, landing):
     arrive(lake, landing, num_images=2, num_captions=1)
+    build_vocabulary.run(lake.spark, settings(lake))
     put_model(lake, "first")
     predict(lake)
     write_captions(landing / "late_labels.csv", {"1": LABEL.format(1, 2)})
@@ -147,6 +160,7 @@ def test_a_reference_that_arrives_after_the_prediction_is_scored_late(lake, land
 @pytest.mark.slow
 def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake, landing):
     arrive(lake, landing, num_images=2, num_captions=2)
+    build_vocabulary.run(lake.spark, settings(lake))
     put_model(lake, "first")
     predict(lake)
     write_captions(landing / "labels.csv", {"0": LABEL.format(0, 1), "1": "InChI=1S/CH4/h1H4"})
@@ -159,28 +173,24 @@ def test_a_reference_that_is_corrected_is_scored_again_and_then_left_alone(lake,
     assert num_commits(lake) == before
 
 
-def test_a_caption_goes_with_its_image_when_other_settings_reject_it(arrived):
-    put_model(arrived, "first")
-    predict(arrived)
-    assert arrived.read("caption_predictions").count() == 5
-    clean(arrived, "cleaning.min_ink_fraction=0.9")
-    assert arrived.read("images_clean").isEmpty()
-    predict(arrived)
-    assert arrived.read("caption_predictions").isEmpty()
-    before = num_commits(arrived)
-    predict(arrived)
-    assert num_commits(arrived) == before
+def test_a_caption_goes_with_its_image_when_other_settings_reject_it(captioned):
+    assert captioned.read("caption_predictions").count() == 5
+    clean(captioned, "cleaning.min_ink_fraction=0.9")
+    assert captioned.read("images_clean").isEmpty()
+    predict(captioned)
+    assert captioned.read("caption_predictions").isEmpty()
+    before = num_commits(captioned)
+    predict(captioned)
+    assert num_commits(captioned) == before
 
 
-def test_references_that_were_dated_before_the_prediction_count_and_those_that_go_count_no_more(arrived):
-    put_model(arrived, "first")
-    predict(arrived)
+def test_references_that_were_dated_before_the_prediction_count_and_those_that_go_count_no_more(captioned):
     long_ago = datetime(2024, 1, 1, tzinfo=UTC)
     corrected = [("0", 0, "InChI=1S/CH4/h1H4", "labels.csv", "train", long_ago, 1, "0")]
-    arrived.upsert("captions", arrived.spark.createDataFrame(corrected, CAPTIONS.schema))
-    arrived.upsert("captions", arrived.read("captions").where("image_id = '1'"), delete_when="true")
-    predict(arrived)
-    rows = {row.image_id: row for row in arrived.read("caption_predictions").collect()}
+    captioned.upsert("captions", captioned.spark.createDataFrame(corrected, CAPTIONS.schema))
+    captioned.upsert("captions", captioned.read("captions").where("image_id = '1'"), delete_when="true")
+    predict(captioned)
+    rows = {row.image_id: row for row in captioned.read("caption_predictions").collect()}
     assert rows["0"].reference == "InChI=1S/CH4/h1H4"
     assert (rows["1"].reference, rows["1"].edit_distance, rows["1"].split) == (None, None, None)
     assert rows["2"].reference == LABEL.format(2, 3)

@@ -151,6 +151,7 @@ def test_a_gain_below_the_margin_is_refused(two_models: Lake) -> None:
     assert [row.decision for row in decisions(two_models)] == ["refused", "promoted"]
 
 
+@pytest.mark.slow
 def test_what_is_better_on_the_whole_but_worse_on_a_kind_of_image_is_refused(two_models: Lake) -> None:
     captioned(two_models, {"old": lambda *_: 4, "new": lambda _, file: 6 if file == "odd.csv" else 0})
     promote(two_models)
@@ -160,6 +161,7 @@ def test_what_is_better_on_the_whole_but_worse_on_a_kind_of_image_is_refused(two
     assert row.reason.endswith("is above 0, but images of odd.csv are captioned worse")
 
 
+@pytest.mark.slow
 def test_a_missing_caption_counts_as_an_empty_one(two_models: Lake) -> None:
     captioned(two_models, {"old": lambda *_: 2, "new": lambda name, _: None if name == "i00" else 2})
     promote(two_models)
@@ -167,6 +169,7 @@ def test_a_missing_caption_counts_as_an_empty_one(two_models: Lake) -> None:
     assert (row.num_images, row.candidate_score) == (NUM_IMAGES, 2 + (len(REFERENCE) - 2) / NUM_IMAGES)
 
 
+@pytest.mark.slow
 def test_sentences_are_compared_by_cider(two_models: Lake) -> None:
     sentences = [f"a {color} dog {verb}" for color in ("red", "blue", "old", "big") for verb in VERBS]
     named = [(name, sentence) for (name, _), sentence in zip(images(), sentences, strict=True)]

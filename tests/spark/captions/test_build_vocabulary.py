@@ -10,20 +10,23 @@ from jobs import build_vocabulary
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTIONS
-from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import image, settings_for, write_captions
+from tests.spark.analyst_lake import write
+from tests.spark.landing.test_ingest_images import num_commits
+from tests.spark.landing_files import settings_for
 
-ALL_TRAIN = ("captions.test_fraction=0", "captions.validation_fraction=0")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def arrive(lake: Lake, captions: dict[str, str], split: str = "train") -> None:
+    write(lake, "captions", [(name, 0, text, "labels.csv", split, NOON, 1, name) for name, text in captions.items()])
 
 
 def build(lake: Lake, *overrides: str) -> None:
     build_vocabulary.run(lake.spark, settings_for(Path("unused"), f"storage.root={lake.storage.root}", *overrides))
 
 
-def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
-    (landing / "a.png").write_bytes(image(1))
-    write_captions(landing / "labels.csv", {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "InChI=1/no standard"})
-    ingest(lake, landing, *ALL_TRAIN)
+def test_tokens_are_counted_and_numbered_in_order_specials_first(lake):
+    arrive(lake, {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4", "c": "InChI=1/no standard"})
     build(lake)
     tokens = [
         ("<pad>", 0),
@@ -50,34 +53,26 @@ def test_tokens_are_counted_and_numbered_in_order_specials_first(lake, landing):
     assert kept == ["<pad>", "<start>", "<end>", "<unknown>", "2", "C", "H"]
 
 
-def test_only_train_captions_count(lake, landing):
-    (landing / "a.png").write_bytes(image(1))
-    write_captions(landing / "labels.csv", {f"{number}": "InChI=1S/CH4" for number in range(200)})
-    ingest(lake, landing, "captions.test_fraction=0.3", "captions.validation_fraction=0.2")
+def test_only_train_captions_count(lake):
+    for split, number in (("train", 5), ("validation", 3), ("test", 2)):
+        arrive(lake, {f"{split}{one}": "InChI=1S/CH4" for one in range(number)}, split)
     build(lake)
-    num_train = lake.read("captions").where("split = 'train'").count()
-    assert lake.read("vocabulary").where("token = 'C'").first().num_uses == num_train < 200
+    assert lake.read("vocabulary").where("token = 'C'").first().num_uses == 5
 
 
-def test_a_second_run_commits_nothing_until_a_caption_arrives(lake, landing):
-    (landing / "a.png").write_bytes(image(1))
-    write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
-    ingest(lake, landing, *ALL_TRAIN)
+def test_a_second_run_commits_nothing_until_a_caption_arrives(lake):
+    arrive(lake, {"a": "InChI=1S/CH4"})
     build(lake)
     before = num_commits(lake)
     build(lake)
     assert num_commits(lake) == before
-    write_captions(landing / "more_labels.csv", {"b": "InChI=1S/ClH"})
-    ingest(lake, landing, *ALL_TRAIN)
+    arrive(lake, {"b": "InChI=1S/ClH"})
     build(lake)
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
 
 
-@pytest.mark.slow
-def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_are_counted(lake, landing):
-    (landing / "a.png").write_bytes(image(1))
-    write_captions(landing / "labels.csv", {"a": "InChI=1S/CH4"})
-    ingest(lake, landing, *ALL_TRAIN)
+def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_are_counted(lake):
+    arrive(lake, {"a": "InChI=1S/CH4"})
     build(lake)
     slow = ("b", 0, "InChI=1S/ClH", "more.csv", "train", datetime(2024, 1, 1, tzinfo=UTC), 1, "b")
     lake.insert_new("captions", lake.spark.createDataFrame([slow], CAPTIONS.schema))
@@ -85,11 +80,8 @@ def test_captions_that_were_dated_before_the_vocabulary_and_committed_after_it_a
     assert lake.read("vocabulary").where("token = 'Cl'").count() == 1
 
 
-@pytest.mark.slow
-def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake, landing):
-    (landing / "a.png").write_bytes(image(1))
-    write_captions(landing / "labels.csv", {"a": "a dog runs"})
-    ingest(lake, landing, *ALL_TRAIN, "captions.notation=words")
+def test_captions_of_another_notation_stop_the_job_with_the_setting_to_change(lake):
+    arrive(lake, {"a": "a dog runs"})
     with pytest.raises(MissingInputError, match=r"captions\.notation"):
         build(lake)
 

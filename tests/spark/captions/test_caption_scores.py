@@ -183,6 +183,7 @@ def test_a_run_with_nothing_new_commits_nothing_and_new_scores_replace_old_ones(
     assert scores_of_model(lake) == [(2, 0.5)]
 
 
+@pytest.mark.slow
 def test_references_that_went_are_in_no_score_of_model_or_controls(lake: Lake) -> None:
     lake.insert_new(
         "captions",

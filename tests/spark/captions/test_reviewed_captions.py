@@ -99,6 +99,7 @@ def test_images_without_captions_are_learned_from_once_they_are_reviewed(reviewe
     assert not {"cat", "ship", "tree"} & set(tokens)
 
 
+@pytest.mark.slow
 def test_reviews_that_are_too_few_to_train_on_train_nothing(lake: Lake) -> None:
     image = dict.fromkeys(IMAGES_RAW.schema.names) | {"image_id": "a"}
     lake.insert_new("images_raw", lake.spark.createDataFrame([image], IMAGES_RAW.schema))

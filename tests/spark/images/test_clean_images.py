@@ -1,6 +1,7 @@
 """From images_raw to images_clean and images_rejected: `pytest tests/spark/images/test_clean_images.py`."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from jobs import clean_images, ingest_images
 from lib.errors import MissingInputError
 from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
+from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
 from tests.spark.landing.test_ingest_images import ingest, num_commits
 from tests.spark.landing_files import image, settings_for, write_tar, write_zip
@@ -33,14 +35,43 @@ def arrive(landing: Path) -> None:
     (landing / "cut.png").write_bytes(image(7)[:60])
 
 
-def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(lake, landing):
+@pytest.fixture(scope="module")
+def ingested_once(spark, tmp_path_factory) -> Path:
+    """A lake of five images and three files that are none."""
+    root, landing = tmp_path_factory.mktemp("ingested"), tmp_path_factory.mktemp("landing")
     arrive(landing)
-    ingest(lake, landing)
-    clean(lake)
-    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
-    cleaned = {row.image_id: row for row in lake.read("images_clean").collect()}
-    assert set(cleaned) == {f"good{number}" for number in range(5)}
-    row = cleaned["good3"]
+    ingest(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)), landing)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cleaned_once(spark, ingested_once, tmp_path_factory) -> Path:
+    """That lake, cleaned."""
+    root = tmp_path_factory.mktemp("cleaned") / "lake"
+    shutil.copytree(ingested_once, root)
+    clean(Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None)))
+    return root
+
+
+@pytest.fixture
+def ingested(lake, ingested_once) -> Lake:
+    """A copy of the lake of images."""
+    shutil.copytree(ingested_once, lake.storage.root)
+    return lake
+
+
+@pytest.fixture
+def cleaned(lake, cleaned_once) -> Lake:
+    """A copy of the cleaned lake."""
+    shutil.copytree(cleaned_once, lake.storage.root)
+    return lake
+
+
+def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(cleaned):
+    assert reasons(cleaned) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    rows = {row.image_id: row for row in cleaned.read("images_clean").collect()}
+    assert set(rows) == {f"good{number}" for number in range(5)}
+    row = rows["good3"]
     assert decode_png(bytes(row.image)).shape == (row.height, row.width) == (64, 128)
     assert (row.rotation_deg, len(row.transform)) == (0, 6)
     x, y = np.reshape(row.transform, (2, 3)) @ [20, 20, 1]
@@ -48,39 +79,32 @@ def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(lake, landing):
     assert 0 <= y < 160
 
 
-def test_a_second_run_commits_nothing_and_a_new_image_costs_one_row(lake, landing):
-    arrive(landing)
-    ingest(lake, landing)
-    clean(lake)
-    before = num_commits(lake)
-    clean(lake)
-    assert num_commits(lake) == before
+def test_a_second_run_commits_nothing_and_a_new_image_costs_one_row(cleaned, landing):
+    before = num_commits(cleaned)
+    clean(cleaned)
+    assert num_commits(cleaned) == before
     (landing / "new.png").write_bytes(image(9))
-    ingest(lake, landing)
-    clean(lake)
-    assert lake.read("images_clean").count() == 6
-    newest = lake.read("images_clean").groupBy("cleaned_at").count().orderBy("cleaned_at").collect()
+    ingest(cleaned, landing)
+    clean(cleaned)
+    assert cleaned.read("images_clean").count() == 6
+    newest = cleaned.read("images_clean").groupBy("cleaned_at").count().orderBy("cleaned_at").collect()
     assert [row["count"] for row in newest] == [5, 1]
 
 
 @pytest.mark.slow
-def test_changed_settings_clean_every_image_again_and_move_it_between_the_tables(lake, landing):
-    arrive(landing)
-    ingest(lake, landing)
-    clean(lake, "cleaning.max_pixels=100")
-    assert set(reasons(lake).values()) == {"empty_file", "not_an_image", "too_many_pixels"}
-    assert lake.read("images_clean").count() == 0
-    clean(lake)
-    assert reasons(lake) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
-    assert lake.read("images_clean").count() == 5
-    clean(lake, "cleaning.max_pixels=100")
-    assert lake.read("images_clean").count() == 0
-    assert len(reasons(lake)) == 8
+def test_changed_settings_clean_every_image_again_and_move_it_between_the_tables(ingested):
+    clean(ingested, "cleaning.max_pixels=100")
+    assert set(reasons(ingested).values()) == {"empty_file", "not_an_image", "too_many_pixels"}
+    assert ingested.read("images_clean").count() == 0
+    clean(ingested)
+    assert reasons(ingested) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
+    assert ingested.read("images_clean").count() == 5
+    clean(ingested, "cleaning.max_pixels=100")
+    assert ingested.read("images_clean").count() == 0
+    assert len(reasons(ingested)) == 8
 
 
-def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, landing, monkeypatch):
-    arrive(landing)
-    ingest(lake, landing)
+def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(ingested, monkeypatch):
     upsert = Lake.upsert
 
     def killed_before_clean(self, name, rows, delete_when=None):
@@ -90,30 +114,27 @@ def test_a_run_killed_between_the_two_tables_is_completed_by_the_next(lake, land
 
     monkeypatch.setattr(Lake, "upsert", killed_before_clean)
     with pytest.raises(KeyboardInterrupt):
-        clean(lake)
+        clean(ingested)
     monkeypatch.undo()
-    clean(lake)
-    assert lake.read("images_clean").count() == 5
-    assert lake.read("images_rejected").count() == 3
+    clean(ingested)
+    assert ingested.read("images_clean").count() == 5
+    assert ingested.read("images_rejected").count() == 3
 
 
 @pytest.mark.slow
-def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_completed_by_the_next(lake, landing):
-    arrive(landing)
-    ingest(lake, landing)
-    clean(lake)
-    table = f"delta.`{lake.storage.root}/images_clean`"
-    lake.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'true')")
+def test_a_run_that_ended_between_the_two_tables_after_a_change_of_settings_is_completed_by_the_next(cleaned):
+    table = f"delta.`{cleaned.storage.root}/images_clean`"
+    cleaned.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'true')")
     # The first commit rejects images; the second, which takes them from images_clean, fails.
     with pytest.raises(Exception, match="DELTA_CANNOT_MODIFY_APPEND_ONLY"):
-        clean(lake, "cleaning.max_pixels=100")
-    assert (lake.read("images_clean").count(), len(reasons(lake))) == (5, 8)
-    lake.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'false')")
-    clean(lake, "cleaning.max_pixels=100")
-    assert (lake.read("images_clean").count(), len(reasons(lake))) == (0, 8)
-    before = num_commits(lake)
-    clean(lake, "cleaning.max_pixels=100")
-    assert num_commits(lake) == before
+        clean(cleaned, "cleaning.max_pixels=100")
+    assert (cleaned.read("images_clean").count(), len(reasons(cleaned))) == (5, 8)
+    cleaned.spark.sql(f"alter table {table} set tblproperties ('delta.appendOnly' = 'false')")
+    clean(cleaned, "cleaning.max_pixels=100")
+    assert (cleaned.read("images_clean").count(), len(reasons(cleaned))) == (0, 8)
+    before = num_commits(cleaned)
+    clean(cleaned, "cleaning.max_pixels=100")
+    assert num_commits(cleaned) == before
 
 
 def test_new_bytes_of_a_file_or_member_replace_the_old_ones_in_both_tables_and_nothing_else_changes(lake, landing):

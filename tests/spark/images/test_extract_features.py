@@ -68,10 +68,31 @@ def arrived_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
     return landing, root
 
 
+@pytest.fixture(scope="module")
+def extracted_once(
+    spark: SparkSession, arrived_once: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """That lake with a model, its captions of the images, and then the features."""
+    root = tmp_path_factory.mktemp("extracted") / "lake"
+    shutil.copytree(arrived_once[1], root)
+    lake = Lake(spark, StorageSettings(root=str(root), catalog=None, schema_name=None))
+    put_model(lake)
+    predict_captions.run(spark, settings(lake))
+    extract_features.run(spark, settings(lake))
+    return root
+
+
 @pytest.fixture
 def arrived(lake: Lake, arrived_once: tuple[Path, Path]) -> Lake:
-    """A copy of that lake."""
+    """A copy of the lake of cleaned images."""
     shutil.copytree(arrived_once[1], lake.storage.root)
+    return lake
+
+
+@pytest.fixture
+def extracted(lake: Lake, extracted_once: Path) -> Lake:
+    """A copy of the lake with captions and features."""
+    shutil.copytree(extracted_once, lake.storage.root)
     return lake
 
 
@@ -89,44 +110,41 @@ def captions(lake: Lake) -> dict[str, tuple[str, float]]:
     return {row.image_id: (row.caption, round(row.confidence, 4)) for row in rows}
 
 
-def test_each_image_is_encoded_once_and_again_when_it_is_cleaned_otherwise(arrived: Lake) -> None:
-    extract_features.run(arrived.spark, settings(arrived))
-    rows = {row.image_id: row for row in arrived.read("image_features").collect()}
+def test_each_image_is_encoded_once_and_again_when_it_is_cleaned_otherwise(extracted: Lake) -> None:
+    rows = {row.image_id: row for row in extracted.read("image_features").collect()}
     assert set(rows) == set(CAPTIONS)
     assert unpack_features(rows["red"].features).shape == tuple(rows["red"].shape) == (1280, 2, 2)
     assert rows["red"].encoder_version == "efficientnet_lite2-imagenet"
-    before = num_commits(arrived)
-    extract_features.run(arrived.spark, settings(arrived))
-    assert num_commits(arrived) == before
-    clean_images.run(arrived.spark, settings(arrived, "cleaning.sharpen=0.5"))
-    extract_features.run(arrived.spark, settings(arrived, "cleaning.sharpen=0.5"))
-    again = {row.image_id: row for row in arrived.read("image_features").collect()}
+    before = num_commits(extracted)
+    extract_features.run(extracted.spark, settings(extracted))
+    assert num_commits(extracted) == before
+    clean_images.run(extracted.spark, settings(extracted, "cleaning.sharpen=0.5"))
+    extract_features.run(extracted.spark, settings(extracted, "cleaning.sharpen=0.5"))
+    again = {row.image_id: row for row in extracted.read("image_features").collect()}
     assert all(again[name].cleaning_version != rows[name].cleaning_version for name in CAPTIONS)
 
 
+@pytest.mark.slow
 def test_features_and_captions_follow_an_image_whose_file_is_replaced(
-    arrived: Lake, arrived_once: tuple[Path, Path]
+    extracted: Lake, arrived_once: tuple[Path, Path]
 ) -> None:
     landing = arrived_once[0]
-    put_model(arrived)
-    extract_features.run(arrived.spark, settings(arrived))
-    predict_captions.run(arrived.spark, settings(arrived))
     old_bytes = (landing / "red.jpg").read_bytes()
     try:
         (landing / "red.jpg").write_bytes((landing / "blue.jpg").read_bytes())
-        ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}"))
+        ingest_images.run(extracted.spark, settings(extracted, f"landing.path={landing}"))
     finally:
         (landing / "red.jpg").write_bytes(old_bytes)
-    clean_images.run(arrived.spark, settings(arrived))
-    extract_features.run(arrived.spark, settings(arrived))
-    predict_captions.run(arrived.spark, settings(arrived))
-    features = {row.image_id: bytes(row.features) for row in arrived.read("image_features").collect()}
+    clean_images.run(extracted.spark, settings(extracted))
+    extract_features.run(extracted.spark, settings(extracted))
+    predict_captions.run(extracted.spark, settings(extracted))
+    features = {row.image_id: bytes(row.features) for row in extracted.read("image_features").collect()}
     assert features["red"] == features["blue"]
     assert features["red"] != features["green"]
-    seen = captions(arrived)
+    seen = captions(extracted)
     assert seen["red"] == seen["blue"]
-    clean = {row.image_id: row.cleaning_version for row in arrived.read("images_clean").collect()}
-    predicted = {row.image_id: row.cleaning_version for row in arrived.read("caption_predictions").collect()}
+    clean = {row.image_id: row.cleaning_version for row in extracted.read("images_clean").collect()}
+    predicted = {row.image_id: row.cleaning_version for row in extracted.read("caption_predictions").collect()}
     assert predicted == clean
     assert clean["blue"] == clean["green"] != clean["red"]
 
@@ -136,13 +154,13 @@ def test_an_encoder_that_learns_has_no_features(arrived: Lake) -> None:
     assert not arrived.has("image_features")
 
 
-def test_training_reads_an_image_once_with_all_its_captions(arrived: Lake) -> None:
+def test_training_reads_an_image_once_with_all_its_captions(arrived: Lake, extracted_once: Path) -> None:
     asked = settings(arrived)
     vocabulary = read_vocabulary(arrived, asked.captions)
     version = encoder_version(asked.captioner)
     with pytest.raises(MissingInputError, match="extract_features"):
         describe_training_data(arrived, asked.captions, vocabulary, version)
-    extract_features.run(arrived.spark, asked)
+    shutil.copytree(extracted_once / "image_features", Path(arrived.storage.root) / "image_features")
     assert describe_training_data(arrived, asked.captions, vocabulary, version).num_train == 3
     rows = training_rows(arrived, asked.captions, vocabulary, "train", 1, encoder_version=version).collect()
     batch = collate([as_sample(row.asDict(), asked.captioner, None) for row in rows], 3)
@@ -154,17 +172,14 @@ def test_training_reads_an_image_once_with_all_its_captions(arrived: Lake) -> No
     assert found["blue"] == {"a blue field", "the sea"}
 
 
-def test_captions_from_features_are_those_from_the_images(arrived: Lake) -> None:
-    put_model(arrived)
-    predict_captions.run(arrived.spark, settings(arrived))
-    from_images = captions(arrived)
+def test_captions_from_features_are_those_from_the_images(extracted: Lake) -> None:
+    from_images = captions(extracted)
     assert set(from_images) == set(CAPTIONS)
-    extract_features.run(arrived.spark, settings(arrived))
-    clean = arrived.read("images_clean").collect()
+    clean = extracted.read("images_clean").collect()
     assert decode_png(bytes(clean[0].image)).shape == (64, 64, 3)  # stretched to the canvas
-    arrived.spark.sql(f"delete from delta.`{arrived.storage.root}/caption_predictions`")
-    predict_captions.run(arrived.spark, settings(arrived))
-    from_features = captions(arrived)
+    extracted.spark.sql(f"delete from delta.`{extracted.storage.root}/caption_predictions`")
+    predict_captions.run(extracted.spark, settings(extracted))
+    from_features = captions(extracted)
     assert {name: one[0] for name, one in from_features.items()} == {name: one[0] for name, one in from_images.items()}
     for name, (_, confidence) in from_features.items():
         assert confidence == pytest.approx(from_images[name][1], rel=0.02)
@@ -189,22 +204,19 @@ def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arr
         splits()
 
 
-def test_features_of_another_encoder_are_neither_learned_from_nor_captioned(arrived: Lake) -> None:
-    put_model(arrived)
-    predict_captions.run(arrived.spark, settings(arrived))
-    from_images = captions(arrived)
-    extract_features.run(arrived.spark, settings(arrived))
-    root, other = arrived.storage.root, pack_features(np.ones((7, 2, 2)))
-    arrived.spark.sql(
+def test_features_of_another_encoder_are_neither_learned_from_nor_captioned(extracted: Lake) -> None:
+    from_images = captions(extracted)
+    root, other = extracted.storage.root, pack_features(np.ones((7, 2, 2)))
+    extracted.spark.sql(
         f"update delta.`{root}/image_features` set encoder_version = 'other', features = unhex('{other.hex()}')"
     )
-    arrived.spark.sql(f"delete from delta.`{root}/caption_predictions`")
-    predict_captions.run(arrived.spark, settings(arrived))
-    assert captions(arrived) == from_images
-    asked = settings(arrived)
+    extracted.spark.sql(f"delete from delta.`{root}/caption_predictions`")
+    predict_captions.run(extracted.spark, settings(extracted))
+    assert captions(extracted) == from_images
+    asked = settings(extracted)
     version = encoder_version(asked.captioner)
     with pytest.raises(MissingInputError, match=rf"no image has features of {version}: run extract_features"):
-        describe_training_data(arrived, asked.captions, read_vocabulary(arrived, asked.captions), version)
+        describe_training_data(extracted, asked.captions, read_vocabulary(extracted, asked.captions), version)
 
 
 @pytest.mark.slow

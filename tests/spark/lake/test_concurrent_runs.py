@@ -49,6 +49,7 @@ def test_a_table_is_made_where_a_run_was_killed_before_its_first_commit(lake):
     assert lake.read("captions").schema == CAPTIONS.schema
 
 
+@pytest.mark.slow
 def test_files_are_joined_while_rows_are_replaced(lake):
     for run in range(3):
         lake.upsert("captions", captions(lake, run))

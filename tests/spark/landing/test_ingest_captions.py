@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import pyspark.sql.functions as F
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
 from lib.errors import LandingZoneError, NotationError
 from lib.lake.delta_tables import Lake
+from lib.lake.splits import split_of
 from tests.spark.landing.test_ingest_images import ingest, num_commits, rejected
-from tests.spark.landing_files import image, write_captions, write_zip
+from tests.spark.landing_files import image, settings_for, write_captions, write_zip
 
 METHANE, ETHANE = "InChI=1S/CH4/h1H4", "InChI=1S/C2H6/c1-2/h1-2H3"
 HEADER = "image_id,InChI\n"
@@ -30,15 +32,7 @@ def arrived(landing: Path) -> Path:
     return landing
 
 
-def test_a_caption_with_bare_commas_is_refused_and_not_cut(lake, arrived):
-    (arrived / "labels.csv").write_text('image_id,InChI\na,"InChI=1S/CH4/h1,2H"\nb,InChI=1S/CH4/h1,2H\n')
-    ingest(lake, arrived)
-    assert captions_in(lake) == {"a": "InChI=1S/CH4/h1,2H"}
-    row = lake.read("images_rejected").first()
-    assert (row.image_id, row.stage, row.reason) == ("b", "captions", "uneven_row")
-    assert row.source == f"file://{arrived}/labels.csv row 2"
-
-
+@pytest.mark.slow
 def test_captions_of_a_later_file_are_added_to_those_an_image_has(lake, arrived):
     (arrived / "a_labels.csv").write_text("image_id,InChI\np,one\np,two\n")
     ingest_words(lake, arrived, "landing.max_captions_per_image=3")
@@ -102,16 +96,13 @@ def test_a_corrected_file_leaves_nothing_behind_and_closes_the_gap_before_other_
     assert captions_in(lake) == {"p": "right"}  # captions stay, as images do
 
 
-def test_the_split_follows_from_the_image_id_alone(lake, arrived):
-    fractions = ("captions.test_fraction=0.2", "captions.validation_fraction=0.1")
-    write_captions(arrived / "labels_1.csv", {f"id{i}": "text" for i in range(500)})
-    ingest_words(lake, arrived, *fractions)
-    splits = {row.image_id: row.split for row in lake.read("captions").collect()}
-    write_captions(arrived / "labels_2.csv", {f"id{i}": "text" for i in range(400, 1000)})
-    ingest_words(lake, arrived, *fractions)
-    later = {row.image_id: row.split for row in lake.read("captions").collect()}
-    assert {image_id: later[image_id] for image_id in splits} == splits
-    seen = {split: list(later.values()).count(split) / 1000 for split in ("train", "validation", "test")}
+def test_the_split_follows_from_the_image_id_alone(spark, landing):
+    asked = settings_for(landing, "captions.test_fraction=0.2", "captions.validation_fraction=0.1").captions
+    ids = spark.range(1000).select(F.concat(F.lit("id"), F.col("id").cast("string")).alias("image_id"))
+    splits = {row.image_id: row.split for row in ids.withColumn("split", split_of(F.col("image_id"), asked)).collect()}
+    few = ids.where("image_id in ('id1', 'id500', 'id999')").withColumn("split", split_of(F.col("image_id"), asked))
+    assert all(splits[row.image_id] == row.split for row in few.collect())
+    seen = {split: list(splits.values()).count(split) / 1000 for split in ("train", "validation", "test")}
     assert seen == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
 
 
@@ -174,16 +165,17 @@ def test_without_a_caption_file_that_fits_the_images_are_taken_in_and_the_job_na
 
 
 def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, caplog):
-    (arrived / "labels.csv").write_text(f"{HEADER}p,{METHANE}\nq,CC\nr,no molecule\ns,[CH3\n")
+    (arrived / "labels.csv").write_text(f"{HEADER}p,{METHANE}\nq,CC\nr,no molecule\ns,[CH3\nt,{METHANE},2H\n")
     ingest(lake, arrived)
     assert captions_in(lake) == {"p": METHANE}
-    assert rejected(lake) == dict.fromkeys("qrs", "other_notation")
+    assert rejected(lake) == dict.fromkeys("qrs", "other_notation") | {"t": "uneven_row"}
+    assert lake.read("images_rejected").where("image_id = 't'").first().source == f"file://{arrived}/labels.csv row 5"
     assert "3 other_notation" in caplog.text
     detail = lake.read("images_rejected").where("image_id = 'q'").first().detail
     assert detail.startswith("'CC' does not begin with InChI=1S/ or InChI=1/: landing.captions_notation names")
     ingest(lake, arrived, "landing.captions_notation=smiles")
     assert captions_in(lake) == {"p": METHANE, "q": ETHANE}
-    assert rejected(lake) == dict.fromkeys("rs", "other_notation")
+    assert rejected(lake) == dict.fromkeys("rs", "other_notation") | {"t": "uneven_row"}
     with pytest.raises(NotationError, match=r"landing\.captions_notation is 'smile'; there are: inchi, .*smiles"):
         ingest(lake, arrived, "landing.captions_notation=smile")
 

@@ -133,6 +133,7 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
 
 
+@pytest.mark.slow
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
     path = write_report(evaluated, SETTINGS, "m1")
     first = path.stat().st_mtime_ns
@@ -156,6 +157,7 @@ def test_report_is_written_again_when_more_images_are_rejected(evaluated: Lake) 
     assert "too_many_bytes" in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_images_without_references_are_shown_with_their_captions_the_least_sure_first(lake: Lake) -> None:
     write_tables(lake)
     empty = {

@@ -47,6 +47,7 @@ def fill(lake: Lake) -> None:
     lake.insert_new("caption_predictions", lake.spark.createDataFrame(predicted, CAPTION_PREDICTIONS.schema))
 
 
+@pytest.mark.slow
 def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
     lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:

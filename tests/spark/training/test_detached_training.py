@@ -86,6 +86,7 @@ def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
     assert run.is_trained
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_brings_back_what_the_next_one_resumes_from(
     lake: Lake, run: TrainingRun, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def test_steps_too_small_for_the_workers_are_refused_before_a_cluster_starts(dra
         plan_training(drawn, settings)
 
 
+@pytest.mark.slow
 def test_a_plan_names_the_versions_of_the_tables_that_it_learns_from(drawn: Lake) -> None:
     alone = ("cluster.num_workers=1", "training.start_from=null")
     settings = settings_for(Path("unused"), f"storage.root={drawn.storage.root}", *DRAWN, *alone)
@@ -221,6 +222,7 @@ def test_reviews_have_a_weight_which_is_part_of_the_name_of_data_and_model(drawn
     assert "caption_weight" not in training_rows(drawn, captions(drawn, *weighed), vocabulary, "validation", 1).columns
 
 
+@pytest.mark.slow
 def test_a_weight_that_weighs_nothing_leaves_models_their_names(drawn: Lake) -> None:
     build_vocabulary(drawn, captions(drawn))
 

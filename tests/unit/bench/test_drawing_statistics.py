@@ -21,6 +21,7 @@ def ours() -> dict[str, float]:
     return figures(400)
 
 
+@pytest.mark.slow
 def test_every_genuine_figure_has_ours_beside_it(ours: dict[str, float]) -> None:
     assert set(ours) == set(GENUINE)
     assert len(tabulate(ours).rows) == len(GENUINE)
@@ -63,6 +64,7 @@ def test_a_figure_is_within_the_genuine_range(ours: dict[str, float], figure: st
     assert lowest <= ours[figure] <= highest
 
 
+@pytest.mark.slow
 def test_hardly_any_is_higher_than_wide_and_some_have_heavy_hydrogen(ours: dict[str, float]) -> None:
     assert ours["higher than wide, fraction"] <= 0.02
     assert figures(100, "drawing.isotope_fraction=0.5")["with D or T, fraction of labels"] > 0.3

@@ -75,6 +75,7 @@ def test_a_fixed_batch_stops_scaling_and_a_growing_one_does_not() -> None:
     assert worth(512, 2048 / 512) < 0.3
 
 
+@pytest.mark.slow
 def test_without_a_measurement_it_says_what_to_run(tmp_path: Path) -> None:
     refused = subprocess.run(
         [sys.executable, "-m", "bench.scaling", "--results", str(tmp_path / "none.json")],
@@ -86,6 +87,7 @@ def test_without_a_measurement_it_says_what_to_run(tmp_path: Path) -> None:
     assert refused.stderr.strip().endswith("is not there: run `make bench-distributed` first")
 
 
+@pytest.mark.slow
 def test_the_tables_are_made_from_the_file_that_the_bench_writes(tmp_path: Path) -> None:
     step = {"data": 0.1, "forward": 0.5, "backward": 0.8, "exchange": 0.08, "rest": 0.05, "total": 1.53}
     way = {"num_workers": 2, "threads": 1, "meeting_s": 0.03, "compute_deviation_s": 0.1, "step_s": step}

@@ -135,6 +135,7 @@ def test_meteor_that_answers_nonsense_is_ended(tmp_path: Path, monkeypatch: pyte
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "name"), [("meteor", "METEOR"), ("PTBTokenizer", "the tokenizer")])
 def test_a_java_that_hangs_is_killed_and_said(program: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java_that(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch, program)

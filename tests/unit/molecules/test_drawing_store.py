@@ -467,6 +467,7 @@ def test_a_network_that_goes_on_sees_other_wear_in_another_order(folder: Path) -
     assert later.shape != once.shape or not torch.equal(later, once)
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_goes_on_and_replaces_a_model_that_reads_worse(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -539,6 +540,7 @@ def test_dense_hashes_are_kept_as_they_are_or_made_sparser(tmp_path: Path) -> No
     assert num_components[0] >= num_components[1] + 6
 
 
+@pytest.mark.slow
 def test_drawing_that_is_told_to_stop_does_not_finish_its_shards(tmp_path: Path) -> None:
     words = [f"storage.root={tmp_path}", f"landing.path={tmp_path}", "drawing.num_drawings=4096", "drawing.seed=3"]
     command = [sys.executable, "-m", "jobs.train_on_drawings", "--folder", str(tmp_path)]

@@ -32,6 +32,7 @@ def store(asked: Settings) -> DrawingStore:
     return DrawingStore(folder)
 
 
+@pytest.mark.slow
 def test_some_seconds_of_training_tell_bonds_from_paper(store: DrawingStore, asked: Settings) -> None:
     vocabulary = Vocabulary.from_tokens(token_counts(store))
     _, right = train_edge_reader(store, vocabulary, asked, num_drawings=len(store), num_steps=200)

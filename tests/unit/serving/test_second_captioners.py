@@ -55,6 +55,7 @@ async def follow_models(second: SecondCaptioners, models: list[Mapping[str, Mode
     return found
 
 
+@pytest.mark.slow
 def test_neighbours_follow_the_model_and_stay_as_they_are_where_they_cannot(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_command_writes_the_second_caption_to_a_column(server: Server, tmp_pat
     assert (header[-15:], row[-12:]) == (",second_caption", ",red squares")
 
 
+@pytest.mark.slow
 def test_a_second_captioner_that_hangs_costs_its_own_caption_alone(server: Server) -> None:
     second = min(server.captioning_processes(), key=lambda process: psutil.Process(process).create_time())
     os.kill(second, signal.SIGSTOP)
@@ -131,6 +132,7 @@ def test_the_scoring_script_answers_with_it_too(monkeypatch: pytest.MonkeyPatch,
     assert unread["second"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second", "sentence"),
     [
