@@ -27,7 +27,7 @@ from model.batches import as_ink, round_up, stack_images
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
-from model.edge_reader import pretrained_edge_reader
+from model.patch_reader import pretrained_readers
 
 # Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
@@ -53,8 +53,8 @@ class ImageCaptioner:
         # Tracing needs attention that was trained on the positions of nodes, and edges in grey images.
         config = self.network.config
         can_be_traced = settings.is_traced and config.num_cell_labels and config.num_channels == 1
-        edge_reader = self.notation.edge_reader if can_be_traced else None
-        self._edge_reader = pretrained_edge_reader(edge_reader) if edge_reader else None
+        readers = self.notation.readers if can_be_traced else None
+        self._readers = pretrained_readers(readers) if readers else None
 
     def caption(
         self, images: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
@@ -63,10 +63,10 @@ class ImageCaptioner:
 
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
 
-        An image is first decoded greedily. If the drawing of that caption confirms it, it is the image's caption.
-        Otherwise the image is decoded by beam search in one view after another (rotation and scale). The readings so
-        far vote after each view, until the confidence reaches prediction.sure_from. Candidates of an unsure reading
-        are traced on the image. `count_done` is called with the number of images that are finished.
+        An image is first decoded greedily. If the drawing and the trace of that caption confirm it, it is the image's
+        caption. Otherwise the image is decoded by beam search in one view after another (rotation and scale), and the
+        likely candidates are traced on it. The readings so far vote after each view, until the confidence reaches
+        prediction.sure_from. `count_done` is called with the number of images that are finished.
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
@@ -75,8 +75,9 @@ class ImageCaptioner:
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
         captions: list[PredictedCaption | None] = [None for _ in images]
         if self.settings.is_redrawn and self.settings.num_beams > 1:
-            for index, greedy in self._each_read([seen_as(pixels, *views[0]) for pixels in images], num_beams=1):
-                captions[index] = self._confirmed(greedy, redrawn[index])
+            seen = [seen_as(pixels, *views[0]) for pixels in images]
+            for index, greedy in self._each_read(seen, num_beams=1):
+                captions[index] = self._confirmed(greedy, seen[index], redrawn[index], traced[index])
                 count_done(int(captions[index] is not None))
         for view in views:
             unsure = [index for index, one in enumerate(captions) if not self._is_sure(one)]
@@ -84,10 +85,9 @@ class ImageCaptioner:
             for order, candidates in self._each_read(seen, self.settings.num_beams):
                 index = unsure[order]
                 readings[index].append(candidates)
-                captions[index] = self._choose(readings[index], redrawn[index], traced[index])
-                if (image := traced[index]) and not self._is_sure(captions[index]):
+                if image := traced[index]:
                     image.add(seen[order], candidates, readings[index])
-                    captions[index] = self._choose(readings[index], redrawn[index], image)
+                captions[index] = self._choose(readings[index], redrawn[index], traced[index])
                 count_done(int(self._is_sure(captions[index]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
@@ -149,18 +149,26 @@ class ImageCaptioner:
 
     def traceable(self) -> TracedImage | None:
         """The traces of an image, empty at first; None without prediction.is_traced or where tracing is impossible."""
-        if self._edge_reader is None or not isinstance(self.asked, NotationProcess):
+        if self._readers is None or not isinstance(self.asked, NotationProcess):
             return None
-        return TracedImage(self.network, self.asked, self._edge_reader)
+        return TracedImage(self.network, self.asked, self._readers)
 
-    def _confirmed(self, greedy: list[CaptionCandidate], redrawn: RedrawnImage | None) -> PredictedCaption | None:
-        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from."""
+    def _confirmed(
+        self,
+        greedy: list[CaptionCandidate],
+        seen: np.ndarray,
+        redrawn: RedrawnImage | None,
+        traced: TracedImage | None,
+    ) -> PredictedCaption | None:
+        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from and its trace agrees."""
         (candidate,) = greedy
         if redrawn is None or candidate.caption is None:
             return None
         redrawn.draw(candidate.caption)
         caption = confirm(candidate, redrawn.agreements[candidate.caption])
-        return caption if self._is_sure(caption) else None
+        if not self._is_sure(caption):
+            return None
+        return caption if traced is None or traced.agrees_with(seen, candidate) else None
 
     def _choose(
         self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, traced: TracedImage | None = None

@@ -4,7 +4,8 @@ Attention says roughly where the network saw each node. From there nodes move un
 on edges. Then edges can be looked at one by one, however the image was drawn.
 Knows nothing of molecules.
 
-H W height and width of an image, h w of the encoder's grid, A nodes, E edges, I pixels of ink, T tokens, K kinds.
+H W height and width of an image, h w of the encoder's grid, A nodes, E edges, I pixels of ink, T tokens, K kinds of
+edges, N kinds of nodes.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from lib.captions.notations import Graph
-from lib.images.edge_patches import edge_patches, open_edges
-from model.edge_reader import EdgeReader
+from lib.images.trace_patches import edge_patches, node_patches, open_edges
+from model.patch_reader import PatchReader, Readers
 
 Floats = NDArray[np.float32]
 
@@ -44,19 +45,28 @@ class Trace(NamedTuple):
     positions_xy: Floats  # (A, 2) pixels of the image
     kinds: Floats  # (E, K) probability of each kind of edge
     open_kinds: Floats  # (O, K) the same of edges that may leave the graph's open nodes
+    node_kinds: Floats  # (A, N) probability of each kind of node
     unexplained: float  # fraction of the ink that neither an edge nor a letter lies on
 
 
-def trace(pixels: NDArray[np.uint8], graph: Graph, attention: Floats, stride_px: int, reader: EdgeReader) -> Trace:
+def trace(pixels: NDArray[np.uint8], graph: Graph, attention: Floats, stride_px: int, readers: Readers) -> Trace:
     """Trace a graph on a cleaned image (H, W), 0 = ink; attention (T, h, w) is that on what each token names."""
     seen = attended_positions(attention[graph.tokens], stride_px)
     edges = np.array(graph.edges, np.int64).reshape(-1, 2)
     positions, unexplained = fit(pixels, seen, edges, np.array(graph.is_lettered, bool), 1.25 * stride_px)
     ends = np.concatenate((positions[edges], open_edges(positions, edges, graph.open_nodes)))
-    patches = torch.from_numpy(edge_patches((1 - pixels / 255).astype(np.float32), ends))
-    with torch.inference_mode():
-        kinds: Floats = reader(patches[:, None]).softmax(dim=1).numpy()
-    return Trace(positions, kinds[: len(edges)], kinds[len(edges) :], unexplained)
+    ink = (1 - pixels / 255).astype(np.float32)
+    kinds = _read(readers.edges, edge_patches(ink, ends))
+    along = np.linalg.norm(positions[edges[:, 1]] - positions[edges[:, 0]], axis=1)
+    length = float(np.median(along)) if len(edges) else 1.25 * stride_px
+    nodes = _read(readers.nodes, node_patches(ink, positions, length))
+    return Trace(positions, kinds[: len(edges)], kinds[len(edges) :], nodes, unexplained)
+
+
+@torch.inference_mode()
+def _read(reader: PatchReader, patches: Floats) -> Floats:
+    kinds: Floats = reader(torch.from_numpy(patches)[:, None]).softmax(dim=1).numpy()
+    return kinds
 
 
 def attended_positions(attention: Floats, stride_px: int) -> Floats:

@@ -37,7 +37,7 @@ class Writing(NamedTuple):
 class Graph(NamedTuple):
     """The graph of a caption: nodes joined by edges."""
 
-    skeleton: str  # equal for captions that differ only in what Notation.variants decides (stereo)
+    skeleton: str  # equal for captions that differ only in what Notation.variants decides (stereo, single letters)
     tokens: list[int]  # index of the token that names each node
     edges: list[tuple[int, int]]  # indices of nodes
     is_lettered: list[bool]  # whether a node is drawn as a label
@@ -65,10 +65,10 @@ class Notation:
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
     # Joined tokens -> graph. Raises NotationError if they have none. None = captions cannot be traced.
     graph: Callable[[str], Graph] | None
-    # (joined tokens, positions (A, 2) of nodes, probabilities of each kind of the edges (E, K) and of the further edges
-    # of open nodes (O, K)) -> its variants: captions with their probabilities.
-    variants: Callable[[str, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
-    edge_reader: str | None  # name of the pretrained edge reader that knows these kinds
+    # (joined tokens, positions (A, 2) of nodes, probabilities of each kind of the edges (E, K), of the further edges of
+    # open nodes (O, K) and of the nodes (A, N)) -> its variants: captions with their probabilities.
+    variants: Callable[[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
+    readers: str | None  # name of the pretrained readers that know these kinds
     # Caption -> molfile (V2000) for an editor of structures. Raises NotationError. None = no structures.
     molfile: Callable[[str], str] | None
 

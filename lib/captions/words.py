@@ -61,7 +61,7 @@ NOTATIONS = {
         mark=None,
         graph=None,
         variants=None,
-        edge_reader=None,
+        readers=None,
         molfile=None,
     )
     for name, cut in (("words", words_of), ("plain_words", plain_words_of))

@@ -1,14 +1,14 @@
-"""A SMILES as the graph that it draws, and its stereo as the drawing shows it: where atoms lie, which bonds are wedges.
+"""A SMILES as the graph that it draws, and what the drawing shows of it: where atoms lie, wedges, letters.
 
 A centre's configuration follows from its neighbours' positions and one wedge. RDKit reads it off here, so that it holds
-however the molecule is laid out.
+however the molecule is laid out. Atoms that take each other's place, such as O and S, follow from what is written.
 
-A atoms, B bonds, O open atoms, K kinds of bonds.
+A atoms, B bonds, O open atoms, K kinds of bonds, N kinds of nodes.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from rdkit import Chem, RDLogger
@@ -17,7 +17,9 @@ from lib.captions.notations import Graph
 from lib.errors import NotationError
 from lib.images.geometry import middle_of_widest_gap
 from lib.molecules.smiles import inchi_of_molecule, is_atom, split_smiles
-from model.edge_kinds import HASH, TURNED_HASH, TURNED_WEDGE, WEDGE
+from model.trace_kinds import HASH, NODE_KINDS, TURNED_HASH, TURNED_WEDGE, WEDGE
+
+T = TypeVar("T")
 
 CLOCKWISE, COUNTER = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
 WITHOUT = Chem.ChiralType.CHI_UNSPECIFIED
@@ -27,6 +29,9 @@ DOUBLE_BONDS_NAMED = " with configuration of double bonds"  # a mark of skeleton
 MOST_CAPTIONS = 8  # the likeliest
 WORTH_NAMING = 0.02  # probability of a caption over that of the likeliest, from which it is one of them
 LEAST = 1e-3  # probability that a centre has the configuration that its drawing does not show
+ENDS = ("C", "F", "Cl", "Br", "I", "CF3")  # take each other's place at the end of a single bond; C is a methyl
+CHALCOGENS = ("O", "S", "Se")  # take each other's place where they have two bonds
+SURE_OF_FAMILY = 0.5  # probability that a node is one of its family, below which it stays as it is
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
 
@@ -37,7 +42,7 @@ def graph_of_smiles(smiles: str) -> Graph:
     if len(tokens) != molecule.GetNumAtoms():
         raise NotationError(f"{smiles[:80]!r} has {molecule.GetNumAtoms()} atoms in {len(tokens)} tokens")
     return Graph(
-        (inchi_of_molecule(molecule) or smiles) + DOUBLE_BONDS_NAMED * _names_double_bonds(smiles),
+        _skeleton(molecule) + DOUBLE_BONDS_NAMED * _names_double_bonds(smiles),
         tokens,
         [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()],
         [atom.GetAtomicNum() != 6 for atom in molecule.GetAtoms()],
@@ -45,19 +50,33 @@ def graph_of_smiles(smiles: str) -> Graph:
     )
 
 
-def stereoisomers_of_drawing(
-    smiles: str, positions_xy: np.ndarray, kinds: np.ndarray, open_kinds: np.ndarray
+def variants_of_drawing(
+    smiles: str, positions_xy: np.ndarray, kinds: np.ndarray, open_kinds: np.ndarray, node_kinds: np.ndarray
 ) -> dict[str, float]:
     """The InChIs that a SMILES may mean by its drawing, with their probabilities, the likeliest first.
 
-    Positions are of its atoms in pixels (A, 2); kinds (B, K) are of its bonds, open kinds (O, K) of bonds to hydrogens.
-    Raises NotationError if it is no SMILES.
+    Positions are of its atoms in pixels (A, 2); kinds (B, K) are of its bonds, open kinds (O, K) of bonds to hydrogens,
+    node kinds (A, N) of its atoms. Raises NotationError if it is no SMILES.
     """
-    molecule = _laid_out(_parsed(smiles), positions_xy)
-    hydrogens = dict(zip(_open_atoms(molecule), open_kinds, strict=True))
+    written = _parsed(smiles)
+    hydrogens = dict(zip(_open_atoms(written), open_kinds, strict=True))
+    found: dict[str, float] = {}
+    for symbols, as_written in _likeliest_symbols(written, node_kinds):
+        molecule, places = _with_symbols(written, symbols, positions_xy)
+        if molecule is None:
+            continue
+        for inchi, probability in _stereoisomers(_laid_out(molecule, places), kinds, hydrogens, smiles):
+            found[inchi] = found.get(inchi, 0.0) + as_written * probability
+    likeliest = sorted(found.items(), key=lambda one: -one[1])[:MOST_CAPTIONS]
+    return {inchi: one for inchi, one in likeliest if one >= WORTH_NAMING * likeliest[0][1]}
+
+
+def _stereoisomers(
+    molecule: Chem.Mol, kinds: np.ndarray, hydrogens: dict[int, np.ndarray], smiles: str
+) -> Iterator[tuple[str, float]]:
+    """InChIs of a molecule that is laid out with what its bonds look like, and their probabilities."""
     turned = _turned_round(molecule)
     tags = {one: _chiral_tags(molecule, turned, one, kinds, hydrogens.get(one)) for one in _centres(molecule)}
-    found: dict[str, float] = {}
     likeliest = _likeliest(list(tags.values()))
     for chosen, probability in likeliest:
         if probability < WORTH_NAMING * likeliest[0][1]:
@@ -70,8 +89,96 @@ def stereoisomers_of_drawing(
         Chem.AssignStereochemistry(drawn, cleanIt=True, force=True)
         inchi = inchi_of_molecule(drawn)
         if inchi:
-            found[inchi] = found.get(inchi, 0.0) + probability
-    return found
+            yield inchi, probability
+
+
+def _likeliest_symbols(molecule: Chem.Mol, node_kinds: np.ndarray) -> list[tuple[dict[int, str], float]]:
+    """What atoms may be instead of what they are, by index, with its probability, the likeliest first."""
+    changeable, options = [], []
+    for atom in molecule.GetAtoms():
+        family = _family(atom)
+        if not family:
+            continue
+        seen = {name: float(node_kinds[atom.GetIdx(), NODE_KINDS.index(name)]) for name in family}
+        for other in atom.GetNeighbors() if family is ENDS else ():
+            if other.GetAtomicNum() == 8:  # on which a label OCF3 stands
+                is_group = float(node_kinds[other.GetIdx(), NODE_KINDS.index("OCF3")])
+                seen = {name: (1 - is_group) * one + is_group * (name == "CF3") for name, one in seen.items()}
+        if family is CHALCOGENS:
+            seen["O"] += float(node_kinds[atom.GetIdx(), NODE_KINDS.index("OCF3")])
+        total = sum(seen.values())
+        if total >= SURE_OF_FAMILY:
+            changeable.append(atom)
+            options.append([(name, one / total) for name, one in seen.items() if one / total >= WORTH_NAMING])
+    return [
+        ({atom.GetIdx(): name for atom, name in zip(changeable, names, strict=True) if name != atom.GetSymbol()}, one)
+        for names, one in _likeliest(options)
+    ]
+
+
+def _family(atom: Chem.Atom) -> tuple[str, ...]:
+    """The symbols that may stand in an atom's place; none if it is sure to be what it is."""
+    if atom.GetFormalCharge() or atom.GetIsotope() or atom.GetNumRadicalElectrons():
+        return ()
+    if atom.GetSymbol() in CHALCOGENS and atom.GetTotalValence() == 2:
+        return CHALCOGENS
+    is_end = atom.GetDegree() == 1 and atom.GetBonds()[0].GetBondType() == Chem.BondType.SINGLE
+    if not (is_end and atom.GetSymbol() in ENDS and atom.GetTotalValence() in (1, 4)):
+        return ()
+    return () if _fluorines(atom.GetNeighbors()[0]) == 3 else ENDS  # of a CF3 that is drawn out
+
+
+def _fluorines(atom: Chem.Atom) -> int:
+    """The number of fluorine atoms at a carbon."""
+    return sum(other.GetAtomicNum() == 9 for other in atom.GetNeighbors()) if atom.GetAtomicNum() == 6 else 0
+
+
+def _with_symbols(
+    molecule: Chem.Mol, symbols: dict[int, str], positions_xy: np.ndarray
+) -> tuple[Chem.Mol | None, np.ndarray]:
+    """The molecule with other symbols at some atoms, and positions (A, 2) of all; None if it cannot be."""
+    if not symbols:
+        return Chem.Mol(molecule), positions_xy
+    changed, places = Chem.RWMol(molecule), positions_xy
+    for index, name in symbols.items():
+        atom = changed.GetAtomWithIdx(index)
+        if name == "CF3":
+            atom.SetAtomicNum(6)
+            for _ in range(3):
+                changed.AddBond(index, changed.AddAtom(Chem.Atom(9)), Chem.BondType.SINGLE)
+                places = np.concatenate((places, places[index : index + 1]))
+        else:
+            atom.SetAtomicNum(Chem.GetPeriodicTable().GetAtomicNumber(name))
+        atom.SetNoImplicit(False)
+        atom.SetNumExplicitHs(0)
+    try:
+        Chem.SanitizeMol(changed)
+    except ValueError:
+        return None, places
+    return changed.GetMol(), places
+
+
+def _skeleton(molecule: Chem.Mol) -> str:
+    """What all variants of a molecule have in common, as a text."""
+    same = Chem.RWMol(molecule)
+    gone = []
+    for atom in same.GetAtoms():
+        if _fluorines(atom) == 3 and atom.GetDegree() == 4:
+            gone += [other.GetIdx() for other in atom.GetNeighbors() if other.GetAtomicNum() == 9]
+    for index in sorted(gone, reverse=True):
+        same.RemoveAtom(index)
+    same.UpdatePropertyCache(strict=False)
+    families = [(atom, _family(atom)) for atom in same.GetAtoms()]
+    for atom, family in families:
+        if family:
+            atom.SetAtomicNum(17 if family is ENDS else 8)
+            atom.SetNoImplicit(False)
+            atom.SetNumExplicitHs(0)
+    try:
+        Chem.SanitizeMol(same)
+    except ValueError:
+        same = Chem.RWMol(molecule)
+    return inchi_of_molecule(same) or Chem.MolToSmiles(same)
 
 
 def _names_double_bonds(smiles: str) -> bool:
@@ -170,10 +277,10 @@ def _angle(at: Any, other: Any) -> float:
     return math.atan2(other.y - at.y, other.x - at.x)
 
 
-def _likeliest(tags: Sequence[list[tuple[Chem.ChiralType, float]]]) -> list[tuple[list[Chem.ChiralType], float]]:
-    """The likeliest choices of a tag for each centre, best first, with the products of their probabilities."""
-    found: list[tuple[list[Chem.ChiralType], float]] = [([], 1.0)]
-    for options in tags:
-        longer = [([*chosen, tag], product * one) for chosen, product in found for tag, one in options]
+def _likeliest(choices: Sequence[list[tuple[T, float]]]) -> list[tuple[list[T], float]]:
+    """The likeliest ways to choose one of each, best first, with the products of their probabilities."""
+    found: list[tuple[list[T], float]] = [([], 1.0)]
+    for options in choices:
+        longer = [([*chosen, this], product * one) for chosen, product in found for this, one in options]
         found = sorted(longer, key=lambda one: -one[1])[:MOST_CAPTIONS]
     return found

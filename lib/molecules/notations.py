@@ -13,7 +13,7 @@ from rdkit import Chem, RDLogger
 from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
-from lib.molecules.graphs import graph_of_smiles, stereoisomers_of_drawing
+from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
@@ -102,7 +102,7 @@ def _inchi() -> Notation:
         mark=_mark,
         graph=None,
         variants=None,
-        edge_reader=None,
+        readers=None,
         molfile=molfile_as_drawn,
     )
 
@@ -121,8 +121,8 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         draw=draw_unworn_ink,
         mark=_mark,
         graph=graph_of_smiles,
-        variants=stereoisomers_of_drawing,
-        edge_reader="molecules",
+        variants=variants_of_drawing,
+        readers="molecules",
         molfile=molfile_as_drawn,
     )
 

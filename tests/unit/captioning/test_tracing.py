@@ -10,13 +10,13 @@ from lib.captioning.captioner import Captioner
 from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
 from lib.images.cleaning import clean_image
-from lib.images.edge_patches import LEFT, MIDDLE, RIGHT, edge_patches
 from lib.images.geometry import middle_of_widest_gap
+from lib.images.trace_patches import LEFT, MIDDLE, RIGHT, edge_patches
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN
 from lib.settings import load_settings
-from model.edge_kinds import HASH, KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
-from model.edge_reader import pretrained_edge_reader
+from model.patch_reader import pretrained_readers
+from model.trace_kinds import HASH, KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
 
 STRIDE_PX = 16
 MOLECULES = [
@@ -56,10 +56,10 @@ def test_wedges_are_seen_at_the_end_where_they_are_narrow() -> None:
         attention = np.zeros((len(truth), height, width), np.float32)
         columns, rows = (truth / STRIDE_PX).astype(int).T
         attention[np.arange(len(truth)), rows.clip(0, height - 1), columns.clip(0, width - 1)] = 1
-        reader = pretrained_edge_reader("molecules")
+        readers = pretrained_readers("molecules")
         for turned in (False, True):
             edges = [(second, first) for first, second in graph.edges] if turned else graph.edges
-            found = trace(pixels, graph._replace(edges=edges), attention, STRIDE_PX, reader).kinds.argmax(axis=1)
+            found = trace(pixels, graph._replace(edges=edges), attention, STRIDE_PX, readers).kinds.argmax(axis=1)
             told += [
                 found[index] == (TURNED_ROUND[kind] if turned else kind)
                 for index, kind in enumerate(kinds)
@@ -90,7 +90,7 @@ def test_a_lone_node_is_traced_to_nothing() -> None:
     letter = np.full((32, 32), 255, np.uint8)
     letter[12:20, 12:20] = 0
     attention = np.full((1, 2, 2), 0.25, np.float32)
-    found = trace(letter, Graph("O", [0], [], [True], []), attention, STRIDE_PX, pretrained_edge_reader("molecules"))
+    found = trace(letter, Graph("O", [0], [], [True], []), attention, STRIDE_PX, pretrained_readers("molecules"))
     assert found.kinds.shape == found.open_kinds.shape == (0, len(KINDS))
     assert found.unexplained == 1
 

@@ -5,11 +5,11 @@ import pytest
 from rdkit import Chem
 
 from lib.errors import NotationError
-from lib.molecules.graphs import graph_of_smiles, stereoisomers_of_drawing
+from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
-from model.edge_kinds import HASH, KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
+from model.trace_kinds import HASH, KINDS, NODE_KINDS, NOTHING, SINGLE, TURNED_HASH, TURNED_WEDGE, WEDGE
 
 WITH_STEREO = (
     "C[C@H](N)C(=O)O",
@@ -54,24 +54,35 @@ def as_drawn(smiles: str, layout_of, turn_deg: float = 0.0) -> tuple[str, np.nda
     return written, positions, kinds, open_kinds, inchi
 
 
+def as_written(smiles: str, **others: str) -> np.ndarray:
+    """Node kinds that say surely what a SMILES has, but for the atoms (`a3` is the third) that look like others."""
+    symbols = [atom.GetSymbol() for atom in Chem.MolFromSmiles(smiles).GetAtoms()]
+    symbols = [others.get(f"a{number}", symbol) for number, symbol in enumerate(symbols, start=1)]
+    return np.eye(len(NODE_KINDS))[[NODE_KINDS.index(symbol) for symbol in symbols]]
+
+
 @pytest.mark.parametrize("layout_of", [lay_out_with_rdkit, lay_out_with_indigo])
 @pytest.mark.parametrize("smiles", WITH_STEREO)
 def test_the_stereo_of_a_layout_is_read_off_it(smiles: str, layout_of) -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn(smiles, layout_of, turn_deg=40)
-    assert next(iter(stereoisomers_of_drawing(text, positions, kinds, open_kinds))) == inchi
+    assert next(iter(variants_of_drawing(text, positions, kinds, open_kinds, as_written(text)))) == inchi
 
 
 def test_a_mirrored_layout_has_the_other_configurations() -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
     other = Chem.MolToInchi(Chem.MolFromSmiles("C[C@@H](N)C(=O)O"))
-    assert next(iter(stereoisomers_of_drawing(text, positions * [-1, 1], kinds, open_kinds))) == other != inchi
+    assert (
+        next(iter(variants_of_drawing(text, positions * [-1, 1], kinds, open_kinds, as_written(text))))
+        == other
+        != inchi
+    )
 
 
 def test_probabilities_follow_what_bonds_look_like() -> None:
     text, positions, kinds, open_kinds, inchi = as_drawn("C[C@H](N)C(=O)O", lay_out_with_rdkit)
     plain = np.zeros_like(kinds)
     plain[:, SINGLE] = 1
-    found = stereoisomers_of_drawing(text, positions, 0.7 * kinds + 0.3 * plain, np.zeros_like(open_kinds))
+    found = variants_of_drawing(text, positions, 0.7 * kinds + 0.3 * plain, np.zeros_like(open_kinds), as_written(text))
     without = Chem.MolToInchi(Chem.MolFromSmiles("CC(N)C(=O)O"))
     assert found[inchi] == pytest.approx(0.7, abs=0.01)
     assert found[without] == pytest.approx(0.3, abs=0.01)
@@ -83,6 +94,43 @@ def test_captions_that_differ_in_stereo_alone_have_one_skeleton() -> None:
     assert one.tokens == [0, 1, 3, 5, 7, 10]
     assert [one.is_lettered[node] for node in range(6)] == [False, False, True, False, True, True]
     assert one.open_nodes == [1]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "others", "meant"),
+    [
+        ("C1=CC=CO1", {"a5": "S"}, "c1ccsc1"),
+        ("CC(=O)O", {"a3": "S", "a4": "S"}, "CC(=S)S"),
+        ("CC1=CC=CC=C1", {"a1": "CF3"}, "FC(F)(F)c1ccccc1"),
+        ("COC1=CC=CC=C1", {"a2": "OCF3"}, "FC(F)(F)Oc1ccccc1"),
+        ("CC1=CC=C(Cl)C=C1", {"a1": "I", "a6": "Br"}, "Brc1ccc(I)cc1"),
+        ("C[C@H](O)C(C)C", {"a1": "CF3"}, "CC(C)C(O)C(F)(F)F"),
+        ("FC(F)(F)C1=CC=CC=C1", {}, "FC(F)(F)c1ccccc1"),
+        ("CC(=O)O", {"a2": "S", "a3": "N"}, "CC(=O)O"),  # which cannot take their place
+        ("CS(=O)(=O)C", {"a2": "O"}, "CS(C)(=O)=O"),
+        ("C[NH+](C)C", {"a1": "N"}, "C[NH+](C)C"),
+    ],
+)
+def test_what_is_written_at_atoms_decides_between_those_that_take_each_others_place(
+    smiles: str, others: dict[str, str], meant: str
+) -> None:
+    graph = graph_of_smiles(smiles)
+    kinds, open_kinds = (np.zeros((len(part), len(KINDS))) for part in (graph.edges, graph.open_nodes))
+    positions = np.random.default_rng(0).normal(0, 40, (len(graph.tokens), 2))
+    found = variants_of_drawing(smiles, positions, kinds, open_kinds, as_written(smiles, **others))
+    without_stereo = {caption.split("/t")[0]: probability for caption, probability in found.items()}
+    assert next(iter(without_stereo)) == Chem.MolToInchi(Chem.MolFromSmiles(meant))
+    assert graph.skeleton == graph_of_smiles(Chem.MolToSmiles(Chem.MolFromSmiles(meant), kekuleSmiles=True)).skeleton
+
+
+def test_probabilities_follow_what_is_written_at_atoms() -> None:
+    text = "CC1=CC=CO1"
+    kinds, open_kinds = (np.zeros((len(part), len(KINDS))) for part in (graph_of_smiles(text).edges, ()))
+    node_kinds = 0.8 * as_written(text, a6="S") + 0.2 * as_written(text)
+    found = variants_of_drawing(text, np.arange(12.0).reshape(6, 2), kinds, open_kinds, node_kinds)
+    assert found == pytest.approx(
+        {"InChI=1S/C5H6S/c1-5-3-2-4-6-5/h2-4H,1H3": 0.8, "InChI=1S/C5H6O/c1-5-3-2-4-6-5/h2-4H,1H3": 0.2}
+    )
 
 
 @pytest.mark.parametrize("text", ["", "C(", "C1CC", "[Xx]"])

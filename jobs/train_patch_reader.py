@@ -1,4 +1,4 @@
-"""train_edge_reader: trains the classifier of bonds (wedges above all) on drawings stored by train_on_drawings."""
+"""train_patch_reader: trains a classifier of bonds or of atoms' labels on drawings stored by train_on_drawings."""
 
 import logging
 from collections.abc import Sequence
@@ -12,25 +12,27 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job from the command line."""
     start_process()
-    parser = argument_parser("train_edge_reader", __doc__ or "")
+    parser = argument_parser("train_patch_reader", __doc__ or "")
+    parser.add_argument("--of", choices=("edges", "nodes"), required=True, help="bonds, or atoms' labels")
     parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
     parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
     parser.add_argument("--drawings", type=int, default=24_000, help="number of drawings to learn from")
-    parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 bonds")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 patches")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
         from lib.molecules.drawing_store import DrawingStore
-        from lib.molecules.edge_training import publish_edge_reader, train_edge_reader
+        from lib.molecules.reader_training import publish_reader, train_edge_reader, train_node_reader
         from model.checkpoint import load_captioner
 
         settings = settings_from(arguments)
         vocabulary = load_captioner(arguments.folder / "captioner")[1]
         store = DrawingStore(arguments.folder / "drawings")
-        reader, right = train_edge_reader(store, vocabulary, settings, arguments.drawings, arguments.steps)
+        train = train_edge_reader if arguments.of == "edges" else train_node_reader
+        reader, right = train(store, vocabulary, settings, arguments.drawings, arguments.steps)
         told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
-        logger.info("train_edge_reader: fraction of edges classified correctly on held-out drawings: %s", told)
-        publish_edge_reader(reader, arguments.publish)
+        logger.info("train_patch_reader: fraction classified correctly on held-out drawings: %s", told)
+        publish_reader(reader, arguments.publish)
 
     exit_with_one_sentence(work)
 

@@ -1,6 +1,6 @@
-"""Cuts the patch between two points out of a drawing, scaled to one length and turned to run from left to right.
+"""Cuts the patches of edges and nodes out of a drawing, scaled to one length of edges.
 
-H W height and width of an image, E edges.
+H W height and width of an image, E edges, A nodes.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.images.geometry import middle_of_widest_gap
-from model.edge_kinds import PATCH_HEIGHT, PATCH_WIDTH
+from model.trace_kinds import NODE_EDGE_PX, NODE_HEIGHT, NODE_WIDTH, PATCH_HEIGHT, PATCH_WIDTH
 
 LEFT, RIGHT = 8.0, 24.0  # columns of the two points
 MIDDLE = (PATCH_HEIGHT - 1) / 2  # row of both
@@ -19,7 +19,10 @@ OPEN_LENGTH = 0.85  # length of an edge to nothing, over that of its point's oth
 
 
 def edge_patches(ink: NDArray[np.float32], ends: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The patches (E, 16, 32) between points (E, 2, 2), x and y in pixels of ink (H, W), 1 = ink; 0 if too close."""
+    """The patches (E, 16, 32) between points (E, 2, 2), x and y in pixels of ink (H, W), 1 = ink; 0 if too close.
+
+    Each is turned to run from left to right.
+    """
     patches = np.zeros((len(ends), PATCH_HEIGHT, PATCH_WIDTH), np.float32)
     along = (ends[:, 1] - ends[:, 0]) / (RIGHT - LEFT)  # one column of a patch, in pixels of the image
     for patch, (left, _), (x, y) in zip(patches, ends, along, strict=True):
@@ -30,6 +33,17 @@ def edge_patches(ink: NDArray[np.float32], ends: NDArray[np.float32]) -> NDArray
         cv2.warpAffine(
             ink, matrix, (PATCH_WIDTH, PATCH_HEIGHT), patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
         )
+    return patches
+
+
+def node_patches(ink: NDArray[np.float32], positions_xy: NDArray[np.float32], length: float) -> NDArray[np.float32]:
+    """The patches (A, 24, 48) around points (A, 2) in pixels of ink (H, W), where edges are `length` pixels long."""
+    patches = np.zeros((len(positions_xy), NODE_HEIGHT, NODE_WIDTH), np.float32)
+    scale = max(length, SHORTEST_PX) / NODE_EDGE_PX  # one pixel of a patch, in pixels of the image
+    middle = np.array([(NODE_WIDTH - 1) / 2, (NODE_HEIGHT - 1) / 2], np.float32)
+    for patch, position in zip(patches, positions_xy, strict=True):
+        matrix = np.column_stack((scale * np.eye(2), position - scale * middle)).astype(np.float32)
+        cv2.warpAffine(ink, matrix, (NODE_WIDTH, NODE_HEIGHT), patch, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return patches
 
 
