@@ -154,11 +154,7 @@ class ImageCaptioner:
         return TracedImage(self.network, self.asked, self._readers)
 
     def _confirmed(
-        self,
-        greedy: list[CaptionCandidate],
-        seen: np.ndarray,
-        redrawn: RedrawnImage | None,
-        traced: TracedImage | None,
+        self, greedy: list[CaptionCandidate], seen: np.ndarray, redrawn: RedrawnImage | None, traced: TracedImage | None
     ) -> PredictedCaption | None:
         """The greedy caption, if its drawing makes its confidence reach prediction.sure_from and its trace agrees."""
         (candidate,) = greedy

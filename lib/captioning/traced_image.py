@@ -70,4 +70,5 @@ class TracedImage:
         )
         if variants and found.unexplained <= MOST_UNEXPLAINED:
             self._variants[graph.skeleton] = variants
-            self._skeleton_of.update(dict.fromkeys(variants, graph.skeleton))
+            for caption in variants:  # one with other letters may have a skeleton of its own
+                self._skeleton_of.setdefault(caption, graph.skeleton)

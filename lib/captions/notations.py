@@ -37,7 +37,7 @@ class Writing(NamedTuple):
 class Graph(NamedTuple):
     """The graph of a caption: nodes joined by edges."""
 
-    skeleton: str  # equal for captions that differ only in what Notation.variants decides (stereo, single letters)
+    skeleton: str  # equal for captions whose votes are counted together before Notation.variants decides
     tokens: list[int]  # index of the token that names each node
     edges: list[tuple[int, int]]  # indices of nodes
     is_lettered: list[bool]  # whether a node is drawn as a label

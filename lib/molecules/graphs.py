@@ -29,8 +29,11 @@ DOUBLE_BONDS_NAMED = " with configuration of double bonds"  # a mark of skeleton
 MOST_CAPTIONS = 8  # the likeliest
 WORTH_NAMING = 0.02  # probability of a caption over that of the likeliest, from which it is one of them
 LEAST = 1e-3  # probability that a centre has the configuration that its drawing does not show
-ENDS = ("C", "F", "Cl", "Br", "I", "CF3")  # take each other's place at the end of a single bond; C is a methyl
+ENDS = ("C", "F", "Cl", "Br", "I", "CF3")  # at the end of a single bond one may be another, but none a methyl, C:
+# where tracing has missed a label there is nothing, as at a methyl
 CHALCOGENS = ("O", "S", "Se")  # take each other's place where they have two bonds
+OBJECTS_BELOW = 0.05  # probability of an atom's own symbol in its family, from which it stays as it is;
+METHYL_OBJECTS_BELOW = 0.01  # the same of a methyl, as most ends are
 SURE_OF_FAMILY = 0.5  # probability that a node is one of its family, below which it stays as it is
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
@@ -42,7 +45,7 @@ def graph_of_smiles(smiles: str) -> Graph:
     if len(tokens) != molecule.GetNumAtoms():
         raise NotationError(f"{smiles[:80]!r} has {molecule.GetNumAtoms()} atoms in {len(tokens)} tokens")
     return Graph(
-        _skeleton(molecule) + DOUBLE_BONDS_NAMED * _names_double_bonds(smiles),
+        (inchi_of_molecule(molecule) or smiles) + DOUBLE_BONDS_NAMED * _names_double_bonds(smiles),
         tokens,
         [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()],
         [atom.GetAtomicNum() != 6 for atom in molecule.GetAtoms()],
@@ -99,7 +102,8 @@ def _likeliest_symbols(molecule: Chem.Mol, node_kinds: np.ndarray) -> list[tuple
         family = _family(atom)
         if not family:
             continue
-        seen = {name: float(node_kinds[atom.GetIdx(), NODE_KINDS.index(name)]) for name in family}
+        possible = [name for name in family if name != "C" or atom.GetSymbol() == "C"]
+        seen = {name: float(node_kinds[atom.GetIdx(), NODE_KINDS.index(name)]) for name in possible}
         for other in atom.GetNeighbors() if family is ENDS else ():
             if other.GetAtomicNum() == 8:  # on which a label OCF3 stands
                 is_group = float(node_kinds[other.GetIdx(), NODE_KINDS.index("OCF3")])
@@ -107,7 +111,8 @@ def _likeliest_symbols(molecule: Chem.Mol, node_kinds: np.ndarray) -> list[tuple
         if family is CHALCOGENS:
             seen["O"] += float(node_kinds[atom.GetIdx(), NODE_KINDS.index("OCF3")])
         total = sum(seen.values())
-        if total >= SURE_OF_FAMILY:
+        below = METHYL_OBJECTS_BELOW if atom.GetSymbol() == "C" else OBJECTS_BELOW
+        if total >= SURE_OF_FAMILY and seen[atom.GetSymbol()] < below * total:
             changeable.append(atom)
             options.append([(name, one / total) for name, one in seen.items() if one / total >= WORTH_NAMING])
     return [
@@ -156,29 +161,6 @@ def _with_symbols(
     except ValueError:
         return None, places
     return changed.GetMol(), places
-
-
-def _skeleton(molecule: Chem.Mol) -> str:
-    """What all variants of a molecule have in common, as a text."""
-    same = Chem.RWMol(molecule)
-    gone = []
-    for atom in same.GetAtoms():
-        if _fluorines(atom) == 3 and atom.GetDegree() == 4:
-            gone += [other.GetIdx() for other in atom.GetNeighbors() if other.GetAtomicNum() == 9]
-    for index in sorted(gone, reverse=True):
-        same.RemoveAtom(index)
-    same.UpdatePropertyCache(strict=False)
-    families = [(atom, _family(atom)) for atom in same.GetAtoms()]
-    for atom, family in families:
-        if family:
-            atom.SetAtomicNum(17 if family is ENDS else 8)
-            atom.SetNoImplicit(False)
-            atom.SetNumExplicitHs(0)
-    try:
-        Chem.SanitizeMol(same)
-    except ValueError:
-        same = Chem.RWMol(molecule)
-    return inchi_of_molecule(same) or Chem.MolToSmiles(same)
 
 
 def _names_double_bonds(smiles: str) -> bool:

@@ -40,7 +40,7 @@ JITTER = (0.06, 0.12)  # standard deviations of the ends, over the median bond: 
 KEPT = {SINGLE: 0.45, DOUBLE: 0.7}  # fractions of bonds of the commonest kinds
 RARENESS = 0.6  # a kind is drawn as often as its count to the power of 1 - this
 BATCH_SIZE, LEARNING_RATE, LABEL_SMOOTHING = 256, 3e-3, 0.02
-KEPT_NODES = {"C": 0.25, "N": 0.7, "O": 0.6}  # fractions of the commonest nodes
+KEPT_NODES = {"C": 0.12, "N": 0.4, "O": 0.35, "H": 0.7}  # fractions of the commonest nodes
 NODE_SCALES = (0.88, 1.14)  # of a node's patch: the length of edges is not known exactly
 ALONG_LABEL = 0.4  # of the median bond, to either side: tracing may find a group anywhere on its label
 LABELLED_GROUPS = {"CFFF": "CF3", "CFFFO": "OCF3"}  # symbols of the atoms that one label stands for, sorted
@@ -59,14 +59,31 @@ def train_edge_reader(
 
     An eighth of the drawings is kept back.
     """
-    return _trained(_pairs_of, KINDS, _turned, store, vocabulary, settings, num_drawings, num_steps)
+    order = np.random.default_rng(settings.training.seed).permutation(len(store))[:num_drawings].tolist()
+    return _trained(_pairs_of, KINDS, _turned, store, order, vocabulary, settings, num_steps)
 
 
 def train_node_reader(
     store: DrawingStore, vocabulary: Vocabulary, settings: Settings, num_drawings: int, num_steps: int
 ) -> tuple[PatchReader, dict[str, float]]:
-    """A node reader, and the fraction of each of NODE_KINDS that it tells right in other drawings."""
-    return _trained(_points_of, NODE_KINDS, _as_they_are, store, vocabulary, settings, num_drawings, num_steps)
+    """A node reader, and the fraction of each of NODE_KINDS that it tells right in other drawings.
+
+    Drawings with rare kinds are taken often, since hardly any drawing has iodine or CF3.
+    """
+    order = _rich_in_rare_nodes(store, num_drawings, np.random.default_rng(settings.training.seed))
+    return _trained(_points_of, NODE_KINDS, _as_they_are, store, order, vocabulary, settings, num_steps)
+
+
+def _rich_in_rare_nodes(store: DrawingStore, num_drawings: int, rng: np.random.Generator) -> list[int]:
+    """Indices of drawings by lot, the likelier the rarer the rarest kind of node that a drawing has.
+
+    An index may come several times: each time the drawing is worn in another way.
+    """
+    kinds = [np.unique(nodes_of(store.drawing(index))[1]) for index in range(len(store))]
+    counts = np.bincount(np.concatenate(kinds), minlength=len(NODE_KINDS))
+    weights = np.array([1 / counts[one].min() if len(one) else 0.0 for one in kinds])
+    chosen: list[int] = rng.choice(len(store), num_drawings, p=weights / weights.sum()).tolist()
+    return chosen
 
 
 def publish_reader(reader: PatchReader, path: Path) -> None:
@@ -86,15 +103,14 @@ def _trained(
     names: Sequence[str],
     vary: Vary,
     store: DrawingStore,
+    order: Sequence[int],
     vocabulary: Vocabulary,
     settings: Settings,
-    num_drawings: int,
     num_steps: int,
 ) -> tuple[PatchReader, dict[str, float]]:
-    order = np.random.default_rng(settings.training.seed).permutation(len(store))[:num_drawings].tolist()
-    num_kept_back = max(1, len(order) // 8)
     held_out, learned = (
-        _patches(cut, store, part, vocabulary, settings) for part in (order[:num_kept_back], order[num_kept_back:])
+        _patches(cut, store, [index for index in order if (index % 8 == 0) == is_held_out], vocabulary, settings)
+        for is_held_out in (True, False)
     )
     torch.manual_seed(settings.training.seed)
     reader = PatchReader(len(names))

@@ -11,12 +11,12 @@ from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
 from lib.images.cleaning import clean_image
 from lib.images.geometry import middle_of_widest_gap
-from lib.images.trace_patches import LEFT, MIDDLE, RIGHT, edge_patches
+from lib.images.trace_patches import LEFT, MIDDLE, RIGHT, edge_patches, node_patches
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN
 from lib.settings import load_settings
 from model.patch_reader import pretrained_readers
-from model.trace_kinds import HASH, KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
+from model.trace_kinds import HASH, KINDS, NODE_KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
 
 STRIDE_PX = 16
 MOLECULES = [
@@ -48,14 +48,34 @@ def test_nodes_move_from_about_where_they_were_seen_to_where_they_lie(inchi: str
     assert unexplained < 0.15
 
 
+def attention_at(positions: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Attention on the cells in which nodes lie."""
+    height, width = (-(-side // STRIDE_PX) for side in pixels.shape)
+    attention = np.zeros((len(positions), height, width), np.float32)
+    columns, rows = (positions / STRIDE_PX).astype(int).T
+    attention[np.arange(len(positions)), rows.clip(0, height - 1), columns.clip(0, width - 1)] = 1
+    return attention
+
+
+def test_letters_are_read_where_nodes_lie() -> None:
+    told = []
+    for smiles in ("OC(=O)c1cc(I)cs1", "Brc1cnc(OCC)c(F)c1", "COc1ccc(Cl)c(SC)c1N"):
+        inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+        pixels, truth, graph, _ = cleaned_with_positions(inchi)
+        found = trace(pixels, graph, attention_at(truth, pixels), STRIDE_PX, pretrained_readers("molecules"))
+        symbols = [atom.GetSymbol() for atom in Chem.MolFromInchi(inchi).GetAtoms()]
+        assert np.allclose(found.node_kinds.sum(axis=1), 1, atol=1e-3)
+        told += [
+            NODE_KINDS[kind] == symbol for kind, symbol in zip(found.node_kinds.argmax(axis=1), symbols, strict=True)
+        ]
+    assert np.mean(told) > 0.95
+
+
 def test_wedges_are_seen_at_the_end_where_they_are_narrow() -> None:
     told = []
     for inchi in MOLECULES:
         pixels, truth, graph, kinds = cleaned_with_positions(inchi)
-        height, width = (-(-side // STRIDE_PX) for side in pixels.shape)
-        attention = np.zeros((len(truth), height, width), np.float32)
-        columns, rows = (truth / STRIDE_PX).astype(int).T
-        attention[np.arange(len(truth)), rows.clip(0, height - 1), columns.clip(0, width - 1)] = 1
+        attention = attention_at(truth, pixels)
         readers = pretrained_readers("molecules")
         for turned in (False, True):
             edges = [(second, first) for first, second in graph.edges] if turned else graph.edges
@@ -106,6 +126,18 @@ def test_a_patch_has_the_first_point_on_its_left() -> None:
     assert down[middle - 1 : middle + 2, left].sum() > 1.5 * down[middle - 1 : middle + 2, right - 1].sum() > 0
     assert np.allclose(down[::-1, ::-1], np.roll(back, -1, axis=1), atol=0.6)
     assert not none.any()
+
+
+def test_a_nodes_patch_has_it_in_the_middle_at_one_length_of_edges() -> None:
+    ink = np.zeros((80, 120), np.float32)
+    ink[36:45, 56:65] = 1  # a blot around (60, 40)
+    for length in (20.0, 40.0):
+        (patch,) = node_patches(ink, np.array([[60, 40]], np.float32), length)
+        rows, columns = np.nonzero(patch > 0.5)
+        assert (rows.mean(), columns.mean()) == pytest.approx(
+            ((patch.shape[0] - 1) / 2, (patch.shape[1] - 1) / 2), abs=0.6
+        )
+        assert np.ptp(columns) + 1 == pytest.approx(9 * 20 / length, abs=1.1)
 
 
 def test_the_widest_gap_goes_round() -> None:
