@@ -1,7 +1,8 @@
 """One Spark session for all tests that need one, and a fresh lake for each."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def no_view_is_left() -> Iterator[None]:
 @pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path) -> Lake:
     return Lake(spark, StorageSettings(root=str(tmp_path / "lake"), catalog=None, schema_name=None))
+
+
+@pytest.fixture
+def copied(lake: Lake) -> Callable[[Path], Lake]:
+    """Copies the folder of a finished lake into the empty one."""
+
+    def copy(finished: Path) -> Lake:
+        shutil.copytree(finished, lake.storage.root)
+        return lake
+
+    return copy
 
 
 @pytest.fixture

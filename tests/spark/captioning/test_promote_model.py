@@ -1,6 +1,6 @@
 """Which model is put in use: candidate and champion on the validation images, by hand, and back."""
 
-import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,8 @@ def two_models_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def two_models(lake: Lake, two_models_once: Path) -> Lake:
-    shutil.copytree(two_models_once, lake.storage.root)
-    return lake
+def two_models(copied: Callable[[Path], Lake], two_models_once: Path) -> Lake:
+    return copied(two_models_once)
 
 
 def promote(lake: Lake, *overrides: str, **arguments: Any) -> None:

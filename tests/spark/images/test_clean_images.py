@@ -54,17 +54,15 @@ def cleaned_once(spark, ingested_once, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def ingested(lake, ingested_once) -> Lake:
+def ingested(copied, ingested_once) -> Lake:
     """A copy of the lake of images."""
-    shutil.copytree(ingested_once, lake.storage.root)
-    return lake
+    return copied(ingested_once)
 
 
 @pytest.fixture
-def cleaned(lake, cleaned_once) -> Lake:
+def cleaned(copied, cleaned_once) -> Lake:
     """A copy of the cleaned lake."""
-    shutil.copytree(cleaned_once, lake.storage.root)
-    return lake
+    return copied(cleaned_once)
 
 
 def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(cleaned):

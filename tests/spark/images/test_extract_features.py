@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -83,17 +84,15 @@ def extracted_once(
 
 
 @pytest.fixture
-def arrived(lake: Lake, arrived_once: tuple[Path, Path]) -> Lake:
+def arrived(copied: Callable[[Path], Lake], arrived_once: tuple[Path, Path]) -> Lake:
     """A copy of the lake of cleaned images."""
-    shutil.copytree(arrived_once[1], lake.storage.root)
-    return lake
+    return copied(arrived_once[1])
 
 
 @pytest.fixture
-def extracted(lake: Lake, extracted_once: Path) -> Lake:
+def extracted(copied: Callable[[Path], Lake], extracted_once: Path) -> Lake:
     """A copy of the lake with captions and features."""
-    shutil.copytree(extracted_once, lake.storage.root)
-    return lake
+    return copied(extracted_once)
 
 
 def put_model(lake: Lake) -> None:

@@ -1,6 +1,6 @@
 """What training is given: `pytest tests/spark/training/test_training_data.py`."""
 
-import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,10 +55,9 @@ def drawn_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def drawn(lake: Lake, drawn_once: Path) -> Lake:
+def drawn(copied: Callable[[Path], Lake], drawn_once: Path) -> Lake:
     """A copy of that lake."""
-    shutil.copytree(drawn_once, lake.storage.root)
-    return lake
+    return copied(drawn_once)
 
 
 def captions(lake: Lake, *overrides: str):
