@@ -108,9 +108,11 @@ def _trained(
     settings: Settings,
     num_steps: int,
 ) -> tuple[PatchReader, dict[str, float]]:
+    distinct = list(dict.fromkeys(order))  # one that comes several times is kept back, or learned, each time
+    kept_back = set(distinct[: max(1, len(distinct) // 8)])
     held_out, learned = (
-        _patches(cut, store, [index for index in order if (index % 8 == 0) == is_held_out], vocabulary, settings)
-        for is_held_out in (True, False)
+        _patches(cut, store, [index for index in order if (index in kept_back) == is_kept], vocabulary, settings)
+        for is_kept in (True, False)
     )
     torch.manual_seed(settings.training.seed)
     reader = PatchReader(len(names))
