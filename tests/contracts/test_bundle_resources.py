@@ -66,6 +66,7 @@ def test_a_job_never_overlaps_ends_in_time_and_tells_someone_when_it_fails(key: 
     assert (job.max_concurrent_runs, job.queue.enabled) == (1, True)
     assert job.email_notifications.on_failure.path == "var.alert_addresses"
     assert all(0 < task.timeout_seconds <= job.timeout_seconds and task.max_retries == 1 for task in job.tasks)
+    assert all(task.retry_on_timeout for task in job.tasks)
 
 
 @pytest.mark.parametrize("key", ["pipeline", "training"])

@@ -63,17 +63,15 @@ def captioned_once(spark, arrived_once, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def arrived(lake, arrived_once) -> Lake:
+def arrived(copied, arrived_once) -> Lake:
     """A copy of the lake of cleaned images."""
-    shutil.copytree(arrived_once, lake.storage.root)
-    return lake
+    return copied(arrived_once)
 
 
 @pytest.fixture
-def captioned(lake, captioned_once) -> Lake:
+def captioned(copied, captioned_once) -> Lake:
     """A copy of the lake with captions."""
-    shutil.copytree(captioned_once, lake.storage.root)
-    return lake
+    return copied(captioned_once)
 
 
 def put_model(lake: Lake, name: str, seed: int = 0) -> None:
@@ -218,7 +216,7 @@ from jobs import run_pipeline
 
 class Training(logging.Handler):
     def emit(self, record):
-        if record.getMessage().startswith("predict_captions: 5 images"):
+        if "captioned 5 new images" in record.getMessage():
             Path(sys.argv[1], "checkpoints/current_model").write_text("second")
 
 logging.getLogger("lib.captioning.caption_prediction").addHandler(Training())

@@ -11,6 +11,7 @@ from lib.captioning.redrawing import (
     Agreement,
     PreparedImage,
     RedrawnImage,
+    _fits,
     compare,
     lay_over,
     prepare,
@@ -226,6 +227,12 @@ def test_odd_sizes_are_compared_without_a_fault() -> None:
             found = compare(prepared(pixels), rng.random(shape) < 0.5)
             assert 0 <= found.correlation <= 1.001
             assert found.mismatch >= 0
+
+
+def test_a_drawing_is_compared_as_wide_and_as_high_as_the_image_but_not_at_many_times_its_size() -> None:
+    image = prepared(np.pad(np.zeros((60, 200), np.uint8), 2, constant_values=255))
+    assert _fits(image, np.ones((50, 100), np.float32)) == [1.2, 2.0]
+    assert _fits(image, np.ones((2, 300), np.float32)) == [pytest.approx(200 / 300)]
 
 
 def test_a_drawing_lies_on_the_image_where_its_strokes_are() -> None:

@@ -8,14 +8,16 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.captioner import Captioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
-from lib.images.cleaning import clean_image
+from lib.images.cleaning import clean_image, encode_png
 from lib.images.geometry import middle_of_widest_gap
 from lib.images.trace_patches import LEFT, MIDDLE, RIGHT, edge_patches, node_patches
 from lib.molecules.rdkit_drawing import draw_with_rdkit
-from lib.molecules.redrawn import PEN
+from lib.molecules.redrawn import PEN, draw_unworn_ink
 from lib.settings import load_settings
+from model.checkpoint import PRETRAINED
 from model.patch_reader import pretrained_readers
 from model.trace_kinds import HASH, KINDS, NODE_KINDS, SINGLE, TURNED_HASH, TURNED_ROUND, TURNED_WEDGE, WEDGE
 
@@ -169,3 +171,23 @@ def test_stereo_is_read_off_layouts_that_the_network_does_not_know() -> None:
         )
     )
     assert traced >= written + 2
+
+
+def test_a_caption_with_another_letter_is_confirmed_by_its_drawing_and_not_by_its_trace() -> None:
+    settings = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
+    captioner = ImageCaptioner(PRETRAINED / "molecules", settings.prediction)
+    inchi = Chem.MolToInchi(Chem.MolFromSmiles("CC(C)(C)c1ccc(SCC(=O)N2CCCC2)cc1"))
+    drawn = np.pad(np.where(draw_unworn_ink(inchi, "indigo"), 0, 255).astype(np.uint8), 30, constant_values=255)
+    pixels = clean_image(encode_png(drawn), settings.cleaning).pixels
+    ((right,),) = captioner.read([pixels], num_beams=1)
+    assert right.caption == inchi
+    sulphur, oxygen = (captioner.vocabulary.tokens.index(symbol) for symbol in "SO")
+    text = right.text.replace("S", "O")
+    ids = tuple(oxygen if one == sulphur else one for one in right.token_ids)
+    wrong = right._replace(text=text, caption=captioner.asked.read(text), token_ids=ids)
+    confirmed = [
+        captioner._confirmed([one], pixels, captioner.prepared(pixels), traced) is not None
+        for one in (right, wrong)
+        for traced in (None, captioner.traceable())
+    ]
+    assert confirmed == [True, True, True, False]
