@@ -85,7 +85,7 @@ class Lake:
     def read(self, name: str) -> DataFrame:
         """The table's rows; none if it has not been written yet. Columns that an older version lacks are null."""
         if not self.has(name):
-            return self.spark.createDataFrame([], TABLES[name].schema)
+            return self.spark.createDataFrame([], TABLES[name].schema).limit(0)  # known to be empty
         rows = self._open(TABLES[name]).toDF()
         lacking = {field.name: field.dataType for field in TABLES[name].schema if field.name not in rows.columns}
         nulls = {column: F.lit(None).cast(kind) for column, kind in lacking.items()}
