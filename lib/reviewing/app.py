@@ -23,7 +23,7 @@ from lib.reviewing.review_forms import form_routes
 from lib.reviewing.reviews_page import reviews_routes
 from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
-from lib.serving.request_log import RequestLog
+from lib.serving.request_log import ByteLimits, RequestLog
 
 
 class Guard:
@@ -60,7 +60,9 @@ def make_app(
     app = FastAPI(title="captionlake", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     app.add_middleware(Guard, doors=parts.doors)
-    app.add_middleware(RequestLog, metrics=metrics, max_bytes=parts.settings.reviewing.max_request_bytes, write=write)
+    settings = parts.settings.reviewing
+    limits = ByteLimits(settings.max_request_bytes, settings.max_bytes_at_once)
+    app.add_middleware(RequestLog, metrics=metrics, limits=limits, write=write)
     answer_errors_in_one_sentence(app, parts)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     if parts.editor_folder is not None:

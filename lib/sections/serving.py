@@ -18,11 +18,21 @@ class ListeningSettings(BaseModel):
     requires_key: Literal["unless_loopback", "always"]
     deadline_s: float = Field(gt=0)
     max_request_bytes: int = Field(gt=0)
+    max_bytes_at_once: int = Field(gt=0)
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("name both tls_certificate and tls_key, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _check_bytes(self) -> Self:
+        if self.max_request_bytes > self.max_bytes_at_once:
+            raise ValueError(
+                f"max_request_bytes is {self.max_request_bytes}, but all requests together may have only "
+                f"{self.max_bytes_at_once} (max_bytes_at_once)"
+            )
         return self
 
 

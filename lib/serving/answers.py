@@ -11,6 +11,7 @@ from lib.captioning.second_captioner import SecondCaption
 from lib.serving.refusals import RefusedRequestError
 
 IMAGE_COLUMN = "image"  # of MLflow's data frames
+MOST_VALUES = 100_000  # in one request; images in base 64 are one each
 EXAMPLE_ANSWER: dict[str, Any] = {
     "caption": "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3",
     "confidence": 0.98,
@@ -129,10 +130,17 @@ def with_second(answer: CaptionAnswer, second: SecondCaption, captioner: str) ->
 
 def parse_caption_request(body: bytes) -> CaptionRequest:
     """Read the JSON of POST /caption. Raises RefusedRequestError."""
+    _check_number_of_values(body)
     try:
         return CaptionRequest.model_validate_json(body)
     except ValidationError as error:
         raise RefusedRequestError(422, first_fault(error)) from None
+
+
+def _check_number_of_values(body: bytes) -> None:
+    """Raises RefusedRequestError for JSON of so many values that they would take many times its bytes."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise RefusedRequestError(413, f"the JSON has more than {MOST_VALUES:,} values: send fewer images at a time")
 
 
 class _Split(BaseModel):
@@ -152,6 +160,7 @@ class Invocation(BaseModel):
 
 def parse_invocation(body: bytes | str) -> tuple[list[bytes], str | None]:
     """The images of a request to /invocations, and the dataset if it names one. Raises RefusedRequestError."""
+    _check_number_of_values(body.encode() if isinstance(body, str) else body)
     try:
         asked = Invocation.model_validate_json(body)
     except ValidationError as error:

@@ -35,8 +35,7 @@ class ApiKeys:
 
     def __init__(self, root: str) -> None:
         self.path = Path(root) / "serving" / "api_keys.json"
-        self._read_at: tuple[int, int, int] | None = None
-        self._names: dict[str, str] = {}
+        self._read: tuple[tuple[int, int, int] | None, dict[str, str]] = (None, {})  # the file's state, names by hash
 
     def entries(self) -> list[KeyEntry]:
         """All keys that were not revoked, the oldest first. Raises SettingsError if the file is damaged."""
@@ -75,10 +74,11 @@ class ApiKeys:
             state = (status.st_mtime_ns, status.st_ino, status.st_size)
         except FileNotFoundError:
             return None
-        if state != self._read_at:
-            self._names = {entry.sha256: entry.name for entry in self.entries()}
-            self._read_at = state
-        return self._names.get(_hash(key))
+        read_at, names = self._read
+        if state != read_at:
+            names = {entry.sha256: entry.name for entry in self.entries()}
+            self._read = (state, names)  # at once: threads share it
+        return names.get(_hash(key))
 
     def _write(self, entries: list[KeyEntry]) -> None:
         with written_whole(self.path) as written:

@@ -15,9 +15,9 @@ from lib.serving.api_keys import ApiKeys
 from lib.serving.error_answers import answer_errors_in_one_sentence
 from lib.serving.metrics import Metrics
 from lib.serving.openapi_page import CAPTION_BODY, DESCRIPTION, INVOCATION_BODY, REFUSALS
-from lib.serving.refusals import RefusedRequestError
+from lib.serving.refusals import HUNG_UP, RefusedRequestError
 from lib.serving.request_images import RequestImages
-from lib.serving.request_log import RequestLog
+from lib.serving.request_log import ByteLimits, RequestLog
 from lib.serving.request_rates import RequestRates
 from lib.serving.service import CaptionService
 
@@ -36,7 +36,8 @@ def make_app(
     app = FastAPI(
         title="captionlake", version=version("captionlake"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
-    app.add_middleware(RequestLog, metrics=metrics, max_bytes=settings.max_request_bytes, write=write)
+    limits = ByteLimits(settings.max_request_bytes, settings.max_bytes_at_once)
+    app.add_middleware(RequestLog, metrics=metrics, limits=limits, write=write)
     answer_errors_in_one_sentence(app)
 
     async def may_ask(
@@ -153,7 +154,7 @@ async def _unless_gone(request: Request, work: Awaitable[list[CaptionAnswer]]) -
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise RefusedRequestError(499, "the client hung up")
+            raise RefusedRequestError(499, HUNG_UP)
         return await working
     finally:
         for task in (working, gone):

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -51,16 +52,22 @@ class CaptionerProcess:
     def start(self) -> None:
         """Start the process and wait until its captioners are loaded.
 
-        Raises SettingsError, with the cause, if one cannot be loaded; RuntimeMissingError if the process ends.
+        Raises SettingsError, with the cause, if one cannot be loaded; RuntimeMissingError if the process ends, or if
+        the system starts none.
         """
         self.close()
         spawning = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
-        self._pipe, theirs = spawning.Pipe()
-        self._process = spawning.Process(
-            target=_answer_batches, args=(theirs, self.source), name="captions", daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        try:
+            self._pipe, theirs = spawning.Pipe()
+            with theirs:
+                process = spawning.Process(
+                    target=_answer_batches, args=(theirs, self.source), name="captions", daemon=True
+                )
+                process.start()
+        except OSError as error:  # no memory, or too many processes or files
+            self.close()
+            raise RuntimeMissingError(f"the process that captions cannot be started: {error}") from None
+        self._process = process
         try:
             fault = self._receive(START_TIMEOUT_S)
         except BatchFailedError as error:
@@ -74,12 +81,16 @@ class CaptionerProcess:
 
         Raises BatchFailedError; if the process no longer runs, `start` must be called.
         """
+        taking = threading.Timer(timeout_s, self.kill)  # a process that hangs takes nothing, and `send` would wait on
+        taking.start()
         try:
             assert self._pipe is not None
             self._pipe.send((method, dataset, content))
         except (AssertionError, OSError):
             self.close()
             raise BatchFailedError("the process has ended") from None
+        finally:
+            taking.cancel()
         return self._receive(timeout_s)
 
     def kill(self) -> None:

@@ -6,8 +6,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from lib.serving.refusals import RefusedRequestError
+from lib.serving.refusals import HUNG_UP, RefusedRequestError
 
 
 def answer_errors_in_one_sentence(app: FastAPI) -> None:
@@ -30,6 +31,11 @@ def answer_errors_in_one_sentence(app: FastAPI) -> None:
         }
         detail = sentences.get(error.status_code, error.detail)
         return JSONResponse({"detail": detail}, error.status_code, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: ClientDisconnect) -> JSONResponse:
+        request.state.error = HUNG_UP
+        return JSONResponse({"detail": HUNG_UP}, 499)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("file", "caption", "confidence", "is_valid", "reason", "model_version")
 SECOND = "second_caption"  # a further column where the server has a second captioner
 TIMEOUT_S = 300.0
-TRIES = 10
-TRY_AGAIN = (429, 503, 504)  # later
+TRIES = 10  # over some three minutes: a server that is exchanged for a newer one is back by then
+TRY_AGAIN = (429, 502, 503)  # later: the server is busy, is being started, or is exchanged
+OF_THE_IMAGE = (413, 500, 504)  # no other image need have this answer
 
 
 class ServerRefusedError(CaptionlakeError):
@@ -58,6 +59,7 @@ def send_folder(
         written.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,  # names may be any bytes
     ):
         try:
+            _reach(client)
             answers = threads.map(lambda path: _captioned(client, path), images)
             has_second, answers = _has_second(answers)
             rows = csv.DictWriter(file, (*COLUMNS, SECOND) if has_second else COLUMNS, extrasaction="ignore")
@@ -89,21 +91,40 @@ def _captioned(client: httpx.Client, path: Path) -> dict[str, Any]:
         image = path.read_bytes()
     except OSError as error:  # this image alone
         return dict.fromkeys(COLUMNS) | {"reason": f"unreadable_file: {error.strerror}"}
-    for waits_s in _waits():
-        try:
-            answer = client.post("/caption", files={"images": (f"image{path.suffix}", image)})
-        except httpx.TransportError as error:
-            raise ServerRefusedError(f"{client.base_url} cannot be reached: {error}") from None
-        if answer.status_code not in TRY_AGAIN:
-            break
-        time.sleep(float(answer.headers.get("retry-after", waits_s)))
+    answer = _answer(client, path.suffix, image)
     body = answer.json() if answer.headers.get("content-type") == "application/json" else {}
     if "captions" in body:
         return dict(body["captions"][0])
     detail = body.get("detail", "an answer without JSON")
-    if answer.status_code == 413:  # this image alone is refused
-        return dict.fromkeys(COLUMNS) | {"reason": detail}
+    if answer.status_code in OF_THE_IMAGE:
+        return dict.fromkeys(COLUMNS) | {"reason": f"status {answer.status_code}: {detail}"}
     raise ServerRefusedError(f"{client.base_url} answers {answer.status_code}: {detail}")
+
+
+def _reach(client: httpx.Client) -> None:
+    """Raises ServerRefusedError at once if no server listens there; later it may be exchanged for a newer one."""
+    try:
+        client.get("/healthz")
+    except httpx.TransportError as error:
+        raise ServerRefusedError(f"{client.base_url} cannot be reached: {error}") from None
+
+
+def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
+    """The answer for one image, asked again while the server is busy or away. Raises ServerRefusedError."""
+    for waits_s in _waits():
+        fault, asked_to_wait = "", ""
+        try:
+            answer = client.post("/caption", files={"images": (f"image{suffix}", image)})
+        except httpx.TransportError as error:
+            fault = str(error)
+        else:
+            if answer.status_code not in TRY_AGAIN:
+                return answer
+            asked_to_wait = answer.headers.get("retry-after", "")
+        time.sleep(float(asked_to_wait) if asked_to_wait.isdecimal() else waits_s)  # it may be a date, too
+    if fault:
+        raise ServerRefusedError(f"{client.base_url} cannot be reached: {fault}")
+    return answer
 
 
 def _waits() -> Iterator[float]:

@@ -19,8 +19,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
-# Addresses of version 6 that lead to one of version 4: of translators and of 6to4.
-LEADING_TO_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+# Addresses of version 6 that lead to one of version 4: compatible ones, and those of translators and of 6to4.
+LEADING_TO_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+)
 
 
 def is_outside(address: Address) -> bool:
@@ -28,7 +30,7 @@ def is_outside(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_outside(address.ipv4_mapped)
-        if any(address in network for network in LEADING_TO_IPV4):
+        if address.is_site_local or any(address in network for network in LEADING_TO_IPV4):
             return False
     return address.is_global and not address.is_multicast
 

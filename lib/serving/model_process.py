@@ -1,16 +1,18 @@
 """A process that captions by our models, those of all datasets."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from lib.captioning.attention_maps import AttentionMaps
 from lib.captioning.captioner import CaptionedImage, Captioner
+from lib.errors import SettingsError
 from lib.lake.models import Model
 from lib.serving.captioner_process import BatchFailedError, CaptionerProcess
 from lib.serving.example_drawing import example_png
+from lib.settings import load_settings
+from model.checkpoint import load_details
 
 
 class ModelSource(NamedTuple):
@@ -23,10 +25,15 @@ class ModelSource(NamedTuple):
 
     def load(self) -> Mapping[str, Captioner]:
         """The captioners, each of which has captioned an image. Raises CaptionlakeError and errors of checkpoints."""
-        captioners = {
-            dataset: Captioner(Path(model.directory), dataset, self.overrides, self.conf)
-            for dataset, model in self.models.items()
-        }
+        captioners = {}
+        for dataset, (version, directory) in self.models.items():
+            notation = load_settings(dataset, "local", self.overrides, self.conf).captions.notation
+            if (its_own := load_details(directory)["notation"]) != notation:
+                raise SettingsError(
+                    f"model {version} writes captions.notation {its_own}, dataset {dataset} asks for {notation}: name "
+                    f"another in serving.models, or serve the dataset that it was trained for"
+                )
+            captioners[dataset] = Captioner(directory, dataset, self.overrides, self.conf)
         for captioner in captioners.values():
             captioner.caption([example_png()])
         return captioners

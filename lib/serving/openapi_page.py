@@ -10,11 +10,12 @@ EXAMPLE = base64.b64encode(example_png()).decode()
 DESCRIPTION = """Captions for images, with a confidence and alternatives. Send files to `/caption`;
 `/invocations` speaks MLflow's scoring protocol. A refused request is answered with `{"detail": "one sentence"}`."""
 STATUSES = {
+    400: "a form that is broken, or has too many parts",
     401: "no API key, or one that is unknown or revoked",
     413: "too many bytes or images",
     415: "neither a form nor JSON",
     422: "no image in the request could be read, or the request is malformed",
-    429: "too many requests of one key, or too many images wait; `Retry-After` says for how many seconds",
+    429: "too many requests of one key, or too many images or bytes wait; `Retry-After` says for how many seconds",
     503: "the models are being loaded",
     504: "no answer in time",
 }

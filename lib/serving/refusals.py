@@ -2,6 +2,8 @@
 
 from lib.errors import CaptionlakeError
 
+HUNG_UP = "the client hung up"
+
 
 class RefusedRequestError(CaptionlakeError):
     """Raised when a request cannot be answered; the message says what to change."""

@@ -31,7 +31,9 @@ class RequestImages:
             asked = await asyncio.to_thread(parse_caption_request, await request.body())
             self._check_number(len(asked.images) + len(asked.urls))
             most = self._settings.max_request_bytes - sum(map(len, asked.images))
-            images = asked.images + await self._urls.fetch(asked.urls, most)
+            fetched = await self._urls.fetch(asked.urls, most)
+            request.state.hold(sum(map(len, fetched)))
+            images = asked.images + fetched
         else:
             raise RefusedRequestError(415, f"send {FORM} or {JSON}, not {kind or 'a body without content-type'}")
         return self.checked(images, max_image_bytes)

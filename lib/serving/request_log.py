@@ -1,4 +1,4 @@
-"""Middleware of every request: a limit on its bytes, a log line in JSON, and metrics.
+"""Middleware of every request: limits on its bytes and on those of all, a log line in JSON, and metrics.
 
 The line holds neither images, nor keys, nor the query, which may hold a key by mistake.
 """
@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,18 +23,28 @@ ENDPOINTS = {"/caption", "/invocations", "/version", "/healthz", "/readyz", "/me
 QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: logged only when they fail
 
 
+@dataclass
+class ByteLimits:
+    """How many bytes one request may have, and all that are not yet answered together."""
+
+    of_one: int
+    of_all: int
+    num_held: int = 0  # by requests that are not yet answered
+
+
 class RequestLog:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_bytes: int, write: Callable[[str], None]) -> None:
-        self._app, self._metrics, self._max_bytes, self._write = app, metrics, max_bytes, write
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: ByteLimits, write: Callable[[str], None]) -> None:
+        self._app, self._metrics, self._limits, self._write = app, metrics, limits, write
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._max_bytes)
+        exchange = _Exchange(scope, receive, send, self._limits)
+        scope.setdefault("state", {})["hold"] = exchange.hold  # for what a request brings that is not in its body
         self._metrics.requests_in_progress.inc()
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -42,6 +53,7 @@ class RequestLog:
             raise
         finally:
             self._metrics.requests_in_progress.dec()
+            exchange.release()
             took_s = time.monotonic() - exchange.started
             endpoint = scope["path"] if scope["path"] in ENDPOINTS else "other"
             self._metrics.requests.labels(endpoint, exchange.status).inc()
@@ -53,11 +65,11 @@ class RequestLog:
 class _Exchange:
     """One request and its answer, as they pass."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
-        self._scope, self._receive, self._send, self._max_bytes = scope, receive, send, max_bytes
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ByteLimits) -> None:
+        self._scope, self._receive, self._send, self._limits = scope, receive, send, limits
         self.started = time.monotonic()
         self.status = 499  # what proxies log of clients that hang up
-        self._num_bytes = 0
+        self._num_bytes = self._num_held = 0
         self._has_ended = False
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         self._declared = int(headers.get(b"content-length", "0") or 0)
@@ -65,13 +77,26 @@ class _Exchange:
         self.request_id = given if re.fullmatch(r"[\w-]{1,64}", given) else uuid.uuid4().hex
 
     async def receive(self) -> Message:
-        """The next part of the body. Raises RefusedRequestError beyond the limit."""
-        if self._declared > self._max_bytes:
+        """The next part of the body. Raises RefusedRequestError beyond the limits."""
+        if self._declared > self._limits.of_one:
             raise self._too_large(self._declared)
         message = await self._next()
-        if self._num_bytes > self._max_bytes:
+        if self._num_bytes > self._limits.of_one:
             raise self._too_large(self._num_bytes)
+        self.hold(self._num_bytes - self._num_held)
         return message
+
+    def hold(self, num_bytes: int) -> None:
+        """Count these bytes until the request is answered. Raises RefusedRequestError if all hold too many."""
+        if self._limits.num_held + num_bytes > self._limits.of_all:
+            raise RefusedRequestError(429, "the server holds too many bytes of other requests: try again later", 5)
+        self._limits.num_held += num_bytes
+        self._num_held += num_bytes
+
+    def release(self) -> None:
+        """Count none of this request's bytes any longer."""
+        self._limits.num_held -= self._num_held
+        self._num_held = 0
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, the first when all of the body was received."""
@@ -111,5 +136,5 @@ class _Exchange:
 
     def _too_large(self, num_bytes: int) -> RefusedRequestError:
         return RefusedRequestError(
-            413, f"the request has {num_bytes:,} bytes or more; at most {self._max_bytes:,} are read"
+            413, f"the request has {num_bytes:,} bytes or more; at most {self._limits.of_one:,} are read"
         )

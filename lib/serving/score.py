@@ -20,6 +20,7 @@ from lib.serving.refusals import RefusedRequestError
 from lib.serving.second_captions import SecondCaptions
 from lib.serving.second_source import SecondSource
 from lib.settings import load_settings
+from model.checkpoint import load_provenance
 
 SECOND_CAPTIONER, STORAGE_ROOT = "CAPTIONLAKE_SECOND_CAPTIONER", "CAPTIONLAKE_STORAGE_ROOT"
 
@@ -41,7 +42,7 @@ def init() -> None:
         if len(found) != 1:
             raise MissingInputError(f"{folder} holds {len(found)} checkpoints: name the folder of one")
         directory = found[0].parent
-        _model_version = directory.name
+        _model_version = load_provenance(directory).get("model_version", directory.name)
     else:
         _model_version, directory = pretrained_model(dataset, "CAPTIONLAKE_DATASET")
     _captioner = Captioner(directory, dataset)

@@ -5,10 +5,11 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from lib.errors import CaptionlakeError, MissingInputError, SettingsError
+from lib.errors import CaptionlakeError, MissingInputError, RuntimeMissingError, SettingsError
 from lib.lake.models import IN_THE_PROJECT, IN_USE, Model, has_current_model, pretrained_model, resolve_model
 from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
@@ -20,6 +21,8 @@ from lib.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use, and in how many
+
 
 def models_to_serve(settings: Settings) -> dict[str, Model]:
     """The model of each dataset. Raises SettingsError, MissingInputError, RuntimeMissingError."""
@@ -28,9 +31,6 @@ def models_to_serve(settings: Settings) -> dict[str, Model]:
 
 
 def _model_named(settings: Settings, dataset: str, name: str) -> Model:
-    directory = Path(name).expanduser()
-    if (directory / "config.json").is_file():
-        return Model(directory.resolve().name, directory.resolve())
     if name == IN_THE_PROJECT or (name in IN_USE and not has_current_model(settings.storage)):
         return _pretrained_model(dataset, f"serving.models.{dataset}")
     try:
@@ -41,6 +41,15 @@ def _model_named(settings: Settings, dataset: str, name: str) -> Model:
 
 
 _pretrained_model = lru_cache(pretrained_model)  # to name it its files are read: too much for every few seconds
+
+
+def _num_cores() -> int:
+    """The cores that this process may use: those it is bound to, or fewer where its container has a quota."""
+    num_cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # no control groups of version 2, or no quota ("max")
+        quota, period = CPU_QUOTA.read_text().split()
+        num_cores = min(num_cores, max(1, int(quota) // int(period)))
+    return num_cores
 
 
 class CaptionService:
@@ -110,6 +119,8 @@ class CaptionService:
                 refused, said = None, ""
                 await self._second.follow(models)
             except (CaptionlakeError, OSError) as error:
+                if isinstance(error, RuntimeMissingError):  # no memory, or no answer in time: not the models' fault
+                    refused = None
                 if said != str(error):
                     self._metrics.model_changes.labels("refused").inc()
                     logger.error("the models stay as they are: %s", error)
@@ -123,7 +134,7 @@ class CaptionService:
     async def _use(self, models: dict[str, Model]) -> None:
         num_threads = self.settings.prediction.threads_per_worker
         source = ModelSource(models, self._overrides, self._conf, num_threads)
-        num_processes = self.settings.serving.num_processes or max(1, len(os.sched_getaffinity(0)) // num_threads)
+        num_processes = self.settings.serving.num_processes or max(1, _num_cores() // num_threads)
         processes = [ModelProcess(source) for _ in range(num_processes)]
         started = await asyncio.gather(*(self.queue.start(one) for one in processes), return_exceptions=True)
         faults = [fault for fault in started if isinstance(fault, BaseException)]

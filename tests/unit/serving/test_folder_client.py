@@ -4,11 +4,13 @@ import argparse
 import csv
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -73,6 +75,49 @@ def test_a_second_caption_is_a_column_where_the_server_has_one(url: str, tmp_pat
     assert unread.startswith("a.png,,,,unreadable_file")
     assert [row for row in rows if row.endswith(end)] == rows
     assert len(rows) == 2
+
+
+class RestlessServer(AnyServer):
+    """Fails at b.png for ever; the first request for a.png meets no answer, the second a server that is busy."""
+
+    num_asked_for_a: ClassVar[int] = 0
+
+    def do_POST(self) -> None:
+        image = self.rfile.read(int(self.headers["content-length"]))
+        if b"content of b" in image:
+            self.send_error(504)
+            return
+        if b"content of a" in image:
+            RestlessServer.num_asked_for_a += 1
+            if self.num_asked_for_a == 1:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            if self.num_asked_for_a == 2:
+                self.send_response(503)
+                self.send_header("retry-after", "Sun, 29 Nov 2026 12:00:00 GMT")
+                self.end_headers()
+                return
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"captions": [CAPTION]}).encode())
+
+
+def test_a_server_that_is_away_for_a_moment_loses_no_image_and_one_that_fails_at_an_image_only_that(
+    tmp_path: Path,
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
+    with ThreadingHTTPServer(("127.0.0.1", 0), RestlessServer) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            assert send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1) == 1
+        finally:
+            server.shutdown()
+    rows = list(csv.DictReader((tmp_path / "captions.csv").open()))
+    assert [(row["file"], row["caption"]) for row in rows] == [("a.png", "a dog"), ("b.png", ""), ("c.png", "a dog")]
+    assert "504" in rows[1]["reason"]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])

@@ -89,6 +89,7 @@ def test_what_is_no_plain_url_is_refused(urls: list[str]) -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::",
+        "fec0::1", "::7f00:1", "::a00:1", "::ffff:0:10.0.0.1",
     ],
 )  # fmt: skip
 def test_addresses_inside_are_known(address: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from lib.errors import MissingInputError
 from lib.serving import score
 from lib.serving.example_drawing import example_png
+from model.checkpoint import PRETRAINED
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
 
@@ -24,6 +26,21 @@ def test_the_script_answers_rows_and_refuses_in_a_sentence(monkeypatch: pytest.M
     assert read["model_version"].startswith("pretrained-")
     assert (unread["caption"], unread["reason"][:12]) == (None, "not_an_image")
     assert json.loads(score.run("{}"))["detail"].startswith("send exactly one of dataframe_split")
+
+
+def test_a_registered_model_is_called_as_its_training_called_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "model" / "checkpoint"
+    shutil.copytree(PRETRAINED / "molecules", folder)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(provenance | {"model_version": "molecules-0123"}))
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(tmp_path))
+    score.init()
+    (answer,) = json.loads(score.run(json.dumps({"instances": [base64.b64encode(b"no image").decode()]})))[
+        "predictions"
+    ]
+    assert answer["model_version"] == "molecules-0123"
 
 
 def test_a_folder_without_a_checkpoint_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

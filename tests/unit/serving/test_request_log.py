@@ -1,0 +1,63 @@
+"""Limits on the bytes of requests: `pytest tests/unit/serving/test_request_log.py`."""
+
+import asyncio
+import json
+
+import httpx
+from fastapi import FastAPI, Request
+
+from lib.serving.error_answers import answer_errors_in_one_sentence
+from lib.serving.metrics import Metrics
+from lib.serving.request_log import ByteLimits, RequestLog
+
+
+def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> None:
+    async def ask_together() -> tuple[list[int], int, str]:
+        app, may_answer, limits = FastAPI(), asyncio.Event(), ByteLimits(of_one=80, of_all=100)
+        app.add_middleware(RequestLog, metrics=Metrics(), limits=limits, write=lambda _: None)
+        answer_errors_in_one_sentence(app)
+
+        @app.post("/caption")
+        async def caption(request: Request) -> int:
+            num_bytes = len(await request.body())
+            request.state.hold(10)  # as for an image that is fetched
+            await may_answer.wait()
+            return num_bytes
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            waiting = asyncio.create_task(client.post("/caption", content=bytes(60)))
+            while limits.num_held < 70:
+                await asyncio.sleep(0.001)
+            refused = await client.post("/caption", content=bytes(31))
+            may_answer.set()
+            statuses = [(await waiting).status_code, refused.status_code]
+            statuses.append((await client.post("/caption", content=bytes(70))).status_code)
+        return statuses, limits.num_held, refused.headers["retry-after"]
+
+    assert asyncio.run(ask_together()) == ([200, 429, 200], 0, "5")
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> None:
+    lines: list[dict[str, object]] = []
+    app = FastAPI()
+    limits = ByteLimits(of_one=2_000, of_all=2_000)
+    app.add_middleware(RequestLog, metrics=Metrics(), limits=limits, write=lambda line: lines.append(json.loads(line)))
+    answer_errors_in_one_sentence(app)
+
+    @app.post("/caption")
+    async def caption(request: Request) -> int:
+        return len(await request.body())
+
+    parts = iter(({"type": "http.request", "body": b"x" * 9, "more_body": True}, {"type": "http.disconnect"}))
+
+    async def receive() -> dict[str, object]:
+        return next(parts)
+
+    async def send(_: object) -> None:
+        """Nobody listens."""
+
+    headers = [(b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": "/caption", "query_string": b"", "headers": headers}
+    asyncio.run(app({**scope, "http_version": "1.1", "client": ("127.0.0.1", 1)}, receive, send))
+    assert [(line["status"], line["bytes"], line["error"]) for line in lines] == [(499, 9, "the client hung up")]
+    assert limits.num_held == 0
