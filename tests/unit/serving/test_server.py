@@ -147,7 +147,7 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
         "/caption",
         {"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}},
         400,
-        "There was an",
+        "Invalid multipart",
     ),
     ("/nowhere", {}, 404, "there is no /nowhere here"),
 ]
