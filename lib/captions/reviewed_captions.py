@@ -15,16 +15,19 @@ def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) ->
     """Captions with those that reviewers accepted or wrote, as image_id, caption_index, caption and split.
 
     A reviewed caption is the image's first; `instead` leaves none of its others, `added` leaves all. An image on which
-    reviewers disagree keeps what it has. One that has a caption from reviewers alone falls into the split that its id
-    says.
+    reviewers disagree keeps what it has, and so does one whose file was replaced after its review. One that has a
+    caption from reviewers alone falls into the split that its id says.
     """
     captions = captions.select("image_id", "caption_index", "caption", "split")
     if settings.reviewed == "ignored":
         return captions
     splits = captions.groupBy("image_id").agg(F.min("split").alias("split"))
     split = F.coalesce("split", split_of(F.col("image_id"), settings))
+    images = lake.read("images_raw").where("is_replaced").select("image_id", F.col("ingested_at").alias("replaced_at"))
+    standing = standing_reviews(lake.read("caption_reviews")).join(images, on="image_id", how="left")
+    of_these_bytes = standing.where(F.col("replaced_at").isNull() | (F.col("reviewed_at") >= F.col("replaced_at")))
     reviewed = (
-        _agreed(standing_reviews(lake.read("caption_reviews")))
+        _agreed(of_these_bytes)
         .join(splits, on="image_id", how="left")
         .select("image_id", F.lit(REVIEWED_INDEX).alias("caption_index"), "caption", split)
         .toDF(*captions.columns)

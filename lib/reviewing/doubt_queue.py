@@ -94,10 +94,13 @@ class DoubtOrder:
         return self.rows["image_id"][row].as_py(), self.rows["model_version"][row].as_py()
 
     def _in_state(self, state: str, standing: Standing, reviewer: str) -> Any:
+        """(N,) which rows are in the state; a review of a caption that was replaced since does not count."""
         found = np.zeros(self.rows.num_rows, bool)
-        for key, reviews in standing.items():
+        for key, of_key in standing.items():
             if key not in self.index_of:
                 continue
+            caption = self.rows["caption"][self.index_of[key]].as_py()
+            reviews = {name: review for name, review in of_key.items() if review.caption == caption}
             is_judged = any(review.verdict in JUDGED for review in reviews.values())
             found[self.index_of[key]] = reviewer in reviews if state == "mine" else is_judged
             if state == "open":

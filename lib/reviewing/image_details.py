@@ -58,6 +58,7 @@ class DetailsReader:
         prediction = next((row for row in by_models if row["model_version"] == model_version), None)
         if prediction is None:
             return None
+        prediction["alternatives"] = [one for one in prediction["alternatives"] or [] if one is not None]
         caption = prediction["caption"] or ""
         others = sorted(self._captions.read(image_id, CAPTION), key=lambda row: row["caption_index"] or 0)
         texts = list(dict.fromkeys(filter(None, [prediction["reference"], *(row["caption"] for row in others)])))

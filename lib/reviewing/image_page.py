@@ -1,6 +1,7 @@
 """One image: what is shown of it and its caption, and its files."""
 
 import hashlib
+import logging
 import uuid
 from typing import Annotated
 from urllib.parse import urlencode
@@ -8,12 +9,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from lib.lake.delta_rows import UnreadableTableError
 from lib.reviewing.caption_desk import decoded_png
 from lib.reviewing.doors import Visitor
 from lib.reviewing.image_files import TABLES, ImageFile
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import REASONS, QueueFilters
 from lib.serving.refusals import RefusedRequestError
+
+logger = logging.getLogger(__name__)
 
 
 def image_address(key: tuple[str, str], filters: QueueFilters) -> str:
@@ -62,7 +66,7 @@ def show_image(
         next=image_address(neighbours[1], filters) if neighbours[1] else None,
         previous=image_address(neighbours[-1], filters) if neighbours[-1] else None,
         next_files=[_address(kind, image_id=neighbours[1][0]) for kind in TABLES] if neighbours[1] else [],
-        files={kind: _address(kind, image_id=key[0]) for kind in TABLES if parts.files.has(kind, key[0])},
+        files={kind: _address(kind, image_id=key[0]) for kind in TABLES if _can_be_read(parts, kind, key[0])},
         overlay=_address("overlay", image_id=key[0], caption=caption) if parts.desk.can_draw and caption else None,
         can_draw=parts.desk.can_draw,
         has_structures=parts.desk.has_structures,
@@ -71,6 +75,15 @@ def show_image(
         fault=fault,
         typed=typed if typed is not None else caption or "",
     )
+
+
+def _can_be_read(parts: Parts, kind: str, image_id: str) -> bool:
+    """Whether the image is in the table; a table that cannot be read costs its image alone."""
+    try:
+        return parts.files.has(kind, image_id)
+    except UnreadableTableError as error:
+        logger.warning("an image is not shown: %s", error)
+        return False
 
 
 def image_routes(parts: Parts) -> APIRouter:
@@ -116,7 +129,7 @@ def _address(kind: str, **query: str) -> str:
 
 def _as_file(request: Request, file: ImageFile) -> Response:
     tag = f'"{hashlib.sha256(file.content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=300"}
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}  # asked for again: it may have been replaced
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -61,7 +61,7 @@ def precision_by_confidence(order: DoubtOrder, standing: Standing) -> list[Preci
     for key, reviews in standing.items():
         index = order.index_of.get(key)
         confidence = order.rows["confidence"][index].as_py() if index is not None else None
-        if index is None or confidence is None:
+        if index is None or confidence is None or not 0 <= confidence <= 1:  # NaN, too, which no job of ours writes
             continue
         caption = order.rows["caption"][index].as_py()
         seen = [review.verdict for review in reviews.values() if review.caption == caption and review.verdict in JUDGED]

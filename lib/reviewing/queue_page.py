@@ -1,5 +1,6 @@
 """The queue: rows of captions in order of doubt, with filters and pages."""
 
+import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -49,6 +50,8 @@ def queue_routes(parts: Parts) -> APIRouter:
             next_page=filters.query(after_image=last["image_id"], after_model=last["model_version"]) if last else None,
             is_first_page=not after_image,
             notice=EMPTY["end"] if end else None,
+            newest=parts.log.newest_of(visitor.name) if end and visitor.may_review else None,
+            undo_id=uuid.uuid4().hex,
             empty=None if shown.rows else EMPTY["no_match" if is_filtered else "no_table"],
         )
 

@@ -1,6 +1,8 @@
 """The forms of reviewers: verdicts, checks of typed corrections, and undo."""
 
+import hashlib
 import re
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -13,7 +15,7 @@ from lib.reviewing.doors import Visitor
 from lib.reviewing.image_page import image_address, show_image
 from lib.reviewing.page_parts import Parts, local_address, wants_json
 from lib.reviewing.queue_filters import QueueFilters
-from lib.reviewing.review_log import Review
+from lib.reviewing.review_log import Review, ReviewLog
 from lib.serving.refusals import RefusedRequestError
 
 GIVEN = tuple(verdict for verdict in VERDICTS if verdict != "undo")  # by the form of an image
@@ -50,7 +52,7 @@ def form_routes(parts: Parts) -> APIRouter:
             return show_image(parts, visitor, key, kept, error.status, str(error), corrected_caption)
         order = parts.queue.order()
         following = order.neighbour(order.matching(kept, parts.log.standing(), visitor.name), key, 1)
-        parts.log.append(taken)
+        parts.log.append(taken._replace(review_id=_id_to_store(taken, parts.log)))
         return _go_to(request, image_address(following, kept) if following else "/" + kept.query(end="1"))
 
     @router.post("/undo")
@@ -131,6 +133,24 @@ def _review(
         None,
         datetime.now(UTC),
     )
+
+
+def _id_to_store(review: Review, log: ReviewLog) -> str:
+    """The review's id, by which a form that is sent again is stored once; another one if the form says otherwise now.
+
+    A reviewer whose answer was lost may have changed the form before sending it again, or may send an old page's.
+    """
+    stored = {one.review_id: one for one in log.reviews()}
+    standing = log.standing().get((review.image_id, review.model_version), {}).get(review.reviewer)
+    content = hashlib.sha256(repr(review._replace(review_id="", reviewed_at=datetime.min)).encode()).hexdigest()[:8]
+    for review_id in (review.review_id, f"{review.review_id}-{content}"):
+        same = stored.get(review_id)
+        is_sent_again = same == standing and same == review._replace(
+            review_id=review_id, reviewed_at=same.reviewed_at if same else datetime.min
+        )
+        if same is None or is_sent_again:
+            return review_id
+    return uuid.uuid4().hex
 
 
 def _check_reviewer(parts: Parts, visitor: Visitor, token: str) -> None:

@@ -87,7 +87,8 @@ class RowIndex:
                 try:
                     fragments = dataset.get_fragments() if dataset is not None else []
                     groups = [group for fragment in fragments for group in fragment.split_by_row_group()]
-                    ids = [group.to_table(columns=["image_id"])["image_id"].combine_chunks() for group in groups]
+                    tables = [group.to_table(columns=["image_id"]) for group in groups]
+                    ids = [table["image_id"].cast(pa.string()).combine_chunks() for table in tables]
                 except (OSError, pa.ArrowException) as error:
                     raise unreadable(self._name, error) from error
                 first_rows = np.cumsum([0, *map(len, ids)])[:-1]

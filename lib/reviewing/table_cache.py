@@ -22,20 +22,23 @@ class TableCache(Generic[Made]):
         self._num_rows = 0
         self._version: Version | None = None
         self._making: Future[None] | None = None
+        self._fault: BaseException | None = None  # of the newest version, until it or another can be read
         self._maker, self._lock = ThreadPoolExecutor(1), threading.Lock()
 
     def newest(self) -> Made:
         """What the table gives now; what it gave before, while many rows are read. Raises UnreadableTableError."""
         with self._lock:
             if self._making is not None and self._making.done():
-                making, self._making = self._making, None
-                making.result()
+                self._fault, self._making = self._making.exception(), None
             version = self._rows.version(self._name)
-            if version != self._version and self._making is None:
+            if version == self._version:
+                return self._made
+            if self._making is None:
                 self._making = self._maker.submit(self._make, version)
-                if self._num_rows <= MADE_AT_ONCE:
-                    making, self._making = self._making, None
-                    making.result()
+            if self._num_rows <= MADE_AT_ONCE:
+                self._fault, self._making = self._making.exception(), None
+            if self._fault is not None:
+                raise self._fault
             return self._made
 
     def _make(self, version: Version | None) -> None:

@@ -79,7 +79,7 @@ def test_ten_images_are_reviewed_by_keyboard_alone(page: RunningPage, browser: A
     browser.get(page.url)
     assert heading(browser) == "Captions to review"
     press(browser, Keys.ENTER)
-    sent = ["4a", "w", "s", "correct", "5a", "a", "w", "a", "correct", "2w"]
+    sent = ["4a", "W", "s", "correct", "5a", "A", "w", "a", "correct", "2w"]  # capitals as with Caps Lock
     for number, keys in enumerate(sent):
         wait_for(lambda number=number: heading(browser) == f"image-{number:03}")
         if keys == "correct":
@@ -120,6 +120,19 @@ def test_ten_images_are_reviewed_by_keyboard_alone(page: RunningPage, browser: A
     ]
     assert [row.corrected_caption for row in rows if row.verdict == "correct"] == ["a dog, w s u 3", "a dog, w s u 8"]
     assert faults_of(browser) == []
+
+
+def test_enter_in_the_ratings_stores_the_correction_that_was_typed(page: RunningPage, browser: Any) -> None:
+    browser.get(page.url)
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-000")
+    press(browser, "C")
+    press(browser, " and more")
+    browser.find_element(By.CSS_SELECTOR, "[name=rating][value='2']").click()
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-001")
+    (row,) = ReviewLog(DeltaRows(str(page.lake))).reviews()
+    assert (row.verdict, row.rating, row.corrected_caption) == ("correct", 2, "caption of image-000 and more")
 
 
 def test_a_review_is_sent_again_until_a_server_that_was_away_is_back(page: RunningPage, browser: Any) -> None:

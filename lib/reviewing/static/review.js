@@ -5,6 +5,7 @@ const form = document.getElementById("review");
 const corrected = document.getElementById("corrected");
 const overlay = document.getElementById("overlay");
 const PAUSES_MS = [0, 500, 1500, 4000]; // before each try of a review whose connection was lost
+const LONGEST_ANSWER_MS = 20000; // of a try, after which it is a lost connection
 const TYPING_PAUSE_MS = 300;
 
 function say(element, sentence) {
@@ -17,7 +18,8 @@ const wait = (milliseconds) => new Promise((done) => setTimeout(done, millisecon
 // What the server answers to a form: {next} or {detail}. The id in the form makes a second sending harmless.
 async function post(address, fields, signal) {
   const headers = { Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
-  const answer = await fetch(address, { method: "POST", headers, body: new URLSearchParams(fields), signal });
+  const ended = signal ?? AbortSignal.timeout(LONGEST_ANSWER_MS);
+  const answer = await fetch(address, { method: "POST", headers, body: new URLSearchParams(fields), signal: ended });
   return { isOk: answer.ok, isRepeated: answer.status >= 502, ...(await answer.json().catch(() => ({ detail: "the server failed" }))) };
 }
 
@@ -144,14 +146,20 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
   const isTyping = target.matches("textarea, select, input:not([type=radio]):not([type=range])");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "c" && corrected) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock may be on
+  if (key === "c" && corrected) {
     event.preventDefault();
     corrected.focus();
     corrected.setSelectionRange(corrected.value.length, corrected.value.length);
     return;
   }
-  if (event.key === "Enter" && target !== document.body && target.id !== "main") return; // of the focused button or link
-  const found = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+  if (key === "Enter" && target.matches("[name=rating]")) {
+    event.preventDefault(); // else a form's first button would be pressed, which accepts
+    form.requestSubmit(form.querySelector("[value=correct]"));
+    return;
+  }
+  if (key === "Enter" && target !== document.body && target.id !== "main") return; // of the focused button or link
+  const found = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
   if (found && !found.disabled) {
     event.preventDefault();
     found.click();

@@ -162,4 +162,6 @@ def test_figures_that_are_no_numbers_are_no_error(tmp_path: Path) -> None:
     write(tmp_path, "training_metrics", [{"run_id": None}, {"run_id": "m1", "train_loss": nan, "validation_loss": nan}])
     write(tmp_path, "evaluations", [{"predictor": "model", "exact_match": nan}])
     write(tmp_path, "images_rejected", [{}])
-    assert ReviewPage(tmp_path).get("/overview").status_code == 200
+    page = ReviewPage(tmp_path)
+    assert page.review("a", "accept").status_code == 200
+    assert page.get("/overview").status_code == 200

@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from fastapi import FastAPI
@@ -263,11 +264,41 @@ def test_an_image_that_is_gone_is_said_and_its_caption_can_still_be_reviewed(tmp
     write(tmp_path, "images_raw", [{"image_id": "b", "image": image("b")}])
     page = ReviewPage(tmp_path)
     shown = page.image("a").text
-    assert "This image is not in images_raw any more." in shown
-    assert "This image is not in images_clean any more." in shown
+    for name in ("images_raw", "images_clean"):
+        assert f"{name} does not have this image any more, or cannot be read." in shown
     missing = page.client.get("/files/raw?image_id=a", headers=JSON)
     assert (missing.status_code, missing.json()) == (404, {"detail": "image 'a' is not in images_raw any more"})
     assert page.review("a", "skip").status_code == 200
+
+
+def test_a_table_of_images_that_cannot_be_read_costs_its_image_alone(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    for file in (tmp_path / "images_raw").glob("*.parquet"):
+        file.unlink()
+    page = ReviewPage(tmp_path)
+    shown = page.image("image-000")
+    assert (shown.status_code, "images_raw does not have this image any more" in shown.text) == (200, True)
+    assert page.client.get("/files/raw?image_id=image-000", headers=JSON).status_code == 503
+    assert page.review("image-000", "accept").status_code == 200
+
+
+def test_tables_of_other_types_and_null_alternatives_are_no_page_that_fails(tmp_path: Path) -> None:
+    alternatives = [None, {"caption": "a cat", "score": 0.1}]
+    write(tmp_path, "caption_predictions", [prediction("1", 0.5, alternatives=alternatives)])
+    write_deltalake(str(tmp_path / "captions"), pa.table({"image_id": [1], "caption": ["a dog"]}))
+    shown = ReviewPage(tmp_path).image("1")
+    assert (shown.status_code, "a cat" in shown.text, "a dog" in shown.text) == (200, True, True)
+
+
+def test_what_was_typed_is_on_the_page_that_says_why_it_was_not_stored(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    page = ReviewPage(tmp_path)
+    sent = page.form("image-000") | {"verdict": "correct", "corrected_caption": "a dog", "image_id": "gone"}
+    answer = page.client.post("/review", data=sent)
+    assert (answer.status_code, ">a dog</textarea>" in answer.text) == (404, True)
+    stranger = ReviewPage(tmp_path, "reviewing.requires_key=always")
+    answer = stranger.client.post("/review", data=sent)
+    assert (answer.status_code, ">a dog</textarea>" in answer.text) == (401, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"GARBAGE", b"II*\x00garbage"])

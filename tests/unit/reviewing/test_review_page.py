@@ -71,6 +71,40 @@ def test_a_review_that_is_sent_again_after_a_lost_connection_is_one_row(page: Re
     assert page.rows() == [("image-000", "accept", "local")]
 
 
+def test_a_form_that_was_changed_after_a_lost_answer_is_another_review(page: ReviewPage) -> None:
+    form = page.form("image-000")
+    first, second = (form | {"verdict": verdict, "corrected_caption": "a dog"} for verdict in ("accept", "correct"))
+    for sent in (first, second, second):
+        assert page.client.post("/review", data=sent, headers=JSON).status_code == 200
+    assert page.rows() == [("image-000", "accept", "local"), ("image-000", "correct", "local")]
+    page.client.post("/review", data=first, headers=JSON)  # from the browser's memory
+    standing = page.parts.log.standing()["image-000", "m1"]["local"]
+    assert (len(page.rows()), standing.verdict) == (3, "accept")
+
+
+def test_a_review_that_was_taken_back_can_be_sent_again(page: ReviewPage) -> None:
+    sent = page.form("image-000") | {"verdict": "accept"}
+    page.client.post("/review", data=sent, headers=JSON)
+    page.client.post("/undo", data=fields(page.image("image-001").text, "/undo"), headers=JSON)
+    assert page.parts.log.standing() == {}
+    page.client.post("/review", data=sent, headers=JSON)
+    assert page.parts.log.standing()["image-000", "m1"]["local"].verdict == "accept"
+
+
+def test_the_last_review_can_be_taken_back_too(page: ReviewPage) -> None:
+    end = page.client.get(page.review("image-003", "accept").json()["next"])
+    page.client.post("/undo", data=fields(end.text, "/undo"), headers=JSON)
+    assert [verdict for _, verdict, _ in page.rows()] == ["accept", "undo"]
+
+
+def test_an_image_that_was_replaced_is_shown_at_once(page: ReviewPage) -> None:
+    shown = page.get("/files/raw", image_id="image-001")
+    assert shown.headers["cache-control"] == "private, no-cache"
+    write(page.root, "images_raw", [{"image_id": "image-001", "image": image("new")}], mode="overwrite")
+    again = page.client.get(shown.url, headers={"If-None-Match": shown.headers["etag"]})
+    assert (again.status_code, again.content) == (200, image("new"))
+
+
 def test_undo_takes_back_the_newest_review_and_shows_its_image(page: ReviewPage) -> None:
     page.review("image-000", "accept")
     page.review("image-001", "wrong")
