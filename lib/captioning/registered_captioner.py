@@ -40,13 +40,16 @@ class RegisteredCaptioner:
         self.cleaning = cleaning
 
     def predict(self, images: pd.DataFrame) -> pd.DataFrame:
-        """Rows (image: the bytes of an image file) in; rows (caption, confidence, is_valid) out, one for one.
+        """Rows (image: a file's bytes) in; rows (caption, confidence, is_valid, alternatives) out, one for one.
 
-        Rows that are not an image get nulls.
+        Alternatives are objects with caption and score, best first. Rows that are not an image get nulls and none.
         """
         captioned = caption_images(self.captioner, self.cleaning, list(images["image"]))
-        rows = [(one.caption, one.confidence, one.is_valid) for one in captioned]
-        return pd.DataFrame(rows, columns=["caption", "confidence", "is_valid"])
+        rows = [
+            (one.caption, one.confidence, one.is_valid, [{"caption": c, "score": s} for c, s in one.alternatives])
+            for one in captioned
+        ]
+        return pd.DataFrame(rows, columns=["caption", "confidence", "is_valid", "alternatives"])
 
 
 def _load_pyfunc(path: str) -> RegisteredCaptioner:

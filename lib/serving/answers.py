@@ -200,6 +200,10 @@ def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong with a request, without repeating what was sent."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, fault["loc"])) or "the body"
+    if where in ("directory", "folder", "path"):
+        return (
+            f"{where!r} is not read by the server: caption a folder or an fsspec URL of images with jobs.run_pipeline"
+        )
     if fault["type"] == "extra_forbidden":
         return f"{where[:40]!r} is not known here: send images or urls"
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
 import pyspark.sql.functions as F
 
 from lib.errors import MissingInputError, RuntimeMissingError
@@ -156,6 +157,7 @@ def _record(
                 loader_module=write_model(Path(folder), checkpoint),
                 data_path=folder,
                 signature=_signature(),
+                input_example=_input_example(lake),
                 pip_requirements=["captionlake"],
             )
             version = mlflow.register_model(logged.model_uri, name).version
@@ -199,12 +201,26 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _input_example(lake: Lake) -> pd.DataFrame:
+    """An image of the lake, as a model of the registry takes it."""
+    row = lake.require("images_raw", written_by="ingest_images").select("image").first()
+    assert row is not None  # a model was trained on images
+    return pd.DataFrame({"image": [bytes(row.image)]})
+
+
 def _signature() -> Any:
     """What a model takes and gives; Unity Catalog takes no model without it."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Object, Property
 
-    columns = {"caption": DataType.string, "confidence": DataType.double, "is_valid": DataType.boolean}
+    alternative = Object([Property("caption", DataType.string), Property("score", DataType.double)])
+    columns = {
+        "caption": DataType.string,
+        "confidence": DataType.double,
+        "is_valid": DataType.boolean,
+        "alternatives": Array(alternative),
+    }
     return ModelSignature(
         Schema([ColSpec(DataType.binary, "image")]),
         Schema([ColSpec(kind, name, required=False) for name, kind in columns.items()]),

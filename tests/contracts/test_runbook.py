@@ -94,3 +94,11 @@ def test_the_estimate_follows_from_the_measured_rates() -> None:
         assert f"{rate_on_two_cores} images/s" in results
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {step} |"))
         assert f"= {num_images / (rate_on_two_cores / 2) / 3600:.1f} |" in row
+
+
+def test_every_alert_of_prometheus_is_explained() -> None:
+    (group,) = yaml.safe_load((ROOT / "conf/monitoring/rules.yaml").read_text())["groups"]
+    rows = re.findall(r"^\| `(\w+)` \|.*\|.*\|.*\|$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert [rule["alert"] for rule in group["rules"]] == [
+        name for name in rows if name[0] == name[0].upper() and "Error" not in name
+    ]

@@ -23,7 +23,7 @@ from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings
 from lib.training import model_registry
 from lib.training.model_registry import EXPERIMENT, attach_report, check_tracking, follow_models
-from tests.slow.recorded import NAME, NOON, record, trained
+from tests.slow.recorded import EXAMPLE, NAME, NOON, record, trained
 
 mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
@@ -66,8 +66,13 @@ def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, setting
     captions = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, settings.cleaning).pixels
     (expected,) = ImageCaptioner(checkpoint, settings.prediction).caption([pixels])
-    assert captions.iloc[0].isna().all()
-    assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
+    assert captions.iloc[0].drop("alternatives").isna().all()
+    assert captions.iloc[0]["alternatives"] == []
+    *told, alternatives = captions.iloc[1].tolist()
+    assert told == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
+    assert [one["caption"] for one in alternatives] == [caption for caption, _ in expected.alternatives] != []
+    example = mlflow.models.Model.load(f"models:/{NAME}@champion").load_input_example()
+    assert example["image"][0] == EXAMPLE
     assert expected.caption == ASPIRIN
 
 

@@ -11,7 +11,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,9 +45,9 @@ WITHIN_S = 240
 
 
 class Prometheus:
-    """A Prometheus on loopback that scrapes a server each second."""
+    """A Prometheus on loopback that scrapes a server, and the batch job's figures beside it, each second."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
+    def __init__(self, folder: Path, server: Server, batch: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -53,7 +55,7 @@ class Prometheus:
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(RULES)],
             "scrape_configs": [
-                {"job_name": "captionlake", "static_configs": [{"targets": [urlsplit(server.url).netloc]}]}
+                {"job_name": "captionlake", "static_configs": [{"targets": [urlsplit(server.url).netloc, batch]}]}
             ],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -98,10 +100,42 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.kill()
 
 
+class BatchFigures(BaseHTTPRequestHandler):
+    """The file that evaluate_captions writes, as node exporter shows it."""
+
+    def do_GET(self) -> None:
+        model = {"model_version": "m1"}
+        labels = {
+            "captionlake_rows": {"table": "captions"},
+            "captionlake_rejected": {"stage": "ingest", "reason": "not_an_image"},
+            "captionlake_exact_match": model | {"split": "test"},
+            "captionlake_mean_edit_distance": model | {"split": "test"},
+            "captionlake_cider": model | {"split": "test"},
+            "captionlake_confidence_psi": model,
+            "captionlake_batch_time_seconds": {},
+        }
+        values = dict.fromkeys(METRICS, 0.1) | {"captionlake_batch_time_seconds": time.time()}
+        self.send_response(200)
+        self.send_header("content-type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write("".join(as_text(name, [(labels[name], values[name])]) for name in METRICS).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged."""
+
+
 @pytest.fixture(scope="module")
-def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def batch_figures() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BatchFigures) as served:
+        Thread(target=served.serve_forever).start()
+        yield f"127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+@pytest.fixture(scope="module")
+def prometheus(server: Server, batch_figures: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen two requests: rates are told of what comes after the first look."""
-    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), server)
+    prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), server, batch_figures)
     try:
         for _ in range(2):
             images = [("images", ("a.png", drawing(ASPIRIN))), ("images", ("b.png", b"no image"))]

@@ -135,6 +135,13 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("/caption", {"json": {"urls": ["file:///etc/passwd"]}}, 422, "a URL must begin with http:// or https://"),
     ("/caption", {"json": {"images": ["%"]}}, 422, "images.0: is not base64"),
     ("/caption", {"json": {"image": "x"}}, 422, "'image' is not known here: send images or urls"),
+    (
+        "/caption",
+        {"json": {"directory": "s3://bucket/a"}},
+        422,
+        "'directory' is not read by the server: caption a folder",
+    ),
+    ("/caption", {"json": {"urls": ["s3://bucket/a/"]}}, 422, "a URL must begin with http:// or https://"),
     ("/caption", {"json": {}}, 422, "there is no image in the request"),
     ("/caption", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 422, "the body: Invalid JSON"),
     ("/caption", {"content": b"x"}, 415, "send multipart/form-data or application/json"),
