@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lib.captioning.captioner import Captioner
 from lib.lake.delta_tables import Lake
 from lib.lake.models import model_in_use, pretrained_model, why_nothing_is_trained
 from lib.molecules.drawing import draw_molecule
@@ -71,6 +72,15 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
     assert (root / "reports" / f"{VERSION}.html").is_file()
     assert not (root / "vocabulary").exists()
     assert not (root / "checkpoints").exists()
+
+
+def test_the_rows_are_what_the_captioner_of_the_server_answers(ended, landing: Path) -> None:
+    rows = rows_of(ended[0])
+    paths = {path.stem: path for path in landing.rglob("*.*") if path.stem in rows}
+    captioner = Captioner.pretrained("molecules", ["prediction.num_beams=2"])
+    for name, answer in zip(paths, captioner.caption([path.read_bytes() for path in paths.values()]), strict=True):
+        assert (rows[name]["caption"], rows[name]["is_valid"]) == (answer.caption, str(answer.is_valid).lower())
+        assert float(rows[name]["confidence"]) == pytest.approx(answer.confidence, abs=1e-3)
 
 
 def test_the_csv_file_flags_what_a_person_should_look_at(ended) -> None:
