@@ -1,5 +1,6 @@
 """Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ READ = {
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
 KEY = ["image_id", "model_version"]
+FORMULA = re.compile(r"(?=.*\d)(?:[A-Z][a-z]?\d*){2,}")  # as C9H8O4 is one
 JUDGED = ("accept", "wrong", "correct")
 
 
@@ -61,10 +63,8 @@ class DoubtOrder:
             keep &= _flags(pc.greater_equal(self.rows["confidence"], float(filters.confidence_from)))
         if filters.confidence_to:
             keep &= _flags(pc.less_equal(self.rows["confidence"], float(filters.confidence_to)))
-        if filters.text:
-            keep &= _flags(pc.match_substring(self.rows["image_id"], filters.text, ignore_case=True)) | _flags(
-                pc.match_substring(self.rows["caption"], filters.text, ignore_case=True)
-            )
+        for word in filters.text.split():
+            keep &= self._has(word)
         if filters.state != "all":
             keep &= self._in_state(filters.state, standing, reviewer)
         return np.flatnonzero(keep)
@@ -92,6 +92,14 @@ class DoubtOrder:
             return None
         row = int(matching[found])
         return self.rows["image_id"][row].as_py(), self.rows["model_version"][row].as_py()
+
+    def _has(self, word: str) -> Any:
+        """(N,) which rows have the word in their image_id or caption, a formula as the whole formula of an InChI."""
+        in_ids = _flags(pc.match_substring(self.rows["image_id"], word, ignore_case=True))
+        captions = self.rows["caption"]
+        if not FORMULA.fullmatch(word):
+            return in_ids | _flags(pc.match_substring(captions, word, ignore_case=True))
+        return in_ids | _flags(pc.match_substring_regex(captions, f"^InChI=1S?/{word}(/|$)"))
 
     def _in_state(self, state: str, standing: Standing, reviewer: str) -> Any:
         """(N,) which rows are in the state; a review of a caption that was replaced since does not count."""

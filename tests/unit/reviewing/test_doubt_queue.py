@@ -80,6 +80,7 @@ def test_doubtful_captions_come_first(tmp_path: Path) -> None:
         ({"confidence_from": "0.5"}, ["a"]),
         ({"confidence_to": "0.5"}, ["b"]),
         ({"text": "CAPTION OF a"}, ["a"]),
+        ({"text": "of caption"}, ["a"]),  # words in any order
         ({"text": "b"}, ["b"]),
         ({"text": "100%_.*"}, []),
     ],
@@ -164,6 +165,17 @@ def test_what_is_open_to_review(
     order = order_of(tmp_path)
     found = {state: ids(order, standing, state=state) == ["image-000"] for state in ("open", "mine", "reviewed", "all")}
     assert found == {"open": is_open, "mine": is_mine, "reviewed": is_reviewed, "all": True}
+
+
+def test_a_formula_is_searched_for_as_a_whole_and_a_part_of_an_inchi_as_a_part(tmp_path: Path) -> None:
+    captions = ["InChI=1S/C9H8O4/c1-6(10)13-8", "InChI=1S/C9H8O4S/c1-2", "InChI=1S/C9H8O4", "a C9H8O4 in a sentence"]
+    rows = [prediction(str(number), number / 9, caption=caption) for number, caption in enumerate(captions)]
+    write(tmp_path, "caption_predictions", rows)
+    order = order_of(tmp_path)
+    assert ids(order, text="C9H8O4") == ["0", "2"]
+    assert ids(order, text="C9H8O4 13-8") == ["0"]
+    assert ids(order, text="C9H8O4/c1") == ["0"]
+    assert ids(order, text="c9h8o4") == ["0", "1", "2", "3"]
 
 
 def test_a_caption_that_was_replaced_since_its_review_is_to_be_reviewed_again(tmp_path: Path) -> None:
