@@ -34,7 +34,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     with lake.staging():
         ingest_layouts(lake, ledger, zone, settings.landing)
     ledger.save()
-    apply_split_lists(lake, zone, settings.landing)
+    apply_split_lists(lake, zone, found.archived_lists, settings.landing)
     if found.fault:
         raise LandingZoneError(f"no captions were taken in: {found.fault}")
 

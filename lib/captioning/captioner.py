@@ -103,7 +103,10 @@ def caption_images(
 def _as_bytes(image: ImageSource) -> bytes:
     """The bytes of an image file. Raises OSError or CorruptImageError."""
     if isinstance(image, str | Path):
-        return Path(image).read_bytes()
+        try:
+            return Path(image).read_bytes()
+        except ValueError as error:  # a name that no file can have
+            raise CorruptImageError("not_an_image", f"{str(image)!r}: {error}") from None
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if not isinstance(image, np.ndarray):

@@ -5,6 +5,7 @@ from typing import Any
 
 from lib.captioning.caption_prediction import predict_new_images
 from lib.captions.model_comparison import compare_models, held_out_images
+from lib.captions.reviewed_captions import agreement_with_reviews
 from lib.lake.delta_tables import Lake
 from lib.lake.model_promotions import PROMOTED, REFUSED, last_decision, record_decision
 from lib.lake.models import Model, has_current_model, lasting_name, make_current, resolve_model, withdrawal_of
@@ -40,6 +41,8 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
         predict_new_images(lake, prediction, settings.dataset, notation, settings.cleaning, only=images)
     as_sentences = settings.evaluation.metrics == "sentences"
     verdict = compare_models(lake, candidate.version, champion.version, settings.promotion, as_sentences)
+    if (reviewed := agreement_with_reviews(lake, candidate.version, champion.version)) is not None:
+        verdict = verdict._replace(reason=f"{verdict.reason}; {reviewed}")
     if verdict.is_better:
         _promote(lake, candidate, champion.version, verdict.reason, verdict.figures)
         return

@@ -23,17 +23,36 @@ def with_reviewed(lake: Lake, captions: DataFrame, settings: CaptionSettings) ->
         return captions
     splits = captions.groupBy("image_id").agg(F.min("split").alias("split"))
     split = F.coalesce("split", split_of(F.col("image_id"), settings))
-    images = lake.read("images_raw").where("is_replaced").select("image_id", F.col("ingested_at").alias("replaced_at"))
-    standing = standing_reviews(lake.read("caption_reviews")).join(images, on="image_id", how="left")
-    of_these_bytes = standing.where(F.col("replaced_at").isNull() | (F.col("reviewed_at") >= F.col("replaced_at")))
     reviewed = (
-        _agreed(of_these_bytes)
+        _agreed(_of_these_bytes(lake))
         .join(splits, on="image_id", how="left")
         .select("image_id", F.lit(REVIEWED_INDEX).alias("caption_index"), "caption", split)
         .toDF(*captions.columns)
     )
     same = ["image_id"] if settings.reviewed == "instead" else ["image_id", "caption"]
     return captions.join(reviewed, on=same, how="left_anti").select(*captions.columns).unionByName(reviewed)
+
+
+def agreement_with_reviews(lake: Lake, candidate: str, champion: str) -> str | None:
+    """For people: how many captions of each model are what reviewers agreed on, of images that both have captioned.
+
+    None if there is no such image.
+    """
+    agreed = _agreed(_of_these_bytes(lake)).withColumnRenamed("caption", "agreed")
+    predictions = lake.read("caption_predictions").where(F.col("model_version").isin(candidate, champion))
+    of_both = (
+        predictions.join(agreed, on="image_id", how="inner")
+        .withColumn("is_right", F.col("caption").eqNullSafe(F.col("agreed")))
+        .groupBy("image_id")
+        .pivot("model_version", [candidate, champion])
+        .agg(F.first("is_right"))
+        .dropna()
+    )
+    counts = of_both.agg(F.count("*").alias("num"), *(F.count_if(F.col(f"`{one}`")) for one in (candidate, champion)))
+    row = counts.first()
+    if row is None or not row.num:
+        return None
+    return f"of {row.num} captions that reviewers agree on it has {row[1]}, the champion {row[2]}"
 
 
 def why_nothing_is_learned(lake: Lake, model_version: str, settings: CaptionSettings) -> str | None:
@@ -54,6 +73,13 @@ def standing_reviews(reviews: DataFrame) -> DataFrame:
     newest = of_reviewer.orderBy(F.desc("reviewed_at"), F.desc("review_id"))
     given = reviews.where(F.col("verdict") != "undo").join(undone, on="review_id", how="left_anti")
     return given.withColumn("newness", F.row_number().over(newest)).where("newness = 1").drop("newness")
+
+
+def _of_these_bytes(lake: Lake) -> DataFrame:
+    """The reviews that stand of images as they are now, not of a file that was replaced since."""
+    images = lake.read("images_raw").where("is_replaced").select("image_id", F.col("ingested_at").alias("replaced_at"))
+    standing = standing_reviews(lake.read("caption_reviews")).join(images, on="image_id", how="left")
+    return standing.where(F.col("replaced_at").isNull() | (F.col("reviewed_at") >= F.col("replaced_at")))
 
 
 def _agreed(standing: DataFrame) -> DataFrame:

@@ -87,12 +87,13 @@ def _has_more_pages(image: Image.Image) -> bool:
 
 
 def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
+    turn = _turn_of(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray(_in_eight_bits(image))
     elif image.mode in ("I", "F"):
         detail = f"{image.format} with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits"
         raise CorruptImageError("unsupported_format", detail)
-    if (turn := _turn_of(image)) is not None:
+    if turn is not None:
         image = image.transpose(turn)
     if image.has_transparency_data:
         pixels = np.asarray(image.convert("RGBA"))

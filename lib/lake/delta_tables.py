@@ -166,7 +166,11 @@ class Lake:
                 for field in new
             )
             address = self._address(table) if self.storage.catalog else f"delta.`{self._address(table)}`"
-            self.spark.sql(f"alter table {address} add columns ({columns})")
+            try:
+                self.spark.sql(f"alter table {address} add columns ({columns})")
+            except AnalysisException:
+                if {field.name for field in new} - set(self._open(table).toDF().columns):
+                    raise  # else another run has added them meanwhile
 
     def _address(self, table: Table) -> str:
         if self.storage.catalog:

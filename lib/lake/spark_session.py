@@ -98,6 +98,7 @@ def _build(settings: SparkSettings, app_name: str, warehouse: str, java_options:
             "spark.driver.host": "localhost",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.sql.warehouse.dir": warehouse,
+            "spark.local.dir": warehouse,  # rows on their way lie there, for nobody else to read
         }
     )
     os.environ["PYSPARK_PYTHON"] = sys.executable

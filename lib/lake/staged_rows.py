@@ -50,7 +50,7 @@ def written(rows: DataFrame, path: str) -> DataFrame:
 def remove_stale(root: str, retain_hours: int) -> int:
     """Remove what killed runs have left and no run of the last `retain_hours` can need; the number of folders."""
     oldest = time.time() - retain_hours * 3600
-    stale = [folder for folder in _path(f"{root}/{FOLDER}").glob("*") if folder.stat().st_mtime < oldest]
+    stale = [folder for folder in _path(f"{root}/{FOLDER}").glob("*") if _is_older(folder, oldest)]
     for folder in stale:
         shutil.rmtree(folder, ignore_errors=True)
     return len(stale)
@@ -64,10 +64,18 @@ def remove_unfinished_commits(table: str, retain_hours: int) -> int:
     oldest = time.time() - retain_hours * 3600
     log = _path(table) / "_delta_log"
     unfinished = [file for pattern in (".*.tmp", ".*.tmp.crc") for file in log.glob(pattern)]
-    stale = [file for file in unfinished if file.stat().st_mtime < oldest]
+    stale = [file for file in unfinished if _is_older(file, oldest)]
     for file in stale:
         file.unlink(missing_ok=True)
     return len(stale)
+
+
+def _is_older(path: Path, time_s: float) -> bool:
+    """Whether it is there, untouched since that time; a run that goes on may just have removed it."""
+    try:
+        return path.stat().st_mtime < time_s
+    except FileNotFoundError:
+        return False
 
 
 def _path(folder: str) -> Path:

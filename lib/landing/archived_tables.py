@@ -3,6 +3,7 @@
 import posixpath
 import struct
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO
 
 import pandas as pd
@@ -10,17 +11,26 @@ import pandas as pd
 from lib.lake.delta_tables import Lake
 from lib.landing.archives import archive_kind
 from lib.landing.bounded_tar import is_plain_file, tar_members
-from lib.landing.caption_file_names import TABLE_SUFFIXES, TEXT_SUFFIXES
+from lib.landing.caption_file_names import (
+    TABLE_SUFFIXES,
+    TEXT_SUFFIXES,
+    is_layouts_file,
+    is_split_list,
+    may_hold_captions,
+)
 from lib.landing.caption_files import DAMAGE
 from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
 from lib.landing.zip_directory import member_name, zip_entries
 from lib.landing.zone import LandedFile, escaped, open_landed
+from lib.sections.landing import LandingSettings
 
 MEMBER_SCHEMA = "path string, member string, num_bytes long"
 
 
-def list_archived_tables(lake: Lake, archives: list[LandedFile]) -> list[tuple[str, str, int]]:
+def list_archived_tables(
+    lake: Lake, archives: list[LandedFile], landing: LandingSettings
+) -> list[tuple[str, str, int]]:
     """(path of the archive, name of the member, its size in bytes) of every table; a damaged archive has one named ''.
 
     A packed tar is unpacked to its end for this, once for each of its versions.
@@ -28,11 +38,11 @@ def list_archived_tables(lake: Lake, archives: list[LandedFile]) -> list[tuple[s
     if not archives:
         return []
     files = lake.spark.createDataFrame(archives, FILE_SCHEMA).repartition(len(archives))
-    rows = files.mapInPandas(list_members, MEMBER_SCHEMA).orderBy("path", "member").collect()
+    rows = files.mapInPandas(partial(list_members, landing=landing), MEMBER_SCHEMA).orderBy("path", "member").collect()
     return [(row.path, row.member, row.num_bytes) for row in rows]
 
 
-def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def list_members(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> Iterator[pd.DataFrame]:
     """Rows with the path of an archive in, rows of MEMBER_SCHEMA out."""
     for batch in batches:
         for path in batch["path"]:
@@ -40,7 +50,7 @@ def list_members(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
                 with open_landed(path) as stream:
                     tables: dict[str, int] = {}
                     for name, num_bytes in _files(stream, archive_kind(path)):
-                        if _is_table(name):
+                        if _is_table(name, landing):
                             tables.setdefault(name, num_bytes)  # of members of one name the first is meant
             except (*DAMAGE, struct.error):
                 tables = {"": 0}
@@ -56,5 +66,8 @@ def _files(stream: IO[bytes], kind: str) -> Iterator[tuple[str, int]]:
         yield from ((escaped(member.name), member.size) for member in tar_members(stream) if is_plain_file(member))
 
 
-def _is_table(member: str) -> bool:
-    return not is_hidden(member) and posixpath.basename(member).lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES)
+def _is_table(member: str, landing: LandingSettings) -> bool:
+    """Whether the member is a text or a table, or is called as settings call captions or layouts."""
+    name = posixpath.basename(member).lower()
+    is_called_so = name.endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) or may_hold_captions(name, landing)
+    return not is_hidden(member) and (is_called_so or is_layouts_file(name, landing) or is_split_list(name, landing))

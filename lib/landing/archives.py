@@ -110,7 +110,7 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
             except DAMAGE as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
-            except (FileNotFoundError, PermissionError) as error:
+            except OSError as error:  # a file alone, gone or with a bad sector; an archive stops the job
                 if arrival.kind != "file":
                     raise
                 yield arrival, None, "unreadable_file", str(error)
@@ -167,7 +167,7 @@ def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arriva
         for entry in zip_entries(stream):
             if entry.name.endswith(b"/"):
                 continue
-            arrival = _member(file, entry.name, "zip", entry.offset, entry.num_bytes, settings)
+            arrival = _member(file, entry.name, entry.is_utf8, "zip", entry.offset, entry.num_bytes, settings)
             if arrival is None:
                 continue
             arrival = arrival._replace(
@@ -190,7 +190,9 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
     with open_landed(file.path) as stream:
         for member in tar_members(stream):
             raw = member.name.encode("utf-8", "surrogateescape")
-            arrival = None if member.isdir() else _member(file, raw, kind, member.offset_data, member.size, settings)
+            is_utf8 = "path" in member.pax_headers
+            place = member.offset_data, member.size
+            arrival = None if member.isdir() else _member(file, raw, is_utf8, kind, *place, settings)
             if arrival and not arrival.reason and not is_plain_file(member):
                 detail = "the member is sparse" if member.isreg() else LINK
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
@@ -201,6 +203,7 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
 def _member(
     file: LandedFile,
     raw_name: bytes,
+    is_utf8: bool,
     kind: Literal["zip", "tar", "tar.gz"],
     offset: int,
     num_bytes: int,
@@ -208,7 +211,7 @@ def _member(
 ) -> Arrival | None:
     """The member of this name; None if it is no image."""
     source = member_name(raw_name)
-    name = _decoded(raw_name, settings)
+    name = _decoded(raw_name, is_utf8, settings)
     base = posixpath.basename((name or source).replace("\\", "/")).lower()
     unsupported = unsupported_format(base, settings, UNREAD_ARCHIVES + ARCHIVE_SUFFIXES)
     reason = detail = None
@@ -230,9 +233,13 @@ def _member(
     )
 
 
-def _decoded(raw_name: bytes, settings: LandingSettings) -> str | None:
-    """A member's name, read as UTF-8 or else as landing.member_name_encoding; None if it is neither."""
-    for encoding in filter(None, ("utf-8", settings.member_name_encoding)):
+def _decoded(raw_name: bytes, is_utf8: bool, settings: LandingSettings) -> str | None:
+    """A member's name; None if it is in no encoding that is known.
+
+    Where the archive does not say that the name is UTF-8 it is in landing.member_name_encoding, if that is set: bytes
+    of GBK may pass for UTF-8.
+    """
+    for encoding in filter(None, (None if is_utf8 else settings.member_name_encoding, "utf-8")):
         try:
             name = raw_name.decode(encoding)
         except UnicodeDecodeError:

@@ -18,9 +18,18 @@ def is_captions_file(name: str, settings: LandingSettings) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and is_named(name, settings)
 
 
+def is_layouts_file(name: str, settings: LandingSettings) -> bool:
+    """Whether landing.layouts_files names a file of this name, without folders."""
+    return fnmatch.fnmatch(name.lower(), settings.layouts_files.lower())
+
+
+def is_split_list(name: str, settings: LandingSettings) -> bool:
+    """Whether landing.split_files names a file of this name, without folders."""
+    return name.lower() in {one.lower() for one in settings.split_files.values()}
+
+
 def is_named(name: str, settings: LandingSettings) -> bool:
     """Whether landing.captions_files names a file of this name, whatever its format."""
-    is_layouts_file = fnmatch.fnmatch(name.lower(), settings.layouts_files.lower())
-    return not is_layouts_file and any(
+    return not is_layouts_file(name, settings) and any(
         fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in settings.captions_files
     )

@@ -42,7 +42,9 @@ def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingS
 
     of_image = Window.partitionBy("image_id")
     sources = images.select("image_id", F.col("source").alias("image_source"))
-    is_judged = (F.col("path") != F.col("image_id")) & ((F.col("rank") > 0) | F.col("image_source").startswith(root))
+    is_judged = (F.col("path") != F.col("image_id")) & (
+        (F.col("rank") > 0) | F.col("image_source").startswith(root.rstrip("/") + "/")
+    )
     fit = F.when(is_judged, F.udf(fit_of, "int")("path", "image_source"))  # asked for the other rows too
     is_deeper = F.col("fit") == DEEPER
     deepest = F.max(F.when(is_deeper, F.struct(F.length("path").alias("length"), "path"))).over(of_image)["path"]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial, reduce
-from itertools import islice, starmap
+from itertools import starmap
 
 import pandas as pd
 import pyspark.sql.functions as F
@@ -12,13 +12,14 @@ from pyspark.sql import Column, DataFrame, Window
 
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
+from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.lake.splits import split_of
-from lib.landing.caption_files import CaptionFile, read_rows, source_of
+from lib.landing.caption_files import CaptionFile, examine, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
-from lib.landing.caption_rows import CaptionRow
+from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
 from lib.landing.ledger import Ledger
 from lib.sections.captions import CaptionSettings
@@ -27,6 +28,7 @@ from lib.sections.landing import LandingSettings
 logger = logging.getLogger(__name__)
 
 ROWS_PER_CHUNK = 100_000
+CHARS_PER_CHUNK = 2**24
 FILE_SCHEMA = (
     "path string, member string, encoding string, separator string, num_columns int, id_index int, caption_index int, "
     "has_header boolean, is_coco boolean"
@@ -41,22 +43,23 @@ def ingest_captions(
     """Read the caption files that were found.
 
     A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
-    too, and leaves other files' alone. A file that is deleted leaves its captions, as images stay. Captions whose image
-    has come since and lies in another folder than they name are rejected.
+    too, and leaves other files' alone: what it says no longer stays where another file says it too. A file that is
+    deleted leaves its captions, as images stay. Captions whose image has come since and lies in another folder than
+    they name are rejected.
     """
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
     with_folders = lake.read("captions").where(F.col("path") != F.col("image_id")).withColumn("rank", F.lit(0))
     judged = with_folder_faults(with_folders, lake.read("images_raw"), landing)
     misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
     if sources or not (with_folders.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
-        _replace(lake, found.files, sources, misplaced, landing, settings)
+        _replace(lake, found, sources, misplaced, landing, settings)
     ledger.remember(found.read)
     ledger.forget(found.dropped)
 
 
 def _replace(
     lake: Lake,
-    files: list[CaptionFile],
+    found: FoundCaptions,
     sources: list[str],
     misplaced: DataFrame,
     landing: LandingSettings,
@@ -64,7 +67,7 @@ def _replace(
 ) -> None:
     """Write what the files say in place of what `sources` said before; `misplaced` are further image ids to judge."""
     now = F.lit(commit_time())
-    rows = lake.stage(_read_rows(lake, files, landing, settings))
+    rows = lake.stage(_read_rows(lake, found.files, landing, settings))
     accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
     of_sources = known.where(F.col("source").isin(sources))
@@ -73,6 +76,12 @@ def _replace(
     known = lake.stage(known.join(touched, on="image_id", how="left_semi"))
     known_rejected = lake.stage(_rejected_rows(lake, touched, sources))
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
+    waiting = waiting.withColumn("path", F.lit(None).cast("string"))
+    said_before = known.where(F.col("source").isin(sources)).select("image_id", "caption")
+    lost = said_before.join(accepted, on=["image_id", "caption"], how="left_anti")
+    needy = lake.stage(lost.select("image_id").union(waiting.select("image_id")).distinct())
+    if found.unchanged and not needy.isEmpty():
+        waiting = _with_what_others_say(lake, waiting, needy, known, found.unchanged, landing, settings)
     judged = lake.stage(_ranked(accepted, known, waiting, sources))
     if not judged.where(F.col("path") != F.col("image_id")).isEmpty():  # else there is nothing to compare
         judged = lake.stage(with_folder_faults(judged.drop("reason", "detail"), lake.read("images_raw"), landing))
@@ -97,7 +106,7 @@ def _replace(
     logger.info(
         "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no image yet",
         num_changes,
-        len(files),
+        len(found.files),
         without_image.count(),
     )
     if num_rejected:
@@ -105,6 +114,37 @@ def _replace(
             "ingest_images: rows of these files rejected, as images_rejected says: %s",
             ", ".join(f"{count} {reason}" for reason, count in num_rejected.items()),
         )
+
+
+def _with_what_others_say(
+    lake: Lake,
+    waiting: DataFrame,
+    needy: DataFrame,
+    known: DataFrame,
+    unchanged: list[tuple[str, str]],
+    landing: LandingSettings,
+    settings: CaptionSettings,
+) -> DataFrame:
+    """Rows that wait for a place, and what unchanged files say of images that lost a caption or have such rows.
+
+    A text that another file said first has no row of its own, and one that waits has lost its path: files have both.
+    """
+    files = [file for path, member in unchanged if (file := _examined_again(path, member, landing)) is not None]
+    again = _read_rows(lake, files, landing, settings).where(F.col("reason").isNull())
+    again = again.join(needy, on="image_id", how="left_semi").select(*waiting.columns)
+    again = lake.stage(
+        again.join(known, on=["image_id", "source", "caption"], how="left_anti").select(*waiting.columns)
+    )
+    read_again = [source_of(file.path, file.member) for file in files]
+    return waiting.where(~F.col("source").isin(read_again)).unionByName(again)
+
+
+def _examined_again(path: str, member: str, landing: LandingSettings) -> CaptionFile | None:
+    """How to read a file that could be read before; None if it is damaged now, which the run that finds it so says."""
+    try:
+        return examine(path, member, landing)
+    except LandingZoneError:
+        return None
 
 
 def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFrame:
@@ -157,7 +197,7 @@ def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, s
     def read(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             for file in batch.itertuples(index=False):
-                yield from _chunks(read_rows(CaptionFile(*file), landing, prefixes))
+                yield from _chunks(_rows_to_the_end(CaptionFile(*file), landing, prefixes))
 
     listed = lake.spark.createDataFrame(files, FILE_SCHEMA)
     rows = listed.repartition(max(1, len(files))).mapInPandas(read, ROW_SCHEMA)
@@ -171,8 +211,26 @@ def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, s
     return rows.where(~is_other).unionByName(converted)
 
 
+def _rows_to_the_end(file: CaptionFile, landing: LandingSettings, prefixes: tuple[str, ...]) -> Iterator[CaptionRow]:
+    """The rows of a file; where it cannot be read on, as it could when it was found, one row says so."""
+    try:
+        yield from read_rows(file, landing, prefixes)
+    except LandingZoneError as error:
+        source = source_of(file.path, file.member)
+        yield CaptionRow(source, None, source, 0, "unreadable_row", str(error)[:MAX_DETAIL_CHARS], source)
+
+
 def _chunks(rows: Iterator[CaptionRow]) -> Iterator[pd.DataFrame]:
-    while chunk := list(islice(rows, ROWS_PER_CHUNK)):
+    """Rows by ROWS_PER_CHUNK, or fewer where their captions are long."""
+    chunk: list[CaptionRow] = []
+    num_chars = 0
+    for row in rows:
+        chunk.append(row)
+        num_chars += len(row.caption or "")
+        if len(chunk) == ROWS_PER_CHUNK or num_chars > CHARS_PER_CHUNK:
+            yield pd.DataFrame(chunk, columns=CaptionRow._fields)
+            chunk, num_chars = [], 0
+    if chunk:
         yield pd.DataFrame(chunk, columns=CaptionRow._fields)
 
 
@@ -195,7 +253,6 @@ def _convert(batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tupl
 def _ranked(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list[str]) -> DataFrame:
     """First what other files said, then the rows, then what other files said and there was no room for, by `rank`."""
     others = known.where(~F.col("source").isin(sources)).withColumn("position", F.col("caption_index").cast("long"))
-    waiting = waiting.withColumn("path", F.lit(None).cast("string"))
     parts = (others, *(part.withColumn("row", F.col("position")) for part in (rows, waiting)))
     columns = ("image_id", "caption", "source", "position", "row", "path")
     ranked = [part.select(*columns).withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]

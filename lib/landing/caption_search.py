@@ -9,7 +9,7 @@ from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_tables import list_archived_tables
-from lib.landing.caption_file_names import is_captions_file, is_named, may_hold_captions
+from lib.landing.caption_file_names import is_captions_file, is_layouts_file, is_named, is_split_list, may_hold_captions
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
 from lib.landing.ledger import Ledger
 from lib.landing.zone import MEMBER_MARK, LandedFile, LandingZone
@@ -33,6 +33,8 @@ class FoundCaptions(NamedTuple):
     read: list[LandedFile]
     dropped: list[str]
     fault: str | None
+    unchanged: list[tuple[str, str]]  # path and member of the others, whose captions are in the table
+    archived_lists: list[tuple[str, str]]  # path and member of lists of splits in archives
 
 
 class _Table(NamedTuple):
@@ -58,31 +60,47 @@ def find_captions(
     searches = {file.path: _marked(file, file.path + MEMBER_MARK, read_by) for file in zone.archives}
     new = {search.path.removesuffix(MEMBER_MARK): search for search in ledger.unread(list(searches.values()))}
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
-    for path, member, num_bytes in list_archived_tables(lake, [file for file in zone.archives if file.path in new]):
+    for path, member, num_bytes in list_archived_tables(
+        lake, [file for file in zone.archives if file.path in new], landing
+    ):
         if not member:
             logger.warning("ingest_images: %s is damaged: captions in it are not looked for", path)
             del new[path]  # what it held before stays
             continue
         landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
         tables.append(_Table(path, member, landed))
-    named = [table for table in tables if is_captions_file(table.name, landing)]
-    others = [table.landed.path for table in tables if table not in named and may_hold_captions(table.name, landing)]
+    lists = [table for table in tables if table.member and is_split_list(table.name, landing)]
+    named = [table for table in tables if table not in lists and is_captions_file(table.name, landing)]
+    unused = [table for table in tables if table not in named + lists]
+    others = [table.landed.path for table in unused if may_hold_captions(table.name, landing)]
+    _say_what_lies_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
     _say_what_is_left_alone(others, landing)
     files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
-    read += [search for path, search in new.items() if path not in faults]
+    read += [search for path, search in new.items() if path not in faults] + [table.landed for table in lists]
 
     known = ledger.paths
     of_new = tuple(search.path for search in new.values())
     # Files of a folder whose name looks like a member.
     nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(of_new))
     gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
-    dropped = known & set(others) | gone - {table.landed.path for table in named}
+    dropped = known & set(others) | gone - {table.landed.path for table in named + lists}
     of_archives = tuple(search.path for search in searches.values())
     still_count = known & {table.landed.path for table in named} or {
         path for path in known - dropped if path.startswith(of_archives) and path not in of_archives
     }
     fault = None if files or still_count else next(iter(faults.values()), None)
-    return FoundCaptions(files, read, sorted(dropped), fault)
+    members = [
+        path.split(MEMBER_MARK, 1)
+        for path in sorted(known - dropped)
+        if path.startswith(of_archives) and path not in of_archives and path not in {one.landed.path for one in tables}
+    ]
+    known_lists = [(path, member) for path, member in members if is_split_list(posixpath.basename(member), landing)]
+    known_captions = [(path, member) for path, member in members if (path, member) not in known_lists]
+    known_captions += [
+        (one.path, one.member) for one in named if one.landed.path in known - {file.path for file in read}
+    ]
+    of_lists = known_lists + [(table.path, table.member) for table in lists]
+    return FoundCaptions(files, read, sorted(dropped), fault, known_captions, of_lists)
 
 
 def _name_of_reading(landing: LandingSettings, settings: CaptionSettings) -> str:
@@ -134,6 +152,14 @@ def _examined(
         files.append(file)
         read.append(table.landed)
     return files, read, faults
+
+
+def _say_what_lies_in_archives(layouts: list[str]) -> None:
+    if layouts:
+        logger.warning(
+            "ingest_images: left out, since layouts are not read from archives: %s: put them beside the archive",
+            _enumerated(layouts),
+        )
 
 
 def _say_what_is_left_alone(others: list[str], landing: LandingSettings) -> None:

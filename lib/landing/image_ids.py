@@ -15,6 +15,7 @@ from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_ord
 from lib.sections.landing import LandingSettings
 
 PLACE = ["image_id", "source", "offset"]
+SAME_PATH = "a member before it has the same path"
 DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
 WHAT_TO_CHANGE = {
     "name": "if they are different images, set landing.image_id=path, or path_with_archive if their archives differ",
@@ -97,7 +98,7 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
         )
         .alias("verdict"),
         F.when(~is_read, F.col("read_detail"))
-        .when(~F.col("is_meant"), "a member before it has the same path")
+        .when(~F.col("is_meant"), SAME_PATH)
         .when(F.col("is_disputed"), disputed)
         .when(F.col("source") != F.col("first_source"), taken)
         .alias("verdict_detail"),

@@ -14,7 +14,7 @@ from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
-from lib.landing.image_ids import check_ids, mark_duplicates
+from lib.landing.image_ids import SAME_PATH, check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
 from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
@@ -45,6 +45,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     counts = listed.agg(
         F.count_if(is_new).alias("new"),
         F.count_if(is_changed()).alias("changed"),
+        F.count_if(F.col("known_id").isNotNull() & F.col("reason").isNotNull() & ~is_hidden).alias("known_unread"),
         F.coalesce(F.sum(F.when(is_hidden, F.col("num_bytes"))), F.lit(0)).alias("hidden"),
     ).first()
     assert counts is not None  # an aggregate has one row
@@ -60,9 +61,15 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         archives_read = archives
     if counts.changed:
         replace_changed_images(lake, listed.where(~is_hidden), settings)
+    if counts.known_unread:
+        logger.warning(
+            "ingest_images: files of %d images that are in the lake cannot be read now: their old bytes are kept",
+            counts.known_unread,
+        )
     tables = [file for file in zone.captions + zone.layouts if file.path not in ledger.paths]
     _forget_mended_files(lake, archives + tables, listed)
     _forget_members_gone(lake, archives, zone, listed)
+    _forget_taken_in(lake)
     ledger.remember(archives_read)
     beside = {
         f"opened {len(archives)} of {len(zone.archives)} archives": len(zone.archives),
@@ -149,6 +156,15 @@ def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZo
     _remove(lake, said.join(listed.select("source"), on="source", how="left_anti"))
 
 
+def _forget_taken_in(lake: Lake) -> None:
+    """Remove what was said of images that are in the lake: another run may have taken them in at the same time."""
+    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & ~F.col("detail").eqNullSafe(SAME_PATH))
+    if not said.isEmpty():
+        _remove(
+            lake, said.join(lake.read("images_raw").select("image_id", "source"), ["image_id", "source"], "left_semi")
+        )
+
+
 def _remove(lake: Lake, rejected: DataFrame) -> None:
     """Remove these rows of images_rejected."""
     gone = rejected.select(*IMAGES_REJECTED.schema.names).withColumn("reason", F.lit(None).cast("string"))
@@ -173,8 +189,11 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         # What was rejected under another image_id, as landing.image_id was then, goes.
         renamed = rejected.join(outcomes, on="source", how="left_semi").join(outcomes, on=keys, how="left_anti")
         changed = lake.stage(
-            outcomes.orderBy(F.col("reason").isNull())
-            .dropDuplicates(keys)
+            outcomes.withColumn(
+                "rank", F.row_number().over(Window.partitionBy(*keys).orderBy(F.col("reason").isNull()))
+            )
+            .where("rank = 1")
+            .drop("rank")
             .unionByName(renamed, allowMissingColumns=True)
             .withColumns({"stage": F.lit("ingest"), "cleaning_version": F.lit(None).cast("string"), "rejected_at": now})
             .select(*IMAGES_REJECTED.schema.names)

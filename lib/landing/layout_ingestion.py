@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
@@ -22,6 +22,7 @@ from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
+MIN_VALUES, MAX_VALUES_PER_ROW, MAX_VALUES_IN_GROUP = 100_000, 1_000, 100_000_000  # of a column of a row group
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
 DAMAGE = (pa.ArrowException, OSError, UnicodeError)
 FILE_TYPES = pa.schema(
@@ -73,15 +74,14 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     sources = [file.path for file in files]
     known = lake.read("image_layouts").drop("ingested_at")
     of_others = known.where(~F.col("source").isin(sources))
-    rows = (
-        read.where(F.col("source").isin(sources) & F.col("image_id").isNotNull())
-        .drop("fault", "num_left_out")
-        .withColumn("rank", F.row_number().over(Window.partitionBy("image_id").orderBy("source")))
-        .where(F.col("rank") == 1)
-        .drop("rank")
-        .join(of_others, on="image_id", how="left_anti")
-    )
+    rows = _firsts(read.where(F.col("source").isin(sources))).join(of_others, on="image_id", how="left_anti")
     gone = known.where(F.col("source").isin(sources)).join(rows, on="image_id", how="left_anti")
+    others = [file for file in zone.layouts if file not in ledger.unread(zone.layouts)]
+    if others and not gone.isEmpty():  # another file, unchanged, may have a layout of an image that lost its own
+        listed = lake.spark.createDataFrame(others, FILE_SCHEMA).repartition(len(others))
+        again = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
+        rows = rows.unionByName(_firsts(again).join(gone, on="image_id", how="left_semi"))
+        gone = gone.join(rows, on="image_id", how="left_anti")
     changes = (
         rows.join(known, on=known.columns, how="left_anti")
         .unionByName(gone.withColumn("atom_x", F.lit(None)))
@@ -95,6 +95,13 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     logger.info("ingest_images: %d new or changed layouts from %d files", num_changes, len(files))
 
 
+def _firsts(read: DataFrame) -> DataFrame:
+    """The layout of each image, from the first file that has one."""
+    first = F.row_number().over(Window.partitionBy("image_id").orderBy("source"))
+    rows = read.where(F.col("image_id").isNotNull()).drop("fault", "num_left_out").withColumn("rank", first)
+    return rows.where("rank = 1").drop("rank")
+
+
 def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> Iterator[pd.DataFrame]:
     """Rows with the path of a file in, rows of ROW_SCHEMA out; one without image_id says what is wrong in a file."""
     for batch in batches:
@@ -103,7 +110,9 @@ def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> 
             num_left_out = 0
             try:
                 with open_landed(path) as stream:
-                    for chunk in pq.ParquetFile(stream).iter_batches(batch_size=10_000, columns=FILE_COLUMNS):
+                    file = pq.ParquetFile(stream)
+                    _check_lengths(file.metadata)
+                    for chunk in file.iter_batches(batch_size=10_000, columns=FILE_COLUMNS):
                         # Numbers that do not fit are damage here; on their way to Spark they would end the job.
                         rows = pa.Table.from_batches([chunk]).select(FILE_COLUMNS).cast(FILE_TYPES).to_pandas()
                         rows["image_id"] = [_image_id(name, landing) for name in rows["image_id"]]
@@ -114,6 +123,14 @@ def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> 
                 said["fault"] = str(error)
             said["num_left_out"] = num_left_out
             yield pd.DataFrame([dict.fromkeys(ROW_COLUMNS) | said], dtype=object)
+
+
+def _check_lengths(metadata: pq.FileMetaData) -> None:
+    """Raises ArrowInvalid for lists far longer than molecules: a few bytes may stand for millions of values."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    most = max((group.column(number).num_values for group in groups for number in range(group.num_columns)), default=0)
+    if most > MAX_VALUES_IN_GROUP or most > MIN_VALUES + MAX_VALUES_PER_ROW * max(group.num_rows for group in groups):
+        raise pa.ArrowInvalid(f"a column has {most:,} values, too many for layouts of {metadata.num_rows:,} images")
 
 
 def _image_id(name: str | None, landing: LandingSettings) -> str | None:

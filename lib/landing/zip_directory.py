@@ -25,10 +25,14 @@ UNIX = (3, 19)  # systems that keep a file's mode; 19 is macOS
 ZIP64_EXTRA, UNICODE_PATH_EXTRA = 0x0001, 0x7075
 
 
+UTF8_NAME = 0x800  # of a member's flags
+
+
 class ZipEntry(NamedTuple):
     """A member as the directory has it; `offset` is where its local header begins in the file."""
 
     name: bytes
+    is_utf8: bool  # as the directory says of the name
     is_encrypted: bool
     is_link: bool
     compression: int
@@ -63,6 +67,7 @@ def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
         made_by, mode = fields[1] >> 8, fields[-2] >> 16
         yield ZipEntry(
             _name_of(name, extras),
+            bool(flags & UTF8_NAME),
             bool(flags & 1),
             made_by in UNIX and stat.S_ISLNK(mode),
             compression,

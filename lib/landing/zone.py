@@ -3,7 +3,6 @@
 Knows nothing of Spark. What cannot be read is listed too, each with its reason.
 """
 
-import fnmatch
 import functools
 import gzip
 import posixpath
@@ -17,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
-from lib.landing.caption_file_names import may_hold_captions
+from lib.landing.caption_file_names import is_layouts_file, is_split_list, may_hold_captions
 from lib.landing.file_listing import is_hidden, list_files
 from lib.sections.landing import LandingSettings
 
@@ -54,6 +53,10 @@ UNREAD_IMAGES = (
     ".hif",
     ".icns",
     ".ico",
+    ".jpeg2000",
+    ".jps",
+    ".mpo",
+    ".pjpeg",
     ".j2c",
     ".j2k",
     ".jp2",
@@ -114,13 +117,17 @@ UNREAD_ARCHIVES = (
     ".tar.xz",
     ".tar.z",
     ".tar.zst",
+    ".taz",
+    ".tb2",
     ".tbz",
     ".tbz2",
     ".tlz",
     ".txz",
     ".tzst",
     ".z01",
+    ".z02",
     ".zip.001",
+    ".zipx",
 )
 PACKERS = (".br", ".bz2", ".gz", ".lz", ".lz4", ".lzma", ".xz", ".z", ".zst")  # of single files
 GZIP_MAGIC = b"\x1f\x8b"
@@ -317,11 +324,11 @@ def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[L
         return zone.images
     if name.endswith(ARCHIVE_SUFFIXES):
         return zone.archives
-    if name in {one.lower() for one in settings.split_files.values()}:
+    if is_split_list(name, settings):
         return zone.split_lists
     if may_hold_captions(name, settings):
         return zone.captions
-    return zone.layouts if fnmatch.fnmatch(name, settings.layouts_files.lower()) else None
+    return zone.layouts if is_layouts_file(name, settings) else None
 
 
 def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:

@@ -19,6 +19,10 @@ def _mounted(root: str) -> str:
         if host not in ("", "localhost"):
             raise ValueError(f"file://{host} is another machine; name a path of this one")
         path = slash + path
+    if scheme and "%" in path:
+        raise ValueError(f"{root!r} has a % in a URL, which programs read differently: name the path itself")
+    if (path.strip() and path != path.strip()) or "$" in path:
+        raise ValueError(f"{root!r} has blanks around it or a $, and no variable is put in here: write the path out")
     path = os.path.expanduser(path)
     if not path.strip() or path.startswith("~") or "\0" in path:
         raise ValueError(f"{root!r} is not a folder that can be used here: name a path")

@@ -14,7 +14,10 @@ _FIRST_WORDS = {"select", "with", "from", "values", "table", "describe", "desc"}
 _WRITING_WORDS = {"insert", "update", "delete", "merge", "create", "replace", "drop", "alter", "truncate", "load"}
 _GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 # A program that rows are sent through, which sqlglot takes for an alias after MAP and REDUCE; any method of Java.
-_RUNS = re.compile(rf"\busing{_GAP}['\"]|\b(?:try_)?(?:reflect|java_method){_GAP}\(", re.IGNORECASE | re.DOTALL)
+# A function's name may stand in backticks, or be put together by IDENTIFIER.
+_RUNS = re.compile(
+    rf"\busing{_GAP}['\"]|\b(?:try_)?(?:reflect|java_method)`?{_GAP}\(|\bidentifier{_GAP}\(", re.IGNORECASE | re.DOTALL
+)
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every command
 

@@ -225,6 +225,9 @@ def test_a_storage_root_is_a_path_however_it_is_written(root: str, path: str) ->
         ("''", "'' is not a folder that can be used here: name a path"),
         ("' '", "' ' is not a folder that can be used here: name a path"),
         ("C:/lake", "C:... is a URL; name a path, on Databricks one under /Volumes"),
+        ("$HOME/lake", "'$HOME/lake' has blanks around it or a $, and no variable is put in here: write the path out"),
+        ("' /lake'", "' /lake' has blanks around it or a $, and no variable is put in here: write the path out"),
+        ("file:/a%20b", "'file:/a%20b' has a % in a URL, which programs read differently: name the path itself"),
         ("/la`ke", "/la`ke has a backtick, which Delta does not read in a path; name another folder"),
     ],
 )

@@ -113,9 +113,13 @@ def test_where_training_decides_the_newest_is_in_use_and_the_change_is_a_row(two
 
 def test_what_is_better_is_promoted_with_its_figures(two_models: Lake) -> None:
     captioned(two_models, {"old": lambda *_: 4, "new": lambda name, _: 1 + int(name[1:]) % 2})
+    settled = [("i00", REFERENCE[:-1]), ("i01", REFERENCE[:-1]), ("t", REFERENCE)]  # of the new model the first is so
+    reviews = [(name, name, "old", "other", "correct", None, text, "anna", None, NOON) for name, text in settled]
+    write(two_models, "caption_reviews", reviews)
     promote(two_models)
     assert current_model(two_models.storage) == "new"
     (row,) = decisions(two_models)
+    assert row.reason.endswith("; of 2 captions that reviewers agree on it has 1, the champion 0")
     assert (row.candidate, row.champion, row.decision, row.metric) == ("new", "old", "promoted", "edit_distance")
     assert (row.num_images, row.candidate_score, row.champion_score) == (NUM_IMAGES, 1.5, 4.0)
     assert 2 < row.gain_from < 2.5 < row.gain_to < 3

@@ -19,6 +19,12 @@ def test_java_starts_from_the_classes_that_set_up_has_kept(spark: SparkSession) 
     assert str(spark_session.CLASS_ARCHIVE) in Path(f"/proc/{process}/maps").read_text()
 
 
+def test_what_spark_writes_on_the_way_is_for_nobody_else_to_read(spark: SparkSession) -> None:
+    folder = Path(spark.sparkContext.getConf().get("spark.local.dir") or "")
+    assert any(folder.glob("blockmgr-*"))
+    assert folder.stat().st_mode & 0o077 == 0
+
+
 def test_on_databricks_the_clusters_session_goes_on_with_batches_that_hold_our_images(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pyspark.sql.functions as F
 import pytest
 
 from jobs.maintain_tables import run
-from lib.lake.staged_rows import written
+from lib.lake.staged_rows import remove_stale, remove_unfinished_commits, written
 from lib.settings import load_settings
 
 LOSES_EXECUTORS = """
@@ -92,3 +92,12 @@ def test_what_a_killed_run_has_staged_is_removed_when_no_run_can_be_so_old(lake)
     os.utime(old, (long_ago, long_ago))
     run(lake.spark, load_settings("molecules", "local", [f"storage.root={lake.storage.root}"]))
     assert [folder.name for folder in new.parent.iterdir()] == ["new"]
+
+
+def test_what_another_run_removes_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "staged").mkdir()
+    (tmp_path / "staged" / "gone").symlink_to(tmp_path / "nowhere")  # listed, and not there when it is looked at
+    assert remove_stale(str(tmp_path), 0) == 0
+    (tmp_path / "table" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "table" / "_delta_log" / ".0.json.tmp").symlink_to(tmp_path / "nowhere")
+    assert remove_unfinished_commits(str(tmp_path / "table"), 0) == 0

@@ -49,7 +49,13 @@ def test_captions_of_a_later_file_are_added_to_those_an_image_has(lake, arrived)
     (arrived / "a_labels.csv").write_text("image_id,InChI\np,ONE\n")
     ingest_words(lake, arrived, "landing.max_captions_per_image=3")
     captions = {row.caption_index: row.caption for row in lake.read("captions").collect()}
-    assert captions == {0: "three", 1: "ONE", 2: "four"}  # there is room for it now
+    assert captions == {0: "three", 1: "ONE", 2: "two"}  # which the other file says too
+    assert [row.detail for row in lake.read("images_rejected").collect()] == ["four"]
+
+    (arrived / "a_labels.csv").write_text("image_id,InChI\nq,ONE\n")
+    ingest_words(lake, arrived, "landing.max_captions_per_image=3")
+    captions = {row.caption_index: row.caption for row in lake.read("captions").where("image_id = 'p'").collect()}
+    assert captions == {0: "three", 1: "two", 2: "four"}  # there is room for it now
     assert rejected(lake) == {}
 
 
@@ -240,10 +246,15 @@ def write_images(landing: Path, *names: str) -> None:
 def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_comes_first(lake, landing):
     write_images(landing, "test/1.png", "train/2.png", "4.png", "5.png")
     rows = {"train/1": "of another", "train/2.png": "right", "train/3": "early", "images/4.png": "of none"}
-    write_captions(landing / "labels.csv", rows | {"train/5": "of one", "test/5": "or of another", "valid/6": "alone"})
+    write_captions(
+        landing / "labels.csv",
+        rows
+        | {"train/5": "of one", "test/5": "or of another", "valid/6": "alone"}
+        | {"train/7": "first", "test/7": "second"},
+    )
     ingest_words(lake, landing)
-    assert captions_in(lake) == {"2": "right", "3": "early", "4": "of none", "6": "alone"}
-    assert rejected(lake) == {"1": "other_folder", "5": "other_folder"}
+    assert captions_in(lake) == {"2": "right", "3": "early", "4": "of none", "6": "alone", "7": "first"}
+    assert rejected(lake) == {"1": "other_folder", "5": "other_folder", "7": "too_many_captions"}
     details = {row.source: row.detail for row in lake.read("images_rejected").collect()}
     assert details[f"file://{landing}/labels.csv row 1"] == (
         f"the caption is of train/1 and the image is file://{landing}/test/1.png: give both the same folders, name no "
@@ -257,10 +268,10 @@ def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_c
     assert num_commits(lake) == before
 
     # An image that comes after its caption is held to it too, and a corrected file takes all this back.
-    write_images(landing, "test/3.png", "valid/6.png")
+    write_images(landing, "test/3.png", "valid/6.png", "test/7.png")
     ingest_words(lake, landing)
-    assert captions_in(lake) == {"2": "right", "4": "of none", "6": "alone"}
-    assert rejected(lake) == {"1": "other_folder", "3": "other_folder", "5": "other_folder"}
+    assert captions_in(lake) == {"2": "right", "4": "of none", "6": "alone", "7": "second"}
+    assert rejected(lake) == dict.fromkeys("1357", "other_folder")
     write_captions(landing / "labels.csv", {"test/1": "one", "3": "three", "valid/6": "alone"})
     ingest_words(lake, landing)
     assert (captions_in(lake), rejected(lake)) == ({"1": "one", "3": "three", "6": "alone"}, {})

@@ -75,6 +75,9 @@ def test_a_corrected_file_replaces_all_that_it_said(lake, arrived):
     assert first_x(lake) == {"p": 1.5, "q": 2.0, "s": 40.0}
     times = lake.read("image_layouts").groupBy("ingested_at").count().orderBy("ingested_at").collect()
     assert [row["count"] for row in times] == [1, 1, 1]  # q as it was, s, and p anew
+    write_layouts(arrived / "a_layouts.parquet", {"p": 1.5})
+    ingest(lake, arrived)
+    assert first_x(lake) == {"p": 1.5, "q": 20.0, "s": 40.0}  # the other file has q too
 
 
 def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
@@ -87,6 +90,8 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     wide = [{field.name: [2**40] if field.type in wide_types else "w" for field in SCHEMA}]
     pq.write_table(pa.Table.from_pylist(wide, schema=wide_schema), arrived / "wide_layouts.parquet")
     (arrived / "empty_layouts.parquet").write_bytes(b"")
+    long = [{field.name: "b" if field.name == "image_id" else [0] * 2_000_000 for field in SCHEMA}]
+    pq.write_table(pa.Table.from_pylist(long, schema=SCHEMA), arrived / "bomb_layouts.parquet")
     named = (arrived / "good_layouts.parquet").read_bytes().replace(b"atom_x", b"atom\x80x")
     (arrived / "named_layouts.parquet").write_bytes(named)  # a column's name is no UTF-8
     pq.write_table(pa.table({"image_id": ["p"], "x": [1]}), arrived / "other_layouts.parquet")
@@ -104,6 +109,7 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
         "text_layouts.parquet lacks atom_x",
         "cut_layouts.parquet cannot be read to its end",
         "wide_layouts.parquet cannot be read to its end",
+        "bomb_layouts.parquet cannot be read to its end: a column has 2,000,000 values, too many for layouts",
         f"3 layouts left out of file://{arrived}/odd_layouts.parquet: they name no image",
     ):
         assert sentence in caplog.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -277,3 +277,11 @@ def test_photographs_become_jpeg_transparency_becomes_paper_and_damage_becomes_n
     assert shown.getpixel((0, 0)) == (255, 255, 255)
     assert thumbnail(image("PNG")[:60]) is None
     assert thumbnail(b"") is None
+
+
+def test_a_file_that_a_program_would_have_to_draw_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/run\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(tmp_path / "gs"))
+    assert thumbnail(image("EPS")) is None
+    assert not (tmp_path / "run").exists()

@@ -128,7 +128,7 @@ def test_packed_files_and_members_of_archives_are_read(tmp_path: Path, name: str
         write_zip(tmp_path / name, members)
     else:
         write_tar(tmp_path / name, "w" if name == "a.tar" else "w:gz", members)
-    listed = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/{name}"]})])))
+    listed = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/{name}"]})]), settings(tmp_path)))
     assert list(listed["member"]) == ["in/labels.csv", "labels.csv.gz"]
     for member in listed["member"]:
         rows = rows_in(tmp_path / name, member)
@@ -142,7 +142,7 @@ def test_a_tar_that_is_cut_is_not_searched_and_its_caption_file_is_a_sentence(tm
     write_tar(tmp_path / "a.tar", "w", {"labels.csv": content, "p.png": b"x"})
     whole = (tmp_path / "a.tar").read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[: int(len(whole) * kept)])
-    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]))
+    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]), settings(tmp_path))
     assert list(found["member"]) == [""]
     with pytest.raises(LandingZoneError, match=r"a\.tar!labels\.csv cannot be read to its end: "):
         rows_in(tmp_path / "a.tar", "labels.csv")
@@ -154,7 +154,7 @@ def test_a_link_and_a_folder_of_a_tar_are_no_caption_files(tmp_path: Path) -> No
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             archive.addfile(member)
-    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]))
+    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/a.tar"]})]), settings(tmp_path))
     assert list(found["member"]) == []
 
 
@@ -167,7 +167,7 @@ def test_tables_in_zips_are_found_and_a_zip_that_cannot_be_listed_stops_nothing(
     (tmp_path / "bad_name.zip").write_bytes(whole.replace("\u00e9".encode(), b"\xe9\xe9"))
     (tmp_path / "cut.zip").write_bytes(whole[:-30])
     paths = pd.DataFrame({"path": [f"file://{tmp_path}/{name}.zip" for name in ("bad_name", "cut", "good")]})
-    found = pd.concat(list_members(iter([paths])))
+    found = pd.concat(list_members(iter([paths]), settings(tmp_path)))
     assert list(zip(found["path"].str.rpartition("/")[2], found["member"], strict=True)) == [
         ("bad_name.zip", "%E9%E9/labels.csv"),
         ("bad_name.zip", "README.txt"),
@@ -190,7 +190,7 @@ def test_a_table_is_read_whatever_its_folder_or_another_member_is_called(
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     for path in (tmp_path / "a.zip", tmp_path / "a.tar"):
-        found = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{path}"]})])))
+        found = pd.concat(list_members(iter([pd.DataFrame({"path": [f"file://{path}"]})]), settings(tmp_path)))
         (member,) = (name for name in found["member"] if name.endswith("/labels.csv"))
         assert texts(rows_in(path, member)) == [("a", "x")]
 

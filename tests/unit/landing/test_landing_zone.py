@@ -10,7 +10,15 @@ import pytest
 from lib.errors import LandingZoneError
 from lib.landing.archives import list_arrivals, read_arrivals
 from lib.landing.zone import image_id_of, list_landing_zone
-from tests.unit.landing.landed_files import MEMBERS, arrivals_in, contents, settings, write_tar, write_zip
+from tests.unit.landing.landed_files import (
+    MEMBERS,
+    arrivals_in,
+    contents,
+    settings,
+    write_tar,
+    write_zip,
+    write_zip_with_raw_names,
+)
 
 EXPECTED = {f"pic{i}": MEMBERS[f"train/{i}/0/pic{i}.png"] for i in range(5)}
 
@@ -211,3 +219,22 @@ def test_an_id_that_is_a_path_may_begin_with_the_archives(tmp_path):
     write_tar(tmp_path / "day" / "test.tar.gz", "w:gz", {"0001.png": b"y"})
     ids = {a.image_id for a in arrivals_in(tmp_path, image_id="path_with_archive")}
     assert ids == {"train/0001", "day/test/0001"}
+
+
+@pytest.mark.parametrize("name", ["\u56fe1", "\u56fe\u4e00", "\u82ef"])  # whose bytes in GBK pass for UTF-8
+def test_names_are_in_the_encoding_that_a_setting_names_unless_the_archive_says_utf8(tmp_path: Path, name: str) -> None:
+    write_zip_with_raw_names(tmp_path / "a.zip", {f"{name}.png".encode("gbk"): b"content"})
+    (arrival,) = arrivals_in(tmp_path, member_name_encoding="gbk")
+    assert (arrival.image_id, arrival.reason) == (name, None)
+    write_zip(tmp_path / "a.zip", {f"{name}.png": b"content"})  # Python marks it as UTF-8
+    write_tar(tmp_path / "b.tar", "w", {f"{name}2.png": b"content"})  # a pax header says so
+    assert {one.image_id for one in arrivals_in(tmp_path, member_name_encoding="gbk")} == {name, f"{name}2"}
+
+
+def test_a_file_with_a_sector_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
+    broken = Path("/proc/self/mem")  # its first bytes cannot be read: EIO
+    (tmp_path / "a.png").write_bytes(b"content")
+    (arrival,) = arrivals_in(tmp_path)
+    arrivals = [arrival._replace(path=f"file://{broken}", num_bytes=7), arrival]
+    first, second = read_arrivals(arrivals)
+    assert (first[1:3], second[1:3]) == ((None, "unreadable_file"), (b"content", None))

@@ -1,11 +1,14 @@
 """Lists of images by split, in every encoding: `pytest tests/unit/landing/test_split_lists.py`."""
 
 import gzip
+import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lib.errors import LandingZoneError
+from lib.landing.archived_tables import list_members
 from lib.landing.split_lists import splits_in_lists
 from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import settings
@@ -18,7 +21,17 @@ def splits(folder: Path, **lists: bytes) -> dict[str, str]:
     for split, content in lists.items():
         (folder / LISTS[split]).write_bytes(content)
     landing = settings(folder, split_files=LISTS)
-    return splits_in_lists(list_landing_zone(landing), landing)
+    return splits_in_lists([(file.path, "") for file in list_landing_zone(landing).split_lists], landing)
+
+
+def test_a_list_in_an_archive_is_read_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("Flickr8k/train.txt", "a.jpg\n")
+    landing = settings(tmp_path, split_files=LISTS)
+    path = f"file://{tmp_path}/text.zip"
+    (found,) = list_members([pd.DataFrame({"path": [path]})], landing)
+    assert found.to_dict("records") == [{"path": path, "member": "Flickr8k/train.txt", "num_bytes": 6}]
+    assert splits_in_lists([(path, "Flickr8k/train.txt")], landing) == {"a": "train"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
