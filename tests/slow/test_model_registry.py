@@ -5,6 +5,7 @@ Left out by default, since set-up does not bring MLflow: install the extra `mlfl
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lib.settings import Settings
 from lib.training import model_registry
 from lib.training.model_registry import EXPERIMENT, attach_report, check_tracking, follow_models
 from tests.slow.recorded import EXAMPLE, NAME, NOON, record, trained
+from tests.unit.serving.served import ROOT
 
 mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
@@ -74,6 +76,33 @@ def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, setting
     example = mlflow.models.Model.load(f"models:/{NAME}@champion").load_input_example()
     assert example["image"][0] == EXAMPLE
     assert expected.caption == ASPIRIN
+
+
+ALONE = """
+import sys
+sys.path = [path for path in sys.path if path and path != sys.argv[2]]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder)]
+import mlflow, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import lib
+assert not lib.__path__[0].startswith(sys.argv[2]), lib.__path__
+image = bytes.fromhex(sys.stdin.read())
+print(model.predict(pandas.DataFrame({"image": [image]})).caption[0])
+"""
+
+
+def test_a_registered_model_brings_its_code_and_names_what_it_imports(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    record(lake, trained(lake, settings, "m1"), settings)
+    folder = mlflow.artifacts.download_artifacts(f"models:/{NAME}@champion", dst_path=str(tmp_path / "model"))
+    requirements = (Path(folder) / "requirements.txt").read_text().splitlines()
+    assert {"torch", "rdkit", "opencv-python-headless"} <= {one.partition("==")[0] for one in requirements}
+    assert not {"pyspark", "ray", "captionlake"} & {one.partition("==")[0] for one in requirements}
+    image = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
+    command = [sys.executable, "-W", "ignore", "-c", ALONE, folder, str(ROOT)]
+    told = subprocess.run(command, input=image.hex(), cwd=tmp_path, capture_output=True, text=True)
+    assert told.stdout.strip() == ASPIRIN, told.stderr
 
 
 def test_a_training_that_is_found_again_is_recorded_once(lake: Lake, settings: Settings) -> None:
