@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import ray.data
 import torch
+from pyspark.sql import DataFrame
 
 from lib.captions.notations import Notation, notation_named
 from lib.errors import TrainingFailedError
@@ -54,9 +55,9 @@ def train_on_ray(lake: Lake, run: TrainingRun, settings: Settings) -> None:
     first worker's fault, SettingsError if there are fewer GPUs than asked for.
     """
     num_gpus = gpus_to_use(settings.cluster)
-    frames = {"train": _rows(lake, run, settings, "train")}
-    if run.data.num_validation:
-        frames["validation"] = _rows(lake, run, settings, "validation")
+    row_bytes = mean_input_bytes(lake, encoder_version(settings.captioner))
+    splits = ("train", "validation") if run.data.num_validation else ("train",)
+    frames = {split: _rows(lake, run, settings, split, row_bytes) for split in splits}
     ray.data.DataContext.get_current().enable_progress_bars = False
     total = run.data.num_train * settings.training.num_epochs
     try:
@@ -137,12 +138,12 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         reporter.on_end()
 
 
-def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str):  # type: ignore[no-untyped-def]
+def _rows(lake: Lake, run: TrainingRun, settings: Settings, split: str, row_bytes: float) -> DataFrame:
     is_train = split == "train"
     most = None if is_train else settings.training.num_validation_images
     num_rows = run.data.num_train if is_train else min(run.data.num_validation, settings.training.num_validation_images)
+    num_parts = num_partitions(num_rows, row_bytes, settings.cluster.num_workers)
     encoder = encoder_version(settings.captioner)
-    num_parts = num_partitions(num_rows, mean_input_bytes(lake, encoder), settings.cluster.num_workers)
     return training_rows(lake, settings.captions, run.data.vocabulary, split, num_parts, most, encoder)
 
 

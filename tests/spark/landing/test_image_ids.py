@@ -119,6 +119,7 @@ def test_a_damaged_image_takes_no_id_in_one_archive_or_two(lake, landing):
         assert rejected(lake) == [("p", "unreadable_member", "p.png"), ("q", "unreadable_member", "b.zip!q.png")]
 
 
+@pytest.mark.slow
 def test_an_image_is_taken_in_once_its_format_and_its_name_are_read(lake, landing):
     write(landing, {"one.png": image(1), "two.heic": image(2)})
     with tarfile.open(landing / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:

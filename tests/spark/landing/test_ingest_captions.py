@@ -156,6 +156,7 @@ def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived
     assert captions_in(lake) == {"p": ETHANE}
 
 
+@pytest.mark.slow
 def test_without_a_caption_file_that_fits_the_images_are_taken_in_and_the_job_names_the_setting(lake, arrived):
     (arrived / "labels.csv").write_text("name,text\np,hello\n")
     sentence = (
@@ -186,6 +187,7 @@ def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, c
         ingest(lake, arrived, "landing.captions_notation=smile")
 
 
+@pytest.mark.slow
 def test_cocos_captions_are_taken_in_beside_rejected_entries(lake, arrived):
     images = [{"id": 1, "file_name": "p.png"}, {"id": 2, "file_name": "q.png"}]
     entries = [(1, "A man, a plan.\n"), (2, "A canal"), (1, "Panama"), (3, "of nobody"), (2, " ")]
@@ -229,6 +231,7 @@ def test_a_caption_file_beside_the_images_of_a_zip_is_read(lake, landing):
     assert captions_in(lake) == {}
 
 
+@pytest.mark.slow
 def test_a_file_in_latin1_is_read_and_said_to_be(lake, arrived, caplog):
     (arrived / "labels.csv").write_bytes("image_id;InChI\np;caf\u00e9\n".encode("latin-1"))
     ingest_words(lake, arrived)

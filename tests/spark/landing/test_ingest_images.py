@@ -116,6 +116,7 @@ def test_what_cannot_be_taken_in_has_a_row_with_its_reason(lake, landing):
     assert num_commits(lake) == before
 
 
+@pytest.mark.slow
 def test_what_could_not_be_taken_in_is_read_later_and_what_was_said_of_it_goes(lake, landing):
     """An image too large for the settings, an archive that is still being copied, a table that cannot be opened."""
     (landing / "large.png").write_bytes(image(7) + bytes(4000))
