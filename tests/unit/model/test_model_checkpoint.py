@@ -19,6 +19,7 @@ from model.checkpoint import (
     new_captioner,
     save_checkpoint,
 )
+from model.decoding import greedy
 from model.errors import CheckpointError, EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
 from model.vocabulary import Vocabulary
@@ -46,6 +47,14 @@ def test_a_loaded_captioner_says_what_the_saved_one_said(tmp_path: Path) -> None
     images = as_ink(batch.images)
     assert torch.equal(captioner(images, batch.inputs), saved(images, batch.inputs))
     assert load_details(tmp_path / "model") == DETAILS
+
+
+def test_a_checkpoint_of_version_0_2_is_read_as_it_was_then() -> None:
+    captioner, vocabulary, provenance = load_captioner(Path(__file__).parent / "checkpoint_0_2")
+    assert (vocabulary, provenance) == (VOCABULARY, {"model_version": "m1"})
+    written = greedy(captioner.eval(), as_ink(stroke_batch(3).images), 6)
+    assert [one.token_ids for one in written] == [(4,) * 6] * 3
+    assert [one.score for one in written] == pytest.approx([-13.84819, -13.84629, -13.84572], abs=1e-4)
 
 
 def test_half_precision_halves_the_file_and_loads_as_fp32(tmp_path: Path) -> None:
