@@ -42,7 +42,7 @@ class RegisteredCaptioner:
     def predict(self, images: pd.DataFrame) -> pd.DataFrame:
         """Rows (image: a file's bytes) in; rows (caption, confidence, is_valid, alternatives) out, one for one.
 
-        Alternatives are objects with caption and score, best first. Rows that are not an image get nulls and none.
+        Alternatives are objects with caption and score, best first. What is no image gets nulls and an empty list.
         """
         captioned = caption_images(self.captioner, self.cleaning, list(images["image"]))
         rows = [

@@ -15,9 +15,8 @@ from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
 from lib.images.paper import darkest_channel, on_contrasting_paper
 from lib.images.strokes import Pixels
-from lib.sections.images import CleaningSettings
+from lib.sections.images import IMAGE_FORMATS, CleaningSettings
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # Pillow knows others, some of which run programs
 MAX_SIDE_PX = 2**20  # OpenCV takes no longer ones
 DAMAGE_TO_HEADER = (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError)
 
@@ -40,7 +39,7 @@ TURNS = {  # what brings pixels of each orientation to the one in which the imag
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
-    """Decode an image of FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
+    """Decode an image of IMAGE_FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
 
     The header is read first, so that an image too large for memory is rejected before it is unpacked. Raises
     CorruptImageError.
@@ -51,7 +50,7 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
         warnings.simplefilter("ignore")  # Pillow warns of sizes, which are checked here, and of what it mends
         Image.MAX_IMAGE_PIXELS = None
         try:
-            opened = Image.open(io.BytesIO(image), formats=FORMATS)
+            opened = Image.open(io.BytesIO(image), formats=IMAGE_FORMATS)
         except DAMAGE_TO_HEADER:
             raise CorruptImageError(*reason_of_unopened(image)) from None
         with opened:
@@ -75,7 +74,7 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
 def _has_more_pages(image: Image.Image) -> bool:
     """Whether a file holds more than one image. A camera's JPEG may, but the others are its previews."""
     if image.format != "TIFF":
-        return image.format in FORMATS and getattr(image, "is_animated", False)
+        return image.format in IMAGE_FORMATS and getattr(image, "is_animated", False)
     for page in itertools.count(1):
         try:
             image.seek(page)

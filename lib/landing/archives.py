@@ -4,6 +4,7 @@ Knows nothing of Spark. An `Arrival` says where one image lies; reading it is a 
 is split by members and read by many tasks at once.
 """
 
+import errno
 import gzip
 import posixpath
 import re
@@ -38,6 +39,8 @@ from lib.sections.landing import LandingSettings
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
 DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
+# It is gone, locked, on a bad sector, or no file that can be read from its middle; what else fails may fail for all.
+OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EINVAL)
 LINK = "the member is a link or device, not a file"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -110,8 +113,8 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
             except DAMAGE as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
-            except OSError as error:  # a file alone, gone or with a bad sector; an archive stops the job
-                if arrival.kind != "file":
+            except OSError as error:
+                if arrival.kind != "file" or error.errno not in OF_ONE_FILE:
                     raise
                 yield arrival, None, "unreadable_file", str(error)
     finally:

@@ -18,14 +18,31 @@ def fit_of_folders(path: str, source: str, landing: LandingSettings) -> int:
 
     Case does not count. An archive counts as a folder of its name without suffix.
     """
-    parts = END_OF_ARCHIVE.split(relative_path(source, landing))
-    own = image_path_of("/".join(unescaped(part, landing.member_name_encoding) for part in parts), landing)
-    named_folders, own_folders = (
-        [folder for folder in reversed(one.lower().split("/")[:-1]) if folder != ".."] for one in (path, own)
-    )
-    if any(one != other for one, other in zip(named_folders, own_folders, strict=False)):
-        return OTHER
-    return SAME if len(named_folders) <= len(own_folders) else DEEPER
+    archive, *members = END_OF_ARCHIVE.split(relative_path(source, landing))
+    encoding = landing.member_name_encoding
+    named_folders = _folders(path)
+    # A member's name whose bytes pass for UTF-8 stands in `source` as that, whatever encoding it is in.
+    for as_named in (unescaped, _read_in):
+        own = image_path_of(
+            "/".join([unescaped(archive, encoding), *(as_named(one, encoding) for one in members)]), landing
+        )
+        own_folders = _folders(own)
+        if all(one == other for one, other in zip(named_folders, own_folders, strict=False)):
+            return SAME if len(named_folders) <= len(own_folders) else DEEPER
+    return OTHER
+
+
+def _folders(path: str) -> list[str]:
+    """The folders of a path, the innermost first, in lower case."""
+    return [folder for folder in reversed(path.lower().split("/")[:-1]) if folder != ".."]
+
+
+def _read_in(name: str, encoding: str | None) -> str:
+    """The name whose bytes were read as UTF-8, read in the encoding; as it is if it is not in that."""
+    try:
+        return name.encode().decode(encoding or "utf-8")
+    except UnicodeError:
+        return name
 
 
 def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingSettings) -> DataFrame:
@@ -40,11 +57,13 @@ def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingS
     def fit_of(path: str | None, source: str | None) -> int | None:
         return None if path is None or source is None or "/" not in path else fit_of_folders(path, source, landing)
 
+    # The landing zone may be one archive, or one image.
+    is_within_root = F.col("image_source").startswith(root.rstrip("/") + "/") | (
+        F.col("image_source").startswith(root + MEMBER_MARK) | (F.col("image_source") == root)
+    )
     of_image = Window.partitionBy("image_id")
     sources = images.select("image_id", F.col("source").alias("image_source"))
-    is_judged = (F.col("path") != F.col("image_id")) & (
-        (F.col("rank") > 0) | F.col("image_source").startswith(root.rstrip("/") + "/")
-    )
+    is_judged = (F.col("path") != F.col("image_id")) & ((F.col("rank") > 0) | is_within_root)
     fit = F.when(is_judged, F.udf(fit_of, "int")("path", "image_source"))  # asked for the other rows too
     is_deeper = F.col("fit") == DEEPER
     deepest = F.max(F.when(is_deeper, F.struct(F.length("path").alias("length"), "path"))).over(of_image)["path"]

@@ -17,7 +17,7 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.lake.splits import split_of
-from lib.landing.caption_files import CaptionFile, examine, read_rows, source_of
+from lib.landing.caption_files import DAMAGE, CaptionFile, examine, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
@@ -78,10 +78,17 @@ def _replace(
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
     waiting = waiting.withColumn("path", F.lit(None).cast("string"))
     said_before = known.where(F.col("source").isin(sources)).select("image_id", "caption")
-    lost = said_before.join(accepted, on=["image_id", "caption"], how="left_anti")
-    needy = lake.stage(lost.select("image_id").union(waiting.select("image_id")).distinct())
+    still_said = accepted.where(F.col("path") == F.col("image_id"))  # one with folders may be rejected for them
+    lost = said_before.join(still_said, on=["image_id", "caption"], how="left_anti")
+    needy = lake.stage(
+        reduce(DataFrame.union, (one.select("image_id") for one in (lost, waiting, misplaced))).distinct()
+    )
     if found.unchanged and not needy.isEmpty():
-        waiting = _with_what_others_say(lake, waiting, needy, known, found.unchanged, landing, settings)
+        files = [
+            file for path, member in found.unchanged if (file := _examined_again(path, member, landing)) is not None
+        ]
+        waiting = _with_what_others_say(lake, waiting, needy, known, files, landing, settings)
+        known_rejected = known_rejected.unionByName(_rejected_for_folders(lake, needy, files))
     judged = lake.stage(_ranked(accepted, known, waiting, sources))
     if not judged.where(F.col("path") != F.col("image_id")).isEmpty():  # else there is nothing to compare
         judged = lake.stage(with_folder_faults(judged.drop("reason", "detail"), lake.read("images_raw"), landing))
@@ -121,7 +128,7 @@ def _with_what_others_say(
     waiting: DataFrame,
     needy: DataFrame,
     known: DataFrame,
-    unchanged: list[tuple[str, str]],
+    files: list[CaptionFile],
     landing: LandingSettings,
     settings: CaptionSettings,
 ) -> DataFrame:
@@ -129,7 +136,6 @@ def _with_what_others_say(
 
     A text that another file said first has no row of its own, and one that waits has lost its path: files have both.
     """
-    files = [file for path, member in unchanged if (file := _examined_again(path, member, landing)) is not None]
     again = _read_rows(lake, files, landing, settings).where(F.col("reason").isNull())
     again = again.join(needy, on="image_id", how="left_semi").select(*waiting.columns)
     again = lake.stage(
@@ -143,14 +149,28 @@ def _examined_again(path: str, member: str, landing: LandingSettings) -> Caption
     """How to read a file that could be read before; None if it is damaged now, which the run that finds it so says."""
     try:
         return examine(path, member, landing)
-    except LandingZoneError:
+    except (LandingZoneError, OSError):
         return None
+
+
+def _rejected_for_folders(lake: Lake, needy: DataFrame, files: list[CaptionFile]) -> DataFrame:
+    """Rejected rows of these files for captions of other folders of these images, which are judged again."""
+    rows = _rejected(lake).where(F.col("source").isin([source_of(file.path, file.member) for file in files]))
+    return lake.stage(rows.where("reason = 'other_folder'").join(needy, on="image_id", how="left_semi"))
 
 
 def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFrame:
     """Rejected rows of these sources, and of other files those that had no room beside captions of touched images."""
+    rows = _rejected(lake)
+    is_own = F.col("source").isin(sources)
+    had_no_room = rows.where(~is_own & (F.col("reason") == "too_many_captions"))
+    return rows.where(is_own).unionByName(had_no_room.join(touched, on="image_id", how="left_semi"))
+
+
+def _rejected(lake: Lake) -> DataFrame:
+    """All rejected rows of captions files, as image_id, source, position, reason and detail."""
     row_number = F.regexp_extract("source", ROW_PLACE, 2).cast("long")
-    rows = (
+    return (
         lake.read("images_rejected")
         .where(F.col("stage") == "captions")
         .select(
@@ -161,9 +181,6 @@ def _rejected_rows(lake: Lake, touched: DataFrame, sources: list[str]) -> DataFr
             "detail",
         )
     )
-    is_own = F.col("source").isin(sources)
-    had_no_room = rows.where(~is_own & (F.col("reason") == "too_many_captions"))
-    return rows.where(is_own).unionByName(had_no_room.join(touched, on="image_id", how="left_semi"))
 
 
 def _replace_rejected(lake: Lake, rows: DataFrame, known: DataFrame, now: Column) -> dict[str, int]:
@@ -215,7 +232,7 @@ def _rows_to_the_end(file: CaptionFile, landing: LandingSettings, prefixes: tupl
     """The rows of a file; where it cannot be read on, as it could when it was found, one row says so."""
     try:
         yield from read_rows(file, landing, prefixes)
-    except LandingZoneError as error:
+    except (LandingZoneError, *DAMAGE) as error:
         source = source_of(file.path, file.member)
         yield CaptionRow(source, None, source, 0, "unreadable_row", str(error)[:MAX_DETAIL_CHARS], source)
 

@@ -86,21 +86,29 @@ def find_captions(
     dropped = known & set(others) | gone - {table.landed.path for table in named + lists}
     of_archives = tuple(search.path for search in searches.values())
     still_count = known & {table.landed.path for table in named} or {
-        path for path in known - dropped if path.startswith(of_archives) and path not in of_archives
+        f"{path}{MEMBER_MARK}{member}"
+        for path, member in _members(known - dropped, of_archives)
+        if not is_split_list(posixpath.basename(member), landing)
     }
     fault = None if files or still_count else next(iter(faults.values()), None)
-    members = [
-        path.split(MEMBER_MARK, 1)
-        for path in sorted(known - dropped)
-        if path.startswith(of_archives) and path not in of_archives and path not in {one.landed.path for one in tables}
-    ]
+    listed_now, read_now = {table.landed.path for table in tables}, {file.path for file in read}
+    members = _members(known - dropped - listed_now, of_archives)
     known_lists = [(path, member) for path, member in members if is_split_list(posixpath.basename(member), landing)]
     known_captions = [(path, member) for path, member in members if (path, member) not in known_lists]
-    known_captions += [
-        (one.path, one.member) for one in named if one.landed.path in known - {file.path for file in read}
-    ]
+    known_captions += [(one.path, one.member) for one in named if one.landed.path in known - read_now]
     of_lists = known_lists + [(table.path, table.member) for table in lists]
     return FoundCaptions(files, read, sorted(dropped), fault, known_captions, of_lists)
+
+
+def _members(sources: set[str], of_archives: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Path and member of those sources that lie in these archives, whose paths end with MEMBER_MARK here."""
+    found = []
+    for source in sorted(sources):
+        # The longest: an archive may lie in a folder whose name looks like a member.
+        beginning = max((one for one in of_archives if source.startswith(one) and source != one), key=len, default="")
+        if beginning:
+            found.append((beginning.removesuffix(MEMBER_MARK), source.removeprefix(beginning)))
+    return found
 
 
 def _name_of_reading(landing: LandingSettings, settings: CaptionSettings) -> str:
@@ -115,6 +123,7 @@ def _name_of_reading(landing: LandingSettings, settings: CaptionSettings) -> str
         landing.caption_column,
         landing.max_captions_per_image,
         landing.captions_files,
+        sorted(landing.split_files.items()),
         landing.captions_notation,
         landing.captions_encoding,
         prefixes,

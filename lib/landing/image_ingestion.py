@@ -158,7 +158,8 @@ def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZo
 
 def _forget_taken_in(lake: Lake) -> None:
     """Remove what was said of images that are in the lake: another run may have taken them in at the same time."""
-    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & ~F.col("detail").eqNullSafe(SAME_PATH))
+    is_rival = (F.col("reason") == "duplicate_image_id") & ~F.col("detail").eqNullSafe(SAME_PATH)
+    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & is_rival)
     if not said.isEmpty():
         _remove(
             lake, said.join(lake.read("images_raw").select("image_id", "source"), ["image_id", "source"], "left_semi")

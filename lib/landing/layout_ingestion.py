@@ -76,7 +76,8 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     of_others = known.where(~F.col("source").isin(sources))
     rows = _firsts(read.where(F.col("source").isin(sources))).join(of_others, on="image_id", how="left_anti")
     gone = known.where(F.col("source").isin(sources)).join(rows, on="image_id", how="left_anti")
-    others = [file for file in zone.layouts if file not in ledger.unread(zone.layouts)]
+    unread = set(ledger.unread(zone.layouts))
+    others = [file for file in zone.layouts if file not in unread]
     if others and not gone.isEmpty():  # another file, unchanged, may have a layout of an image that lost its own
         listed = lake.spark.createDataFrame(others, FILE_SCHEMA).repartition(len(others))
         again = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
@@ -129,7 +130,8 @@ def _check_lengths(metadata: pq.FileMetaData) -> None:
     """Raises ArrowInvalid for lists far longer than molecules: a few bytes may stand for millions of values."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     most = max((group.column(number).num_values for group in groups for number in range(group.num_columns)), default=0)
-    if most > MAX_VALUES_IN_GROUP or most > MIN_VALUES + MAX_VALUES_PER_ROW * max(group.num_rows for group in groups):
+    num_rows = max((group.num_rows for group in groups), default=0)
+    if most > min(MAX_VALUES_IN_GROUP, MIN_VALUES + MAX_VALUES_PER_ROW * num_rows):
         raise pa.ArrowInvalid(f"a column has {most:,} values, too many for layouts of {metadata.num_rows:,} images")
 
 

@@ -65,9 +65,10 @@ def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
         if max(unpacked, packed, offset) > LARGEST:
             raise zipfile.BadZipFile(f"the entry at byte {position} has sizes that no file has")
         made_by, mode = fields[1] >> 8, fields[-2] >> 16
+        own_name = _name_of(name, extras)
         yield ZipEntry(
-            _name_of(name, extras),
-            bool(flags & UTF8_NAME),
+            own_name,
+            bool(flags & UTF8_NAME) or not name.startswith(own_name),  # that of an extra field always is
             bool(flags & 1),
             made_by in UNIX and stat.S_ISLNK(mode),
             compression,

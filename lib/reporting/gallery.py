@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from pyspark.sql import DataFrame, Row
 
 from lib.captions.marked_texts import Segments, marked
-from lib.images.decoding import FORMATS
 from lib.lake.delta_tables import Lake
+from lib.sections.images import IMAGE_FORMATS
 
 SCORED_GROUPS = ("Best", "Worst", "At random")  # of images with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
@@ -96,7 +96,7 @@ def _texts(prediction: Row) -> tuple[Segments, Segments]:
 def thumbnail(image: bytes) -> str | None:
     """The image as a small PNG (drawings) or JPEG (photographs) data URI; None where it cannot be decoded."""
     try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:  # no other: EPS would run a program
+        with Image.open(io.BytesIO(image), formats=IMAGE_FORMATS) as opened:  # no other: EPS would run a program
             pixels = _as_eight_bit(ImageOps.exif_transpose(opened))
     except Exception:  # a damaged file may fail anywhere inside a codec, and a report is made without it
         return None

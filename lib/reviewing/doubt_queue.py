@@ -94,12 +94,14 @@ class DoubtOrder:
         return self.rows["image_id"][row].as_py(), self.rows["model_version"][row].as_py()
 
     def _has(self, word: str) -> Any:
-        """(N,) which rows have the word in their image_id or caption, a formula as the whole formula of an InChI."""
+        """(N,) which rows have the word in their image_id or caption; in an InChI a formula is the whole formula."""
         in_ids = _flags(pc.match_substring(self.rows["image_id"], word, ignore_case=True))
         captions = self.rows["caption"]
-        if not FORMULA.fullmatch(word):
-            return in_ids | _flags(pc.match_substring(captions, word, ignore_case=True))
-        return in_ids | _flags(pc.match_substring_regex(captions, f"^InChI=1S?/{word}(/|$)"))
+        in_captions = _flags(pc.match_substring(captions, word, ignore_case=True))
+        if FORMULA.fullmatch(word):
+            is_inchi = _flags(pc.starts_with(captions, "InChI="))
+            in_captions &= ~is_inchi | _flags(pc.match_substring_regex(captions, f"^InChI=1S?/{word}(/|$)"))
+        return in_ids | in_captions
 
     def _in_state(self, state: str, standing: Standing, reviewer: str) -> Any:
         """(N,) which rows are in the state; a review of a caption that was replaced since does not count."""

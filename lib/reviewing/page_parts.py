@@ -103,7 +103,7 @@ def answer_errors_in_one_sentence(app: FastAPI, parts: Parts) -> None:
         if status == 401 and request.method == "GET" and not parts.settings.reviewing.proxy_header:
             address = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
             return RedirectResponse("/sign-in?" + urlencode({"next": address}), 303)
-        form = await request.form() if request.url.path == "/review" and request.method == "POST" else {}
+        form = getattr(request, "_form", None) or {}  # as far as it was read: what is left of it may be too much
         return page("error", None, status, sentence=sentence, typed=str(form.get("corrected_caption", "")))
 
     @app.exception_handler(RefusedRequestError)

@@ -22,7 +22,8 @@ SECOND = "second_caption"  # a further column where the server has a second capt
 TIMEOUT_S = 300.0
 TRIES = 10  # over some three minutes: a server that is exchanged for a newer one is back by then
 TRY_AGAIN = (429, 502, 503)  # later: the server is busy, is being started, or is exchanged
-OF_THE_IMAGE = (413, 500, 504)  # no other image need have this answer
+LATE, TRIES_IF_LATE = 504, 2  # many wait, or the image takes too long
+OF_THE_IMAGE = (413, 500, LATE)  # no other image need have this answer
 
 
 class ServerRefusedError(CaptionlakeError):
@@ -111,19 +112,22 @@ def _reach(client: httpx.Client) -> None:
 
 def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
     """The answer for one image, asked again while the server is busy or away. Raises ServerRefusedError."""
-    for waits_s in _waits():
-        fault, asked_to_wait = "", ""
+    answer: httpx.Response | Exception
+    for number, waits_s in enumerate(_waits(), start=1):
+        asked_to_wait = ""
         try:
             answer = client.post("/caption", files={"images": (f"image{suffix}", image)})
         except httpx.TransportError as error:
-            fault = str(error)
+            answer = error
+            if isinstance(error, httpx.TimeoutException):
+                break
         else:
-            if answer.status_code not in TRY_AGAIN:
+            if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number > TRIES_IF_LATE):
                 return answer
             asked_to_wait = answer.headers.get("retry-after", "")
         time.sleep(float(asked_to_wait) if asked_to_wait.isdecimal() else waits_s)  # it may be a date, too
-    if fault:
-        raise ServerRefusedError(f"{client.base_url} cannot be reached: {fault}")
+    if isinstance(answer, Exception):
+        raise ServerRefusedError(f"{client.base_url} cannot be reached: {answer!r}")
     return answer
 
 

@@ -83,7 +83,7 @@ class _Exchange:
         message = await self._next()
         if self._num_bytes > self._limits.of_one:
             raise self._too_large(self._num_bytes)
-        self.hold(self._num_bytes - self._num_held)
+        self.hold(len(message.get("body", b"")))
         return message
 
     def hold(self, num_bytes: int) -> None:

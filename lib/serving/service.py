@@ -21,6 +21,7 @@ from lib.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
+TRY_AGAIN_S = 60.0  # after processes could not be started: others need the machine meanwhile
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use, and in how many
 
 
@@ -121,6 +122,7 @@ class CaptionService:
             except (CaptionlakeError, OSError) as error:
                 if isinstance(error, RuntimeMissingError):  # no memory, or no answer in time: not the models' fault
                     refused = None
+                    await asyncio.sleep(TRY_AGAIN_S)
                 if said != str(error):
                     self._metrics.model_changes.labels("refused").inc()
                     logger.error("the models stay as they are: %s", error)

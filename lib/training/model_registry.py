@@ -9,6 +9,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -211,14 +212,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _requirements() -> list[str]:
     """What captioning imports, in the versions that are installed; without Spark, Delta and Ray."""
     own = [re.split(r"[^\w.-]", one)[0] for one in metadata.requires("captionlake") or [] if "extra ==" not in one]
-    installed = {_canonical(one.metadata["Name"]): one.version for one in metadata.distributions()}
-    names = [name for name in map(_canonical, (*own, *OF_PHOTOS)) if name in installed]
-    return [f"{name}=={installed[name]}" for name in names]
-
-
-def _canonical(name: str) -> str:
-    """The name of a distribution as package indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    pinned = []
+    for name in (*own, *OF_PHOTOS):
+        with suppress(metadata.PackageNotFoundError):
+            pinned.append(f"{name}=={metadata.version(name).partition('+')[0]}")  # no index has a runtime's own builds
+    return pinned
 
 
 def _input_example(lake: Lake) -> pd.DataFrame:

@@ -90,6 +90,7 @@ def test_layout_files_that_do_not_fit_stop_nothing(lake, arrived, caplog):
     wide = [{field.name: [2**40] if field.type in wide_types else "w" for field in SCHEMA}]
     pq.write_table(pa.Table.from_pylist(wide, schema=wide_schema), arrived / "wide_layouts.parquet")
     (arrived / "empty_layouts.parquet").write_bytes(b"")
+    pq.ParquetWriter(arrived / "none_layouts.parquet", SCHEMA).close()  # no row, and no group of rows
     long = [{field.name: "b" if field.name == "image_id" else [0] * 2_000_000 for field in SCHEMA}]
     pq.write_table(pa.Table.from_pylist(long, schema=SCHEMA), arrived / "bomb_layouts.parquet")
     named = (arrived / "good_layouts.parquet").read_bytes().replace(b"atom_x", b"atom\x80x")

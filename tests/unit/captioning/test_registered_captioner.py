@@ -41,5 +41,8 @@ def test_a_registered_model_captions_images_and_says_nothing_of_what_is_none(
     pixels = clean_image(image, SETTINGS.cleaning).pixels
     as_then = SETTINGS.prediction.model_copy(update={"is_traced": registered == "now"})
     (expected,) = ImageCaptioner(PRETRAINED / "molecules", as_then).caption([pixels])
-    assert captions.iloc[0].isna().all()
-    assert captions.iloc[1].tolist() == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
+    assert captions.iloc[0].drop("alternatives").isna().all()
+    assert captions.iloc[0]["alternatives"] == []
+    *told, alternatives = captions.iloc[1].tolist()
+    assert told == [expected.caption, pytest.approx(expected.confidence), expected.is_valid]
+    assert [one["caption"] for one in alternatives] == [caption for caption, _ in expected.alternatives]

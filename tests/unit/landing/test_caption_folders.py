@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.landing.caption_folders import DEEPER, OTHER, SAME, fit_of_folders
+from lib.landing.zip_directory import member_name
 from tests.unit.landing.landed_files import settings
 
 
@@ -42,3 +43,11 @@ def test_an_image_of_another_landing_zone_has_all_its_folders(tmp_path: Path):
     landing = settings(tmp_path / "today")
     assert fit_of_folders("images/1", f"file://{tmp_path}/yesterday/1.png", landing) == OTHER
     assert fit_of_folders("images/1", f"file://{tmp_path}/yesterday/images/1.png", landing) == SAME
+
+
+@pytest.mark.parametrize("folder", ["\u56fe1", "\u4e2d\u6587"])  # the first one's bytes in GBK pass for UTF-8
+def test_folders_of_members_are_compared_in_the_encoding_of_their_names(tmp_path: Path, folder: str) -> None:
+    landing = settings(tmp_path, member_name_encoding="gbk")
+    name = member_name(f"{folder}/p.png".encode("gbk"))
+    assert fit_of_folders(f"{folder}/p", f"file://{tmp_path}/a.zip!{name}", landing) == SAME
+    assert fit_of_folders("other/p", f"file://{tmp_path}/a.zip!{name}", landing) == OTHER

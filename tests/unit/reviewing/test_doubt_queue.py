@@ -172,7 +172,7 @@ def test_a_formula_is_searched_for_as_a_whole_and_a_part_of_an_inchi_as_a_part(t
     rows = [prediction(str(number), number / 9, caption=caption) for number, caption in enumerate(captions)]
     write(tmp_path, "caption_predictions", rows)
     order = order_of(tmp_path)
-    assert ids(order, text="C9H8O4") == ["0", "2"]
+    assert ids(order, text="C9H8O4") == ["0", "2", "3"]
     assert ids(order, text="C9H8O4 13-8") == ["0"]
     assert ids(order, text="C9H8O4/c1") == ["0"]
     assert ids(order, text="c9h8o4") == ["0", "1", "2", "3"]

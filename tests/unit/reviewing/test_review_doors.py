@@ -301,6 +301,17 @@ def test_what_was_typed_is_on_the_page_that_says_why_it_was_not_stored(tmp_path:
     assert (answer.status_code, ">a dog</textarea>" in answer.text) == (401, True)
 
 
+def test_a_plain_form_that_is_too_large_or_fails_is_a_page_of_one_sentence(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    page = ReviewPage(tmp_path, "reviewing.max_request_bytes=10000")
+    sent = page.form("image-000") | {"verdict": "correct"}
+    answer = page.client.post("/review", data=sent | {"corrected_caption": "x" * 20_000})
+    assert (answer.status_code, "at most 10,000 are read" in answer.text) == (413, True)
+    (tmp_path / "caption_reviews").write_text("no folder")
+    answer = page.client.post("/review", data=sent | {"corrected_caption": "a dog"})
+    assert (answer.status_code, ">a dog</textarea>" in answer.text) == (503, True)
+
+
 @pytest.mark.parametrize("content", [b"", b"GARBAGE", b"II*\x00garbage"])
 def test_a_damaged_image_is_no_page_of_its_own(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, "images_raw", [{"image_id": "a", "image": content}])

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import NamedTuple
 
 import pytest
@@ -49,7 +50,9 @@ def test_a_process_that_the_system_does_not_start_is_one_sentence_and_may_be_sta
     process: CaptionerProcess,
 ) -> None:
     before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 2, most))
+    taken = set(map(int, os.listdir("/proc/self/fd")))
+    first_free = next(number for number in count() if number not in taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + 1, most))  # one more file, and a pipe is two
     try:
         with pytest.raises(RuntimeMissingError, match="the process that captions cannot be started: "):
             process.start()

@@ -1,6 +1,7 @@
 """Captions over TLS, asked by the snippet that the documents show: `pytest tests/unit/serving/test_tls.py`."""
 
 import re
+import shutil
 import ssl
 import subprocess
 import time
@@ -12,6 +13,8 @@ import pytest
 
 from lib.serving.api_keys import ApiKeys
 from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 
 
 @pytest.fixture(scope="module")
