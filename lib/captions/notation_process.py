@@ -23,9 +23,7 @@ from lib.errors import RuntimeMissingError
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
 READY = "ready"
-CODE = str(
-    Path(__file__).resolve().parents[2]
-)  # a registered model brings lib/ in a folder that only its process knows
+CODE = Path(__file__).resolve().parents[2]  # a registered model brings lib/ in a folder that only its process knows
 
 
 class NotationProcess:
@@ -92,7 +90,8 @@ class NotationProcess:
                 stderr=faults,
                 text=True,
                 bufsize=1,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join((CODE, *filter(None, [os.environ.get("PYTHONPATH")])))},
+                env=os.environ
+                | {"PYTHONPATH": os.pathsep.join(filter(None, (str(CODE), os.environ.get("PYTHONPATH"))))},
             )
             if not _line_of(self._process, START_TIMEOUT_S):
                 self.close()

@@ -73,7 +73,7 @@ def find_captions(
     named = [table for table in tables if table not in lists and is_captions_file(table.name, landing)]
     unused = [table for table in tables if table not in named + lists]
     others = [table.landed.path for table in unused if may_hold_captions(table.name, landing)]
-    _say_what_lies_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
+    _say_layouts_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
     _say_what_is_left_alone(others, landing)
     files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
     read += [search for path, search in new.items() if path not in faults] + [table.landed for table in lists]
@@ -85,19 +85,15 @@ def find_captions(
     gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
     dropped = known & set(others) | gone - {table.landed.path for table in named + lists}
     of_archives = tuple(search.path for search in searches.values())
-    still_count = known & {table.landed.path for table in named} or {
-        f"{path}{MEMBER_MARK}{member}"
-        for path, member in _members(known - dropped, of_archives)
-        if not is_split_list(posixpath.basename(member), landing)
-    }
-    fault = None if files or still_count else next(iter(faults.values()), None)
-    listed_now, read_now = {table.landed.path for table in tables}, {file.path for file in read}
-    members = _members(known - dropped - listed_now, of_archives)
-    known_lists = [(path, member) for path, member in members if is_split_list(posixpath.basename(member), landing)]
-    known_captions = [(path, member) for path, member in members if (path, member) not in known_lists]
-    known_captions += [(one.path, one.member) for one in named if one.landed.path in known - read_now]
-    of_lists = known_lists + [(table.path, table.member) for table in lists]
-    return FoundCaptions(files, read, sorted(dropped), fault, known_captions, of_lists)
+    # Members of archives that were read before, as far as they were not listed again just now.
+    members = _members(known - dropped - {table.landed.path for table in tables}, of_archives)
+    known_lists = [one for one in members if is_split_list(posixpath.basename(one[1]), landing)]
+    known_named = [table for table in named if table.landed.path in known]
+    unchanged = [one for one in members if one not in known_lists]
+    unchanged += [(table.path, table.member) for table in known_named if table.landed not in read]
+    fault = None if files or known_named or unchanged else next(iter(faults.values()), None)
+    archived_lists = known_lists + [(table.path, table.member) for table in lists]
+    return FoundCaptions(files, read, sorted(dropped), fault, unchanged, archived_lists)
 
 
 def _members(sources: set[str], of_archives: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -163,7 +159,7 @@ def _examined(
     return files, read, faults
 
 
-def _say_what_lies_in_archives(layouts: list[str]) -> None:
+def _say_layouts_in_archives(layouts: list[str]) -> None:
     if layouts:
         logger.warning(
             "ingest_images: left out, since layouts are not read from archives: %s: put them beside the archive",

@@ -23,8 +23,6 @@ MAX_COMMENT_BYTES = 65_535
 LARGEST = 2**62  # bytes
 UNIX = (3, 19)  # systems that keep a file's mode; 19 is macOS
 ZIP64_EXTRA, UNICODE_PATH_EXTRA = 0x0001, 0x7075
-
-
 UTF8_NAME = 0x800  # of a member's flags
 
 

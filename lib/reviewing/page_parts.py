@@ -96,7 +96,7 @@ def local_address(address: str) -> str:
 def answer_errors_in_one_sentence(app: FastAPI, parts: Parts) -> None:
     """Register what is answered where a page cannot be: JSON for the script, else a page of one sentence."""
 
-    async def refuse(request: Request, status: int, sentence: str) -> Response:
+    def refuse(request: Request, status: int, sentence: str) -> Response:
         request.state.error = sentence if status != 422 else None  # which may quote what was sent
         if wants_json(request):
             return JSONResponse({"detail": sentence}, status)
@@ -108,26 +108,26 @@ def answer_errors_in_one_sentence(app: FastAPI, parts: Parts) -> None:
 
     @app.exception_handler(RefusedRequestError)
     async def refused(request: Request, error: RefusedRequestError) -> Response:
-        return await refuse(request, error.status, str(error))
+        return refuse(request, error.status, str(error))
 
     @app.exception_handler(CaptionlakeError)
     async def cannot_answer(request: Request, error: CaptionlakeError) -> Response:
-        return await refuse(request, 503, str(error))
+        return refuse(request, 503, str(error))
 
     @app.exception_handler(HTTPException)
     async def refused_by_framework(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, RefusedRequestError):  # raised while FastAPI read a form
             return await refused(request, error.__cause__)
         sentences = {404: "there is no such page", 405: f"this address does not take {request.method}"}
-        return await refuse(request, error.status_code, sentences.get(error.status_code, str(error.detail)))
+        return refuse(request, error.status_code, sentences.get(error.status_code, str(error.detail)))
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
         fault = error.errors()[0]
-        return await refuse(request, 422, f"{fault['loc'][-1]}: {fault['msg']}")
+        return refuse(request, 422, f"{fault['loc'][-1]}: {fault['msg']}")
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
-        answer = await refuse(request, 500, "the page failed; its log says why")
+        answer = refuse(request, 500, "the page failed; its log says why")
         answer.headers.update(headers_of(request.url.path))  # it is made outside the guard
         return answer

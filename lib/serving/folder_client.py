@@ -122,7 +122,7 @@ def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
             if isinstance(error, httpx.TimeoutException):
                 break
         else:
-            if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number > TRIES_IF_LATE):
+            if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number >= TRIES_IF_LATE):
                 return answer
             asked_to_wait = answer.headers.get("retry-after", "")
         time.sleep(float(asked_to_wait) if asked_to_wait.isdecimal() else waits_s)  # it may be a date, too

@@ -21,7 +21,7 @@ from lib.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
-TRY_AGAIN_S = 60.0  # after processes could not be started: others need the machine meanwhile
+START_AGAIN_S = 60.0  # after processes could not be started: others need the machine meanwhile
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of use, and in how many
 
 
@@ -120,13 +120,13 @@ class CaptionService:
                 refused, said = None, ""
                 await self._second.follow(models)
             except (CaptionlakeError, OSError) as error:
-                if isinstance(error, RuntimeMissingError):  # no memory, or no answer in time: not the models' fault
-                    refused = None
-                    await asyncio.sleep(TRY_AGAIN_S)
                 if said != str(error):
                     self._metrics.model_changes.labels("refused").inc()
                     logger.error("the models stay as they are: %s", error)
                 said = str(error)
+                if isinstance(error, RuntimeMissingError) and refused is not None:  # not the fault of these models
+                    refused = None
+                    await asyncio.sleep(START_AGAIN_S)
 
     async def close(self) -> None:
         """End all processes."""

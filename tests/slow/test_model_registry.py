@@ -82,12 +82,14 @@ ALONE = """
 import sys
 sys.path = [path for path in sys.path if path and path != sys.argv[2]]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder)]
-import mlflow, pandas
+import mlflow, pandas, psutil
 model = mlflow.pyfunc.load_model(sys.argv[1])
 import lib
 assert not lib.__path__[0].startswith(sys.argv[2]), lib.__path__
 image = bytes.fromhex(sys.stdin.read())
 print(model.predict(pandas.DataFrame({"image": [image]})).caption[0])
+(child,) = (one for one in psutil.Process().children() if "lib.captions.notation_process" in one.cmdline())
+assert child.environ()["PYTHONPATH"].startswith(lib.__path__[0].removesuffix("/lib")), child.environ()
 """
 
 

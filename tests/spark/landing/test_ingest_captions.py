@@ -291,3 +291,36 @@ def test_a_caption_of_another_folder_does_not_come_in_when_there_is_room_again(l
     assert captions_in(lake) == {"x": "first"}
     rows = lake.read("images_rejected").orderBy("source").collect()
     assert [(row.reason, row.source[-5:]) for row in rows] == [("other_folder", "row 1"), ("other_folder", "row 2")]
+
+
+@pytest.mark.slow
+def test_a_caption_that_was_rejected_beside_another_folders_comes_in_when_that_one_goes(lake, landing):
+    write_images(landing, "5.png")
+    (landing / "a_labels.csv").write_text(HEADER + "5,c\ntrain/5,a\n")
+    write_captions(landing / "b_labels.csv", {"test/5": "b"})
+    ingest_words(lake, landing)
+    assert (captions_in(lake), rejected(lake)) == ({"5": "c"}, {"5": "other_folder"})
+    write_captions(landing / "a_labels.csv", {"x": "y"})
+    ingest_words(lake, landing)
+    assert (captions_in(lake), rejected(lake)) == ({"5": "b", "x": "y"}, {})
+
+
+@pytest.mark.slow
+def test_what_another_file_says_stays_when_a_corrected_one_names_another_folder(lake, landing):
+    write_images(landing, "test/7.png")
+    write_captions(landing / "a_labels.csv", {"7": "x"})
+    write_captions(landing / "b_labels.csv", {"test/7": "x"})
+    ingest_words(lake, landing)
+    write_captions(landing / "a_labels.csv", {"train/7": "x"})
+    ingest_words(lake, landing)
+    assert captions_in(lake) == {"7": "x"}
+    assert lake.read("captions").first().source.endswith("b_labels.csv")
+    assert rejected(lake) == {"7": "other_folder"}
+
+
+@pytest.mark.slow
+def test_an_image_that_can_no_longer_be_listed_keeps_its_bytes_and_is_said(lake, arrived, caplog):
+    ingest_words(lake, arrived)
+    ingest_words(lake, arrived, "landing.max_image_bytes=10")
+    assert "files of 1 images that are in the lake cannot be read now: their old bytes are kept" in caplog.text
+    assert lake.read("images_raw").count() == 1
