@@ -26,6 +26,11 @@ from lib.sections.training import ClusterSettings, PromotionSettings, SearchSett
 from model.config import CaptionerConfig, TrainingConfig
 
 RENAMED_ENDS = {"_share": "_fraction", "_focus": "_focal_exponent"}  # of settings' names, until version 0.2
+REMOVED = {  # what has become of settings that there are no longer
+    "prediction.length_penalty": "was removed: candidates are compared by their probabilities; leave it out",
+    "captioner.canvas_height_px": "is cleaning.canvas_height_px now",
+    "captioner.canvas_width_px": "is cleaning.canvas_width_px now",
+}
 YAML_NULLS = ("", "~", "null", "Null", "NULL")
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -168,7 +173,8 @@ def _describe(error: ValidationError | TypeError) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "settings"
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            faults.append(f"{key}: unknown setting{_what_is_meant(fault['loc'])}")
+            said = f" {REMOVED[key]}" if key in REMOVED else f": unknown setting{_what_is_meant(fault['loc'])}"
+            faults.append(f"{key}{said}")
         elif fault["type"] in ("missing", "value_error"):
             faults.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}")
         else:

@@ -60,6 +60,11 @@ def test_the_old_name_of_a_setting_is_refused_with_the_new_one_named(old: str, n
     assert refusal(f"{old}=0.1").endswith(f"{old}: unknown setting, which is called {new} now")
 
 
+def test_a_setting_that_was_removed_is_refused_with_what_became_of_it() -> None:
+    assert "prediction.length_penalty was removed: " in refusal("prediction.length_penalty=0.6")
+    assert "captioner.canvas_width_px is cleaning.canvas_width_px now" in refusal("captioner.canvas_width_px=640")
+
+
 def test_a_name_that_no_setting_ever_had_is_not_said_to_have_a_new_one() -> None:
     assert refusal("captions.market_share=0.1").endswith("captions.market_share: unknown setting")
 
