@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyspark.sql.functions as F
 from PIL import Image, ImageOps
 from pyspark.sql import DataFrame, Row
 
-from lib.captions.marked_texts import Segments, marked
+from lib.captions.marked_texts import Segments, marked_as_read
 from lib.lake.delta_tables import Lake
 from lib.sections.images import IMAGE_FORMATS
 
@@ -30,18 +31,27 @@ class ShownImage:
 
 
 def choose_images(
-    lake: Lake, predictions: DataFrame, split: str | None, numbers: dict[str, int]
+    lake: Lake, predictions: DataFrame, split: str | None, numbers: dict[str, int], ciders: Mapping[str, float]
 ) -> dict[str, list[ShownImage]]:
     """The images of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
 
-    Deterministic. Reads the bytes of the chosen images only. No image is in two opposite groups. A random image
-    may also be in another group, so that the sample is fair.
+    Captions are the better the more similar they are to their reference; sentences, which may be worded otherwise, the
+    higher their CIDEr by image_id. Deterministic. Reads the bytes of the chosen images only. No image is in two
+    opposite groups. A random image may also be in another group, so that the sample is fair.
     """
+    score = "similarity"
+    if ciders:
+        score = "cider"
+        predictions = predictions.join(
+            F.broadcast(lake.spark.createDataFrame(list(ciders.items()), "image_id string, cider double")),
+            on="image_id",
+            how="left",
+        )
     first = F.when(F.col("split") == F.lit(split), 0).otherwise(1)
     by_hash = [F.xxhash64("image_id")]
     orders = {
-        "Best": [F.desc("similarity"), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
-        "Worst": [F.asc("similarity"), F.desc("confidence")],  # the most confident errors
+        "Best": [F.desc(score), F.desc(F.length("caption"))],  # of many exact ones, those hardest to get right
+        "Worst": [F.asc_nulls_last(score), F.desc("confidence")],  # the most confident errors
         "At random": by_hash,
         "Least sure": [F.asc("confidence")],
         "Most sure": [F.desc("confidence"), F.desc(F.length("caption"))],
@@ -90,7 +100,7 @@ def _thumbnails(images: DataFrame, image_ids: list[str]) -> dict[str, str | None
 def _texts(prediction: Row) -> tuple[Segments, Segments]:
     if prediction.edit_distance is None:  # there is nothing to compare the caption with
         return [(False, prediction.caption)] if prediction.caption else [], []
-    return marked(prediction.caption, prediction.reference)
+    return marked_as_read(prediction.caption, prediction.reference)
 
 
 def thumbnail(image: bytes) -> str | None:

@@ -23,7 +23,7 @@ from lib.reporting.charts import (
 )
 from lib.reporting.gallery import ShownImage, choose_images
 from lib.reporting.headline import FIGURES, PREDICTORS, headline, is_of_sentences, verdict
-from lib.reporting.sentence_confidence import cider_deciles
+from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.reporting import ReportSettings
 from model.whole_writes import written_whole
 
@@ -69,6 +69,7 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
     if path.is_file() and f'content="{stamp}"' in path.read_text(encoding="utf-8")[:1000]:
         logger.info("evaluate_captions: the report is up to date: %s", path)
         return path
+    ciders = _ciders(lake, predictions, evaluations)
     figures = {
         "model_version": model_version,
         **shown,
@@ -76,8 +77,8 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
         "labels": LABELS,
         "colours": COLOURS,
         "reasons": REJECTION_REASONS,
-        **(_scored_figures(lake, predictions, evaluations) if evaluations else _unscored_figures(predictions)),
-        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), settings),
+        **(_scored_figures(lake, predictions, evaluations, ciders) if evaluations else _unscored_figures(predictions)),
+        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings),
     }
     with written_whole(path) as file:
         file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
@@ -92,22 +93,31 @@ def _drawn_rows(lake: Lake, predictions: DataFrame, model_version: str) -> list[
     return [predictions, lake.read("captions"), clean, metrics]
 
 
-def _scored_figures(lake: Lake, predictions: DataFrame, evaluations: Evaluations) -> dict[str, object]:
+def _ciders(lake: Lake, predictions: DataFrame, evaluations: Evaluations) -> dict[str, float]:
+    """CIDEr by image_id of the split to show first; empty where captions are not scored as sentences."""
+    split = next(iter(evaluations), None)
+    if split is None or not is_of_sentences(evaluations[split]):
+        return {}
+    return ciders_of(predictions, lake.read("captions"), split)
+
+
+def _scored_figures(
+    lake: Lake, predictions: DataFrame, evaluations: Evaluations, ciders: dict[str, float]
+) -> dict[str, object]:
     """The template's values for a model with scores."""
     split = next(iter(evaluations))
     model, constant = evaluations[split][MODEL], evaluations[split][CONSTANT_CAPTION].control_caption
     captions = lake.read("captions")
     scores = scores_by_predictor(with_known_reference(predictions, captions), captions, constant)
-    is_sentences = is_of_sentences(evaluations[split])
-    ciders = cider_deciles(predictions, captions, split) if is_sentences else None
+    tenths = cider_deciles(predictions, ciders, split) if ciders else None
     return {
         "split": split,
         "model": model,
         "control_caption": constant,
         "verdict": verdict(evaluations[split]),
-        "is_sentences": is_sentences,
+        "is_sentences": is_of_sentences(evaluations[split]),
         "headline": headline(evaluations[split]),
-        "charts": _charts(lake, scores.where(F.col("split") == split), ciders, model.model_version),
+        "charts": _charts(lake, scores.where(F.col("split") == split), tenths, model.model_version),
     }
 
 
@@ -130,15 +140,16 @@ def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
 
 
 def _gallery(
-    lake: Lake, predictions: DataFrame, split: str | None, settings: ReportSettings
+    lake: Lake, predictions: DataFrame, split: str | None, ciders: dict[str, float], settings: ReportSettings
 ) -> list[tuple[str, str, list[ShownImage]]]:
     """(title, meaning, images) of each group that the report shows."""
+    score = "CIDEr" if ciders else "similarity"
     groups = (
         {}
         if split is None
         else {
-            "Best": ("The highest similarity; among equals, the longest captions.", settings.num_best),
-            "Worst": ("The lowest similarity; among equals, the most confident.", settings.num_worst),
+            "Best": (f"The highest {score}; among equals, the longest captions.", settings.num_best),
+            "Worst": (f"The lowest {score}; among equals, the most confident.", settings.num_worst),
             "At random": (SAMPLE, settings.num_random),
         }
     )
@@ -147,7 +158,8 @@ def _gallery(
         "Most sure": ("Without a reference: the highest confidence.", settings.num_best),
         "At random, without a reference": (SAMPLE, settings.num_random),
     }
-    chosen = choose_images(lake, predictions, split, {title: number for title, (_, number) in groups.items()})
+    numbers = {title: number for title, (_, number) in groups.items()}
+    chosen = choose_images(lake, predictions, split, numbers, ciders)
     return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 
 
@@ -167,7 +179,7 @@ def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
 
 
 def _charts(
-    lake: Lake, scores: DataFrame, ciders: list[tuple[float, float]] | None, model_version: str
+    lake: Lake, scores: DataFrame, tenths_of_sentences: list[tuple[float, float]] | None, model_version: str
 ) -> list[tuple[str, str, str]]:
     """(title, what it shows, SVG data URI) of each chart there are figures for."""
     charts = []
@@ -187,14 +199,14 @@ def _charts(
                 histogram_chart(*distances, "edit distance (characters)"),
             )
         )
-    if ciders:
+    if tenths_of_sentences:
         charts.append(
             (
                 "Does confidence tell?",
                 "Images in ten groups of equal size by the model's confidence, the "
                 "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
                 "the right.",
-                sentence_confidence_chart(ciders),
+                sentence_confidence_chart(tenths_of_sentences),
             )
         )
     elif tenths := deciles(scores):

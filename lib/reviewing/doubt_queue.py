@@ -154,10 +154,12 @@ def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
 def _reasons(predictions: pa.Table, thresholds: Thresholds) -> dict[str, Any]:
     """By reason, which rows have it: the view captions_to_review has the same ones."""
     is_sentence = _flags(pc.match_substring(predictions["reference"], " "))
+    has_blanks = pc.fill_null(pc.match_substring(predictions["caption"], " "), False)
+    least = pc.if_else(has_blanks, thresholds.min_sentence_confidence, thresholds.min_confidence)
     return {
         "no_caption": _flags(pc.equal(pc.fill_null(predictions["caption"], ""), "")),
         "invalid": _flags(pc.invert(predictions["is_valid"])),
-        "low_confidence": _flags(pc.less(predictions["confidence"], thresholds.min_confidence)),
+        "low_confidence": _flags(pc.less(predictions["confidence"], least)),
         "far": _flags(pc.less(predictions["similarity"], thresholds.min_similarity)) & ~is_sentence,
     }
 

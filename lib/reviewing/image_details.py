@@ -1,11 +1,10 @@
 """All that is shown of one caption: the prediction, its alternatives, and what it differs from."""
 
-import re
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from lib.captions.marked_texts import Segments, marked
+from lib.captions.marked_texts import Segments, marked_as_read
 from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import TABLE
 from lib.reviewing.row_index import RowIndex
@@ -24,8 +23,6 @@ PREDICTION = {
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
 CAPTION = {"caption_index": pa.int32(), "caption": pa.string()}
-MAX_MARKED = 2000  # characters: comparing takes the square of them
-_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 class Reference(NamedTuple):
@@ -65,12 +62,3 @@ class DetailsReader:
         compared = [marked_as_read(caption, text) for text in texts]
         references = [Reference(text, missed) for text, (_, missed) in zip(texts, compared, strict=True)]
         return ImageDetails(prediction, compared[0][0] if compared else [(False, caption)], references)
-
-
-def marked_as_read(caption: str, reference: str) -> tuple[Segments, Segments]:
-    """Both texts cut where they differ: sentences between words, other captions between characters."""
-    if max(len(caption), len(reference)) > MAX_MARKED:
-        return [(False, caption)], [(False, reference)]
-    if " " in caption.strip() and " " in reference.strip():
-        return marked(_WORD.findall(caption), _WORD.findall(reference))
-    return marked(caption, reference)

@@ -15,6 +15,7 @@ class Thresholds(NamedTuple):
     """Below which confidence and similarity a person looks at a caption, 0..1."""
 
     min_confidence: float
+    min_sentence_confidence: float  # of captions with blanks
     min_similarity: float
 
 
@@ -26,4 +27,4 @@ def read_thresholds(conf: str | None) -> Thresholds:
         found = {one.alias: float(one.find(expressions.Literal).this) for one in select.expressions}  # type: ignore[union-attr]
         return Thresholds(**found)
     except (OSError, sqlglot.ParseError, TypeError, ValueError, AttributeError) as error:
-        raise SettingsError(f"{path} does not name min_confidence and min_similarity ({error})") from None
+        raise SettingsError(f"{path} does not name {', '.join(Thresholds._fields)} ({error})") from None

@@ -14,7 +14,7 @@ with judged as (
             ', ',
             if(coalesce(caption, '') = '', 'no caption', null),
             if(not is_valid, 'invalid', null),
-            if(confidence < min_confidence, 'low confidence', null),
+            if(confidence < if(contains(caption, ' '), min_sentence_confidence, min_confidence), 'low confidence', null),
             if(similarity < min_similarity and not contains(reference, ' '), 'far from the reference', null)
         ) as reasons
     from newest_captions

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Row = dict[str, Any]
-MIN_CONFIDENCE, MIN_SIMILARITY = 0.50, 0.55
+MIN_CONFIDENCE, MIN_SENTENCE_CONFIDENCE, MIN_SIMILARITY = 0.50, 0.30, 0.55
 NEWEST = (
     "image_id",
     "caption",
@@ -44,7 +44,13 @@ def expected_views(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
     scored = [row for row in predictions if row["edit_distance"] is not None]
     return {
         "newest_captions": [only(row, NEWEST) for row in predictions],
-        "review_thresholds": [{"min_confidence": MIN_CONFIDENCE, "min_similarity": MIN_SIMILARITY}],
+        "review_thresholds": [
+            {
+                "min_confidence": MIN_CONFIDENCE,
+                "min_sentence_confidence": MIN_SENTENCE_CONFIDENCE,
+                "min_similarity": MIN_SIMILARITY,
+            }
+        ],
         "captions_to_review": [
             only(row, REVIEWED) | {"reasons": reasons} for row in predictions if (reasons := reasons_to_review(row))
         ],

@@ -10,7 +10,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS
 from lib.reporting.pipeline_summary import print_summary
 from lib.reporting.quality_report import write_report
-from lib.reporting.sentence_confidence import cider_deciles
+from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.reporting import ReportSettings
 
 pytest.importorskip("pycocoevalcap", reason="the extra photos is not installed")
@@ -53,13 +53,19 @@ def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
 ) -> None:
     fill(lake)
     evaluate_captions(lake, "m1", as_sentences=True)
-    tenths = cider_deciles(lake.read("caption_predictions"), lake.read("captions"), "test")
+    predictions = lake.read("caption_predictions")
+    tenths = cider_deciles(predictions, ciders_of(predictions, lake.read("captions"), "test"), "test")
     # Twelve images make two groups of two, then eight of one; six times nothing, then ten for what is right.
     assert [cider for _, cider in tenths] == pytest.approx([0.0] * 4 + [10.0] * 6, abs=2.5)
     assert tenths[0][0] == pytest.approx((0.35 + 0.4) / 2)
     assert tenths[-1][0] == pytest.approx(0.9)
 
-    html = write_report(lake, ReportSettings(num_best=0, num_worst=0, num_random=0), "m1").read_text(encoding="utf-8")
+    # Both similarities are 0.5: sentences are chosen by CIDEr, of equal ones the most confident.
+    html = write_report(lake, ReportSettings(num_best=1, num_worst=1, num_random=0), "m1").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"<h2>(Best|Worst)</h2>(.*?)</section>", html, re.DOTALL))
+    assert "The lowest CIDEr" in sections["Worst"]
+    assert re.findall(r"\bp\d\d\b", sections["Worst"])[0] == "p06"
+    assert re.findall(r"\bp\d\d\b", sections["Best"])[0] < "p06"
     assert "The model&#39;s CIDEr on test is " in html
     assert re.findall('<div class="card figure">\n<h3>(.*?)</h3>', html) == [
         "CIDEr",

@@ -49,7 +49,10 @@ EXPECTED = {
             ("v", METHANE, 0.9, True, [], METHANE, 0, 1.0, "validation", "m2", "k1", NIGHT_2),
         ],
     ),
-    "review_thresholds": ("min_confidence double, min_similarity double", [(0.5, 0.55)]),
+    "review_thresholds": (
+        "min_confidence double, min_sentence_confidence double, min_similarity double",
+        [(0.5, 0.3, 0.55)],
+    ),
     "captions_to_review": (
         "image_id string, reasons string, caption string, reference string, confidence double, is_valid boolean, "
         "edit_distance int, similarity double, split string, model_version string, predicted_at timestamp",
@@ -237,9 +240,10 @@ def test_a_view_and_each_of_its_columns_are_explained_in_the_catalog(analysts: L
     assert set(view.column_comments) <= set(names), "a column is explained that the view does not have"
 
 
-def test_sentences_are_not_reviewed_for_their_distance_from_a_reference(analysts: Lake) -> None:
+def test_sentences_are_reviewed_by_a_confidence_of_their_own_and_not_for_their_distance(analysts: Lake) -> None:
     columns = ("image_id", "caption", "reference", "confidence", "similarity")
     rows = [("p", "a dog", "a big cat", 0.9, 0.2), ("q", "dog", "a cat", 0.2, 0.2), ("r", SALT, METHANE, 0.9, 0.2)]
+    rows += [("s", "a dog runs", None, 0.4, None), ("t", "a dog", None, 0.2, None)]
     newest = analysts.spark.table("newest_captions").limit(0)
     analysts.spark.createDataFrame(
         [Row(**dict.fromkeys(newest.columns) | dict(zip(columns, row, strict=True))) for row in rows], newest.schema
@@ -249,6 +253,7 @@ def test_sentences_are_not_reviewed_for_their_distance_from_a_reference(analysts
     assert {row.image_id: row.reasons for row in seen.collect()} == {
         "q": "low confidence",
         "r": "far from the reference",
+        "t": "low confidence",
     }
 
 

@@ -16,7 +16,7 @@ from lib.reviewing.review_thresholds import Thresholds, read_thresholds
 from lib.serving.refusals import RefusedRequestError
 from tests.unit.reviewing.reviewed_lake import fill, prediction, write
 
-THRESHOLDS = Thresholds(0.5, 0.55)
+THRESHOLDS = Thresholds(0.5, 0.3, 0.55)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
 
 
@@ -42,6 +42,17 @@ def reviewed(image_id: str, verdict: str = "accept", reviewer: str = "anna") -> 
 
 def test_the_thresholds_are_those_of_the_view() -> None:
     assert read_thresholds(None) == THRESHOLDS
+
+
+def test_a_sentence_is_in_doubt_below_a_confidence_of_its_own(tmp_path: Path) -> None:
+    captions = {"sentence": "a red bird", "molecule": "InChI=1S/CH4/h1H4", "poor sentence": "a bird"}
+    confidences = {"sentence": 0.4, "molecule": 0.4, "poor sentence": 0.25}
+    write(
+        tmp_path, "caption_predictions", [prediction(one, confidences[one], caption=captions[one]) for one in captions]
+    )
+    order = order_of(tmp_path)
+    rows = order.page(order.matching(QueueFilters(), {}, ""), None, 9).rows
+    assert {row["image_id"] for row in rows if row["reasons"]} == {"molecule", "poor sentence"}
 
 
 def test_doubtful_captions_come_first(tmp_path: Path) -> None:
