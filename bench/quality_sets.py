@@ -15,7 +15,6 @@ from rdkit.Chem import Draw
 from lib.errors import NotationError, SettingsError
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import id_of_drawing
-from lib.molecules.smiles import read_inchi
 from lib.molecules.sources import (
     is_unseen,
     label_molecule,
@@ -81,9 +80,9 @@ def drawn_samples(settings: Settings, drawer: str) -> Iterator[Sample]:
 
 def plain_samples(settings: Settings) -> Iterator[Sample]:
     """Drawings of unseen molecules as RDKit's MolToImage makes them for anyone: in colour and not worn."""
-    for inchi in unseen_molecules(settings):
+    for inchi, molecule in unseen_with_inchi(settings):
         png = io.BytesIO()
-        Draw.MolToImage(read_inchi(inchi)).save(png, "PNG")
+        Draw.MolToImage(molecule).save(png, "PNG")
         yield Sample(id_of_drawing(inchi, settings.drawing.seed), inchi, png.getvalue())
 
 

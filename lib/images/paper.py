@@ -4,13 +4,15 @@ Pixels are uint8, (H, W) grey or (H, W, 3) RGB or BGR, of any ink and paper; res
 Paper is what more than half of an image is.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lib.images.strokes import Pixels, typical_stroke_length
 
-MIDDLE = 128  # grey level; an image with a lower median is dark
+MIDDLE = 128  # grey level between ink and paper
 SHEER_FRACTION = 0.5  # fraction of opaque pixels below which the opaque pixels are the ink
 TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and brightest channel of a pale colour
 WIDEST_EDGE_PX = 5  # adjacent pale pixels; the edges of coloured strokes have fewer
@@ -52,9 +54,9 @@ def darkest_channel(pixels: Pixels) -> Pixels:
 
     Paper is looked for in each channel: a patch of colour, as a highlighter leaves, is paper of that colour.
     """
-    if np.median(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)) < MIDDLE:
+    if has_light_ink(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)):
         pixels = 255 - pixels
-    channels = cv2.split(pixels)
+    channels = _with_paper(cv2.split(pixels))
     if all(np.array_equal(channels[0], channel) for channel in channels[1:]):
         return channels[0]
     if all(_is_mostly_even(channel) for channel in channels):  # not so in a photograph
@@ -73,11 +75,24 @@ def normalise(pixels: Pixels) -> Pixels:
 
     An image in which nothing stands out from the paper becomes white.
     """
-    if _quantile(_histogram(pixels), 0.5) < MIDDLE:
+    if has_light_ink(pixels):
         pixels = 255 - pixels
     if is_black_on_white(pixels):
         return pixels
     return without_faint_structures(stretch(divide_by_paper(pixels)))
+
+
+def has_light_ink(pixels: Pixels) -> bool:
+    """Whether what stands out of grey paper (H, W), by the squares of differences from the median, is lighter."""
+    levels = _histogram(pixels)
+    away = np.arange(256) - _quantile(levels, 0.5)
+    return bool((levels * np.maximum(away, 0) ** 2).sum() > (levels * np.minimum(away, 0) ** 2).sum())
+
+
+def _with_paper(channels: Sequence[Pixels]) -> Sequence[Pixels]:
+    """Three channels, the last ones repeated, without those in which the paper is about as dark as ink."""
+    light = [channel for channel in channels if np.median(channel) >= MIDDLE / 2] or list(channels)
+    return (light * 3)[:3] if len(light) < 3 else light
 
 
 def divide_by_paper(pixels: Pixels) -> Pixels:
