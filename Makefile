@@ -185,8 +185,8 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4, restyled: 4}" --set "drawing.free_bond_length_px=[22, 60]" \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
-patch-readers: $(READY)  ## train what reads single bonds and labels on the drawings of `make reader` (READER=folder)
-	@for part in edges nodes; do \
+patch-readers: $(READY)  ## train what reads single bonds, labels and whole graphs on the drawings of `make reader` (READER=folder)
+	@for part in edges nodes graphs; do \
 	  $(RUN) -m jobs.train_patch_reader --of $$part --folder $(READER) --publish model/pretrained/$$part/molecules.safetensors \
 	    --set storage.root=$(READER) --set landing.path=$(READER) || exit; \
 	done

@@ -24,12 +24,15 @@ from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
     CaptionCandidate,
     Traces,
+    agreed_features,
     greedy_features,
     is_drawn_alike,
+    mixed_votes,
     traced_features,
     vote_features,
     vote_fractions,
     weigh_agreements,
+    weigh_graphs,
     with_variants,
 )
 from lib.captioning.image_captioning import ImageCaptioner, seen_as
@@ -43,6 +46,7 @@ SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
 VARIANTS_DRAWN = 3  # of each skeleton, the likeliest
+SEEN_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 NUM_AT_ONCE = 64
 LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
@@ -94,6 +98,8 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
             num_traced.append(len(traced.traces.variants))
         captions = [candidate.caption for candidate in greedy[index]]
         captions += list(vote_fractions(readings))
+        graphs = captioner.as_graphs(images[index])
+        captions += [candidate.caption for one in graphs for candidate in one]
         captions += [caption for one in traced.traces.variants.values() for caption in [*one][:VARIANTS_DRAWN]]
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
@@ -102,6 +108,7 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
                 "kind": kind,
                 "truth": sample.inchi,
                 "greedy": greedy[index][0]._asdict(),
+                "graphs": [[candidate._asdict() for candidate in one] for one in graphs],
                 "readings": [[candidate._asdict() for candidate in one] for one in readings],
                 "variants": list(traced.traces.variants.items()),
                 "num_traced": num_traced,  # of these, after each reading
@@ -231,6 +238,61 @@ def fit_strange(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ..
     return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
 
 
+SeenState = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]], int]
+
+
+def seen_states(rows: list[dict[str, Any]], seen_fraction: float) -> list[SeenState]:
+    """Truth, votes, agreements, readings as graphs and number of other readings after each reading of each image."""
+    found = []
+    for row in rows:
+        readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
+        graphs = [[CaptionCandidate(**candidate) for candidate in one] for one in row["graphs"]]
+        for count in range(1, len(readings) + 1):
+            traces = Traces(dict(row["variants"][: row["num_traced"][count - 1]]), row["skeleton_of"])
+            votes = with_variants(mixed_votes(readings[:count], graphs, seen_fraction), traces)
+            drawn = row["agreements"]
+            agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
+            if votes:
+                found.append((row["truth"], votes, agreements, graphs, count))
+    return found
+
+
+def fit_seen(rows: list[dict[str, Any]]) -> tuple[float, tuple[float, ...]]:
+    """The part of the votes of readings as graphs with which most is read right, and the weights of confidence then."""
+    tried = []
+    for seen_fraction in SEEN_FRACTIONS:
+        features, is_right = [], []
+        for truth, votes, agreements, graphs, count in seen_states(rows, seen_fraction):
+            chosen, values = weigh_graphs(votes, agreements, graphs, count)
+            features.append(values)
+            is_right.append(chosen == truth)
+        weights = fit_logistic(np.array(features), np.array(is_right))
+        right = 1 / (1 + np.exp(-np.array(features) @ weights))
+        cost = -np.log(np.where(is_right, right, 1 - right)).mean()
+        print(f"graphs have {seen_fraction} of the votes: {np.mean(is_right):.4f} right, {cost:.4f} nats")
+        tried.append((cost - np.mean(is_right), seen_fraction, tuple(weights.round(3).tolist())))
+    return min(tried)[1:]
+
+
+def fit_agreed(rows: list[dict[str, Any]]) -> tuple[float, ...]:
+    """The weights of a caption that was read greedily and as a graph."""
+    pairs = [
+        (CaptionCandidate(**row["greedy"]), CaptionCandidate(**row["graphs"][0][0]), row["truth"])
+        for row in rows
+        if row["graphs"][0]
+    ]
+    agreed = [(greedy, graph, truth) for greedy, graph, truth in pairs if greedy.caption == graph.caption is not None]
+    features = np.array([agreed_features(greedy, graph) for greedy, graph, _ in agreed])
+    is_right = np.array([greedy.caption == truth for greedy, _, truth in agreed])
+    weights = fit_logistic(features, is_right)
+    confidence = 1 / (1 + np.exp(-features @ weights))
+    for bound in (0.9, 0.95, 0.98):
+        sure = confidence >= bound
+        part = sure.sum() / len(rows)
+        print(f"agreed, confidence from {bound}: {part:.3f} of images, {is_right[sure].mean():.4f} right")
+    return tuple(weights.round(3).tolist())
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -251,6 +313,8 @@ def main() -> None:
     print(f"TRACED_LOG_ODDS = {fit_strange(rows, are_traced=True)}")
     print(f"STRANGE_LOG_ODDS = {fit_strange(rows, are_traced=False)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
+    print(f"SEEN_FRACTION, SEEN_LOG_ODDS = {fit_seen(rows)}")
+    print(f"AGREED_LOG_ODDS = {fit_agreed(rows)}")
 
 
 if __name__ == "__main__":

@@ -91,20 +91,20 @@ class InkNet(nn.Module):
             # No norm at the largest size, where it would cost as much as the convolution.
             nn.Conv2d(16 * num_channels, quarter, kernel_size=3, padding=1),  # (B, F/4, H/4, W/4)
             nn.ReLU(inplace=True),
-            _convolution(quarter, eighth, stride=2),  # (B, F/2, H/8, W/8)
+            convolution(quarter, eighth, stride=2),  # (B, F/2, H/8, W/8)
             ResidualBlock(eighth),
-            _convolution(eighth, num_features, stride=2),  # (B, F, H/16, W/16)
+            convolution(eighth, num_features, stride=2),  # (B, F, H/16, W/16)
             ResidualBlock(num_features),
             ResidualBlock(num_features),
             ResidualBlock(num_features),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(_space_to_depth(images))  # (B, F, h, w)
+        features: Tensor = self.layers(space_to_depth(images))  # (B, F, h, w)
         return features
 
 
-def _space_to_depth(images: Tensor) -> Tensor:
+def space_to_depth(images: Tensor) -> Tensor:
     """Return images (B, C, H, W) with each square of 4 x 4 pixels as channels, channels last in memory."""
     batch, channels, height, width = images.shape
     blocks = images.reshape(batch, channels, height // 4, 4, width // 4, 4)  # (B, C, H/4, 4, W/4, 4)
@@ -118,8 +118,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         half = num_features // 2
-        self.narrow = _convolution(num_features, half, kernel_size=1)
-        self.look = _convolution(half, half)
+        self.narrow = convolution(num_features, half, kernel_size=1)
+        self.look = convolution(half, half)
         self.widen = nn.Conv2d(half, num_features, kernel_size=1, bias=False)
         self.norm = nn.BatchNorm2d(num_features)
 
@@ -127,7 +127,7 @@ class ResidualBlock(nn.Module):
         return torch.relu(features + self.norm(self.widen(self.look(self.narrow(features)))))  # (B, F, h, w)
 
 
-def _convolution(num_inputs: int, num_outputs: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
+def convolution(num_inputs: int, num_outputs: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
     padding = kernel_size // 2
     return nn.Sequential(
         nn.Conv2d(num_inputs, num_outputs, kernel_size, stride=stride, padding=padding, bias=False),

@@ -7,5 +7,17 @@ TURNED_ROUND = (NOTHING, SINGLE, DOUBLE, TRIPLE, TURNED_WEDGE, TURNED_HASH, WEDG
 PATCH_HEIGHT, PATCH_WIDTH = 16, 32  # pixels of an edge's patch
 # C is a corner or end of strokes, or written out; CF3 and OCF3 are labels.
 NODE_KINDS = ("C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se", "H", "CF3", "OCF3")
+# What may be written at a node, for the graph reader: an element, or a group by its SMILES in atom_labels.py.
+WRITTEN_KINDS = (
+    *("C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se", "H"),
+    *("CC", "CCC", "CCCC", "C(C)C", "CC(C)C", "C(C)(C)C", "c1ccccc1", "Cc1ccccc1"),
+    *("C(F)(F)F", "C(Cl)(Cl)Cl", "C(F)F", "C#N", "[CH]=O", "C[OH]", "C[NH2]", "C(C)=O", "C(=O)[OH]", "C(=O)OC"),
+    *("C(=O)OCC", "C(=O)OC(C)(C)C", "C(=O)OCc1ccccc1", "C(=O)c1ccccc1", "C(=O)[NH2]", "C(=O)[NH]C", "OC", "OCC"),
+    *("OC(F)(F)F", "OC(C)=O", "OCc1ccccc1", "Oc1ccccc1", "OS(=O)(=O)C(F)(F)F", "O[Si](C)(C)C(C)(C)C"),
+    *("[N+](=O)[O-]", "[NH]C", "N(C)C", "N(CC)CC", "[NH]C(C)=O", "[NH]c1ccccc1", "[NH]C(=O)OC(C)(C)C", "N=[N+]=[N-]"),
+    *("SC", "S(C)(=O)=O", "S(=O)(=O)[NH2]", "S(=O)(=O)[OH]", "S(=O)(=O)c1ccc(C)cc1", "S(=O)(=O)c1ccccc1"),
+    *("[Si](C)(C)C", "[Si](C)(C)C(C)(C)C"),
+)
+CHARGES = (0, 1, -1)  # of a node
 NODE_HEIGHT, NODE_WIDTH = 24, 48  # pixels of a node's patch
 NODE_EDGE_PX = 20.0  # length of an edge in a node's patch

@@ -28,6 +28,13 @@ VARIANT_FRACTION = 0.6  # of the votes for a skeleton, distributed by its traced
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
+SEEN_FRACTION = 0.5  # of the votes, of readings as graphs
+# Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
+# of its votes, the fraction of the graphs that say it; where a drawing fits 1, log-odds of its probability among the
+# candidates and logarithm of the largest hole in its drawing; logarithm of the number of readings.
+SEEN_LOG_ODDS = (0.0, 0.5, 1.0, 0.0, 0.3, -0.3, 0.3)
+# The same for a greedy caption that the image says as a graph too. Features: 1, the logarithms of both probabilities.
+AGREED_LOG_ODDS = (4.0, 1.0, 0.0)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
 
 
@@ -69,6 +76,7 @@ def choose(
     repair: Callable[[str], str],
     agreements: Mapping[str, Agreement] | None = None,
     traces: Traces = NOT_TRACED,
+    graphs: Readings = (),
 ) -> PredictedCaption:
     """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
@@ -76,10 +84,13 @@ def choose(
     Votes for a traced skeleton are distributed anew by what its edges look like. If no candidate is valid, the best is
     repaired.
     """
-    votes = with_variants(vote_fractions(readings), traces)
+    votes = with_variants(mixed_votes(readings, graphs), traces)
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
+    elif graphs:
+        chosen, features = weigh_graphs(votes, agreements or {}, graphs, len(readings))
+        confidence = _probability(SEEN_LOG_ODDS, features)
     elif agreements and is_drawn_alike(agreements):
         chosen, features = weigh_agreements(votes, agreements, len(readings))
         confidence = _probability(LOG_ODDS, features)
@@ -91,11 +102,22 @@ def choose(
         weights = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
         confidence = _probability(weights, vote_features(chosen, readings))
     others: dict[str, float] = {}
-    candidates = (candidate for reading in readings for candidate in reading)
+    candidates = (candidate for reading in (*readings, *graphs) for candidate in reading)
     for candidate in sorted(candidates, key=lambda candidate: candidate.score, reverse=True):
-        if (candidate.caption or candidate.text) != chosen:
+        if (candidate.caption or candidate.text) not in (chosen, ""):
             others.setdefault(candidate.caption or candidate.text, candidate.score)
     return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
+
+
+def agree(greedy: CaptionCandidate, graph: CaptionCandidate) -> PredictedCaption:
+    """A valid greedy caption with its confidence, where the image says the same as a graph."""
+    assert greedy.caption is not None
+    return PredictedCaption(greedy.caption, _probability(AGREED_LOG_ODDS, agreed_features(greedy, graph)), True, [])
+
+
+def agreed_features(greedy: CaptionCandidate, graph: CaptionCandidate) -> tuple[float, ...]:
+    """The features of the weights AGREED_LOG_ODDS."""
+    return 1.0, math.log(max(greedy.probability, LEAST)), graph.score
 
 
 def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
@@ -144,6 +166,32 @@ def with_variants(votes: Mapping[str, float], traces: Traces) -> dict[str, float
         for caption, probability in variants.items():
             dealt[caption] = dealt.get(caption, 0.0) + VARIANT_FRACTION * fraction * probability / total
     return dict(sorted(dealt.items(), key=lambda item: -item[1]))
+
+
+def mixed_votes(readings: Readings, graphs: Readings, seen_fraction: float = SEEN_FRACTION) -> dict[str, float]:
+    """Each valid caption's fraction of the votes, the largest first; readings as graphs have their part of them."""
+    votes = vote_fractions(readings)
+    seen = vote_fractions(graphs)
+    if not seen:
+        return votes
+    mixed = {
+        caption: (1 - seen_fraction) * votes.get(caption, 0.0) + seen_fraction * seen.get(caption, 0.0)
+        for caption in {**votes, **seen}
+    }
+    return dict(sorted(mixed.items(), key=lambda item: -item[1]))
+
+
+def weigh_graphs(
+    votes: Mapping[str, float], agreements: Mapping[str, Agreement], graphs: Readings, num_readings: int
+) -> tuple[str, tuple[float, ...]]:
+    """The most probable caption of an image that was read as graphs too, with the features of SEEN_LOG_ODDS."""
+    is_alike = bool(agreements) and is_drawn_alike(agreements)
+    if is_alike:
+        chosen, (_, drawn, hole, _, _) = weigh_agreements(votes, agreements, num_readings)
+    else:
+        chosen, drawn, hole = next(iter(votes)), 0.0, 0.0
+    seen = vote_fractions(graphs).get(chosen, 0.0)
+    return chosen, (1.0, _log_odds(votes[chosen]), seen, float(is_alike), drawn, hole, math.log(num_readings))
 
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:

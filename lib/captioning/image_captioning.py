@@ -1,5 +1,6 @@
 """Images to captions in standard form with their alternatives, by a checkpoint, its notation and beam search."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
@@ -12,11 +13,14 @@ from lib.captioning.caption_choice import (
     NOT_TRACED,
     CaptionCandidate,
     PredictedCaption,
+    Readings,
+    agree,
     choose,
     confirm,
-    vote_fractions,
+    mixed_votes,
     with_variants,
 )
+from lib.captioning.graph_reading import read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
 from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
@@ -27,11 +31,15 @@ from model.batches import as_ink, round_up, stack_images
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
+from model.graph_reader import pretrained_graph_reader
 from model.patch_reader import pretrained_readers
 
 # Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
 LENGTH_EXPONENT = 0.7
+# Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
+GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 0.9), (0, 1.1), (180, 1.1), (0, 1.2))
+LEAST = 1e-30  # probability, so that its logarithm is finite
 
 
 class ImageCaptioner:
@@ -55,6 +63,9 @@ class ImageCaptioner:
         can_be_traced = settings.is_traced and config.num_cell_labels and config.num_channels == 1
         readers = self.notation.readers if can_be_traced else None
         self._readers = pretrained_readers(readers) if readers else None
+        can_be_assembled = settings.is_read_as_graph and self.notation.assemble and config.num_channels == 1
+        known = self.notation.readers if can_be_assembled else None
+        self._graph_reader = pretrained_graph_reader(known) if known else None
 
     def caption(
         self, images: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
@@ -63,10 +74,11 @@ class ImageCaptioner:
 
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
 
-        An image is first decoded greedily. If the drawing and the trace of that caption confirm it, it is the image's
-        caption. Otherwise the image is decoded by beam search in one view after another (rotation and scale), and the
-        likely candidates are traced on it. The readings so far vote after each view, until the confidence reaches
-        prediction.sure_from. `count_done` is called with the number of images that are finished.
+        An image is first decoded greedily, and read as a graph. If that says the same, or if the drawing and the trace
+        of the caption confirm it, it is the image's caption. Otherwise the image is read as a graph in further views
+        and decoded by beam search in one view after another (rotation and scale), and the likely candidates are traced
+        on it. The readings so far vote after each view, until the confidence reaches prediction.sure_from.
+        `count_done` is called with the number of images that are finished.
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
@@ -74,11 +86,18 @@ class ImageCaptioner:
         traced = [self.traceable() for _ in images]
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
         captions: list[PredictedCaption | None] = [None for _ in images]
-        if self.settings.is_redrawn and self.settings.num_beams > 1:
+        graphs: list[list[list[CaptionCandidate]]] = [[] for _ in images]
+        if (self.settings.is_redrawn or self._graph_reader) and self.settings.num_beams > 1:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
-            for index, greedy in self._each_read(seen, num_beams=1):
-                captions[index] = self._confirmed(greedy, seen[index], redrawn[index], traced[index])
+            for index, (greedy,) in self._each_read(seen, num_beams=1):
+                graphs[index] = self.as_graphs(images[index], GRAPH_VIEWS[:1])
+                captions[index] = self._agreed(greedy, graphs[index]) or self._confirmed(
+                    greedy, seen[index], redrawn[index], traced[index]
+                )
                 count_done(int(captions[index] is not None))
+        for index, caption in enumerate(captions):
+            if not self._is_sure(caption):
+                graphs[index] += self.as_graphs(images[index], GRAPH_VIEWS[len(graphs[index]) :])
         for view in views:
             unsure = [index for index, one in enumerate(captions) if not self._is_sure(one)]
             seen = [seen_as(images[index], *view) for index in unsure]
@@ -87,7 +106,7 @@ class ImageCaptioner:
                 readings[index].append(candidates)
                 if image := traced[index]:
                     image.add(seen[order], candidates, readings[index])
-                captions[index] = self._choose(readings[index], redrawn[index], traced[index])
+                captions[index] = self._choose(readings[index], redrawn[index], traced[index], graphs[index])
                 count_done(int(self._is_sure(captions[index]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
@@ -153,11 +172,42 @@ class ImageCaptioner:
             return None
         return TracedImage(self.network, self.asked, self._readers)
 
+    def as_graphs(
+        self, pixels: np.ndarray, views: Sequence[tuple[int, float]] = GRAPH_VIEWS
+    ) -> list[list[CaptionCandidate]]:
+        """The candidates of a cleaned image read as a graph in each view, best first.
+
+        Empty without prediction.is_read_as_graph.
+        """
+        if self._graph_reader is None or not isinstance(self.asked, NotationProcess):
+            return []
+        found = []
+        for view in views:
+            graph = read_graph(seen_as(pixels, *view), self._graph_reader)
+            texts = self.asked.assemble(graph) if graph else []
+            total = sum(probability for _, probability in texts)
+            found.append(
+                [
+                    CaptionCandidate(
+                        text, self.asked.read(text), math.log(max(one, LEAST)), one, votes=one / max(total, LEAST)
+                    )
+                    for text, one in texts
+                ]
+            )
+        return found
+
+    def _agreed(self, greedy: CaptionCandidate, graphs: Readings) -> PredictedCaption | None:
+        """The greedy caption, if the image says the same as a graph and that makes it sure."""
+        best = next((one[0] for one in graphs if one), None)
+        if greedy.caption is None or best is None or best.caption != greedy.caption:
+            return None
+        caption = agree(greedy, best)
+        return caption if self._is_sure(caption) else None
+
     def _confirmed(
-        self, greedy: list[CaptionCandidate], seen: np.ndarray, redrawn: RedrawnImage | None, traced: TracedImage | None
+        self, candidate: CaptionCandidate, seen: np.ndarray, redrawn: RedrawnImage | None, traced: TracedImage | None
     ) -> PredictedCaption | None:
         """The greedy caption, if its drawing makes its confidence reach prediction.sure_from and its trace agrees."""
-        (candidate,) = greedy
         if redrawn is None or candidate.caption is None:
             return None
         redrawn.draw(candidate.caption)
@@ -167,20 +217,24 @@ class ImageCaptioner:
         return caption if traced is None or traced.agrees_with(seen, candidate) else None
 
     def _choose(
-        self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, traced: TracedImage | None = None
+        self,
+        readings: list[list[CaptionCandidate]],
+        redrawn: RedrawnImage | None,
+        traced: TracedImage | None = None,
+        graphs: Readings = (),
     ) -> PredictedCaption:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
         traces = traced.traces if traced else NOT_TRACED
         if redrawn is None:
-            return choose(readings, self.asked.repair, traces=traces)
-        for caption in with_variants(vote_fractions(readings), traces):
+            return choose(readings, self.asked.repair, None, traces, graphs)
+        for caption in with_variants(mixed_votes(readings, graphs), traces):
             if caption in redrawn.agreements:
                 continue
-            chosen = choose(readings, self.asked.repair, redrawn.agreements, traces)
+            chosen = choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
             if redrawn.agreements and chosen.confidence >= self.settings.sure_from:
                 break
             redrawn.draw(caption)
-        return choose(readings, self.asked.repair, redrawn.agreements, traces)
+        return choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
 
 
 def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from lib.captions.notations import Columns, Graph, Writing, notation_named
+from lib.captions.notations import Columns, DrawnGraph, Graph, Writing, notation_named
 from lib.errors import RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
+DECIMALS = 7  # of probabilities
 READY = "ready"
 CODE = Path(__file__).resolve().parents[2]  # a registered model brings lib/ in a folder that only its process knows
 
@@ -64,6 +65,11 @@ class NotationProcess:
     def variants(self, text: str, *trace: np.ndarray) -> dict[str, float]:
         """The captions that joined tokens may mean, by where nodes lie and what edges look like; see Notation."""
         return self._ask("variants", text, *(column.tolist() for column in trace)) or {}
+
+    def assemble(self, graph: DrawnGraph) -> list[tuple[str, float]]:
+        """What is seen in a drawing as joined tokens with their probabilities, the likeliest first; see Notation."""
+        answer = self._ask("assemble", *(np.round(part, DECIMALS).tolist() for part in graph))
+        return [(text, probability) for text, probability in answer or ()]
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""
@@ -142,6 +148,9 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
                 lists, rotation_deg = more
                 layout = {name: np.array(column) for name, column in lists.items()} if lists else None
                 answer: object = notation.write(text, layout, rotation_deg)
+            elif kind == "assemble":
+                assert notation.assemble is not None
+                answer = notation.assemble(DrawnGraph(*(np.array(part) for part in (text, *more))))
             elif kind == "draw":
                 answer = _packed(notation.draw(text, *more))
             else:

@@ -44,6 +44,17 @@ class Graph(NamedTuple):
     open_nodes: list[int]  # nodes that may have one more edge, to something that the caption does not name
 
 
+class DrawnGraph(NamedTuple):
+    """What is seen in a drawing, piece by piece: A nodes, E pairs of them, kinds as in model.trace_kinds."""
+
+    positions_xy: np.ndarray  # (A, 2) pixels
+    found: np.ndarray  # (A,) probability that there is a node
+    kinds: np.ndarray  # (A, N) probability of each of WRITTEN_KINDS
+    charges: np.ndarray  # (A, 3) probability of each of CHARGES
+    pairs: np.ndarray  # (E, 2) indices of nodes that are near each other
+    edges: np.ndarray  # (E, K) probability of each of KINDS
+
+
 @dataclass(frozen=True)
 class Notation:
     """How captions of one kind are written as tokens."""
@@ -68,6 +79,8 @@ class Notation:
     # (joined tokens, positions (A, 2) of nodes, probabilities of each kind of the edges (E, K), of the further edges of
     # open nodes (O, K) and of the nodes (A, N)) -> its variants: captions with their probabilities.
     variants: Callable[[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
+    # What is seen in a drawing -> what it may show, as joined tokens with the probability that they say what is drawn.
+    assemble: Callable[[DrawnGraph], list[tuple[str, float]]] | None
     readers: str | None  # name of the pretrained readers that know these kinds
     # Caption -> molfile (V2000) for an editor of structures. Raises NotationError. None = no structures.
     molfile: Callable[[str], str] | None

@@ -61,6 +61,7 @@ NOTATIONS = {
         mark=None,
         graph=None,
         variants=None,
+        assemble=None,
         readers=None,
         molfile=None,
     )

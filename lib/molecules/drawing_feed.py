@@ -109,8 +109,8 @@ class _Plan(Sampler[_Part]):
         step, in_buffer = 0, max(1, DRAWINGS_IN_BUFFER // training.batch_size) * training.batch_size
         for start in range(0, len(order), in_buffer):
             chunk = order[start : start + in_buffer]
-            for drawings in _like_with_like(chunk, self.lengths, self.widths, self.heights, training.batch_size, rng):
-                wear = _with_one_scale(self.settings.wear, rng)
+            for drawings in like_with_like(chunk, self.lengths, self.widths, self.heights, training.batch_size, rng):
+                wear = with_one_scale(self.settings.wear, rng)
                 if step >= first_step:
                     mine = part_of(drawings, self.rank, self.num_workers)
                     seed = hash((*self.seed, epoch, step, self.rank)) % 2**31
@@ -119,7 +119,7 @@ class _Plan(Sampler[_Part]):
                 step += 1
 
 
-def _like_with_like(
+def like_with_like(
     chunk: np.ndarray, lengths: np.ndarray, widths: np.ndarray, heights: np.ndarray, size: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Cut a chunk into lists of `size` drawings of similar length of caption, width and height, in random order.
@@ -142,7 +142,7 @@ def _split(chunk: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
     return np.array_split(chunk[np.argsort(key[chunk], kind="stable")], max(1, len(chunk) // size))
 
 
-def _with_one_scale(wear: WearSettings, rng: np.random.Generator) -> WearSettings:
+def with_one_scale(wear: WearSettings, rng: np.random.Generator) -> WearSettings:
     """Narrow the scale down to about one of its range: drawings of like size stay so, in every worker's part."""
     scale = rng.uniform(*wear.scale)
     return wear.model_copy(update={"scale": tuple(scale * part for part in SCALES_OF_BATCH)})

@@ -13,13 +13,16 @@ from rdkit import Chem, RDLogger
 from lib.captions.notations import Columns, Notation, Writing
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
+from lib.molecules.graph_assembly import assemble
 from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
-from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
+from lib.molecules.smiles import inchi_of_drawn_smiles, inchi_of_smiles, nearest_readable, write_smiles
 
-READING = frozenset({"read", "repair", "draw", "graph", "variants", "molfile"})  # what asks RDKit in every notation
+READING = frozenset(
+    {"read", "repair", "draw", "graph", "variants", "assemble", "molfile"}
+)  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
@@ -102,6 +105,7 @@ def _inchi() -> Notation:
         mark=_mark,
         graph=None,
         variants=None,
+        assemble=None,
         readers=None,
         molfile=molfile_as_drawn,
     )
@@ -116,12 +120,13 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         drawers=DRAWERS,
         write=partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing),
         join="".join,
-        read=inchi_of_smiles,
+        read=inchi_of_drawn_smiles if follows_drawing else inchi_of_smiles,
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,
         graph=graph_of_smiles,
         variants=variants_of_drawing,
+        assemble=assemble,
         readers="molecules",
         molfile=molfile_as_drawn,
     )

@@ -86,11 +86,14 @@ def _rich_in_rare_nodes(store: DrawingStore, num_drawings: int, rng: np.random.G
     return chosen
 
 
-def publish_reader(reader: PatchReader, path: Path) -> None:
+def publish_reader(reader: nn.Module, path: Path) -> None:
     """Write the weights in half precision."""
     path.parent.mkdir(exist_ok=True)
     with written_whole(path) as written:
-        save_file({name: weight.half().contiguous() for name, weight in reader.state_dict().items()}, written)
+        weights = reader.state_dict().items()
+        save_file(
+            {name: (one.half() if one.is_floating_point() else one).contiguous() for name, one in weights}, written
+        )
 
 
 def as_input(patches: Tensor) -> Tensor:

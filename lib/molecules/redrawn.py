@@ -11,6 +11,7 @@ from lib.molecules.drawing_noise import INK
 from lib.molecules.indigo_drawing import indigo, ink_with_indigo, lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import draw_with_rdkit, lay_out_with_rdkit
+from lib.molecules.smiles import read_inchi
 from lib.sections.molecules import Pen
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 DRAWERS = (("indigo", "indigo small"), ("rdkit", "rdkit smiles"), ("coordgen",))
 INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
 PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
+MOST_IN_RING = 20  # atoms
 INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
 
 
@@ -33,6 +35,8 @@ def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
         if not _has_indigo():
             raise NotationError("EPAM Indigo is not installed")
         return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, INK_BELOW)
+    if drawer == "coordgen" and _largest_ring(inchi) > MOST_IN_RING:
+        raise NotationError(f"CoordGen takes seconds to lay out a ring of more than {MOST_IN_RING} atoms")
     pixels = draw_with_rdkit(inchi, PEN, drawer == "coordgen", drawer == "rdkit smiles").pixels
     return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
 
@@ -43,6 +47,10 @@ def layout_as_drawn(inchi: str) -> Layout:
     Raises NotationError if the InChI is not one of a molecule that can be drawn.
     """
     return lay_out_with_indigo(inchi) if _has_indigo() else lay_out_with_rdkit(inchi)
+
+
+def _largest_ring(inchi: str) -> int:
+    return max(map(len, read_inchi(inchi).GetRingInfo().AtomRings()), default=0)
 
 
 @cache

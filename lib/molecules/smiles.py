@@ -146,6 +146,15 @@ def inchi_of_smiles(smiles: str) -> str | None:
     return inchi_of_molecule(molecule) if molecule is not None and molecule.GetNumAtoms() else None
 
 
+def inchi_of_drawn_smiles(smiles: str) -> str | None:
+    """The same, or None for a radical too: no drawing that was learned from shows one, and =[O+] looks like =O."""
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
+        return None
+    return inchi_of_molecule(molecule) if molecule.GetNumAtoms() else None
+
+
 def inchi_of_molecule(molecule: Chem.Mol) -> str | None:
     """The standard InChI of a molecule, or None if there is none."""
     return Chem.MolToInchi(molecule) or None  # type: ignore[no-untyped-call]

@@ -20,3 +20,4 @@ class PredictionSettings(BaseModel):
     sure_from: float = Field(ge=0)
     is_redrawn: bool
     is_traced: bool
+    is_read_as_graph: bool

@@ -183,6 +183,14 @@ def test_only_a_molecule_is_read_and_in_standard_form():
     assert [notation_named("smiles").read(text) for text in ("", "C1CC", "C(", "CN(C)(C)(C)C")] == [None] * 4
 
 
+def test_a_radical_is_not_what_a_drawing_shows():
+    drawn = notation_named("smiles_drawn_kekule")
+    assert drawn.read("CC(=[O+])N") is None
+    assert drawn.read("C[CH2]") is None
+    assert drawn.read("CC(=O)N") is not None
+    assert notation_named("smiles").read("C[CH2]") is not None  # a label of one's own may be one
+
+
 @pytest.mark.parametrize(
     "salt",
     ["InChI=1S/C6H7N.ClH/c7-6-4-2-1-3-5-6;/h1-5H,7H2;1H", "InChI=1S/2C2H4O2.Ca/c2*1-2(3)4;/h2*1H3,(H,3,4);/q;;+2/p-2"],

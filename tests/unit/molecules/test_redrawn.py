@@ -5,6 +5,7 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, RedrawnImage, prepare
+from lib.errors import NotationError
 from lib.images.cleaning import clean_image
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.settings import load_settings
@@ -35,3 +36,10 @@ def test_a_stereocentre_that_is_not_drawn_fits_worse_than_none() -> None:
     for caption in (inchi, f"{inchi}/t9-/m1/s1", f"{inchi}/t9-/m0/s1"):
         redrawn.draw(caption)
     assert min(redrawn.agreements, key=lambda caption: redrawn.agreements[caption].mismatch) == inchi
+
+
+def test_a_large_ring_is_not_drawn_with_coordgen_which_takes_seconds() -> None:
+    ring = Chem.MolToInchi(Chem.MolFromSmiles("C1" + "C" * 34 + "C1"))
+    with pytest.raises(NotationError, match="CoordGen"):
+        draw_unworn_ink(ring, "coordgen")
+    assert draw_unworn_ink(ring, "rdkit").any()

@@ -1,0 +1,82 @@
+"""Reads a drawing as a graph: finds its nodes and looks at every two that are near. Knows nothing of molecules.
+
+It looks at one piece of the drawing at a time, where the captioner writes what it expects next: large drawings, rare
+labels and unusual layouts cost it less.
+
+H W height and width of an image, A nodes, E pairs of nodes, K kinds of edges, N kinds of nodes.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lib.captions.notations import DrawnGraph
+from model.batches import as_ink, stack_images
+from model.graph_reader import CELL_PX, GraphReader, Spots
+from model.trace_kinds import NOTHING, TURNED_ROUND
+
+NODE_FROM = 0.3  # probability from which a cell has a node
+CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
+NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
+EDGE_FROM = 0.5  # probability that something joins two nodes
+LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
+
+
+@torch.inference_mode()
+def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | None:
+    """The graph of a cleaned image (H, W), 0 = ink; None without any edge."""
+    with torch.autocast("cpu", torch.bfloat16):
+        spots = reader(as_ink(stack_images([pixels], 1)))
+    spots = Spots(*(part.float() for part in spots))
+    rows, columns, found = _nodes(spots.is_node[0].sigmoid())
+    positions = _positions(spots, rows, columns)
+    kept = _apart(positions, found)
+    rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
+    if len(positions) < 2:
+        return None
+    distances = torch.cdist(positions, positions)
+    length = float((distances + 1e9 * torch.eye(len(positions))).amin(dim=1).median())
+    for _ in range(2):
+        near = (distances > NEAR[0] * length) & (distances < NEAR[1] * length)
+        pairs = near.triu(1).nonzero()  # (E, 2)
+        kinds = _edges(reader, spots.features, positions[pairs], length)
+        is_edge = kinds[:, NOTHING] < EDGE_FROM
+        if not is_edge.any():
+            return None
+        measured = float(distances[tuple(pairs.T)][is_edge].median())
+        if abs(measured / length - 1) <= LENGTH_MAY_DIFFER:
+            break
+        length = measured
+    written, charges = (part[0, :, rows, columns].T.softmax(dim=1).numpy() for part in (spots.kinds, spots.charges))
+    return DrawnGraph(positions.numpy(), found.numpy(), written, charges, pairs.numpy(), kinds.numpy())
+
+
+def _nodes(is_node: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows (A,), columns (A,) and probabilities (A,) of the cells that are likelier than all around them."""
+    likeliest = torch.nn.functional.max_pool2d(is_node[None, None], 3, stride=1, padding=1)[0, 0]
+    rows, columns = ((is_node == likeliest) & (is_node > NODE_FROM)).nonzero(as_tuple=True)
+    return rows, columns, is_node[rows, columns]
+
+
+def _positions(spots: Spots, rows: Tensor, columns: Tensor) -> Tensor:
+    """Places (A, 2) of the nodes of cells, x and y in pixels."""
+    offsets = spots.offsets[0][:, rows, columns].clamp(-1, 1)  # (2, A)
+    return ((torch.stack((columns, rows)) + 0.5 + offsets) * CELL_PX - 0.5).T
+
+
+def _apart(positions: Tensor, found: Tensor) -> list[int]:
+    """Indices of nodes (A, 2), likely ones first, of which none is too close to a likelier one."""
+    kept: list[int] = []
+    is_close = torch.cdist(positions, positions) <= CLOSEST_PX
+    for index in found.argsort(descending=True).tolist():
+        if not is_close[index, kept].any():
+            kept.append(index)
+    return kept
+
+
+def _edges(reader: GraphReader, features: Tensor, ends: Tensor, length: float) -> Tensor:
+    """Probabilities (E, K) of what joins ends (E, 2, 2), looked at from either end."""
+    owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
+    forth, back = (reader.join(features, owners, one, lengths).softmax(dim=1) for one in (ends, ends.flip(1)))
+    return (forth + back[:, list(TURNED_ROUND)]) / 2

@@ -1,0 +1,310 @@
+"""Puts a molecule together of what is seen in its drawing, piece by piece.
+
+Every piece is what it most likely is. Where an atom would have a valence that it cannot have, the change that costs
+least probability is made.
+
+A nodes, E edges, N kinds of nodes, K kinds of edges.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import networkx
+import numpy as np
+from rdkit import Chem, RDLogger
+
+from lib.captions.notations import DrawnGraph
+from lib.molecules.drawing_marks import ELEMENTS
+from model.trace_kinds import (
+    CHARGES,
+    DOUBLE,
+    HASH,
+    NOTHING,
+    SINGLE,
+    TRIPLE,
+    TURNED_HASH,
+    TURNED_WEDGE,
+    WEDGE,
+    WRITTEN_KINDS,
+)
+
+ORDERS = {SINGLE: 1, DOUBLE: 2, TRIPLE: 3, WEDGE: 1, HASH: 1, TURNED_WEDGE: 1, TURNED_HASH: 1}
+BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+DIRECTIONS = {WEDGE: Chem.BondDir.BEGINWEDGE, HASH: Chem.BondDir.BEGINDASH}
+TURNED = {TURNED_WEDGE: WEDGE, TURNED_HASH: HASH}
+# The most bonds of an atom without charge; each charge adds or takes one as MORE_BY_CHARGE says.
+MOST_BONDS = {
+    "C": 4,
+    "N": 3,
+    "O": 2,
+    "S": 6,
+    "F": 1,
+    "Cl": 1,
+    "Br": 1,
+    "I": 1,
+    "P": 5,
+    "B": 3,
+    "Si": 4,
+    "Se": 6,
+    "H": 1,
+}
+MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": 1}  # per positive charge
+UNCHARGED = {"F", "Cl", "Br", "I", "H"}
+IS_ELEMENT = np.array([name in MOST_BONDS for name in WRITTEN_KINDS])
+IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
+LOST_FROM = 0.03  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
+UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, and of what else it may be
+ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
+ALTERNATES = 1.5  # added to the log-odds of a double bond: an atom in doubt more often has one than none
+MOST_CHANGED = 3  # pieces that may be something else
+WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
+UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
+LEAST = 1e-9  # probability of what cannot be
+MOST_REPAIRS = 8
+BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
+ASIDE = 1e-3  # of a bond, between atoms of a group: RDKit takes atoms of one place for a fault
+
+
+class _Pieces(NamedTuple):
+    """The pieces of one molecule, and what each is taken for; the arrays of choices change."""
+
+    positions_xy: np.ndarray  # (A, 2)
+    kinds: np.ndarray  # (A, N) probabilities
+    charges: np.ndarray  # (A, 3)
+    pairs: np.ndarray  # (E, 2)
+    edges: np.ndarray  # (E, K)
+    chosen_kinds: np.ndarray  # (A,)
+    chosen_charges: np.ndarray  # (A,)
+    chosen_edges: np.ndarray  # (E,)
+
+    def bonds_of(self, node: int) -> np.ndarray:
+        """Indices of the edges of a node."""
+        return np.flatnonzero((self.pairs == node).any(axis=1))
+
+    def copied(self) -> "_Pieces":
+        """The same, with choices of their own."""
+        return self._replace(
+            chosen_kinds=self.chosen_kinds.copy(),
+            chosen_charges=self.chosen_charges.copy(),
+            chosen_edges=self.chosen_edges.copy(),
+        )
+
+    def log_probability(self) -> float:
+        """The logarithm of the probability of all choices."""
+        rows = np.arange(len(self.kinds))
+        at_nodes = self.kinds[rows, self.chosen_kinds] * self.charges[rows, self.chosen_charges]
+        return _log(at_nodes) + _log(self.edges[np.arange(len(self.edges)), self.chosen_edges])
+
+
+def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
+    """The SMILES that a drawing may show, the likeliest first, with the probability that all pieces are seen right.
+
+    Beside the likeliest these are what it becomes if one of the least sure pieces is something else. Only the largest
+    part that hangs together counts: a drawing shows one molecule.
+    """
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+    pieces, beside = _largest_part(graph)
+    found: dict[str, float] = {}
+    for one in (pieces.copied(), *_otherwise(pieces)):
+        molecule = _molecule_of(one)
+        if molecule is None:
+            continue
+        probability = float(np.exp(one.log_probability() + beside))
+        for smiles, named in _written(molecule):
+            found[smiles] = max(found.get(smiles, 0.0), named * probability)
+    return sorted(found.items(), key=lambda one: -one[1])
+
+
+def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
+    """The pieces with one choice changed to the next best, for the few that are least sure."""
+    changes = []
+    for name, probabilities in (("kinds", pieces.kinds), ("charges", pieces.charges), ("edges", pieces.edges)):
+        chosen: np.ndarray = getattr(pieces, f"chosen_{name}")
+        rows = np.arange(len(chosen))
+        others = probabilities.copy()
+        others[rows, chosen] = 0
+        seconds = others.argmax(axis=1) if len(others) else chosen
+        odds = others[rows, seconds] / np.maximum(probabilities[rows, chosen], LEAST)
+        changes += [(float(odds[row]), name, row, int(seconds[row])) for row in rows.tolist()]
+    for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MOST_CHANGED]:
+        if WORTH_CHANGING <= odds_of_change <= 1:  # above 1: a bond that is what it is because bonds alternate
+            chosen = getattr(pieces, f"chosen_{name}").copy()
+            chosen[row] = second
+            yield pieces.copied()._replace(**{f"chosen_{name}": chosen})
+
+
+def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
+    """The molecule of the pieces, whose choices are changed where a valence cannot be; None if that does not help."""
+    for _ in range(MOST_REPAIRS):
+        molecule, nodes = _built(pieces)
+        problems = list(Chem.DetectChemistryProblems(molecule))
+        if not problems:
+            break
+        if not _repair(pieces, {nodes[atom] for problem in problems for atom in _atoms_of(problem)}):
+            return None
+    else:
+        return None
+    try:
+        Chem.SanitizeMol(molecule)
+        Chem.AssignChiralTypesFromBondDirs(molecule)
+        Chem.DetectBondStereochemistry(molecule)
+        Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
+        return Chem.RemoveHs(molecule)
+    except (ValueError, RuntimeError):
+        return None
+
+
+def _written(molecule: Chem.Mol) -> Iterator[tuple[str, float]]:
+    """A molecule's SMILES, and that without the configuration of double bonds, which a drawing shows of every one."""
+    yield Chem.MolToSmiles(molecule), 1.0
+    doubles = [bond for bond in molecule.GetBonds() if bond.GetStereo() > Chem.BondStereo.STEREOANY]
+    if doubles:
+        unnamed = Chem.RWMol(molecule)
+        for bond in doubles:
+            unnamed.GetBondWithIdx(bond.GetIdx()).SetStereo(Chem.BondStereo.STEREONONE)
+        for bond in unnamed.GetBonds():
+            bond.SetBondDir(Chem.BondDir.NONE)
+        yield Chem.MolToSmiles(unnamed), UNNAMED
+
+
+def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float]:
+    """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none."""
+    is_edge = graph.edges[:, NOTHING] < 0.5
+    part = np.arange(len(graph.positions_xy))
+    for pair in graph.edges[:, NOTHING].argsort().tolist():
+        first, second = graph.pairs[pair]
+        if is_edge[pair] or (part[first] != part[second] and 1 - graph.edges[pair, NOTHING] >= LOST_FROM):
+            is_edge[pair] = True
+            part[part == part[second]] = part[first]
+    inside = np.flatnonzero(part == np.bincount(part).argmax())
+    is_inside = np.isin(graph.pairs, inside).all(axis=1)
+    pairs = np.searchsorted(inside, graph.pairs[is_edge & is_inside])
+    edges = graph.edges[is_edge & is_inside].copy()
+    edges[:, NOTHING] = 0
+    kinds = graph.kinds[inside].copy()
+    degrees = np.bincount(pairs.ravel(), minlength=len(inside))
+    kinds[np.ix_(degrees != 1, IS_AN_END)] = 0
+    beside = _log(graph.found[inside]) + _log(graph.edges[is_inside & ~is_edge, NOTHING])
+    charges = graph.charges[inside]
+    chosen = kinds.argmax(axis=1), charges.argmax(axis=1), edges.argmax(axis=1)
+    pieces = _Pieces(graph.positions_xy[inside], kinds, charges, pairs, edges, *chosen)
+    _alternate(pieces)
+    return pieces, beside
+
+
+def _alternate(pieces: _Pieces) -> None:
+    """Let single and double bonds alternate where it is not sure which is which, as in rings with a circle.
+
+    A carbon or nitrogen then has one double bond at most, and as many as can be have one.
+    """
+    doubles = pieces.edges[:, DOUBLE]
+    is_open = (np.maximum(doubles, pieces.edges[:, SINGLE]) == pieces.edges.max(axis=1)) & (doubles > UNSURE_FROM)
+    is_open &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
+    is_sure = doubles >= 1 - UNSURE_FROM
+    saturated = set(pieces.pairs[(is_sure & is_open) | (pieces.chosen_edges == TRIPLE)].ravel().tolist())
+    unsure = networkx.Graph()
+    for bond in np.flatnonzero(is_open & ~is_sure).tolist():
+        first, second = pieces.pairs[bond].tolist()
+        if saturated & {first, second}:
+            continue
+        odds = np.log(doubles[bond] / max(pieces.edges[bond, SINGLE], LEAST))
+        unsure.add_edge(first, second, weight=odds + ALTERNATES, bond=bond)
+        pieces.chosen_edges[bond] = SINGLE
+    for first, second in networkx.max_weight_matching(unsure):
+        pieces.chosen_edges[unsure.edges[first, second]["bond"]] = DOUBLE
+
+
+def _log(probabilities: np.ndarray) -> float:
+    return float(np.log(np.maximum(probabilities, LEAST)).sum())
+
+
+def _atoms_of(problem: Any) -> list[int]:
+    if problem.GetType() == "KekulizeException":
+        return list(problem.GetAtomIndices())
+    return [problem.GetAtomIdx()] if hasattr(problem, "GetAtomIdx") else []
+
+
+def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
+    """Make the change at one of these nodes that costs least; whether there is one."""
+    changes: list[tuple[float, np.ndarray, int, int]] = []  # cost, choices, index, what it becomes
+    for node in nodes:
+        bonds = pieces.bonds_of(node)
+        num_bonds = sum(ORDERS[int(pieces.chosen_edges[bond])] for bond in bonds)
+        kind, charge = int(pieces.chosen_kinds[node]), int(pieces.chosen_charges[node])
+        of_kinds, of_charges = pieces.kinds[node], pieces.charges[node]
+        for other in np.flatnonzero(of_kinds > LEAST).tolist():
+            if other != kind and _holds(other, CHARGES[charge], num_bonds):
+                changes.append((_cost(of_kinds, kind, other), pieces.chosen_kinds, node, other))
+        for other in range(len(CHARGES)):
+            if other != charge and _holds(kind, CHARGES[other], num_bonds):
+                changes.append((_cost(of_charges, charge, other), pieces.chosen_charges, node, other))
+        for bond in bonds.tolist():
+            chosen = int(pieces.chosen_edges[bond])
+            for other, order in ORDERS.items():
+                if order < ORDERS[chosen]:
+                    changes.append((_cost(pieces.edges[bond], chosen, other), pieces.chosen_edges, bond, other))
+    if not changes:
+        return False
+    _, choices, index, other = min(changes, key=lambda change: change[0])
+    choices[index] = other
+    return True
+
+
+def _cost(probabilities: np.ndarray, chosen: int, other: int) -> float:
+    return _log(probabilities[[chosen]]) - _log(probabilities[[other]])
+
+
+def _holds(kind: int, charge: int, num_bonds: int) -> bool:
+    """Whether what is written at a node may have so many bonds."""
+    name = WRITTEN_KINDS[kind]
+    if name not in MOST_BONDS:
+        return num_bonds == 1 and charge == 0
+    if name in UNCHARGED and charge:
+        return False
+    return num_bonds <= MOST_BONDS[name] + charge * MORE_BY_CHARGE.get(name, 0) - abs(charge) * (name in ("C", "Si"))
+
+
+def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:
+    """The molecule, laid out and with its wedges, and the node of each of its atoms."""
+    molecule, nodes, anchors = Chem.RWMol(), [], []
+    for node, (kind, charge) in enumerate(zip(pieces.chosen_kinds, pieces.chosen_charges, strict=True)):
+        first = molecule.GetNumAtoms()
+        if IS_ELEMENT[kind]:
+            atom = Chem.Atom(WRITTEN_KINDS[kind])
+            atom.SetFormalCharge(CHARGES[charge])
+            molecule.AddAtom(atom)
+            anchors.append(first)
+        else:
+            group, anchor = _group(WRITTEN_KINDS[kind])
+            molecule.InsertMol(group)
+            anchors.append(first + anchor)
+        nodes += [node] * (molecule.GetNumAtoms() - first)
+    for (begin, end), kind in zip(pieces.pairs.tolist(), pieces.chosen_edges.tolist(), strict=True):
+        ends = (anchors[end], anchors[begin]) if kind in TURNED else (anchors[begin], anchors[end])
+        molecule.AddBond(*ends, BOND_TYPES[ORDERS[kind]])
+        if TURNED.get(kind, kind) in DIRECTIONS:
+            molecule.GetBondBetweenAtoms(*ends).SetBondDir(DIRECTIONS[TURNED.get(kind, kind)])
+    conformer = Chem.Conformer(molecule.GetNumAtoms())
+    conformer.Set3D(False)
+    for index, node in enumerate(nodes):
+        x, y = (pieces.positions_xy[node] / BOND_PX).tolist()
+        aside = 0.0 if index in anchors else ASIDE * index
+        conformer.SetAtomPosition(index, (x + aside, -y, 0.0))
+    molecule.AddConformer(conformer)
+    return molecule, nodes
+
+
+@cache
+def _group(smiles: str) -> tuple[Chem.Mol, int]:
+    """A group as a molecule with an open end, in Kekule form, and the index of the atom that the bond goes to."""
+    joined = Chem.MolFromSmiles(f"*{smiles}")
+    Chem.Kekulize(joined, clearAromaticFlags=True)
+    joined = Chem.RWMol(joined)
+    anchor = joined.GetAtomWithIdx(0).GetNeighbors()[0].GetIdx() - 1
+    joined.RemoveAtom(0)
+    for atom in joined.GetAtoms():
+        atom.SetNoImplicit(False)
+        atom.SetNumExplicitHs(0)
+        atom.SetNumRadicalElectrons(0)
+    return joined.GetMol(), anchor

@@ -1,0 +1,303 @@
+"""Trains the graph reader on stored drawings, each worn in its own way every time it is seen.
+
+B drawings, A nodes, E pairs of nodes, N kinds of nodes.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rdkit import Chem
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lib.molecules.atom_labels import GROUPS
+from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_scale
+from lib.molecules.drawing_marks import ELEMENTS, LABELS
+from lib.molecules.drawing_store import DrawingStore, StoredDrawing
+from lib.molecules.drawing_wear import worn_batch
+from lib.progress import show_progress
+from lib.settings import Settings
+from model.batches import Batch
+from model.captioner import Captioner
+from model.graph_reader import CELL_PX, GraphReader, Spots
+from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, WRITTEN_KINDS
+from model.vocabulary import Vocabulary
+
+BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 32, 2e-3, 200, 0.998
+BACKBONE_RATE = 0.25  # times the rate of the rest: it has learned before
+MAX_GRADIENT_NORM = 5.0
+NEAR = (0.3, 2.0)  # distances of pairs that are looked at, over the median edge
+JITTER = (0.05, 0.12)  # standard deviations of the ends of pairs, over the median edge: of nine tenths, and of others
+RARENESS = 0.35  # a kind of node counts as its frequency to the power of minus this
+WEIGHTS_OF_EDGES = {"nothing": 1.0, "single": 1.0, "double": 1.5, "triple": 1.5}  # 2.5 of wedges and hashes
+SPREAD_CELLS, BESIDE = 0.7, 0.95  # of what cells beside a node's are taught; the most of it (arXiv 1904.07850)
+KIND_OF = {"wedge": WEDGE, "hash": HASH, "triple bond": TRIPLE, "double bond": DOUBLE}  # the first that a bond has
+COUNTED = 2000  # drawings by which the frequencies of kinds are measured
+UNKNOWN = -1  # kind of a node whose label is no element and no group that is known
+_AT = {label: index for index, label in enumerate(LABELS)}
+
+
+class TaughtGraph(NamedTuple):
+    """A drawing as a graph; atoms that are written as one label are one node."""
+
+    atoms: np.ndarray  # (A,) index of the atom at each node that bonds go to
+    kinds: np.ndarray  # (A,) of WRITTEN_KINDS, or UNKNOWN
+    charges: np.ndarray  # (A,) of CHARGES
+    edges: np.ndarray  # (E, 2) indices of nodes
+    edge_kinds: np.ndarray  # (E,) of KINDS
+
+
+def graph_of(drawing: StoredDrawing) -> TaughtGraph:
+    """What is to be seen in a drawing."""
+    num_atoms = len(drawing.labels) - len(drawing.bonds)
+    places: dict[tuple[float, float], int] = {}
+    members: list[list[int]] = []
+    node_of = np.zeros(num_atoms, np.int64)
+    for atom, (x, y) in enumerate(drawing.positions_xy[:num_atoms].tolist()):
+        node = places.setdefault((x, y), len(members))
+        if node == len(members):
+            members.append([])
+        members[node].append(atom)
+        node_of[atom] = node
+    edges, edge_kinds = [], []
+    anchors: dict[int, int] = {}
+    for (begin, end), labels in zip(drawing.bonds.tolist(), drawing.labels[num_atoms:], strict=True):
+        first, second = int(node_of[begin]), int(node_of[end])
+        if first != second:
+            anchors.setdefault(first, begin)
+            anchors.setdefault(second, end)
+            edges.append((first, second))
+            edge_kinds.append(next((kind for name, kind in KIND_OF.items() if labels[_AT[name]]), SINGLE))
+    seen = [_seen(drawing.labels, atoms, anchors.get(node, atoms[0])) for node, atoms in enumerate(members)]
+    return TaughtGraph(
+        np.array([anchors.get(node, atoms[0]) for node, atoms in enumerate(members)], np.int64),
+        np.array([kind for kind, _ in seen], np.int64),
+        np.array([charge for _, charge in seen], np.int64),
+        np.array(edges, np.int64).reshape(-1, 2),
+        np.array(edge_kinds, np.int64),
+    )
+
+
+def _seen(labels: np.ndarray, atoms: list[int], anchor: int) -> tuple[int, int]:
+    """What is written where these atoms of a drawing lie: a kind, and a charge as an index of CHARGES."""
+    described = [_described(labels[atom], atom == anchor) for atom in atoms]
+    if len(atoms) == 1:
+        symbol, _, _, charge, _ = described[0]
+        return (WRITTEN_KINDS.index(symbol) if symbol else UNKNOWN), CHARGES.index(charge)
+    group = _groups().get(tuple(sorted(described)))
+    return (WRITTEN_KINDS.index(group) if group else UNKNOWN), CHARGES.index(0)
+
+
+_Described = tuple[str, int, int, int, bool]  # symbol, neighbours, hydrogens, charge, whether the bond goes to it
+
+
+def _described(labels: np.ndarray, is_anchor: bool) -> _Described:
+    symbol = next((element for element in ELEMENTS if labels[_AT[element]]), "")
+    symbol = "H" if labels[_AT["explicit hydrogen"]] else symbol
+    neighbours = next((count for count in range(1, 5) if labels[_AT[f"{count} neighbours"]]), 0)
+    hydrogens = next((count for count in range(1, 4) if labels[_AT[f"{count} hydrogens"]]), 0)
+    return symbol, neighbours, hydrogens, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
+
+
+def _groups() -> dict[tuple[_Described, ...], str]:
+    """The SMILES of each group that is known, by its atoms."""
+    found = {}
+    for smiles in GROUPS:
+        molecule = Chem.MolFromSmiles(f"*{smiles}")
+        atoms = [
+            (
+                atom.GetSymbol(),
+                atom.GetDegree(),
+                min(3, atom.GetTotalNumHs()),
+                atom.GetFormalCharge(),
+                any(other.GetAtomicNum() == 0 for other in atom.GetNeighbors()),
+            )
+            for atom in molecule.GetAtoms()
+            if atom.GetAtomicNum()
+        ]
+        if len(atoms) > 1:
+            found[tuple(sorted(atoms))] = smiles
+    return found
+
+
+class _Targets(NamedTuple):
+    """What the spots and pairs of a batch are to say; places in pixels of its images."""
+
+    owners: Tensor  # (A,) int64, the image of each node
+    positions_xy: Tensor  # (A, 2)
+    kinds: Tensor  # (A,)
+    charges: Tensor  # (A,)
+    pair_owners: Tensor  # (E,)
+    ends_xy: Tensor  # (E, 2, 2)
+    pair_kinds: Tensor  # (E,)
+    lengths_px: Tensor  # (E,), of a typical edge of the pair's image
+
+
+def targets_of(graphs: list[TaughtGraph], positions_xy: np.ndarray, rng: np.random.Generator) -> _Targets:
+    """The targets of drawings whose marks lie at positions_xy (B, M, 2): every edge, and pairs that are near it."""
+    nodes, pairs = [], []
+    for owner, graph in enumerate(graphs):
+        places = positions_xy[owner, graph.atoms]
+        nodes.append(np.column_stack((np.full(len(places), owner), places, graph.kinds, graph.charges)))
+        distances = np.linalg.norm(places[:, None] - places[None], axis=2)
+        if not len(graph.edges):
+            continue
+        typical = float(np.median(distances[tuple(graph.edges.T)]))
+        kinds = np.full(distances.shape, NOTHING)
+        kinds[tuple(graph.edges.T)] = graph.edge_kinds
+        kinds[tuple(graph.edges[:, ::-1].T)] = np.array(TURNED_ROUND)[graph.edge_kinds]
+        is_near = (distances > NEAR[0] * typical) & (distances < NEAR[1] * typical) | (kinds != NOTHING)
+        chosen = np.argwhere(np.triu(is_near, 1))
+        is_turned = rng.random(len(chosen)) < 0.5
+        first, second = np.where(is_turned[:, None], chosen[:, ::-1], chosen).T
+        count = np.full(len(chosen), owner), np.full(len(chosen), typical)
+        pairs.append(np.column_stack((count[0], places[first], places[second], kinds[first, second], count[1])))
+    of_nodes = torch.from_numpy(np.concatenate(nodes)).float()
+    of_pairs = torch.from_numpy(np.concatenate([np.zeros((0, 7)), *pairs])).float()
+    return _Targets(
+        of_nodes[:, 0].long(),
+        of_nodes[:, 1:3],
+        of_nodes[:, 3].long(),
+        of_nodes[:, 4].long(),
+        of_pairs[:, 0].long(),
+        of_pairs[:, 1:5].view(-1, 2, 2),
+        of_pairs[:, 5].long(),
+        of_pairs[:, 6],
+    )
+
+
+def _loss(reader: GraphReader, batch: Batch, targets: _Targets, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch, and the fractions of kinds of nodes and of pairs that are told right; weights (N,)."""
+    with torch.autocast("cpu", torch.bfloat16):  # three times as fast where the processor has it
+        spots: Spots = reader(batch.images)
+    height, width = spots.is_node.shape[1:]
+    at = (targets.positions_xy + 0.5) / CELL_PX  # (A, 2), in cells
+    column, row = at[:, 0].long().clamp(0, width - 1), at[:, 1].long().clamp(0, height - 1)
+    where = targets.owners, row, column
+    heat = _heat(spots.is_node.shape, targets.owners, at)
+    found = spots.is_node.float().sigmoid().clamp(1e-4, 1 - 1e-4)
+    is_node = heat == 1
+    node_losses = torch.where(is_node, (1 - found) ** 2 * found.log(), (1 - heat) ** 4 * found**2 * (1 - found).log())
+    node_loss = -node_losses.sum() / is_node.sum().clamp(min=1)
+    is_known = targets.kinds != UNKNOWN
+    kinds = spots.kinds.movedim(1, 3)[where].float()[is_known]
+    kind_loss = nn.functional.cross_entropy(kinds, targets.kinds[is_known], weights, label_smoothing=0.02)
+    charges = spots.charges.movedim(1, 3)[where].float()
+    charge_loss = nn.functional.cross_entropy(charges, targets.charges, torch.tensor([1.0, 3.0, 3.0]))
+    offsets = spots.offsets.movedim(1, 3)[where].float()
+    offset_loss = (offsets - (at - torch.stack((column, row), dim=1) - 0.5)).abs().mean()
+    spread = torch.where(torch.rand(len(targets.lengths_px)) < 0.9, *JITTER) * targets.lengths_px
+    ends = targets.ends_xy + torch.randn_like(targets.ends_xy) * spread[:, None, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        edges = reader.join(spots.features, targets.pair_owners, ends, targets.lengths_px).float()
+    of_edges = torch.tensor([WEIGHTS_OF_EDGES.get(name, 2.5) for name in KINDS])
+    edge_loss = nn.functional.cross_entropy(edges, targets.pair_kinds, of_edges, label_smoothing=0.01)
+    with torch.no_grad():
+        right = {
+            "nodes": float((kinds.argmax(dim=1) == targets.kinds[is_known]).float().mean()),
+            "edges": float((edges.argmax(dim=1) == targets.pair_kinds).float().mean()),
+        }
+    return node_loss + kind_loss + 0.5 * charge_loss + 0.5 * offset_loss + 2 * edge_loss, right
+
+
+def _heat(shape: torch.Size, owners: Tensor, at: Tensor) -> Tensor:
+    """1 in the cells (B, h, w) of nodes at x, y in cells (A, 2), less beside them, 0 elsewhere."""
+    height, width = shape[1:]
+    heat = torch.zeros(shape).flatten()
+    cell = at.long()
+    for down in (-1, 0, 1):
+        for across in (-1, 0, 1):
+            x, y = (cell[:, 0] + across).clamp(0, width - 1), (cell[:, 1] + down).clamp(0, height - 1)
+            squared = (x + 0.5 - at[:, 0]) ** 2 + (y + 0.5 - at[:, 1]) ** 2
+            beside = BESIDE * torch.exp(-squared / (2 * SPREAD_CELLS**2))
+            heat.scatter_reduce_(0, (owners * height + y) * width + x, beside, reduce="amax")
+    x, y = cell[:, 0].clamp(0, width - 1), cell[:, 1].clamp(0, height - 1)
+    heat[(owners * height + y) * width + x] = 1
+    return heat.view(shape)
+
+
+def train_graph_reader(
+    store: DrawingStore, captioner: Captioner, vocabulary: Vocabulary, settings: Settings, num_steps: int
+) -> tuple[GraphReader, dict[str, float]]:
+    """A graph reader whose backbone begins as the captioner's, and what it tells right in drawings kept back."""
+    torch.manual_seed(settings.training.seed)
+    rng = np.random.default_rng(settings.training.seed)
+    reader = GraphReader()
+    reader.backbone.load_state_dict(captioner.encoder.backbone.state_dict())
+    weights, rates = _rare_ones_more(store), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
+    of_backbone = set(reader.backbone.parameters())
+    groups = [list(of_backbone), [one for one in reader.parameters() if one not in of_backbone]]
+    optimizer = torch.optim.AdamW(
+        [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)], weight_decay=0.01
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rates, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
+    )
+    average = AveragedModel(reader, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
+    feed = _batches(store, vocabulary, settings)
+    with show_progress("learn", num_steps, "steps") as line:
+        for step in range(num_steps):
+            indices, batch = next(feed)
+            assert batch.marks is not None
+            graphs = [graph_of(store.drawing(index)) for index in indices]
+            loss, _ = _loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(reader.parameters(), MAX_GRADIENT_NORM)
+            optimizer.step()
+            schedule.step()
+            average.update_parameters(reader)
+            line.update(step + 1)
+    reader.load_state_dict(average.module.state_dict())
+    reader.tell_kinds_as_often_as_they_occur(weights)
+    reader.eval()
+    return reader, _fractions_right(reader, store, vocabulary, settings, weights, rng)
+
+
+def _rare_ones_more(store: DrawingStore) -> Tensor:
+    """Weights (N,) of the kinds of nodes, 1 on average over nodes."""
+    counts = np.ones(len(WRITTEN_KINDS))
+    for index in range(0, len(store), max(1, len(store) // COUNTED)):
+        kinds = graph_of(store.drawing(index)).kinds
+        np.add.at(counts, kinds[kinds != UNKNOWN], 1)
+    frequencies = counts / counts.sum()
+    weights = frequencies**-RARENESS
+    return torch.from_numpy(weights / (weights * frequencies).sum()).float()
+
+
+def _batches(store: DrawingStore, vocabulary: Vocabulary, settings: Settings) -> Iterator[tuple[list[int], Batch]]:
+    """Drawings of like size, by their indices and worn, epoch after epoch; the first of the store are left out."""
+    lengths, (heights, widths) = store.lengths(), store.sides()
+    rng = np.random.default_rng(settings.training.seed)
+    while True:
+        order = rng.permutation(np.arange(num_kept_back(store), len(store)))
+        for chosen in like_with_like(order, lengths, widths, heights, BATCH_SIZE, rng):
+            yield chosen.tolist(), _worn(store, chosen.tolist(), vocabulary, settings, rng)
+
+
+def _worn(
+    store: DrawingStore, indices: list[int], vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
+) -> Batch:
+    wear, seed = with_one_scale(settings.wear, rng), int(rng.integers(2**31))
+    return worn_batch(store, indices, vocabulary, wear, settings.cleaning, seed, torch.device("cpu"))
+
+
+@torch.inference_mode()
+def _fractions_right(
+    reader: GraphReader,
+    store: DrawingStore,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    weights: Tensor,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """The fractions of kinds of nodes and of pairs that are told right in the drawings that are kept back."""
+    told: list[dict[str, float]] = []
+    for index in range(num_kept_back(store)):
+        batch = _worn(store, [index], vocabulary, settings, rng)
+        assert batch.marks is not None
+        graphs = [graph_of(store.drawing(index))]
+        told.append(_loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)[1])
+    return {name: float(np.nanmean([one[name] for one in told])) for name in told[0]}

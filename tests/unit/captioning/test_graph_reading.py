@@ -1,0 +1,97 @@
+"""A drawing is read node by node and edge by edge."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lib.captioning.graph_reading import CLOSEST_PX, read_graph
+from lib.images.cleaning import clean_image
+from lib.molecules.graph_assembly import assemble
+from lib.molecules.indigo_drawing import draw_with_indigo
+from lib.molecules.rdkit_drawing import draw_with_rdkit
+from lib.molecules.redrawn import PEN
+from lib.molecules.smiles import inchi_of_smiles
+from lib.settings import load_settings
+from model.graph_reader import CELL_PX, GraphReader, pretrained_graph_reader
+from model.trace_kinds import NOTHING, WRITTEN_KINDS
+
+MOLECULES = [
+    inchi_of_smiles(smiles)
+    for smiles in (
+        "CC(C)(C)[C@H]1CC[C@@H](C)CO1",
+        "CCC(=O)N[C@H](C)Cc1ccccc1",
+        "C[C@H](O)[C@@H](CC(C)C)c1ccncc1",
+        "COc1ccc(Cl)c(SC)c1N",
+        "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
+        "C[N+](C)(C)CC(=O)[O-]",
+        "O=C(O)c1ccccc1OC(C)=O",
+        "FC(F)(F)c1ccc(C#N)cc1",
+    )
+]
+
+
+def cleaned(pixels: np.ndarray) -> np.ndarray:
+    settings = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
+    return clean_image(cv2.imencode(".png", pixels)[1].tobytes(), settings.cleaning).pixels
+
+
+def read(pixels: np.ndarray) -> str | None:
+    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    found = assemble(graph) if graph else []
+    return inchi_of_smiles(found[0][0]) if found else None
+
+
+@pytest.mark.parametrize("draw", [draw_with_indigo, draw_with_rdkit])
+def test_whole_drawings_are_read(draw) -> None:
+    right = [read(cleaned(draw(inchi, PEN).pixels)) == inchi for inchi in MOLECULES]
+    assert sum(right) >= len(MOLECULES) - 1, right
+
+
+def test_a_mirrored_drawing_has_the_other_hands() -> None:
+    one, other = map(inchi_of_smiles, ("CCC(=O)N[C@H](C)c1ccccn1", "CCC(=O)N[C@@H](C)c1ccccn1"))
+    assert [read(cleaned(draw_with_rdkit(inchi, PEN).pixels)) for inchi in (one, other)] == [one, other]
+
+
+@pytest.mark.parametrize("pixels", [np.full((64, 96), 255, np.uint8), np.eye(96, dtype=np.uint8)[:48] * 255])
+def test_what_shows_nothing_is_read_as_nothing_or_something_unsure(pixels: np.ndarray) -> None:
+    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    assert graph is None or (np.isfinite(graph.kinds).all() and np.isfinite(graph.edges).all())
+
+
+def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:
+    pixels = cleaned(draw_with_rdkit(MOLECULES[0], PEN).pixels)
+    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    assert graph is not None
+    between = np.linalg.norm(graph.positions_xy[:, None] - graph.positions_xy[None], axis=2)
+    assert between[~np.eye(len(between), dtype=bool)].min() > CLOSEST_PX
+    assert (graph.pairs[:, 0] < graph.pairs[:, 1]).all()
+    assert len({tuple(pair) for pair in graph.pairs.tolist()}) == len(graph.pairs)
+    assert graph.kinds.sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert graph.edges.sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert (graph.edges[:, NOTHING] < 0.5).sum() >= len(graph.positions_xy) - 1
+
+
+def test_edges_are_read_where_their_points_lie() -> None:
+    torch.manual_seed(0)
+    reader = GraphReader().eval()
+    features = torch.zeros(2, 64, 8, 8)
+    ends = torch.tensor([[[4.0, 4.0], [20.0, 20.0]]])
+    owner, length = torch.tensor([1]), torch.tensor([20.0])
+    with torch.inference_mode():
+        before = reader.join(features, owner, ends, length)
+        features[0] = 1.0  # another image
+        assert torch.equal(reader.join(features, owner, ends, length), before)
+        features[1, :, 2, 2] = 1.0  # x, y from 8 to 12
+        assert not torch.allclose(reader.join(features, owner, ends, length), before)
+        features[1, :, 2, 2], features[1, :, 6, 1] = 0.0, 1.0  # far from it
+        assert torch.equal(reader.join(features, owner, ends, length), before)
+
+
+def test_an_image_is_seen_in_cells() -> None:
+    reader = GraphReader().eval()
+    with torch.inference_mode():
+        spots = reader(torch.rand(2, 1, 48, 64))
+    assert spots.is_node.shape == (2, 48 // CELL_PX, 64 // CELL_PX)
+    assert spots.kinds.shape == (2, len(WRITTEN_KINDS), 12, 16)
+    assert (spots.charges.shape[1], spots.offsets.shape[1]) == (3, 2)

@@ -1,0 +1,163 @@
+"""A molecule is put together of what is seen of its nodes and edges."""
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from lib.captions.notation_process import NotationProcess
+from lib.captions.notations import DrawnGraph
+from lib.molecules.atom_labels import GROUPS
+from lib.molecules.drawing_marks import ELEMENTS
+from lib.molecules.graph_assembly import assemble
+from lib.molecules.indigo_drawing import lay_out_with_indigo
+from lib.molecules.layout import Layout
+from lib.molecules.rdkit_drawing import lay_out_with_rdkit
+from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
+from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
+
+SURE, UNSURE = 0.9, 0.05
+
+
+def seen(names: list[str], edges: dict[tuple[int, int], int], positions_xy: object = None) -> DrawnGraph:
+    """A graph that is seen as it is, but for some doubt."""
+    count = len(names)
+    kinds = np.full((count, len(WRITTEN_KINDS)), 1e-3)
+    charges = np.full((count, len(CHARGES)), 1e-3)
+    for row, of_charges, name in zip(kinds, charges, names, strict=True):
+        symbol, charge = (name[:-1], name[-1]) if name[-1] in "+-" and name not in GROUPS else (name, "")
+        row[WRITTEN_KINDS.index(symbol)] = SURE
+        of_charges[CHARGES.index({"": 0, "+": 1, "-": -1}[charge])] = SURE
+    of_edges = np.full((len(edges), len(KINDS)), 1e-3)
+    of_edges[np.arange(len(edges)), list(edges.values())] = SURE
+    places = np.stack((20.0 * np.arange(count), 10.0 * (np.arange(count) % 2)), axis=1)
+    return DrawnGraph(
+        places if positions_xy is None else np.array(positions_xy, float),
+        np.full(count, SURE),
+        kinds,
+        charges,
+        np.array(list(edges), np.int64).reshape(-1, 2),
+        of_edges,
+    )
+
+
+def seen_as_laid_out(inchi: str, layout: Layout) -> DrawnGraph:
+    molecule = drawn_molecule(inchi, layout)
+    names = [f"{atom.GetSymbol()}{ {1: '+', -1: '-'}.get(atom.GetFormalCharge(), '') }" for atom in molecule.GetAtoms()]
+    names += ["H"] * (len(layout.atom_x) - len(names))
+    bonds = zip(layout.bond_begin, layout.bond_end, layout.bond_order, layout.bond_wedge, strict=True)
+    edges = {
+        (int(begin), int(end)): {1: WEDGE, 2: HASH}.get(int(wedge), {1: SINGLE, 2: DOUBLE, 3: TRIPLE}[int(order)])
+        for begin, end, order, wedge in bonds
+    }
+    return seen(names, edges, np.stack((layout.atom_x, layout.atom_y), axis=1))
+
+
+def inchi_of(graph: DrawnGraph) -> str | None:
+    found = assemble(graph)
+    return inchi_of_smiles(found[0][0]) if found else None
+
+
+@pytest.mark.parametrize("lay_out", [lay_out_with_indigo, lay_out_with_rdkit])
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        "CC(=O)Nc1ccc(O)cc1",
+        "C[C@H](N)C(=O)O",
+        "C[C@@H](N)C(=O)O",
+        "F/C=C/[C@H](C)N",
+        "F/C=C\\[C@H](C)N",
+        "C[N+](C)(C)CC(=O)[O-]",
+        "OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O",
+        "CS(=O)(=O)c1ccc(C#N)cc1",
+        "O=[N+]([O-])c1ccc2[nH]ccc2c1",
+        "CP(=O)(O)O",
+        "[O-][n+]1ccccc1",
+    ],
+)
+def test_what_is_laid_out_is_put_together_again(smiles: str, lay_out) -> None:
+    inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+    assert inchi_of(seen_as_laid_out(inchi, lay_out(inchi))) == inchi
+
+
+@pytest.mark.parametrize("group", [name for name in WRITTEN_KINDS if name not in (*ELEMENTS, "H")])
+def test_a_group_is_all_that_its_label_stands_for(group: str) -> None:
+    expected = Chem.MolToInchi(Chem.MolFromSmiles(f"N1CC1{group}"))
+    ring = {(0, 1): SINGLE, (1, 2): SINGLE, (2, 0): SINGLE, (2, 3): SINGLE}
+    assert inchi_of(seen(["N", "C", "C", group], ring, [[0, 0], [20, 0], [10, 17], [10, 37]])) == expected
+
+
+def test_every_kind_is_an_element_hydrogen_or_a_known_group() -> None:
+    assert set(WRITTEN_KINDS) == {*ELEMENTS, "H", *GROUPS}
+
+
+def test_of_two_faults_the_less_likely_is_mended() -> None:
+    graph = seen(["C", "C", "C", "C", "C"], {(0, 1): DOUBLE, (1, 2): DOUBLE, (1, 3): SINGLE, (3, 4): SINGLE})
+    graph.edges[1, SINGLE] = 0.4  # five bonds at one carbon: one of the double ones is surer than the other
+    assert inchi_of(graph) == inchi_of_smiles("C=C(C)CC")
+    charged = seen(["C", "N", "C", "C", "C"], {(0, 1): SINGLE, (1, 2): SINGLE, (1, 3): SINGLE, (1, 4): SINGLE})
+    charged.charges[1, CHARGES.index(1)] = 0.4
+    assert inchi_of(charged) == inchi_of_smiles("C[N+](C)(C)C")
+
+
+def test_a_group_in_the_middle_is_what_it_next_likely_is() -> None:
+    graph = seen(["C", "OC", "C"], {(0, 1): SINGLE, (1, 2): SINGLE})
+    graph.kinds[1, WRITTEN_KINDS.index("O")] = 0.05
+    assert inchi_of(graph) == inchi_of_smiles("COC")
+
+
+def test_what_a_piece_may_be_instead_is_there_with_its_probability() -> None:
+    graph = seen(["C", "C", "O", "N"], {(0, 1): SINGLE, (1, 2): DOUBLE, (1, 3): SINGLE})
+    graph.kinds[2, WRITTEN_KINDS.index("S")] = 0.3
+    graph.edges[2, WEDGE] = 0.1  # at no centre: the same molecule
+    (best, other) = assemble(graph)
+    assert (best[0], other[0]) == ("CC(N)=O", "CC(N)=S")
+    assert other[1] / best[1] == pytest.approx(0.3 / SURE)
+
+
+def test_a_double_bond_may_have_a_configuration_that_the_caption_does_not_name() -> None:
+    inchi = inchi_of_smiles("F/C=C/C(C)N")
+    found = assemble(seen_as_laid_out(inchi, lay_out_with_rdkit(inchi)))
+    assert [inchi_of_smiles(smiles) for smiles, _ in found] == [inchi, inchi_of_smiles("FC=CC(C)N")]
+
+
+def test_what_stands_apart_is_left_out() -> None:
+    graph = seen(["C", "O", "N", "N"], {(0, 1): SINGLE, (1, 2): NOTHING})
+    graph.edges[1] = np.where(np.arange(len(KINDS)) == NOTHING, 0.99, 1e-3)
+    assert inchi_of(graph) == inchi_of_smiles("CO")
+
+
+def test_parts_between_which_a_stroke_may_be_lost_are_joined() -> None:
+    graph = seen(["C", "O", "C", "N"], {(0, 1): SINGLE, (1, 2): NOTHING, (2, 3): SINGLE})
+    graph.edges[1, SINGLE] = 0.09
+    assert inchi_of(graph) == inchi_of_smiles("COCN")
+
+
+def test_double_bonds_alternate_in_a_ring_with_a_circle() -> None:
+    ring = {(one, (one + 1) % 6): SINGLE for one in range(6)} | {(0, 6): SINGLE}
+    graph = seen(["C"] * 6 + ["Cl"], ring)
+    graph.edges[:6, [SINGLE, DOUBLE]] = [[0.5, 0.4], [0.4, 0.5], [0.4, 0.5], [0.5, 0.4], [0.4, 0.5], [0.5, 0.4]]
+    assert inchi_of(graph) == inchi_of_smiles("Clc1ccccc1")
+    graph.edges[:6, [SINGLE, DOUBLE]] = [0.99, 0.001]
+    assert inchi_of(graph) == inchi_of_smiles("ClC1CCCCC1")
+
+
+def test_the_probability_is_that_of_every_piece() -> None:
+    ((smiles, probability),) = assemble(seen(["C", "O"], {(0, 1): SINGLE}))
+    assert smiles == "CO"
+    assert probability == pytest.approx(SURE**2 * (SURE * SURE) ** 2 * SURE)
+
+
+def test_what_cannot_be_mended_is_nothing() -> None:
+    graph = seen(["F", "C", "C"], {(0, 1): SINGLE, (0, 2): SINGLE})
+    assert inchi_of(graph) is not None  # something else that is no halogen
+    sure = DrawnGraph(*(np.where(part == 1e-3, 0, part) for part in graph))
+    assert assemble(sure) == []
+
+
+def test_another_process_puts_the_same_together() -> None:
+    graph = seen(["C", "C", "N", "O-"], {(0, 1): SINGLE, (1, 2): TRIPLE, (2, 3): SINGLE})
+    asked = NotationProcess("smiles_drawn_kekule")
+    try:
+        assert asked.assemble(graph) == assemble(graph)
+    finally:
+        asked.close()
