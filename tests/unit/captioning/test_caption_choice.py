@@ -9,6 +9,7 @@ from lib.captioning.caption_choice import (
     CaptionCandidate,
     Traces,
     choose,
+    mixed_votes,
     vote_fractions,
     with_variants,
 )
@@ -29,6 +30,30 @@ def test_shares_are_means_over_readings_the_largest_first() -> None:
     readings = [reading(A=0.4, B=0.2), [CaptionCandidate("(", None, 0.0, 1.0), *reading(B=0.6)]]
     assert vote_fractions(readings) == pytest.approx({"B": 0.4, "A": 0.2})
     assert list(vote_fractions(readings)) == ["B", "A"]
+
+
+def test_readings_as_graphs_have_their_part_of_the_votes_and_others_none_where_nothing_was_seen() -> None:
+    readings, graphs = [reading(A=0.6, B=0.2)], [reading(B=0.9, C=0.1), reading(B=0.5)]
+    assert mixed_votes(readings, graphs, 0.25) == pytest.approx({"A": 0.45, "B": 0.15 + 0.175, "C": 0.0125})
+    assert mixed_votes(readings, [[], []]) == mixed_votes(readings, []) == vote_fractions(readings)
+    assert next(iter(mixed_votes([[]], graphs))) == "B"
+
+
+def test_a_caption_that_graphs_say_is_chosen_and_surer_than_one_that_they_do_not() -> None:
+    readings = [reading(A=0.5, B=0.4)]
+    assert choose(readings, no_repair).caption == "A"
+    for_b, for_a = ([reading(**{name: 1.0})] * 3 for name in "BA")
+    assert choose(readings, no_repair, graphs=for_b).caption == "B"
+    agreeing, lone = choose(readings, no_repair, graphs=for_a), choose(readings, no_repair, graphs=[*for_a[:1], [], []])
+    assert agreeing.caption == lone.caption == "A"
+    assert agreeing.confidence > lone.confidence
+    assert {caption for caption, _ in choose(readings, no_repair, graphs=[reading(C=1.0)]).alternatives} >= {"B"}
+
+
+def test_a_drawing_that_fits_outweighs_graphs_too() -> None:
+    graphs = [reading(B=1.0)] * 3
+    drawn = {"A": Agreement(0.97, 0.9, 0.05), "B": Agreement(0.9, 9.0, 0.9)}
+    assert choose([reading(A=0.3, B=0.6)], no_repair, drawn, graphs=graphs).caption == "A"
 
 
 TRACES = Traces({"s": {"B": 0.8, "C": 0.2}}, {"A": "s", "B": "s", "C": "s", "D": "t"})

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose
-from lib.captioning.image_captioning import ImageCaptioner, seen_as
+from lib.captioning.image_captioning import GRAPH_VIEWS, ImageCaptioner, seen_as
 from lib.errors import NotationError
+from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.captioning import PredictionSettings
+from lib.settings import load_settings
 from model.captioner import Captioner
-from model.checkpoint import load_captioner, save_checkpoint
+from model.checkpoint import PRETRAINED, load_captioner, save_checkpoint
 from model.decoding import Candidate
 from model.vocabulary import END, Vocabulary
 from tests.unit.tiny_captioner import SMILES, smiles_checkpoint, tiny_config
@@ -36,6 +38,7 @@ def settings(**changes: object) -> PredictionSettings:
         "sure_from": 0.9,
         "is_redrawn": False,
         "is_traced": False,
+        "is_read_as_graph": False,
     }
     return PredictionSettings(**(values | changes))
 
@@ -197,6 +200,52 @@ def test_candidates_are_drawn_until_one_is_sure_and_what_covers_the_image_is_cho
     assert list(agreements) == [PROPYLAMINE, PROPANOL]  # nothing was left to be gained by drawing the third
     assert agreements[PROPANOL].mismatch < 1 < agreements[PROPYLAMINE].mismatch
     assert captioner._choose(readings, None).caption == PROPYLAMINE
+
+
+@pytest.fixture
+def caffeine() -> np.ndarray:
+    """A drawing that a tiny captioner cannot read, cleaned."""
+    drawn = draw_unworn_ink("InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3", "rdkit")
+    asked = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
+    return clean_image(encode_png(np.where(drawn, 0, 255).astype(np.uint8)), asked.cleaning).pixels
+
+
+@pytest.mark.parametrize("how", [{}, {"num_beams": 1}, {"is_redrawn": True}])
+def test_what_a_drawing_says_as_a_graph_votes_whatever_the_captioner_writes(
+    checkpoint: Path, caffeine: np.ndarray, how: dict[str, Any]
+) -> None:
+    (with_graphs,) = ImageCaptioner(checkpoint, settings(is_read_as_graph=True, **how)).caption([caffeine])
+    (without,) = ImageCaptioner(checkpoint, settings(**how)).caption([caffeine])
+    assert with_graphs.caption.startswith("InChI=1S/C8H10N4O2/")
+    assert with_graphs.is_valid
+    assert with_graphs.caption != without.caption
+
+
+def test_graphs_are_read_in_every_view_and_by_no_other_notation(checkpoint: Path, caffeine: np.ndarray) -> None:
+    captioner = ImageCaptioner(checkpoint, settings(is_read_as_graph=True))
+    graphs = captioner.as_graphs(caffeine)
+    assert len(graphs) == len(GRAPH_VIEWS)
+    for graph in graphs:
+        assert sum(one.votes or 0.0 for one in graph) == pytest.approx(1 if graph else 0)
+        assert [one.score for one in graph] == sorted((one.score for one in graph), reverse=True)
+    assert ImageCaptioner(checkpoint, settings()).as_graphs(caffeine) == []
+    white = np.full((64, 96), 255, np.uint8)
+    assert captioner.as_graphs(white) == [[] for _ in GRAPH_VIEWS]
+    (nothing,) = captioner.caption([white])
+    assert nothing.confidence < 0.9
+
+
+def test_a_greedy_caption_that_the_graph_says_too_needs_no_other_reading() -> None:
+    captioner = ImageCaptioner(PRETRAINED / "molecules", settings(is_read_as_graph=True))
+    greedy = CaptionCandidate("CCO", ETHANOL, math.log(0.99), 0.99)
+    same, other = CaptionCandidate("OCC", ETHANOL, -2.0, 0.1), CaptionCandidate("CO", METHYLAMINE, -1.0, 0.3)
+    agreed = captioner._agreed(greedy, [[same, other]])
+    assert agreed is not None
+    assert agreed.caption == ETHANOL
+    assert agreed.confidence >= 0.9
+    assert captioner._agreed(greedy, [[other, same]]) is None
+    assert captioner._agreed(greedy, [[]]) is None
+    assert captioner._agreed(greedy._replace(caption=None), [[same]]) is None
 
 
 def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) -> None:
