@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import IO, NamedTuple
 
 from lib.errors import LandingZoneError
@@ -73,6 +73,7 @@ class CaptionFile(NamedTuple):
 
 
 NUMBERED_LINE = re.compile(r"([^\t]+)#\d+\t")  # how a line of Flickr8k's caption file begins
+NUM_LINES_EXAMINED = 10  # lines that are not empty, by which a file without header is recognised
 
 
 def source_of(path: str, member: str) -> str:
@@ -94,25 +95,28 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
             raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
         encoding = landing.captions_encoding or encoding_of(path, member)
         with open_text(path, member, encoding) as text:
-            header = next((line for line in _lines(text) if line.strip()), None)
-            if header is None:
+            first = list(islice((line for line in _lines(text) if line.strip()), NUM_LINES_EXAMINED))
+            if not first:
                 return None
             for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
                 pass  # damage may lie at the end
     except DAMAGE as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
+    header = first[0]
     if header.lstrip().startswith("{"):
         check_coco(partial(open_text, path, member, encoding), source)
         return CaptionFile(path, member, encoding, "", 0, 0, 0, is_coco=True)
-    if UNREADABLE.search(header):
-        raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
-    if NUMBERED_LINE.match(header):
-        return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
     columns = {separator: [_seen(name) for name in _fields(header, separator) or []] for separator in SEPARATORS}
     wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
     separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
     names = columns[separator]
     missing = {setting: column for setting, column in wanted.items() if column not in names}
+    are_numbered = [NUMBERED_LINE.match(line) is not None for line in first]
+    # The first line alone may be damaged, or the others may be parts of captions.
+    if missing and (are_numbered[0] or sum(are_numbered) >= len(first) / 2):
+        return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
+    if UNREADABLE.search(header):
+        raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if missing:
         raise LandingZoneError(
             f"{source} has {' and '.join(f'no column {column!r}' for column in missing.values())} "

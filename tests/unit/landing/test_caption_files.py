@@ -308,3 +308,21 @@ def test_flickrs_own_file_is_read_without_a_header_its_marks_as_they_are(tmp_pat
         ("a", "Tabs\tstay", None),
     ]
     assert [row.reason for row in rows[2:]] == [None, "uneven_row", "empty_caption"]
+
+
+@pytest.mark.parametrize("first", ["no number\tx", "# made by hand", "caf\ufffd", "a.jpg\tx\ty"])
+def test_a_first_line_that_does_not_fit_flickrs_format_is_a_row_as_others_are(tmp_path: Path, first: str) -> None:
+    rows = rows_of(tmp_path / "labels.txt", f"{first}\na.jpg#0\tA dog\n\nb.jpg#0\tA cat\n")
+    assert [(row.image_id, row.caption) for row in rows[1:]] == [("a", "A dog"), ("b", "A cat")]
+    assert rows[0].reason == ("unreadable_row" if "\ufffd" in first else "uneven_row")
+
+
+def test_a_header_with_the_columns_makes_a_table_of_names_that_end_with_numbers(tmp_path: Path) -> None:
+    content = "image_id\tcaption\npage#1\tA dog\npage#2\tA cat\n"
+    assert texts(rows_of(tmp_path / "labels.txt", content)) == [("page#1", "A dog"), ("page#2", "A cat")]
+
+
+def test_a_few_lines_with_numbers_make_no_file_without_header(tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_text("name\ttext\n" + 9 * "a\tx\n" + "issue#1\tx\n")
+    with pytest.raises(LandingZoneError, match=r"no column 'image_id' and no column 'caption' \(it has: name, text\)"):
+        examine(f"file://{tmp_path}/labels.tsv", "", settings(tmp_path))
