@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 MAX_LINE_CHARS = 1_000_000
 MAX_DETAIL_CHARS = 500
+MAX_NAME_SHOWN = 100  # characters of an image's name in a message
 # Of what is no text: decoders put U+FFFD for what they cannot read, and JSON can write halves of a sign.
 UNREADABLE = re.compile("[\0\ufffd\ud800-\udfff]")
 

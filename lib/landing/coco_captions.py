@@ -9,7 +9,14 @@ from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 from lib.errors import LandingZoneError
-from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
+from lib.landing.caption_rows import (
+    MAX_DETAIL_CHARS,
+    MAX_LINE_CHARS,
+    MAX_NAME_SHOWN,
+    UNREADABLE,
+    CaptionRow,
+    other_notation,
+)
 from lib.landing.zone import image_id_of, image_path_of
 from lib.sections.landing import LandingSettings
 
@@ -41,7 +48,7 @@ def coco_rows(
         for position, entry in enumerate(annotations, start=1):
             fields = entry if isinstance(entry, dict) else {}
             known, caption = fields.get("image_id"), fields.get("caption")
-            name = names.get(str(known), "")
+            name = names.get(_as_text(known), "") if known is not None else ""
             image_id = image_id_of(name, landing) if not UNREADABLE.search(name) else ""
             caption = " ".join(caption.split()) if isinstance(caption, str) else ""
             reason, detail = None, json.dumps(entry)[:MAX_DETAIL_CHARS]
@@ -66,19 +73,28 @@ def coco_rows(
 
 
 def _file_names(opened: Opened, source: str) -> dict[str, str]:
-    """The file name of each image by its id, as text. Raises LandingZoneError if an id has two names."""
+    """The file name of each image that has an id, by `_as_text` of it.
+
+    Raises LandingZoneError with one sentence if an id has two names, or the file is damaged.
+    """
     names: dict[str, str] = {}
     with opened() as text:
         for name, entry in _entries(text, source):
             if name != "images" or not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
                 continue
-            file_name = entry["file_name"]
-            if names.setdefault(str(entry.get("id")), file_name) != file_name:
-                raise LandingZoneError(
-                    f"{source} lists image {entry.get('id')} twice, as {names[str(entry.get('id'))]} and as "
-                    f"{file_name}: take one out"
-                )
+            if entry.get("id") is None:
+                continue
+            file_name, image_id = entry["file_name"], _as_text(entry["id"])
+            if names.setdefault(image_id, file_name) != file_name:
+                twice, one, other = (text[:MAX_NAME_SHOWN] for text in (image_id, names[image_id], file_name))
+                raise LandingZoneError(f"{source} lists image {twice} twice, as {one} and as {other}: take one out")
     return names
+
+
+def _as_text(image_id: Any) -> str:
+    """An id of an image, equal for equal numbers: 1.0 is 1."""
+    is_whole = isinstance(image_id, float) and image_id.is_integer()
+    return str(int(image_id) if is_whole else image_id)
 
 
 def _entries(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:

@@ -85,6 +85,36 @@ def test_bad_entries_are_rejected_rows_and_the_others_are_read(tmp_path: Path) -
         f"{row}".encode()  # a table takes it
 
 
+def test_an_entry_without_an_image_id_is_of_no_image_whatever_else_has_no_id(tmp_path: Path) -> None:
+    images = [*IMAGES, {"id": None, "file_name": "null.jpg"}, {"file_name": "noid.jpg"}]
+    annotations = [
+        {"caption": "of no id"},
+        {"image_id": None, "caption": "of null"},
+        5,
+        {"image_id": 7, "caption": "x"},
+    ]
+    rows = rows_of(tmp_path / "captions.json", {"images": images, "annotations": annotations})
+    assert [(row.image_id, row.reason) for row in rows] == [
+        ("row 1", "empty_caption"),
+        ("row 2", "empty_caption"),
+        ("row 3", "empty_caption"),
+        ("000000000007", None),
+    ]
+
+
+def test_ids_are_compared_as_numbers_where_both_are(tmp_path: Path) -> None:
+    images = [
+        {"id": 1.0, "file_name": "one.jpg"},
+        {"id": 2, "file_name": "two.jpg"},
+        {"id": 2.5, "file_name": "half.jpg"},
+    ]
+    entries = [1, 2.0, 2.5, "2", "2.0", True]
+    annotations = [{"image_id": image_id, "caption": "x"} for image_id in entries]
+    rows = rows_of(tmp_path / "captions.json", {"images": images, "annotations": annotations})
+    unlisted = ["unlisted_image"] * 2
+    assert [row.reason or row.image_id for row in rows] == ["one", "two", "half", "two", *unlisted]
+
+
 def test_a_damaged_byte_costs_its_entry_alone(tmp_path: Path) -> None:
     captions = [{"image_id": 7, "caption": text} for text in ("caf\u00e9", "na?ve", "h\u00f4tel")]
     content = json.dumps({"images": IMAGES, "annotations": captions}, ensure_ascii=False).encode()
@@ -112,9 +142,13 @@ def test_captions_of_another_notation_are_rejected(tmp_path: Path) -> None:
             json.dumps(WHOLE | {"images": [*IMAGES, {"id": 7, "file_name": "c.jpg"}]}),
             r"lists image 7 twice, as 000000000007\.jpg and as c\.jpg",
         ),
+        (
+            json.dumps(WHOLE | {"images": [{"id": 7, "file_name": one * 9999} for one in "ab"]}),
+            "lists image 7 twice, as a{100} and as b{100}: take one out",
+        ),
         (json.dumps(WHOLE) + "\n" + json.dumps(WHOLE), "no whole JSON: more follows its end"),
     ],
-    ids=["cut", "comma", "last comma", "deep", "long", "empty", "other", "twice", "joined"],
+    ids=["cut", "comma", "last comma", "deep", "long", "empty", "other", "twice", "twice long", "joined"],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
     path = tmp_path / "captions.json"
