@@ -131,7 +131,7 @@ CAPTIONS = Table(
             _column("caption_index", _INT, "0 for the first caption of an image, 1 for its second, and so on."),
             _column("caption", _TEXT, "The caption as it arrived."),
             _column("source", _TEXT, "The file it came from."),
-            _column("split", _TEXT, "train, validation or test: by landing.split_files, or from image_id alone."),
+            _column("split", _TEXT, "train, validation or test: by landing.split_files, else by the hash of image_id."),
             _column("ingested_at", _TIME, "When it was taken in (UTC)."),
             _column("row", _LONG, "The row of that file, from 1; null if it was read before version 0.3."),
             _column("path", _TEXT, "The image's path, without suffix, as that row names it; null as above."),

@@ -5,12 +5,13 @@ import fnmatch
 from lib.sections.landing import LandingSettings
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-TEXT_SUFFIXES = (".txt", ".txt.gz", ".json", ".json.gz")  # of caption files too if they are named, else of anything
+COCO_SUFFIXES = (".json", ".json.gz")
+TEXT_SUFFIXES = (".txt", ".txt.gz", *COCO_SUFFIXES)  # of caption files too if they are named, else of anything
 
 
 def may_hold_captions(name: str, settings: LandingSettings) -> bool:
     """Whether a file of this name is a caption file or another table, which is left alone but reported."""
-    return name.lower().endswith(TABLE_SUFFIXES) or is_named(name, settings)
+    return (name.lower().endswith(TABLE_SUFFIXES) and not _is_plain_list(name, settings)) or is_named(name, settings)
 
 
 def is_captions_file(name: str, settings: LandingSettings) -> bool:
@@ -24,12 +25,21 @@ def is_layouts_file(name: str, settings: LandingSettings) -> bool:
 
 
 def is_split_list(name: str, settings: LandingSettings) -> bool:
-    """Whether landing.split_files names a file of this name, without folders."""
+    """Whether landing.split_files names a file of this name, without folders. A COCO file may hold captions too."""
     return name.lower() in {one.lower() for one in settings.split_files.values()}
 
 
 def is_named(name: str, settings: LandingSettings) -> bool:
-    """Whether landing.captions_files names a file of this name, whatever its format."""
-    return not is_layouts_file(name, settings) and any(
-        fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in settings.captions_files
-    )
+    """Whether landing.captions_files names a file of this name, whatever its format, and no other setting claims it."""
+    is_claimed = is_layouts_file(name, settings) or _is_plain_list(name, settings)
+    return not is_claimed and any(fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in settings.captions_files)
+
+
+def is_coco_file(name: str) -> bool:
+    """Whether a file of this name, without folders, is in COCO's format."""
+    return name.lower().endswith(COCO_SUFFIXES)
+
+
+def _is_plain_list(name: str, settings: LandingSettings) -> bool:
+    """Whether the file lists images of a split, and nothing else."""
+    return is_split_list(name, settings) and not is_coco_file(name)

@@ -54,7 +54,7 @@ def ingest_captions(
     if sources or not (with_folders.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
         _replace(lake, found, sources, misplaced, landing, settings)
     ledger.remember(found.read)
-    ledger.forget(found.dropped)
+    ledger.forget(sorted(set(found.dropped) - {file.path for file in found.read}))
 
 
 def _replace(
@@ -100,11 +100,8 @@ def _replace(
     parts = (rows.where(F.col("reason").isNotNull()), *at_their_rows)
     rejected = reduce(DataFrame.unionByName, (part.select(*known_rejected.columns) for part in parts))
     num_rejected = _replace_rejected(lake, rejected, known_rejected, now)
-    changes = (
-        _changes(wanted.where(~is_beyond), known)
-        .withColumns({"split": split_of(F.col("image_id"), settings), "ingested_at": now})
-        .transform(lake.stage)
-    )
+    kept = _with_splits(wanted.where(~is_beyond), known, settings)
+    changes = _changes(kept, known).withColumn("ingested_at", now).transform(lake.stage)
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
@@ -287,9 +284,19 @@ def _numbered(texts: DataFrame) -> DataFrame:
     return texts.withColumn("is_first", is_first).where("is_first").drop("is_first").withColumn("caption_index", index)
 
 
+def _with_splits(captions: DataFrame, known: DataFrame, settings: CaptionSettings) -> DataFrame:
+    """Captions with the split that their image has in `known`, whatever settings say now, else that of its id.
+
+    Of an image that an older version of the project put into two splits, all captions go to test if it is in that.
+    """
+    splits = known.groupBy("image_id").agg(F.min("split").alias("split"))
+    split = F.coalesce("split", split_of(F.col("image_id"), settings))
+    return captions.join(splits, on="image_id", how="left").withColumn("split", split)
+
+
 def _changes(wanted: DataFrame, known: DataFrame) -> DataFrame:
     """Rows of the captions table that differ from `known`; caption is null where one must go."""
-    columns = ("image_id", "caption_index", "caption", "source", "row", "path")
+    columns = ("image_id", "caption_index", "caption", "source", "split", "row", "path")
     gone = known.join(wanted, on=["image_id", "caption_index"], how="left_anti")
     gone = gone.withColumn("caption", F.lit(None).cast("string"))
     return wanted.select(*columns).subtract(known.select(*columns)).unionByName(gone.select(*columns))

@@ -25,8 +25,8 @@ class FoundCaptions(NamedTuple):
     """Caption files that are new, changed, or to be read by other settings than before.
 
     `read` is for the ledger, once their captions are in the table. `dropped` are sources that are no caption files any
-    more: not named by the settings now, or no longer in their archive. `fault` is a sentence if there are caption files
-    and none fits.
+    more: not named by the settings now, lists of splits now, or no longer in their archive. `fault` is a sentence if
+    there are caption files and none fits.
     """
 
     files: list[CaptionFile]
@@ -70,26 +70,31 @@ def find_captions(
         landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
         tables.append(_Table(path, member, landed))
     lists = [table for table in tables if table.member and is_split_list(table.name, landing)]
-    named = [table for table in tables if table not in lists and is_captions_file(table.name, landing)]
+    named = [table for table in tables if is_captions_file(table.name, landing)]
+    plain_lists = [table.landed for table in lists if table not in named]
+    new_lists = ledger.unread(plain_lists)
     unused = [table for table in tables if table not in named + lists]
     others = [table.landed.path for table in unused if may_hold_captions(table.name, landing)]
     _say_layouts_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
     _say_what_is_left_alone(others, landing)
     files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
-    read += [search for path, search in new.items() if path not in faults] + [table.landed for table in lists]
+    read += [search for path, search in new.items() if path not in faults] + new_lists
 
     known = ledger.paths
     of_new = tuple(search.path for search in new.values())
     # Files of a folder whose name looks like a member.
     nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(of_new))
     gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
-    dropped = known & set(others) | gone - {table.landed.path for table in named + lists}
+    dropped = known & {*others, *zone.unnamed_texts} | gone - {table.landed.path for table in named + lists}
+    dropped |= known & {file.path for file in new_lists}
+    dropped |= known & {file.path for file in zone.split_lists} - {file.path for file in zone.captions}
     of_archives = tuple(search.path for search in searches.values())
     # Members of archives that were read before, as far as they were not listed again just now.
     members = _members(known - dropped - {table.landed.path for table in tables}, of_archives)
     known_lists = [one for one in members if is_split_list(posixpath.basename(one[1]), landing)]
+    known_captions = [one for one in members if is_captions_file(posixpath.basename(one[1]), landing)]
     known_named = [table for table in named if table.landed.path in known]
-    unchanged = [one for one in members if one not in known_lists]
+    unchanged = [one for one in members if one in known_captions or one not in known_lists]
     unchanged += [(table.path, table.member) for table in known_named if table.landed not in read]
     fault = None if files or known_named or unchanged else next(iter(faults.values()), None)
     archived_lists = known_lists + [(table.path, table.member) for table in lists]

@@ -30,7 +30,7 @@ def check_coco(opened: Opened, source: str) -> None:
     """Read a file to its end. Raises LandingZoneError with one sentence if it is damaged or no caption file of COCO."""
     with opened() as text:
         num_annotations = sum(1 for name, _ in _entries(text, source) if name == "annotations")
-    num_images = len(_file_names(opened, source))
+    num_images = len(file_names(opened, source))
     if not num_images or not num_annotations:
         raise LandingZoneError(
             f"{source} is JSON without the lists images and annotations, as COCO's caption files have them: set "
@@ -42,7 +42,7 @@ def coco_rows(
     opened: Opened, source: str, landing: LandingSettings, caption_prefixes: tuple[str, ...]
 ) -> Iterator[CaptionRow]:
     """The entries of `annotations`, those that cannot be used with a reason. Line breaks in a caption become blanks."""
-    names = _file_names(opened, source)
+    names = file_names(opened, source)
     with opened() as text:
         annotations = (entry for name, entry in _entries(text, source) if name == "annotations")
         for position, entry in enumerate(annotations, start=1):
@@ -72,8 +72,8 @@ def coco_rows(
             )
 
 
-def _file_names(opened: Opened, source: str) -> dict[str, str]:
-    """The file name of each image that has an id, by `_as_text` of it.
+def file_names(opened: Opened, source: str) -> dict[str, str]:
+    """The file name of each image that has an id, by this id as text.
 
     Raises LandingZoneError with one sentence if an id has two names, or the file is damaged.
     """
@@ -86,8 +86,8 @@ def _file_names(opened: Opened, source: str) -> dict[str, str]:
                 continue
             file_name, image_id = entry["file_name"], _as_text(entry["id"])
             if names.setdefault(image_id, file_name) != file_name:
-                twice, one, other = (text[:MAX_NAME_SHOWN] for text in (image_id, names[image_id], file_name))
-                raise LandingZoneError(f"{source} lists image {twice} twice, as {one} and as {other}: take one out")
+                twice, first, other = (shown[:MAX_NAME_SHOWN] for shown in (image_id, names[image_id], file_name))
+                raise LandingZoneError(f"{source} lists image {twice} twice, as {first} and as {other}: take one out")
     return names
 
 

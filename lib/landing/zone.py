@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
-from lib.landing.caption_file_names import is_layouts_file, is_split_list, may_hold_captions
+from lib.landing.caption_file_names import TEXT_SUFFIXES, is_layouts_file, is_split_list, may_hold_captions
 from lib.landing.file_listing import is_hidden, list_files
 from lib.sections.landing import LandingSettings
 
@@ -168,13 +168,17 @@ class Arrival(NamedTuple):
 
 @dataclass
 class LandingZone:
-    """The files of a landing zone, by kind; `rejected` are those that should be read and cannot be."""
+    """The files of a landing zone, by kind; `rejected` are those that should be read and cannot be.
+
+    A COCO file may be in both `captions` and `split_lists`. `unnamed_texts` are paths of texts that no setting names.
+    """
 
     images: list[LandedFile] = field(default_factory=list)
     archives: list[LandedFile] = field(default_factory=list)
     captions: list[LandedFile] = field(default_factory=list)
     layouts: list[LandedFile] = field(default_factory=list)
     split_lists: list[LandedFile] = field(default_factory=list)
+    unnamed_texts: list[str] = field(default_factory=list)
     rejected: list[Arrival] = field(default_factory=list)
     num_other: int = 0
     num_hidden: int = 0
@@ -200,17 +204,20 @@ def list_landing_zone(settings: LandingSettings) -> LandingZone:
             zone.num_hidden += 1
             continue
         name = posixpath.basename(path).lower()
-        group = _group_of(zone, name, settings)
+        groups = _groups_of(zone, name, settings)
         fault = _fault_of(url, info, name, settings)
-        if fault and (group is not None or isinstance(info, OSError) or fault[0] == "unsupported_format"):
+        if fault and (groups or isinstance(info, OSError) or fault[0] == "unsupported_format"):
             zone.rejected.append(rejected_file(relative, url, *fault, settings))
-        elif group is None:
+        elif not groups:
             zone.num_other += 1
+            if name.endswith(TEXT_SUFFIXES):
+                zone.unnamed_texts.append(url)
         else:
             assert not isinstance(info, OSError)
             if info["size"] is None:
                 raise LandingZoneError(f"landing.path {settings.path} does not say how large its files are")
-            group.append(LandedFile(url, int(info["size"]), _modified_at(info, settings)))
+            for group in groups:
+                group.append(LandedFile(url, int(info["size"]), _modified_at(info, settings)))
     if not zone.images and not zone.archives and not zone.rejected:
         raise LandingZoneError(
             f"landing.path {settings.path} holds no image ({', '.join(settings.image_suffixes)}) and no archive "
@@ -318,17 +325,18 @@ def rejected_file(relative: str, url: str, reason: str, detail: str, settings: L
     return Arrival(image_id, escaped(url), escaped(url), "file", 0, 0, 0, 0, 0, reason, escaped(detail))
 
 
-def _group_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[LandedFile] | None:
-    """The list of `zone` to which a file of this name, in lower case, belongs."""
+def _groups_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[list[LandedFile]]:
+    """The lists of `zone` to which a file of this name, in lower case, belongs."""
     if name.endswith(settings.image_suffixes):
-        return zone.images
+        return [zone.images]
     if name.endswith(ARCHIVE_SUFFIXES):
-        return zone.archives
-    if is_split_list(name, settings):
-        return zone.split_lists
+        return [zone.archives]
+    groups = [zone.split_lists] if is_split_list(name, settings) else []
     if may_hold_captions(name, settings):
-        return zone.captions
-    return zone.layouts if is_layouts_file(name, settings) else None
+        groups.append(zone.captions)
+    if not groups and is_layouts_file(name, settings):
+        groups.append(zone.layouts)
+    return groups
 
 
 def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:

@@ -112,6 +112,113 @@ def test_the_split_follows_from_the_image_id_alone(spark, landing):
     assert seen == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.04)
 
 
+FLICKR = "Flickr_8k.{}Images.txt"
+SPLIT_FILES = ", ".join(
+    f"{split}: {FLICKR.format(name)}" for split, name in {"train": "train", "validation": "dev", "test": "test"}.items()
+)
+
+
+HELD_OUT = ("captions.validation_fraction=0.49", "captions.test_fraction=0.49")  # one image in fifty falls into train
+
+
+def splits_in(lake: Lake) -> dict[str, list[str]]:
+    """The distinct splits of each image's captions."""
+    rows = lake.read("captions").groupBy("image_id").agg(F.array_sort(F.collect_set("split")).alias("splits")).collect()
+    return {row.image_id: row.splits for row in rows}
+
+
+def test_an_image_keeps_its_split_when_lists_or_fractions_change(lake, arrived, caplog):
+    of_fractions = ("captions.validation_fraction=0", "captions.test_fraction=0")
+    asked = (f"landing.split_files={{{SPLIT_FILES}}}", "landing.max_captions_per_image=3")
+    write_captions(arrived / "a_labels.csv", dict.fromkeys("pqrs", "first"))
+    lists = {FLICKR.format(name): image_id for name, image_id in (("train", "p"), ("dev", "q"), ("test", "r"))}
+    for name, image_id in lists.items():
+        (arrived / name).write_text(f"{image_id}.jpg\n")
+    caplog.set_level("INFO")
+    ingest_words(lake, arrived, *asked, *of_fractions)
+    given = {"p": ["train"], "q": ["validation"], "r": ["test"], "s": ["train"]}
+    assert splits_in(lake) == given
+    assert "3 images are in lists of splits; 1 images with captions are in none and of split train" in caplog.text
+
+    for name in lists:
+        (arrived / name).unlink()
+    write_captions(arrived / "b_labels.csv", dict.fromkeys("pqrst", "second"))
+    ingest_words(lake, arrived, *asked, *HELD_OUT)
+    given["t"] = splits_in(lake)["t"]
+    assert splits_in(lake) == given
+    assert lake.read("captions").count() == 9
+
+    (arrived / FLICKR.format("train")).write_text("r.jpg\n")  # lists win, but not some of them
+    with pytest.raises(LandingZoneError, match=r"and not Flickr_8k\.devImages\.txt \(split validation\) or"):
+        ingest_words(lake, arrived, *asked)
+    assert splits_in(lake) == given
+    (arrived / FLICKR.format("dev")).write_text("t.jpg\n")
+    (arrived / FLICKR.format("test")).write_text("p.jpg\n")
+    ingest_words(lake, arrived, *asked)
+    assert splits_in(lake) == {"p": ["test"], "q": ["train"], "r": ["train"], "s": ["train"], "t": ["validation"]}
+
+
+@pytest.mark.slow
+def test_a_caption_that_an_older_version_put_into_another_split_joins_the_others_of_its_image(lake, arrived):
+    write_captions(arrived / "a_labels.csv", {"p": "first"})
+    ingest_words(lake, arrived, *HELD_OUT)
+    (split,) = splits_in(lake)["p"]
+    assert split == "test"
+    strays = lake.read("captions").withColumns({"caption_index": F.lit(1), "split": F.lit("train")})
+    lake.upsert("captions", strays.withColumns({"caption": F.lit("stray"), "source": F.lit("file:///gone.csv")}))
+    write_captions(arrived / "b_labels.csv", {"p": "third"})
+    ingest_words(lake, arrived, "landing.max_captions_per_image=3")
+    assert (lake.read("captions").count(), splits_in(lake)) == (3, {"p": ["test"]})
+
+
+@pytest.mark.slow
+def test_cocos_own_splits_are_kept_and_its_captions_are_taken_in(lake, landing, caplog):
+    def coco(number: int, name: str) -> str:
+        images = [{"id": number, "file_name": name}, {"id": 9, "file_name": f"bare_{name}"}]
+        return json.dumps({"images": images, "annotations": [{"image_id": number, "caption": "x" * 1500}]})
+
+    (landing / "p.png").write_bytes(image(1))
+    (landing / "captions_train2017.json").write_text(coco(1, "p.jpg"))
+    write_zip(landing / "annotations.zip", {"annotations/captions_val2017.json": coco(1, "q.jpg").encode()})
+    lists = "landing.split_files={train: captions_train2017.json, validation: captions_val2017.json}"
+    caplog.set_level("INFO")
+    ingest_words(lake, landing, lists, *HELD_OUT)
+    assert splits_in(lake) == {"p": ["train"], "q": ["validation"]}
+    assert "xxx" not in caplog.text
+    before = num_commits(lake)
+    ingest_words(lake, landing, lists, *HELD_OUT)
+    assert num_commits(lake) == before
+    write_captions(landing / "more_labels.csv", {"q": "y"})
+    ingest_words(lake, landing, lists, *HELD_OUT, "landing.max_captions_per_image=2")
+    assert splits_in(lake) == {"p": ["train"], "q": ["validation"]}
+    assert lake.read("captions").count() == 3
+
+
+@pytest.mark.slow
+def test_what_a_file_said_goes_when_settings_make_a_list_of_it_or_name_it_no_longer(lake, arrived):
+    lists, named = (
+        "landing.split_files={train: a_labels.txt, test: b_labels.txt}",
+        "landing.captions_files=['*labels*']",
+    )
+    write_zip(arrived / "in.zip", {"a_labels.txt": b"p.png#0\tof a member\n"})
+    (arrived / "b_labels.txt").write_text("q.png#0\tof a list\n")
+    (arrived / "c_labels.txt").write_text(f"{HEADER}r,of a text\n")
+    (arrived / "captions.csv").write_text(f"{HEADER}s,of all\n")
+    ingest_words(lake, arrived)
+    assert captions_in(lake).keys() == {"p", "q", "r", "s"}
+    ingest_words(lake, arrived, lists)
+    assert captions_in(lake).keys() == {"r", "s"}
+    before = num_commits(lake)
+    ingest_words(lake, arrived, lists)
+    assert num_commits(lake) == before
+    ingest_words(lake, arrived, lists, "landing.captions_files=[captions.csv]")
+    assert captions_in(lake).keys() == {"s"}
+    ingest_words(lake, arrived, named)
+    assert captions_in(lake).keys() == {"p", "q", "r"}
+    ingest_words(lake, arrived)
+    assert captions_in(lake).keys() == {"p", "q", "r", "s"}
+
+
 @pytest.mark.slow
 def test_kaggles_folder_is_read_as_it_unzips(lake, arrived, caplog):
     write_captions(arrived / "train_labels.csv", {"p": METHANE})

@@ -10,6 +10,7 @@ from lib.errors import LandingZoneError
 from lib.landing import coco_captions
 from lib.landing.caption_file_names import is_captions_file
 from lib.landing.caption_files import CaptionRow, examine, read_rows
+from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import settings
 
 IMAGES = [{"id": 7, "file_name": "000000000007.jpg", "height": 4}, {"id": 391895, "file_name": "val/b.png"}]
@@ -51,6 +52,16 @@ def test_a_packed_file_is_read_and_a_file_is_one_of_captions_by_its_name(tmp_pat
     landing = settings(tmp_path, captions_files=("*captions*", "*labels*"))
     named = ("captions_train2017.json", "captions.json.gz", "instances_train2017.json", "captions_val2017.jsonl")
     assert [is_captions_file(name, landing) for name in named] == [True, True, False, False]
+
+
+def test_a_coco_file_may_be_a_list_of_a_split_and_hold_captions_and_a_plain_list_may_not(tmp_path: Path) -> None:
+    files = {"train": "captions_train.txt", "validation": "captions_val.json", "test": "instances_test.json"}
+    landing = settings(tmp_path, captions_files="*captions*", split_files=files)
+    for name in ("a.jpg", *files.values()):
+        (tmp_path / name).write_text("content")
+    zone = list_landing_zone(landing)
+    assert [file.path.rpartition("/")[2] for file in zone.captions] == ["captions_val.json"]
+    assert {file.path.rpartition("/")[2] for file in zone.split_lists} == set(files.values())
 
 
 def test_bad_entries_are_rejected_rows_and_the_others_are_read(tmp_path: Path) -> None:
