@@ -135,9 +135,11 @@ def _with_what_others_say(
     """
     again = _read_rows(lake, files, landing, settings).where(F.col("reason").isNull())
     again = again.join(needy, on="image_id", how="left_semi").select(*waiting.columns)
-    again = lake.stage(
-        again.join(known, on=["image_id", "source", "caption"], how="left_anti").select(*waiting.columns)
+    is_known = F.expr(
+        "again.image_id = known.image_id and again.source = known.source and again.caption = known.caption "
+        "and again.position = coalesce(known.row, again.position)"  # the row is unknown before version 0.3
     )
+    again = lake.stage(again.alias("again").join(known.alias("known"), on=is_known, how="left_anti"))
     read_again = [source_of(file.path, file.member) for file in files]
     return waiting.where(~F.col("source").isin(read_again)).unionByName(again)
 
@@ -277,11 +279,18 @@ def _ranked(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list
 
 
 def _numbered(texts: DataFrame) -> DataFrame:
-    """Each text of `_ranked` once per image with its caption_index, in the order of rank, source and position."""
+    """The texts of `_ranked` with their caption_index, in the order of rank, source and position.
+
+    A text that a file says twice of an image is two captions. A text of several files is of the first of them alone.
+    """
     order = ("rank", "source", "position")
-    is_first = F.row_number().over(Window.partitionBy("image_id", "caption").orderBy(*order)) == 1
+    first_source = F.first("source").over(Window.partitionBy("image_id", "caption").orderBy(*order))
+    # A killed run may leave a row both in the table and among those that wait.
+    nth_of_row = F.row_number().over(Window.partitionBy("image_id", "caption", "source", "row").orderBy(*order))
     index = F.row_number().over(Window.partitionBy("image_id").orderBy(*order)) - 1
-    return texts.withColumn("is_first", is_first).where("is_first").drop("is_first").withColumn("caption_index", index)
+    kept = texts.withColumns({"first_source": first_source, "nth_of_row": nth_of_row})
+    kept = kept.where("source = first_source and nth_of_row = 1").drop("first_source", "nth_of_row")
+    return kept.withColumn("caption_index", index)
 
 
 def _with_splits(captions: DataFrame, known: DataFrame, settings: CaptionSettings) -> DataFrame:

@@ -1,6 +1,7 @@
 """From caption files to captions: `pytest tests/spark/landing/test_ingest_captions.py`."""
 
 import json
+import os
 from pathlib import Path
 
 import pyspark.sql.functions as F
@@ -68,7 +69,7 @@ def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, land
     )
     ingest_words(lake, arrived, "landing.max_captions_per_image=2")
     columns = ["image_id", "caption_index", "caption"]
-    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other")]
+    expected = [("p", 0, "first"), ("p", 1, "second"), ("q", 0, "other"), ("q", 1, "other")]
     schema = "image_id string, caption_index int, caption string"
     assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
     assert sorted(row.reason for row in lake.read("images_rejected").collect()) == [
@@ -79,9 +80,37 @@ def test_captions_keep_their_order_and_a_changed_one_replaces_the_old(lake, land
 
     (arrived / "captions.csv").write_text("image_id,InChI\np.png,first corrected\np.png,second\nq,other\n")
     ingest_words(lake, arrived, "landing.max_captions_per_image=2")
-    expected[0] = ("p", 0, "first corrected")
+    expected = [("p", 0, "first corrected"), *expected[1:3]]
     assertDataFrameEqual(lake.read("captions").select(*columns), lake.spark.createDataFrame(expected, schema))
     assert rejected(lake) == {}  # what the file said before is gone
+
+
+@pytest.mark.slow
+def test_what_a_file_says_twice_is_two_captions_and_what_two_files_say_is_of_the_first(lake, arrived):
+    def ingested() -> tuple[list[tuple[str, str, int]], list[tuple[str, str]]]:
+        """Captions by their index with file and row, and those without room."""
+        ingest_words(lake, arrived, "landing.max_captions_per_image=4")
+        rows = lake.read("captions").orderBy("caption_index").collect()
+        assert [row.caption_index for row in rows] == list(range(len(rows)))
+        rest = [(row.detail, Path(row.source).name) for row in lake.read("images_rejected").orderBy("source").collect()]
+        return [(row.caption, Path(row.source).name[0], row.row) for row in rows], rest
+
+    (arrived / "a_labels.csv").write_text(HEADER + "p,x\np,y\np,x\n")
+    assert ingested() == ([("x", "a", 1), ("y", "a", 2), ("x", "a", 3)], [])
+    (arrived / "b_labels.csv").write_text(HEADER + "p,x\np,z\np,z\np,x\n")
+    first = [("x", "a", 1), ("y", "a", 2), ("x", "a", 3), ("z", "b", 2)], [("z", "b_labels.csv row 3")]
+    assert ingested() == first
+
+    # A run that is killed may leave a row both in the table and among those without room.
+    row_2 = F.lit(f"file://{arrived}/b_labels.csv row 2")
+    lake.upsert("images_rejected", lake.read("images_rejected").withColumn("source", row_2))
+    again = [("z", "b", 2), ("x", "a", 1), ("y", "a", 2), ("x", "a", 3)], [("z", "b_labels.csv row 3")]
+    for name, expected in (("a_labels.csv", again), ("b_labels.csv", first)):
+        os.utime(arrived / name, (0, 0))
+        assert ingested() == expected
+
+    (arrived / "a_labels.csv").write_text(HEADER + "p,y\n")
+    assert ingested() == ([("z", "b", 2), ("y", "a", 1), ("x", "b", 1), ("z", "b", 3)], [("x", "b_labels.csv row 4")])
 
 
 @pytest.mark.slow
