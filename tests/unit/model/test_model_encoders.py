@@ -1,5 +1,7 @@
 """Encoders: a grid that knows its positions, weights from where the settings say, and frozen means frozen."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torchvision
 
 from model.checkpoint import load_captioner, new_captioner, save_checkpoint
 from model.config import CaptionerConfig
-from model.encoders import Encoder, frozen_encoder, load_encoder_weights
+from model.encoders import PACKAGES, Encoder, frozen_encoder, load_encoder_weights
 from model.errors import EncoderWeightsError
 from model.training_loop import TrainingState, make_optimizer, train_epoch
 from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner, tiny_config
@@ -92,6 +94,35 @@ def test_weights_of_a_file_reach_the_backbone_without_the_classes(suffix: str, t
         assert torch.equal(tensor, weights[name]), name
 
 
+@pytest.mark.parametrize("wrap", [lambda weights: weights, lambda weights: {"epoch": 3, "state_dict": weights}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_as_training_programs_save_them_are_read(
+    tmp_path: Path, wrap: Callable[[dict], dict], prefix: str
+) -> None:
+    weights = inknet(seed=1).backbone.layers.state_dict()
+    torch.save(wrap({prefix + name: tensor for name, tensor in weights.items()}), tmp_path / "weights.pth")
+    encoder = inknet()
+    load_encoder_weights(encoder, str(tmp_path / "weights.pth"))
+    for name, tensor in encoder.backbone.layers.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ([torch.zeros(2)], "a list, expected"),
+        (torch.zeros(2), "a Tensor, expected"),
+        ({1: torch.zeros(2)}, "a Tensor under 1, expected"),
+        ({"conv1.weight": 5}, "a int under 'conv1.weight', expected"),
+        ({"state_dict": [1]}, "a list under 'state_dict', expected"),
+    ],
+)
+def test_a_file_without_tensors_by_name_is_refused_in_one_sentence(tmp_path: Path, content: object, what: str) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(EncoderWeightsError, match=rf"could not be read \({what} tensors by name\)"):
+        load_encoder_weights(inknet(), str(tmp_path / "weights.pth"))
+
+
 def test_random_leaves_the_weights_as_they_are() -> None:
     encoder = inknet()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
@@ -169,6 +200,15 @@ def test_packaged_weights_fill_the_whole_backbone() -> None:
         if tensor.is_floating_point() and torch.equal(tensor, random.backbone.state_dict()[name])
     ]
     assert same == []
+
+
+def test_the_packages_own_file_is_read_by_its_path_too() -> None:
+    package, file = PACKAGES["efficientnet_lite2"]
+    path = Path(find_spec(package).submodule_search_locations[0]) / file
+    by_name, by_path = frozen_encoder(photo_config()), frozen_encoder(photo_config(encoder_weights=str(path)))
+    weights = by_name.backbone.state_dict()
+    for name, tensor in by_path.backbone.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
 
 
 @torch.no_grad()
