@@ -142,8 +142,11 @@ def fit_to_canvas(
     if not settings.keeps_aspect:
         new_width, new_height = settings.canvas_width_px, settings.canvas_height_px
     if (new_width, new_height) != (width, height):
-        how = cv2.INTER_AREA if new_width < width and new_height < height else cv2.INTER_LINEAR
-        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=how)
+        # Averaged along a side that is shortened, else stripes would be aliased; not where rounding alone shortens one.
+        if not settings.keeps_aspect or (new_width < width and new_height < height):
+            shorter = (min(new_width, width), min(new_height, height))
+            pixels = cv2.resize(pixels, shorter, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     step = settings.canvas_step_px
     sheet_height, sheet_width = -(-new_height // step) * step, -(-new_width // step) * step
     left, top = (sheet_width - new_width) // 2, (sheet_height - new_height) // 2

@@ -141,6 +141,25 @@ def test_fitting_keeps_the_aspect_ratio_and_centres_on_paper():
     assert (canvas[112:] == 255).all()
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_picture_that_is_shrunk_along_one_side_alone_is_averaged_along_it(is_turned: bool):
+    stripes = np.tile(np.array([0, 255], np.uint8), (200, 2000))
+    pixels = np.ascontiguousarray(stripes.T) if is_turned else stripes
+    changes = {"canvas_height_px": 224, "canvas_width_px": 224, "canvas_step_px": 224, "keeps_aspect": False}
+    canvas, _ = fit_to_canvas(pixels, np.eye(2, 3), settings(**changes))
+    assert canvas.shape == (224, 224)
+    assert canvas.std() < 5
+    assert abs(canvas.mean() - 127.5) < 2
+
+
+def test_a_drawing_that_is_shrunk_by_less_than_a_pixel_along_one_side_is_interpolated_as_it_was():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 600), np.uint8)
+    scale = 599 / 600  # 20 rows stay 20
+    changes = {"canvas_height_px": 640, "canvas_width_px": 640, "canvas_step_px": 1, "max_scale": scale}
+    canvas, _ = fit_to_canvas(pixels, np.eye(2, 3), settings(**changes))
+    np.testing.assert_array_equal(canvas, cv2.resize(pixels, (599, 20), interpolation=cv2.INTER_LINEAR))
+
+
 def test_sharpening_raises_the_contrast_of_a_soft_edge():
     soft = np.tile(np.linspace(255, 0, 16).astype(np.uint8), (16, 1))
     soft[:, 8:] = 60
