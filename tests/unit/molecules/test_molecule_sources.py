@@ -63,6 +63,20 @@ def test_file_without_molecules_is_one_error_that_names_the_setting(tmp_path: Pa
         read_smiles_file(str(path))
 
 
+@pytest.mark.parametrize("place", [20, -12])
+def test_a_damaged_archive_is_one_error_that_names_the_setting(tmp_path: Path, place: int) -> None:
+    packed = bytearray(gzip.compress(b"CCO\nCCN\nCCCl\nCC(=O)O\n" * 9, mtime=0))
+    packed[place] ^= 0xFF
+    (tmp_path / "molecules.smi.gz").write_bytes(packed)
+    with pytest.raises(SettingsError, match=r"^drawing\.smiles_file .* cannot be read: [^\n]*$"):
+        read_smiles_file(str(tmp_path / "molecules.smi.gz"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_molecule(tmp_path: Path) -> None:
+    (tmp_path / "molecules.smi").write_text("CCO\nCCN\n", encoding="utf-8-sig")
+    assert read_smiles_file(str(tmp_path / "molecules.smi")) == ["CCO", "CCN"]
+
+
 def test_text_named_gz_is_one_error_that_names_the_setting(tmp_path: Path) -> None:
     path = tmp_path / "plain.smi.gz"
     path.write_text("CCO\n")

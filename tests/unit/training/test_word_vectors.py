@@ -34,6 +34,21 @@ def test_words_of_the_vocabulary_get_their_first_vector_and_the_log_says_how_man
     assert np.array_equal(word_vectors(str(tmp_path / "glove.txt.gz"), WORDS, 3), vectors, equal_nan=True)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_and_empty_lines_cost_no_word(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "glove.txt").write_text("cat 1 2 3\n\n \ndog 4 5 6\n\n", encoding=encoding)
+    assert word_vectors(str(tmp_path / "glove.txt"), WORDS, 3)[[CAT, DOG]].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("place", [20, -12])
+def test_a_damaged_archive_is_one_sentence(tmp_path: Path, place: int) -> None:
+    packed = bytearray(gzip.compress(GLOVE.encode() * 9, mtime=0))
+    packed[place] ^= 0xFF
+    (tmp_path / "glove.txt.gz").write_bytes(packed)
+    with pytest.raises(SettingsError, match=r"^training\.embeddings .* cannot be read: [^\n]*$"):
+        word_vectors(str(tmp_path / "glove.txt.gz"), WORDS, 3)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
