@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
-from lib.images.decoding import decode_image
+from lib.images.decoding import decode_reduced
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
 from lib.images.hashes import sparser_hashes
 from lib.images.paper import normalise
@@ -39,19 +39,19 @@ class CleanImage:
 def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     """Decode an image and clean it. Raises CorruptImageError with a reason of lib.lake.schemas.REJECTION_REASONS."""
     try:
-        return _cleaned(decode_image(image, settings), settings)
+        return _cleaned(*decode_reduced(image, settings), settings)
     except cv2.error as error:  # such as sides that OpenCV has no memory or no numbers for
         raise CorruptImageError("corrupt_image", f"OpenCV cannot clean it: {error.err}") from None
 
 
-def _cleaned(pixels: Pixels, settings: CleaningSettings) -> CleanImage:
+def _cleaned(pixels: Pixels, reduction: int, settings: CleaningSettings) -> CleanImage:
     if settings.is_normalised:
         pixels = without_dither(normalise(pixels))
     pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:
         raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the image")
-    transform = np.eye(2, 3)
+    transform = enlarging(1 / reduction)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(_grey(pixels))

@@ -17,6 +17,7 @@ from lib.images.paper import darkest_channel, on_contrasting_paper
 from lib.images.strokes import Pixels
 from lib.sections.images import IMAGE_FORMATS, CleaningSettings
 
+MAX_PIXELS_IN_COLOUR = 16_000_000  # of an rgb image in memory; larger ones are reduced
 MAX_SIDE_PX = 2**20  # OpenCV takes no longer ones
 DAMAGE_TO_HEADER = (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError)
 
@@ -39,10 +40,16 @@ TURNS = {  # what brings pixels of each orientation to the one in which the imag
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
+    """The pixels that `decode_reduced` gives. Raises CorruptImageError."""
+    return decode_reduced(image, settings)[0]
+
+
+def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, int]:
     """Decode an image of IMAGE_FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
 
-    The header is read first, so that an image too large for memory is rejected before it is unpacked. Raises
-    CorruptImageError.
+    Sides of rgb images are reduced by a power of two, so that at most MAX_PIXELS_IN_COLOUR are left; the number
+    returned says by how much. The header is read first, so that an image too large for memory is rejected before it is
+    unpacked. Raises CorruptImageError.
     """
     if not image:
         raise CorruptImageError("empty_file", "the file has no bytes")
@@ -58,7 +65,10 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
             if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
                 detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
                 raise CorruptImageError("too_many_pixels", detail)
+            factor = _reduction(width, height) if settings.color == "rgb" else 1
             try:
+                if factor > 1:
+                    opened.draft(None, (width // factor, height // factor))  # JPEG is decoded at a fraction of its size
                 opened.load()
                 pixels = _as_pixels(opened, settings)
                 has_more = _has_more_pages(opened)
@@ -68,7 +78,15 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
                 raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:
         raise CorruptImageError("many_pages", f"{file_format} of several images: save each as a file of its own")
-    return pixels
+    return pixels, factor
+
+
+def _reduction(width: int, height: int) -> int:
+    """The least power of two by which both sides are reduced to at most MAX_PIXELS_IN_COLOUR."""
+    factor = 1
+    while -(-width // factor) * -(-height // factor) > MAX_PIXELS_IN_COLOUR:
+        factor *= 2
+    return factor
 
 
 def _has_more_pages(image: Image.Image) -> bool:
@@ -92,6 +110,8 @@ def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
     elif image.mode in ("I", "F"):
         detail = f"{image.format} with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits"
         raise CorruptImageError("unsupported_format", detail)
+    if settings.color == "rgb":
+        image = _reduced(image)
     if turn is not None:
         image = image.transpose(turn)
     if image.has_transparency_data:
@@ -108,6 +128,18 @@ def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
     if settings.color == "rgb":
         return pixels
     return darkest_channel(pixels) if settings.is_normalised else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """An image of at most MAX_PIXELS_IN_COLOUR, each the mean of a square of pixels."""
+    factor = _reduction(image.width, image.height)
+    if factor == 1:
+        return image
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode in ("1", "P"):  # whose numbers have no mean
+        image = image.convert("RGB")
+    return image.reduce(factor)
 
 
 def _in_eight_bits(image: Image.Image) -> Pixels:

@@ -52,10 +52,41 @@ def test_photographs_for_print_come_back_in_their_colours(file_format):
         assert np.abs(pixels[index].astype(int) - RGB[index]).max() <= 2
 
 
-def test_a_photograph_of_fifty_megapixels_is_refused_undecoded():
-    with pytest.raises(CorruptImageError, match="10000 x 5000 pixels; at most 16,000,000 are read") as caught:
-        clean_image(saved(Image.new("RGB", (10_000, 5_000)), "JPEG"), PHOTO)
+def test_a_photograph_of_eighty_megapixels_is_refused_undecoded():
+    with pytest.raises(CorruptImageError, match="10000 x 8000 pixels; at most 64,000,000 are read") as caught:
+        clean_image(saved(Image.new("L", (10_000, 8_000)), "JPEG"), PHOTO)
     assert caught.value.reason == "too_many_pixels"
+
+
+@pytest.mark.parametrize(("file_format", "mode"), [("JPEG", "RGB"), ("MPO", "RGB"), ("PNG", "RGB"), ("PNG", "P")])
+def test_a_photograph_of_twenty_four_megapixels_is_halved_and_cleaned_as_a_small_one(file_format, mode):
+    large = Image.fromarray(RGB).resize((6000, 4000), Image.Resampling.NEAREST).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    image = saved(large, file_format, exif=exif)
+    pixels = decode_image(image, PHOTO)
+    right = np.rot90(RGB, -1)
+    assert pixels.shape == (3000, 2000, 3)
+    centres = np.abs(pixels[25::50, 25::50].astype(int) - right)
+    assert np.median(centres) <= 2
+    cleaned, small = (clean_image(one, PHOTO) for one in (image, saved(Image.fromarray(right), "PNG")))
+    assert np.median(np.abs(cleaned.pixels.astype(int) - small.pixels)) <= 2
+    # From the pixels that arrived, turned: 4000 x 6000 of them.
+    np.testing.assert_allclose(cleaned.transform @ [3999.5, 5999.5, 1], [223.5, 223.5], atol=0.1)
+
+
+def test_transparency_of_a_large_image_is_paper_when_it_is_halved():
+    pixels = np.zeros((4000, 5000, 4), np.uint8)
+    pixels[:, 2500:, 3] = 255
+    halved = decode_image(saved(Image.fromarray(pixels), "PNG", compress_level=1), PHOTO)
+    assert halved.shape == (2000, 2500, 3)
+    assert (halved[:, :1240] == 255).all()
+    assert (halved[:, 1260:] == 0).all()
+
+
+def test_a_large_drawing_keeps_its_size():
+    asked = DRAWING.model_copy(update={"max_pixels": 20_000_000})
+    assert decode_image(saved(Image.new("L", (5000, 4000), 255), "JPEG"), asked).shape == (4000, 5000)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
