@@ -21,7 +21,7 @@ SIDE_STEP_PX = 16  # sides of a batch are multiples of this
 
 
 class ImageShapeError(ValueError):
-    """Raised when an image has channels that the network does not take; the message names both."""
+    """Raised when the images of a batch have shapes that the network does not take; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,14 @@ def as_ink(images: Tensor) -> Tensor:
 def collate(samples: Sequence[dict[str, Any]], num_channels: int) -> Batch:
     """Return the batch of these samples: {"pixels": uint8 (H, W) or (H, W, 3), "token_ids": list of int}.
 
-    Instead of "pixels" all may have "features", float (F, h, w). Samples may have "other_token_ids", further captions
-    of the same image, "caption_weight", how often "token_ids" counts in the loss (once where that is not said), or
-    "marks" (see pad_marks); the batch has none if no sample has. Raises ImageShapeError.
+    Instead of "pixels" all may have "features", float (F, h, w), of one shape. Samples may have "other_token_ids",
+    further captions of the same image, "caption_weight", how often "token_ids" counts in the loss (once where that is
+    not said), or "marks" (see pad_marks); the batch has none if no sample has. Raises ImageShapeError.
     """
     if "features" in samples[0]:
+        shapes = {sample["features"].shape for sample in samples}
+        if len(shapes) > 1:
+            raise ImageShapeError(f"features of one batch have the shapes {sorted(shapes)}, expected one")
         images = torch.from_numpy(np.stack([sample["features"] for sample in samples]))  # (B, F, h, w)
     else:
         images = stack_images([sample["pixels"] for sample in samples], num_channels)

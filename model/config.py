@@ -38,6 +38,11 @@ class CaptionerConfig:
         """Whether the backbone is as its package has it, so that a checkpoint can do without its weights."""
         return self.is_encoder_frozen and self.encoder_weights == "imagenet" and self.encoder in PACKAGED
 
+    @property
+    def has_lasting_features(self) -> bool:
+        """Whether the backbone has named weights that no training changes, so that an image's features last."""
+        return self.is_encoder_frozen and self.encoder_weights != "random"
+
     def __post_init__(self) -> None:
         if self.encoder not in STRIDES_PX:
             raise CaptionerConfigError(f"encoder is {self.encoder!r}, expected one of {sorted(STRIDES_PX)}")

@@ -15,7 +15,7 @@ from lib.captioning.image_captioning import ImageCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
-from lib.images.frozen_features import encoder_version
+from lib.images.frozen_features import encoder_version_of
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.models import model_in_use
@@ -25,7 +25,7 @@ from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.progress import show_progress
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
-from model.checkpoint import load_captioner, load_config
+from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def predict_new_images(
     if only is not None:
         rows = rows.join(only, on="image_id", how="left_semi")
     with lake.staging():
-        pending = find_pending_rows(lake, _with_features(lake, rows, directory), done, "cleaned_at")
+        pending = find_pending_rows(lake, _with_features(lake, rows, directory, settings), done, "cleaned_at")
         total = pending.num_rows
         if total:
             load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
@@ -89,9 +89,9 @@ def predict_new_images(
         logger.info("predict_captions: %d captions were removed: their images left images_clean", num_gone)
 
 
-def _with_features(lake: Lake, rows: DataFrame, directory: Path) -> DataFrame:
-    """The rows with features of the model's frozen encoder, null where there are none yet."""
-    version = encoder_version(load_config(directory))
+def _with_features(lake: Lake, rows: DataFrame, directory: Path, settings: PredictionSettings) -> DataFrame:
+    """The rows with features of the model's frozen encoder, null where there are none yet or they do not suffice."""
+    version = encoder_version_of(directory) if settings.can_read_features else None
     if version is None or not lake.has("image_features"):
         return rows.withColumn("features", F.lit(None).cast("binary"))
     features = (

@@ -72,7 +72,8 @@ class ImageCaptioner:
     ) -> list[PredictedCaption]:
         """Caption cleaned images (H, W) or (H, W, 3) of any sizes; none depends on the others.
 
-        Instead of images all may be float16 features (F, h, w) of the network's frozen encoder.
+        Instead of images all may be float16 features (F, h, w) of the network's frozen encoder, where the settings'
+        can_read_features.
 
         An image is first decoded greedily, and read as a graph. If that says the same, or if the drawing and the trace
         of the caption confirm it, it is the image's caption. Otherwise the image is read as a graph in further views
@@ -141,8 +142,8 @@ class ImageCaptioner:
 
     @torch.inference_mode()
     def encoded(self, pixels: np.ndarray) -> np.ndarray:
-        """A cleaned image as features (F, h, w) if the network's encoder is frozen, else unchanged."""
-        if not self.network.config.is_encoder_frozen:
+        """A cleaned image as features (F, h, w) if the encoder is frozen and they are all it takes, else unchanged."""
+        if not (self.network.config.is_encoder_frozen and self.settings.can_read_features):
             return pixels
         images = as_ink(stack_images([pixels], self.network.config.num_channels))
         features: np.ndarray = self.network.encoder.extract(images)[0].half().numpy()
@@ -248,6 +249,9 @@ def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
 
 
 def _size_in_batch(pixels: np.ndarray) -> tuple[int, int]:
+    """Height and width that an image has in a batch; those of the grid of features, which are not padded."""
+    if pixels.dtype == np.float16:
+        return pixels.shape[1], pixels.shape[2]
     return round_up(pixels.shape[0]), round_up(pixels.shape[1])
 
 

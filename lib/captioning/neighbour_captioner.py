@@ -11,7 +11,7 @@ from lib.captions.nearest_image import central_caption, direction_of, nearest
 from lib.captions.train_images import read_train_images
 from lib.errors import CorruptImageError, SettingsError
 from lib.images.cleaning import clean_image
-from lib.images.frozen_features import encoder_version, extract
+from lib.images.frozen_features import encoder_version_of, extract
 from lib.lake.delta_rows import DeltaRows
 from lib.sections.images import CleaningSettings
 from lib.sections.lake import StorageSettings
@@ -26,14 +26,15 @@ class NeighbourCaptioner:
     def __init__(self, checkpoint: Path, cleaning: CleaningSettings, storage: StorageSettings) -> None:
         """Read the lake's features once: a direction for each of at most NUM_CANDIDATES train images stays in memory.
 
-        Raises SettingsError if the model's encoder is not frozen or the tables are in a catalog, MissingInputError if
-        the lake has no features of it, UnreadableTableError, CheckpointError, EncoderWeightsError.
+        Raises SettingsError if the model's encoder has no name in the tables or these are in a catalog,
+        MissingInputError if the lake has no features of it, UnreadableTableError, CheckpointError, EncoderWeightsError.
         """
-        version = encoder_version(load_config(checkpoint))
+        version = encoder_version_of(checkpoint)
         if version is None:
             raise SettingsError(
                 f"{NEAREST_NEIGHBOURS} compares features of a frozen encoder, and the encoder of model "
-                f"{checkpoint.name} is not frozen: name another second captioner, or none"
+                f"{checkpoint.name} is not frozen, or its checkpoint does not name it: name another second captioner, "
+                "or none"
             )
         if storage.catalog:
             raise SettingsError(f"storage.catalog is set: {NEAREST_NEIGHBOURS} reads tables in storage.root alone")
@@ -58,16 +59,12 @@ class NeighbourCaptioner:
 
     def _neighbours(self, pixels: Mapping[int, np.ndarray]) -> dict[int, str | None]:
         """The id of each image's nearest train image; None if its features are no numbers."""
-        of_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, one in pixels.items():
-            of_shape.setdefault(one.shape, []).append(index)
-        found: dict[int, str | None] = {}
-        for indices in of_shape.values():
-            features = extract([pixels[index] for index in indices], self._encoder, self._num_channels)
-            directions = np.stack([direction_of(one) for one in features])
-            names = nearest(directions, np.full(len(indices), "", object), self._candidates)
-            found |= zip(indices, names, strict=True)
-        return found
+        if not pixels:
+            return {}
+        features = extract(list(pixels.values()), self._encoder, self._num_channels)
+        directions = np.stack([direction_of(one) for one in features])
+        names = nearest(directions, np.full(len(directions), "", object), self._candidates)
+        return dict(zip(pixels, names, strict=True))
 
     def _central_caption(self, image_id: str) -> str:
         return central_caption(self._captions[image_id])

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.errors import SettingsError
+from lib.images.frozen_features import encoder_version
 from lib.lake.models import starting_checkpoint
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_batches
@@ -189,7 +190,9 @@ class _Reporter(StepReporter):
         num_workers: int,
         seen_before: int,
     ) -> None:
-        training, details = settings.training, {"notation": NOTATION, "max_tokens": settings.captions.max_tokens}
+        training, max_tokens = settings.training, settings.captions.max_tokens
+        version = encoder_version(settings.captioner)
+        details = {"notation": NOTATION, "max_tokens": max_tokens, "encoder_version": version}
         super().__init__(learner, vocabulary, training, folder / "latest", details)
         self.settings, self.folder, self.store = settings, folder, store
         self.num_workers, self.seen_before = num_workers, seen_before

@@ -174,7 +174,11 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
         "resume_checkpoint": str(run.resume_checkpoint),
         "metrics_file": str(run.metrics_file),
         "progress_file": str(run.progress_file),
-        "details": {"notation": settings.captions.notation, "max_tokens": _max_tokens(run, start)},
+        "details": {
+            "notation": settings.captions.notation,
+            "max_tokens": _max_tokens(run, start),
+            "encoder_version": encoder_version(settings.captioner),
+        },
         "provenance": {
             "model_version": run.model_version,
             "data_fingerprint": run.data.fingerprint,

@@ -184,6 +184,26 @@ def test_captions_from_features_are_those_from_the_images(extracted: Lake) -> No
         assert confidence == pytest.approx(from_images[name][1], rel=0.02)
 
 
+@pytest.mark.slow
+def test_images_of_several_shapes_are_encoded_and_captioned_each_by_itself(
+    arrived: Lake, arrived_once: tuple[Path, Path], tmp_path: Path
+) -> None:
+    landing, uneven = tmp_path / "landing", ("cleaning.keeps_aspect=true", "cleaning.canvas_step_px=32")
+    shutil.copytree(arrived_once[0], landing)
+    cv2.imwrite(str(landing / "tall.jpg"), np.full((60, 20, 3), 99, np.uint8))
+    ingest_images.run(arrived.spark, settings(arrived, f"landing.path={landing}"))
+    clean_images.run(arrived.spark, settings(arrived, *uneven))
+    put_model(arrived)
+    extract_features.run(arrived.spark, settings(arrived, *uneven))
+    shapes = {row.image_id: tuple(row.shape) for row in arrived.read("image_features").collect()}
+    assert shapes == dict.fromkeys(CAPTIONS, (1280, 2, 2)) | {"tall": (1280, 2, 1)}
+    for views in ((), ("prediction.turns_deg=[0, 180]",)):
+        if arrived.has("caption_predictions"):
+            arrived.spark.sql(f"delete from delta.`{arrived.storage.root}/caption_predictions`")
+        predict_captions.run(arrived.spark, settings(arrived, *uneven, *views))
+        assert set(captions(arrived)) == set(shapes)
+
+
 def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arrived_once: tuple[Path, Path]) -> None:
     landing = arrived_once[0]
 

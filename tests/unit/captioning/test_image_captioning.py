@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,34 @@ def test_captions_do_not_depend_on_how_images_are_batched(checkpoint: Path, how:
         again = alone.caption([image])[0]
         assert (again.caption, again.is_valid) == (one.caption, one.is_valid)
         assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
+
+
+@pytest.fixture
+def frozen(checkpoint: Path) -> Path:
+    """The same captioner with a frozen encoder, so that it reads features."""
+    network, vocabulary, _ = load_captioner(checkpoint)
+    network.config = replace(network.config, is_encoder_frozen=True)
+    details = {"notation": "smiles_drawn_kekule", "max_tokens": 8}
+    save_checkpoint(checkpoint, network, vocabulary, details=details, provenance={})
+    return checkpoint
+
+
+def test_features_of_several_shapes_are_captioned_as_their_images_are(frozen: Path) -> None:
+    captioner, images = ImageCaptioner(frozen, settings()), drawings(9)
+    features = [captioner.encoded(image) for image in images]
+    assert {one.shape for one in features} == {(32, 2, 4), (32, 4, 4)}
+    captions = captioner.caption(features)
+    for one, of_image, image in zip(captions, captioner.caption(images), images, strict=True):
+        alone = captioner.caption([captioner.encoded(image)])[0]
+        assert one.caption == alone.caption == of_image.caption
+        assert [alone.confidence, of_image.confidence] == pytest.approx([one.confidence] * 2, rel=0.02)
+
+
+@pytest.mark.parametrize("how", [{"turns_deg": (0, 180)}, {"scales": (1.0, 1.5)}, {"is_redrawn": True}])
+def test_an_image_that_is_turned_scaled_or_drawn_again_is_read_itself(frozen: Path, how: dict[str, Any]) -> None:
+    captioner, images = ImageCaptioner(frozen, settings(**how, sure_from=2.0)), drawings(3)
+    assert all(captioner.encoded(image) is image for image in images)
+    assert len(captioner.caption([captioner.encoded(image) for image in images])) == 3
 
 
 @pytest.mark.parametrize("drawer", [one for group in DRAWERS for one in group])

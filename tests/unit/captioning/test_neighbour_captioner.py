@@ -37,7 +37,9 @@ def test_the_most_similar_train_image_lends_its_central_caption(tmp_path: Path) 
 
 def test_a_model_whose_encoder_is_not_frozen_is_refused(tmp_path: Path) -> None:
     molecules = pretrained_model("molecules", "the test").directory
-    with pytest.raises(SettingsError, match="the encoder of model molecules is not frozen: name another second cap"):
+    with pytest.raises(
+        SettingsError, match="the encoder of model molecules is not frozen, or its checkpoint does not name it: na"
+    ):
         NeighbourCaptioner(molecules, CLEANING, storage(tmp_path))
 
 

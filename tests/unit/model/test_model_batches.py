@@ -49,6 +49,13 @@ def test_an_image_in_colour_is_refused_as_ink() -> None:
         stack_images([np.zeros((2, 2, 3), np.uint8)], 1)
 
 
+def test_features_of_several_shapes_are_refused_in_one_batch() -> None:
+    samples = [{"features": np.zeros((8, 2, width), np.float16), "token_ids": [5]} for width in (2, 3)]
+    assert collate(samples[:1], 3).images.shape == (1, 8, 2, 2)
+    with pytest.raises(ImageShapeError, match=r"features of one batch have the shapes \[\(8, 2, 2\), \(8, 2, 3\)\]"):
+        collate(samples, 3)
+
+
 def test_marks_are_padded_and_keep_their_places() -> None:
     one = {"positions_xy": np.ones((2, 2)), "labels": np.ones((2, 3)), "marks_of_tokens": np.array([1, -1, 0])}
     two = {"positions_xy": np.ones((1, 2)), "labels": np.ones((1, 3)), "marks_of_tokens": np.array([0])}
