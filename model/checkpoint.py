@@ -5,6 +5,7 @@ weights.safetensors, config.json, vocabulary.json, provenance.json and, to resum
 
 import json
 import pickle
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,16 +41,22 @@ def captioner_to_train(
 ) -> Captioner:
     """Return the captioner of the training to resume, if it was begun, else that to start from, else an untrained one.
 
-    What the starting weights lack of tokens and labels is added, to be learned.
-    Raises CheckpointError, EncoderWeightsError.
+    The one to start from has the starting weights and is otherwise as the config says; what they lack of tokens and
+    labels is added, to be learned. Raises CheckpointError, EncoderWeightsError.
     """
     if has_checkpoint(resume_from):
         return load_captioner(resume_from)[0]
     if not start_from:
         return new_captioner(config, vocabulary)
-    captioner, known, _ = load_captioner(start_from)
+    started, known, _ = load_captioner(start_from)
     if vocabulary.tokens[: len(known)] != known.tokens:
         raise CheckpointError(f"the vocabulary of {start_from} is not the beginning of that to train with")
+    captioner = Captioner(replace(config, num_cell_labels=started.config.num_cell_labels), len(known))
+    try:
+        captioner.load_state_dict(started.state_dict())
+    except RuntimeError as error:
+        fault = textwrap.shorten(str(error), 200)  # on one line: it names every weight
+        raise CheckpointError(f"the network of {start_from} is another than that to train ({fault})") from error
     return _with_tokens(_with_cell_labels(captioner, config.num_cell_labels), len(vocabulary))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lib.errors import SettingsError
+from lib.images.frozen_features import has_encoder_of
 from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner, load_details, load_provenance
 from model.config import CaptionerConfig
@@ -78,7 +79,8 @@ def checked_vocabulary(
 ) -> Vocabulary:
     """The vocabulary of starting weights.
 
-    Raises SettingsError if they are of another network or notation, or of images cleaned otherwise.
+    Raises SettingsError if they are of another network or notation, or of images cleaned otherwise, or if an encoder
+    that they do not have is to be frozen.
     """
     name = f"training.start_from {start}"
     try:
@@ -88,6 +90,12 @@ def checked_vocabulary(
             is_fit = its_own <= asked if field.name == "num_cell_labels" else its_own == asked  # labels can be added
             if field.name not in NOT_OF_THE_NETWORK and not is_fit:
                 raise SettingsError(f"{name} has captioner.{field.name} {its_own}, the settings ask for {asked}")
+        if captioner.has_lasting_features and not has_encoder_of(started, captioner):
+            raise SettingsError(
+                f"{name} has another encoder than captioner.encoder_weights {captioner.encoder_weights}, from whose "
+                "features it would learn: set captioner.is_encoder_frozen to false to train the model's own encoder, "
+                "or captioner.encoder_weights to random to freeze that"
+            )
         check_fit(start, notation, cleaning, name, "or training.start_from to null to begin untrained")
     except CheckpointError as error:
         raise SettingsError(f"training.start_from: {error}") from None

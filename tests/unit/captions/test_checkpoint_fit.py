@@ -3,14 +3,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lib.captions.checkpoint_fit import check_fit, checked_vocabulary, learned_cleaning
 from lib.errors import SettingsError
 from lib.settings import Settings, load_settings
-from model.checkpoint import PRETRAINED, load_captioner
+from model.checkpoint import PRETRAINED, load_captioner, load_details, save_checkpoint
 from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
@@ -59,6 +61,37 @@ def test_the_first_setting_that_differs_is_named_with_what_to_do(override: str, 
 def test_a_network_of_another_shape_is_named() -> None:
     with pytest.raises(SettingsError, match=r"has captioner\.width 512, the settings ask for 384"):
         start(MODEL, "captioner.width=384")
+
+
+def photos(*overrides: str) -> Settings:
+    return load_settings("photos", "local", ["landing.path=unused", "storage.root=unused", *overrides])
+
+
+def start_photos(directory: Path, *overrides: str) -> Vocabulary:
+    asked = photos(*overrides)
+    return checked_vocabulary(directory, asked.captioner, asked.captions.notation, asked.cleaning)
+
+
+def test_an_encoder_is_frozen_only_if_the_starting_weights_have_it(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="needs the extra photos")
+    pretrained = PRETRAINED / "photos"
+    captioner, vocabulary, provenance = load_captioner(pretrained)
+    published = tmp_path / "published.pth"
+    torch.save(captioner.encoder.backbone.layers.state_dict(), published)
+    halved = tmp_path / "halved"
+    captioner.config = replace(captioner.config, encoder_weights=str(published))
+    details = load_details(pretrained)
+    save_checkpoint(halved, captioner, vocabulary, details=details, provenance=provenance, is_half_precision=True)
+    assert start_photos(pretrained) == vocabulary
+    assert start_photos(halved, f"captioner.encoder_weights={published}") == vocabulary
+    tuned = tmp_path / "tuned"
+    with torch.no_grad():
+        captioner.encoder.backbone.layers.conv_head.weight *= 1.01
+    captioner.config = replace(captioner.config, is_encoder_frozen=False)
+    save_checkpoint(tuned, captioner, vocabulary, details=details, provenance=provenance)
+    with pytest.raises(SettingsError, match=r"has another encoder than captioner\.encoder_weights imagenet, from"):
+        start_photos(tuned)
+    assert start_photos(tuned, "captioner.encoder_weights=random") == vocabulary
 
 
 def test_labels_can_be_added_to_starting_weights_but_not_taken_away() -> None:

@@ -21,9 +21,17 @@ from model.checkpoint import (
 )
 from model.decoding import greedy
 from model.errors import CheckpointError, EncoderWeightsError
-from model.training_loop import TrainingState, make_optimizer, pack_training, unpack_training
+from model.training_loop import TrainingState, make_optimizer, pack_training, train_epoch, unpack_training
 from model.vocabulary import Vocabulary
-from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
+from tests.unit.tiny_captioner import (
+    TINY,
+    VOCABULARY,
+    ignore,
+    quick_training,
+    stroke_batch,
+    tiny_captioner,
+    tiny_config,
+)
 
 DETAILS = {"notation": "inchi", "max_tokens": 20}
 
@@ -123,6 +131,31 @@ def test_a_token_that_starting_weights_do_not_know_is_added_behind_theirs(tmp_pa
     assert (after[..., -1] < -4).all()
     save_checkpoint(tmp_path / "grown", grown, vocabulary, details={}, provenance={})
     assert load_captioner(tmp_path / "grown")[1] == vocabulary
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_training_that_starts_from_weights_is_as_the_settings_say(tmp_path: Path, is_frozen: bool) -> None:
+    started = tiny_captioner(dropout=0.5, is_encoder_frozen=not is_frozen)
+    save(tmp_path / "model", started)
+    asked = tiny_config(dropout=0.1, is_encoder_frozen=is_frozen, num_cell_labels=4)
+    captioner = captioner_to_train(tmp_path / "none", tmp_path / "model", asked, VOCABULARY)
+    assert captioner.config == asked
+    assert captioner.decoder.dropout == 0.1
+    assert captioner.encoder.is_frozen is is_frozen
+    assert {one.requires_grad for one in captioner.encoder.backbone.parameters()} == {not is_frozen}
+    learned = captioner.state_dict()
+    assert all(
+        torch.equal(tensor, learned[name]) for name, tensor in started.state_dict().items() if "cells" not in name
+    )
+    optimizer = make_optimizer(captioner, quick_training())
+    train_epoch(captioner, [stroke_batch(4)], optimizer, quick_training(), TrainingState(), 1, on_step=ignore)
+
+
+def test_weights_of_another_network_to_start_from_are_one_sentence(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match=r"model is another than that to train \(.*\)$") as caught:
+        captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(width=16), VOCABULARY)
+    assert "\n" not in str(caught.value)
 
 
 def test_tokens_in_another_order_than_those_of_the_starting_weights_are_refused(tmp_path: Path) -> None:
