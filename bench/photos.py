@@ -23,10 +23,10 @@ from lib.captions.nearest_neighbour import neighbour_captions
 from lib.captions.scores import MODEL, best_constant_caption, captions_by_predictor
 from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
-from lib.errors import MissingInputError
+from lib.errors import MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
 from lib.images.features import IMAGES_AT_A_TIME
-from lib.images.frozen_features import encoder_version, extract
+from lib.images.frozen_features import encoder_version_of, extract
 from lib.images.packed_features import unpack_features
 from lib.job_entry import argument_parser, exit_with_one_sentence, start_process
 from lib.lake.delta_tables import Lake
@@ -79,18 +79,29 @@ def _measure(arguments: argparse.Namespace) -> None:
         if arguments.flickr:
             _make_lake(spark, settings)
         results = measure(Lake(spark, settings.storage), model, settings, arguments.split)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     _print(results)
+    if file := file_of_results(arguments.split, arguments.model):
+        file.write_text(json.dumps(results, indent=2) + "\n")
+        Console(highlight=False).print(f"wrote {file}")
+
+
+def file_of_results(split: str, model: str | None) -> Path | None:
+    """Where results are kept; None for those of another split or model than are published."""
+    return RESULTS if split == "test" and model is None else None
 
 
 def measure(lake: Lake, directory: Path, settings: Settings, split: str) -> dict[str, Any]:
     """Scores of the model, read by beam and greedily, and of the controls on a split, and seconds for an image.
 
-    Raises MissingInputError if no image of the split has features of the model's encoder.
+    Raises MissingInputError if no image of the split has features of the model's encoder, SettingsError if the settings
+    ask for more than features can give.
     """
+    if not settings.prediction.can_read_features:
+        raise SettingsError("photos measures captions from features: leave prediction.turns_deg and scales as they are")
     captions = lake.require("captions", written_by="ingest_images")
     encoder = load_config(directory)
-    features = _features(lake, captions, encoder, split)
+    version = encoder_version_of(directory)
+    features = _features(lake, captions, version, split)
     images = [unpack_features(packed) for packed in features.values()]
     written, seconds = {}, {}
     for name, num_beams in ((MODEL, settings.prediction.num_beams), (GREEDY, 1)):
@@ -117,7 +128,7 @@ def measure(lake: Lake, directory: Path, settings: Settings, split: str) -> dict
         "split": split,
         "num_images": len(images),
         "num_beams": settings.prediction.num_beams,
-        "encoder": encoder_version(encoder),
+        "encoder": version,
         "num_threads": torch.get_num_threads(),
         "seconds_per_image": {
             "features, on one core": _seconds_of_features(lake, encoder),
@@ -135,19 +146,21 @@ def _make_lake(spark: SparkSession, settings: Settings) -> None:
         job.run(spark, settings)
 
 
-def _features(lake: Lake, captions: DataFrame, encoder: CaptionerConfig, split: str) -> dict[str, bytes]:
-    """Packed features by image id, in order, of the images of a split."""
+def _features(lake: Lake, captions: DataFrame, version: str | None, split: str) -> dict[str, bytes]:
+    """Packed features by image id, in order, of the images of a split as they are cleaned now."""
     of_split = captions.where(F.col("split") == split).select("image_id")
     encoded = lake.require("image_features", written_by="extract_features")
+    cleaned = lake.require("images_clean", written_by="clean_images").select("image_id", "cleaning_version")
     rows = (
-        encoded.where(F.col("encoder_version") == encoder_version(encoder))
+        encoded.where(F.col("encoder_version") == F.lit(version))
+        .join(cleaned, on=["image_id", "cleaning_version"], how="left_semi")
         .join(of_split, on="image_id", how="left_semi")
         .select("image_id", "features")
         .collect()
     )
     if not rows:
         raise MissingInputError(
-            f"no image of split {split} in {lake.storage.root} has features of {encoder_version(encoder)}: run "
+            f"no image of split {split} in {lake.storage.root}, as it is cleaned now, has features of {version}: run "
             "extract_features with the settings of that encoder"
         )
     return {row.image_id: bytes(row.features) for row in sorted(rows)}
@@ -182,7 +195,6 @@ def _print(results: dict[str, Any]) -> None:
     console.print(table)
     for what, seconds in results["seconds_per_image"].items():
         console.print(f"{what}: {seconds:.4f} s an image, {1 / seconds:.0f} images/s")
-    console.print(f"wrote {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -11,21 +11,24 @@ Scores = dict[tuple[str, str], dict[str, float]]  # by split and predictor, as S
 def score_sentences(written: DataFrame, captions: DataFrame) -> Scores:
     """Scores of `written` (image_id, split, predictor, caption) against all references.
 
-    Rows without a caption are left out. The driver holds the captions of one split at a time.
+    `written` has a row of each image for every predictor, and all are scored over the same images: a caption that is
+    null counts as an empty one. A predictor without any caption has no scores. The driver holds the captions of one
+    split at a time.
     Raises RuntimeMissingError if pycocoevalcap or Java 17 is missing, or if a program in Java fails.
     """
     scores: Scores = {}
-    known = written.where(F.col("caption").isNotNull()).select("image_id", "split", "predictor", "caption")
-    splits = sorted(row.split for row in known.select("split").distinct().collect())
+    splits = sorted(row.split for row in written.select("split").distinct().collect())
     with SentenceScorer() as scorer:
         for split in splits:
             references = references_of(captions, split)
-            predictions: dict[str, dict[str, str]] = {}
-            for row in known.where(F.col("split") == split).collect():
+            predictions: dict[str, dict[str, str | None]] = {}
+            for row in written.where(F.col("split") == split).select("image_id", "predictor", "caption").collect():
                 predictions.setdefault(row.predictor, {})[row.image_id] = row.caption
             for predictor, of_predictor in predictions.items():
-                # In one order, whichever order Spark has: sums of floating-point numbers depend on it.
-                scores[split, predictor] = scorer.score(dict(sorted(of_predictor.items())), references)
+                if any(caption is not None for caption in of_predictor.values()):
+                    # In one order, whichever order Spark has: sums of floating-point numbers depend on it.
+                    captioned = {image_id: of_predictor[image_id] or "" for image_id in sorted(of_predictor)}
+                    scores[split, predictor] = scorer.score(captioned, references)
     return scores
 
 

@@ -7,6 +7,7 @@ import pytest
 from delta.tables import DeltaTable
 
 from lib.captions.scores import evaluate_captions, with_scores
+from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS, SentenceScorer
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, CAPTIONS, EVALUATIONS
@@ -80,6 +81,26 @@ def test_sentences_of_a_split_are_scored_at_once_against_all_references_beside_c
     rings = [dict(zip(PREDICTED, ring, strict=True)) for ring in ((second, third, first), (third, first, second))]
     assert found["shuffled_pictures"] in [scorer.score(ring, REFERENCES) for ring in rings]
     assert found["model"]["cider"] > max(found["constant_caption"]["cider"], found["shuffled_pictures"]["cider"])
+
+
+def test_a_control_without_some_captions_is_scored_over_the_images_of_the_model(
+    lake: Lake, scorer: SentenceScorer
+) -> None:
+    fill(lake)
+    lacking = PREDICTED | {"p1": None}
+    rows = [
+        (image_id, "test", predictor, caption)
+        for predictor, of_predictor in (("model", PREDICTED), ("control", lacking), ("none", dict.fromkeys(PREDICTED)))
+        for image_id, caption in of_predictor.items()
+    ]
+    written = lake.spark.createDataFrame(rows, "image_id string, split string, predictor string, caption string")
+    found = score_sentences(written, lake.read("captions"))
+    assert found == {
+        ("test", "model"): scorer.score(PREDICTED, REFERENCES),
+        ("test", "control"): scorer.score(PREDICTED | {"p1": ""}, REFERENCES),
+    }
+    control = found["test", "control"]
+    assert (control["num_sentences"], control["num_empty_sentences"]) == (2, 1)
 
 
 @pytest.mark.slow
