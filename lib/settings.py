@@ -85,6 +85,17 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_what_is_blanked(self) -> Self:
+        """Positions are blanked in features that the encoder computed before training; pixels have none."""
+        if self.training.blanked_fraction and not self.captioner.has_lasting_features:
+            raise ValueError(
+                f"training.blanked_fraction is {self.training.blanked_fraction}, which blanks features of a frozen "
+                "encoder with named weights: set captioner.is_encoder_frozen and captioner.encoder_weights, or "
+                "training.blanked_fraction to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_what_is_for_sentences(self) -> Self:
         """CIDEr needs sentences, and mirrored images need captions that stay true of them, which drawings' do not."""
         if self.evaluation.metrics == "sentences":

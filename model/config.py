@@ -97,12 +97,16 @@ class TrainingConfig:
     max_train_seconds: float | None  # training and validation time in seconds; above 0; None = no limit
     start_from: str | None  # 'pretrained' or a checkpoint's directory; None = untrained
     embeddings: str | None  # 'glove_6b_50d' or a file in GloVe's text format: starting vectors of tokens; None = random
-    is_embedding_frozen: bool  # true = the vectors of tokens keep what they start with
+    is_embedding_frozen: bool  # true = vectors of tokens keep what embeddings or start_from begin them with
 
     def __post_init__(self) -> None:
         if self.embeddings and self.start_from:
             expected = "null where start_from names a model, which has its own"
             raise TrainingConfigError(f"embeddings is {self.embeddings!r}, expected {expected}")
+        if self.is_embedding_frozen and not (self.embeddings or self.start_from):
+            raise TrainingConfigError(
+                "is_embedding_frozen is true, but embeddings and start_from are null: random vectors would be kept"
+            )
         intervals = ("log_interval_steps", "checkpoint_interval_steps")
         for name in ("batch_size", "num_epochs", "num_batches_in_buffer", "num_validation_images", *intervals):
             if getattr(self, name) < 1:

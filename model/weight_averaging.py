@@ -1,5 +1,7 @@
 """An exponential moving average of the weights over training steps; it scores better than the last weights."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -40,6 +42,16 @@ class WeightAverage:
             torch._foreach_lerp_(averaged, weights, 1 - min(self.decay, self.step / (self.step + 10)))
         else:  # how many batches a norm has seen
             torch._foreach_copy_(averaged, weights)
+
+    @classmethod
+    def begin_or_resume(cls, captioner: Captioner, decay: float, resumed: dict[str, Any]) -> "WeightAverage | None":
+        """Return the average of a training, which goes on from its training state; None if the decay is 0."""
+        if not decay:
+            return None
+        average = cls(captioner, decay)
+        if "average" in resumed:
+            average.unpack(resumed["average"])
+        return average
 
     def pack(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps so that averaging can go on."""

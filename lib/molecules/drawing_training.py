@@ -193,12 +193,10 @@ class _Reporter(StepReporter):
         training, max_tokens = settings.training, settings.captions.max_tokens
         version = encoder_version(settings.captioner)
         details = {"notation": NOTATION, "max_tokens": max_tokens, "encoder_version": version}
-        super().__init__(learner, vocabulary, training, folder / "latest", details)
+        average = WeightAverage.begin_or_resume(learner.captioner, training.average_decay, learner.resumed)
+        super().__init__(learner, vocabulary, training, folder / "latest", details, average)
         self.settings, self.folder, self.store = settings, folder, store
         self.num_workers, self.seen_before = num_workers, seen_before
-        self.average = WeightAverage(self.captioner, training.average_decay) if training.average_decay else None
-        if self.average and "average" in learner.resumed:
-            self.average.unpack(learner.resumed["average"])
 
     def on_step(self, step: StepReport) -> None:
         if self.average:
@@ -218,9 +216,7 @@ class _Reporter(StepReporter):
 
     def on_end(self) -> None:
         """Write the finished model: the average of the weights where there is one."""
-        if self.average:
-            self.captioner = self.average.captioner
-        scores = scores_of(self.captioner, self.vocabulary, self.store, self.settings)
+        scores = scores_of(self.learned, self.vocabulary, self.store, self.settings)
         logger.info("validation: %s", json.dumps(scores))
         self.save(self.folder / "captioner", scores=scores)
 
@@ -239,7 +235,3 @@ class _Reporter(StepReporter):
             "num_workers": self.num_workers,
             "settings": described,
         }
-
-    def training_state(self) -> dict[str, Any]:
-        packed = super().training_state()
-        return packed | {"average": self.average.pack()} if self.average else packed

@@ -24,7 +24,6 @@ from lib.settings import Settings
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import gpus_to_use
 from lib.training.row_blocks import RowBlocks, hand_over, parts_of_epoch
-from lib.training.step_reports import ignore_step
 from lib.training.training_data import mean_input_bytes, training_rows
 from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, absolute
@@ -37,8 +36,9 @@ from model.checkpoint import load_details
 from model.config import CaptionerConfig, TrainingConfig
 from model.learner import begin_or_resume
 from model.self_critical import CiderScorer, self_critical
-from model.training_loop import TrainingState, spend, train_epoch
+from model.training_loop import StepReport, TrainingState, spend, train_epoch
 from model.vocabulary import END, Vocabulary
+from model.weight_averaging import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +104,19 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         device,
         config["word_vectors"],
     )
-    captioner, optimizer, state, _ = learner
+    captioner, optimizer, state, resumed = learner
+    # Every worker has the average, since all validate it; their weights are the same after each step.
+    average = WeightAverage.begin_or_resume(captioner, training.average_decay, resumed)
     model = group.wrap(captioner)
 
-    reporter = TrainingReporter(config, learner, vocabulary) if rank == 0 else None
+    reporter = TrainingReporter(config, learner, vocabulary, average) if rank == 0 else None
+
+    def on_step(step: StepReport) -> None:
+        if average:
+            average.update(captioner, step.step)
+        if reporter:
+            reporter.on_step(step)
+
     scorer = _cider_scorer(rows["train"]) if config["are_sentences"] else None
     while not state.is_over(training):
         batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
@@ -115,12 +124,11 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         if training.objective == "cider":
             assert scorer is not None, "settings ask for a dataset of sentences"
             batches = self_critical(batches, captioner, scorer, training, max_tokens)
-        on_step = reporter.on_step if reporter else ignore_step
         train_epoch(model, batches, optimizer, training, state, config["total_steps"], on_step)
         started, scores, is_best = time.monotonic(), {}, False
         if "validation" in rows:
             scores = validate_together(
-                captioner,
+                average.captioner if average else captioner,
                 rows["validation"],
                 vocabulary,
                 notation,

@@ -4,22 +4,31 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from model.captioner import Captioner
 from model.checkpoint import save_checkpoint
 from model.config import TrainingConfig
 from model.learner import Learner
 from model.training_loop import StepReport, pack_training
 from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
 
 
 class StepReporter(ABC):
     """Writes checkpoints of a learner, and says at intervals how training goes."""
 
     def __init__(
-        self, learner: Learner, vocabulary: Vocabulary, training: TrainingConfig, latest: Path, details: dict[str, Any]
+        self,
+        learner: Learner,
+        vocabulary: Vocabulary,
+        training: TrainingConfig,
+        latest: Path,
+        details: dict[str, Any],
+        average: WeightAverage | None,
     ) -> None:
-        """`latest` is the checkpoint to resume from."""
+        """`latest` is the checkpoint to resume from; `average` is that of the weights, which the caller updates."""
         self.captioner, self.optimizer, self.state, _ = learner
         self.vocabulary, self.training, self.latest, self.details = vocabulary, training, latest, details
+        self.average = average
         self.losses: list[float] = []  # since the last report
         self.last: StepReport | None = None
 
@@ -33,7 +42,13 @@ class StepReporter(ABC):
 
     def training_state(self) -> dict[str, Any]:
         """The state, besides the weights, that resuming needs."""
-        return pack_training(self.state, self.optimizer)
+        packed = pack_training(self.state, self.optimizer)
+        return packed | {"average": self.average.pack()} if self.average else packed
+
+    @property
+    def learned(self) -> Captioner:
+        """The captioner to use: that with the average of the weights, where there is one."""
+        return self.average.captioner if self.average else self.captioner
 
     def on_step(self, step: StepReport) -> None:
         """Count the step; at their intervals report, and write a checkpoint to resume from."""
@@ -54,10 +69,10 @@ class StepReporter(ABC):
         self.save(self.latest, self.training_state())
 
     def save(self, directory: Path, training_state: dict[str, Any] | None = None, **facts: Any) -> None:
-        """Write a checkpoint, with more facts in its provenance."""
+        """Write a checkpoint to use, or with the training state one to resume; `facts` go to its provenance."""
         save_checkpoint(
             directory,
-            self.captioner,
+            self.captioner if training_state else self.learned,
             self.vocabulary,
             details=self.details,
             provenance=self.provenance() | facts,

@@ -16,6 +16,7 @@ from model.config import TrainingConfig
 from model.learner import Learner
 from model.training_loop import StepReport
 from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
 
 TELL_EVERY_S = 1.0
 
@@ -23,9 +24,11 @@ TELL_EVERY_S = 1.0
 class TrainingReporter(StepReporter):
     """Writes metrics and checkpoints while training runs; the first worker has one."""
 
-    def __init__(self, config: dict[str, Any], learner: Learner, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, config: dict[str, Any], learner: Learner, vocabulary: Vocabulary, average: WeightAverage | None = None
+    ) -> None:
         training, latest = TrainingConfig(**config["training"]), Path(config["resume_checkpoint"])
-        super().__init__(learner, vocabulary, training, latest, config["details"])
+        super().__init__(learner, vocabulary, training, latest, config["details"], average)
         self.config = config
         self.scores: dict[str, float] = {}
         self.told_at = time.monotonic()

@@ -91,6 +91,14 @@ def test_a_value_out_of_range_is_refused() -> None:
     assert message.endswith("captions.validation_fraction: Input should be less than 0.5 (seen: 0.7)")
 
 
+def test_positions_are_blanked_in_features_alone() -> None:
+    blanked = "training.blanked_fraction=0.1"
+    assert load_settings("photos", "local", [blanked]).training.blanked_fraction == 0.1
+    for override in ("captioner.is_encoder_frozen=false", "captioner.encoder_weights=random"):
+        with pytest.raises(SettingsError, match=r"blanked_fraction is 0\.1, which blanks features of a frozen encoder"):
+            load_settings("photos", "local", [blanked, override])
+
+
 @pytest.mark.parametrize("override", ["training.objective=cider", "training.mirrored_fraction=0.5"])
 def test_what_is_for_sentences_is_refused_for_molecules(override: str) -> None:
     overrides = ["landing.path=x", "storage.root=x", "training.start_from=pretrained", override]

@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from lib.progress import show_progress
+from lib.settings import load_settings
 from lib.training import training_reports
+from lib.training.distributed_training import worker_config
 from lib.training.training_reports import TrainingReporter, following
 from lib.training.training_runs import TrainingRun, read_metrics
 from model.captioner import Captioner
 from model.checkpoint import load_captioner, load_training_state
 from model.learner import Learner
 from model.training_loop import StepReport, TrainingState, make_optimizer
+from model.weight_averaging import WeightAverage
 from tests.unit.tiny_captioner import VOCABULARY, quick_training, tiny_captioner
 
 
@@ -30,7 +33,9 @@ def run(tmp_path: Path) -> TrainingRun:
     return TrainingRun("tiny-1", data, tmp_path / "checkpoints" / "tiny-1", folder)
 
 
-def reporter_of(run: TrainingRun, captioner: Captioner, state: TrainingState) -> TrainingReporter:
+def reporter_of(
+    run: TrainingRun, captioner: Captioner, state: TrainingState, average: WeightAverage | None = None
+) -> TrainingReporter:
     training = quick_training(log_interval_steps=2, checkpoint_interval_steps=3)
     config = {
         "training": asdict(training),
@@ -43,7 +48,8 @@ def reporter_of(run: TrainingRun, captioner: Captioner, state: TrainingState) ->
         "details": {"notation": "words", "max_tokens": 9},
         "provenance": {"model_version": run.model_version, "num_workers": 2},
     }
-    return TrainingReporter(config, Learner(captioner, make_optimizer(captioner, training), state, {}), VOCABULARY)
+    learner = Learner(captioner, make_optimizer(captioner, training), state, {})
+    return TrainingReporter(config, learner, VOCABULARY, average)
 
 
 def scores(distance: float) -> dict[str, float]:
@@ -86,6 +92,38 @@ def test_without_validation_the_last_model_stays(run: TrainingRun) -> None:
     torch.nn.init.constant_(reporter.captioner.decoder.output.weight, 7.0)
     reporter.on_end()
     assert load_captioner(run.checkpoint)[0].decoder.output.weight.unique().tolist() == [7.0]
+
+
+def test_the_model_that_stays_has_the_average_of_the_weights_and_training_goes_on_from_the_last(
+    run: TrainingRun,
+) -> None:
+    captioner = tiny_captioner()
+    average = WeightAverage.begin_or_resume(captioner, 0.5, {})
+    assert average is not None
+    torch.nn.init.constant_(average.captioner.decoder.output.weight, 1.0)
+    reporter = reporter_of(run, captioner, TrainingState(), average)
+    torch.nn.init.constant_(captioner.decoder.output.weight, 3.0)
+    average.update(captioner, step=1_000)
+    end_epoch(reporter, 3.0, 4.0)
+    assert load_captioner(run.resume_checkpoint)[0].decoder.output.weight.unique().tolist() == [3.0]
+    packed = load_training_state(run.resume_checkpoint)
+    resumed = WeightAverage.begin_or_resume(tiny_captioner(seed=1), 0.5, packed)
+    assert resumed is not None
+    assert resumed.captioner.decoder.output.weight.unique().tolist() == [2.0]
+    reporter.on_end()
+    assert load_captioner(run.checkpoint)[0].decoder.output.weight.unique().tolist() == [2.0]
+
+
+def test_a_checkpoint_names_the_encoder_whose_features_are_learned_from(run: TrainingRun) -> None:
+    run.data.vocabulary, run.data.fingerprint, run.data.max_tokens = VOCABULARY, "f", 9
+    asked = load_settings("photos", "local", ["storage.root=unused"])
+    assert worker_config(run, asked)["details"] == {
+        "notation": "words",
+        "max_tokens": 10,
+        "encoder_version": "efficientnet_lite2-imagenet",
+    }
+    learning = load_settings("photos", "local", ["storage.root=unused", "captioner.is_encoder_frozen=false"])
+    assert worker_config(run, learning)["details"]["encoder_version"] is None
 
 
 def test_progress_shows_epoch_step_loss_distance_speed_of_all_workers_and_time_left(

@@ -14,7 +14,7 @@ from model.config import TrainingConfigError
 from model.learner import begin_or_resume
 from model.training_loop import train_epoch
 from model.vocabulary import Vocabulary
-from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_config
+from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 WORDS = Vocabulary.from_tokens(["cat", "dog", "zebra"])
 CAT, DOG, ZEBRA = WORDS.encode(["cat", "dog", "zebra"])
@@ -83,7 +83,7 @@ def test_the_package_has_vectors_of_fifty_numbers() -> None:
 
 @pytest.mark.parametrize("is_frozen", [True, False])
 def test_training_begins_with_the_vectors_and_a_checkpoint_needs_no_file(tmp_path: Path, is_frozen: bool) -> None:
-    config, training = tiny_config(), quick_training(is_embedding_frozen=is_frozen)
+    config, training = tiny_config(), quick_training(is_embedding_frozen=is_frozen, embeddings="glove.txt")
     vectors = np.full((len(VOCABULARY), config.embedding_width), np.nan, np.float32)
     vectors[6:] = 0.25
 
@@ -94,13 +94,35 @@ def test_training_begins_with_the_vectors_and_a_checkpoint_needs_no_file(tmp_pat
     embedding, learner = begin(vectors)
     assert (embedding.weight[6:] == 0.25).all()
     assert 0.1 < embedding.weight[:6].std() < 0.5  # random, at the scale of the others
+    random = embedding.weight[1:6].clone()  # without <pad>, which no caption has a loss for
     train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore)
     assert bool((embedding.weight[6:] == 0.25).all()) == is_frozen
+    assert (embedding.weight[[1, 4, 5]] != random[[0, 3, 4]]).any(dim=1).all()  # a vector that nobody gave is learned
     save_checkpoint(tmp_path / "m", learner.captioner, VOCABULARY, details={"notation": "words"}, provenance={})
     assert torch.equal(load_captioner(tmp_path / "m")[0].decoder.embedding.weight, embedding.weight)
     resumed, _ = begin(vectors)  # what was learned is not overwritten
     assert torch.equal(resumed.weight, embedding.weight)
-    assert resumed.weight.requires_grad != is_frozen
+    whole, _ = begin(np.full_like(vectors, 0.25))
+    assert whole.weight.requires_grad != is_frozen
+
+
+def test_vectors_of_the_model_to_start_from_are_frozen_and_those_of_added_tokens_learned(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m", tiny_captioner(), VOCABULARY, details={"notation": "words"}, provenance={})
+    training = quick_training(is_embedding_frozen=True, start_from="m", weight_decay=0.5)
+    grown = VOCABULARY.extended(["i"])
+    learner = begin_or_resume(tmp_path / "none", tmp_path / "m", tiny_config(), training, grown, torch.device("cpu"))
+    before = learner.captioner.decoder.embedding.weight.clone()
+    train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore)
+    after = learner.captioner.decoder.embedding.weight
+    assert torch.equal(after[:-1], before[:-1])
+    assert not torch.equal(after[-1], before[-1])  # by the decay of weights
+
+
+def test_random_vectors_that_are_to_be_frozen_are_refused() -> None:
+    with pytest.raises(
+        TrainingConfigError, match=r"is_embedding_frozen is true, but embeddings and start_from are nul"
+    ):
+        quick_training(is_embedding_frozen=True)
 
 
 def test_vectors_beside_a_model_to_start_from_are_refused() -> None:
