@@ -3,6 +3,7 @@
 import logging
 
 import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
 
 from lib.captions.reviewed_captions import with_reviewed
 from lib.captions.writings import writing_of
@@ -39,13 +40,9 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
         logger.info("build_vocabulary: up to date")
         return
     tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
-    counts = (
-        tokenized.select(F.explode("tokens").alias("token"))
-        .groupBy("token")
-        .agg(F.count("*").alias("num_uses"))
-        .where(F.col("num_uses") >= settings.min_token_uses)
-    )
-    num_uses = {row.token: row.num_uses for row in counts.collect()}
+    counts = tokenized.select(F.explode("tokens").alias("token")).groupBy("token").agg(F.count("*").alias("num_uses"))
+    is_frequent = F.col("num_uses") >= settings.min_token_uses
+    num_uses = {row.token: row.num_uses for row in counts.where(is_frequent).collect()}
     num_foreign = tokenized.where(F.col("tokens").isNull()).count()
     if not num_uses:
         raise MissingInputError(
@@ -65,6 +62,21 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
         num_foreign,
         settings.notation,
     )
+    if settings.min_token_uses > 1:
+        _log_rare(counts.where(~is_frequent), sum(num_uses.values()), settings.min_token_uses)
+
+
+def _log_rare(counts: DataFrame, num_other_uses: int, min_token_uses: int) -> None:
+    """Say how many tokens are too rare for the vocabulary."""
+    rare = counts.agg(F.count("*").alias("num_tokens"), F.sum("num_uses").alias("num_uses")).first()
+    if rare is not None and rare.num_tokens:
+        logger.info(
+            "build_vocabulary: %d tokens are used less than captions.min_token_uses %d times and left out: %.1f %% of "
+            "all uses",
+            rare.num_tokens,
+            min_token_uses,
+            100 * rare.num_uses / (rare.num_uses + num_other_uses),
+        )
 
 
 def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from lib.captions.notations import notation_named
 from lib.captions.reviewed_captions import REVIEWED_INDEX, with_reviewed
 from lib.captions.writings import writing_of
-from lib.errors import MissingInputError
+from lib.errors import MissingInputError, SettingsError
 from lib.lake.delta_tables import Lake
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.sections.captions import CaptionSettings
@@ -28,9 +28,11 @@ class TrainingData:
     fingerprint: str
     num_train: int
     num_validation: int
-    left_out: str  # how many captions with an image cannot be learned, and why; empty if none
+    left_out: str  # how many captions with an image cannot be learned, and images without features; empty if none
     max_tokens: int  # of the longest train caption
     vocabulary: Vocabulary
+    num_tokens: int = 0  # of the first to last train captions, without <end>
+    num_unknown_tokens: int = 0  # of those, tokens that the vocabulary lacks
 
 
 def describe_training_data(
@@ -38,27 +40,37 @@ def describe_training_data(
 ) -> TrainingData:
     """Count the train and validation images that have a caption to learn from, and name them; reads no image bytes.
 
-    Raises MissingInputError if there is nothing to train on, or nothing to validate with though there should be.
+    Raises MissingInputError if there is nothing to train on, or nothing to validate with though there should be, and
+    SettingsError if features have several shapes, which no batch can hold.
     """
     pairs = _pairs(lake, settings, vocabulary)
+    has_features, shape = F.lit(True), F.lit(None)
     if encoder_version is not None:
-        encoded = lake.require("image_features", written_by="extract_features")
-        if encoded.where(F.col("encoder_version") == encoder_version).isEmpty():
+        features = _features_of(lake, encoder_version).select("image_id", "cleaning_version", "shape")
+        if features.isEmpty():
             raise MissingInputError(f"no image has features of {encoder_version}: run extract_features")
-        pairs = _with_features(lake, pairs, encoder_version)
-    is_learnable = F.col("is_learnable")
+        pairs = pairs.join(features, on=["image_id", "cleaning_version"], how="left")
+        has_features, shape = F.col("shape").isNotNull(), F.col("shape")
+    can_be_learned = F.col("is_learnable")
+    is_learnable = can_be_learned & has_features
+    is_train = is_learnable & (F.col("split") == "train")
+    is_unknown = F.filter("token_ids", lambda token_id: token_id == UNKNOWN)
     # The same text counts otherwise once a reviewer has accepted it. Without weights the name is what it always was.
     weight = ("caption_weight",) if settings.weighs_reviews else ()
     row = pairs.agg(
-        F.count_distinct(F.when(is_learnable & (F.col("split") == "train"), F.col("image_id"))).alias("num_train"),
+        F.count_distinct(F.when(is_train, F.col("image_id"))).alias("num_train"),
         F.count_distinct(F.when(is_learnable & (F.col("split") == "validation"), F.col("image_id"))).alias(
             "num_validation"
         ),
         F.count_if(F.col("token_ids").isNull()).alias("num_unwritable"),
         F.count_if(F.size("token_ids") > settings.max_tokens).alias("num_too_long"),
-        F.count_if(~is_learnable & F.col("unknown_token").isNotNull()).alias("num_unknown"),
-        F.min(F.when(~is_learnable, F.col("unknown_token"))).alias("unknown_token"),
-        F.max(F.when(is_learnable & (F.col("split") == "train"), F.size("token_ids"))).alias("max_tokens"),
+        F.count_if(~can_be_learned & F.col("unknown_token").isNotNull()).alias("num_unknown"),
+        F.min(F.when(~can_be_learned, F.col("unknown_token"))).alias("unknown_token"),
+        F.count_distinct(F.when(can_be_learned & ~has_features, F.col("image_id"))).alias("num_without_features"),
+        F.count_distinct(F.when(is_learnable, shape)).alias("num_shapes"),
+        F.max(F.when(is_train, F.size("token_ids"))).alias("max_tokens"),
+        F.sum(F.when(is_train, F.size("token_ids"))).alias("num_tokens"),
+        F.sum(F.when(is_train, F.size(is_unknown))).alias("num_unknown_tokens"),
         # The same rows give the same sum in whatever order they lie.
         F.sum(
             F.when(
@@ -68,7 +80,7 @@ def describe_training_data(
         ).alias("fingerprint"),
     ).first()
     assert row is not None
-    left_out = _left_out(row, settings)
+    left_out = _left_out(row, settings, encoder_version)
     if not row.num_train:
         raise MissingInputError(
             f"no train image has both a cleaned image and a caption that can be learned "
@@ -80,16 +92,28 @@ def describe_training_data(
             f"the validation split is empty: of {row.num_train} images that can be learned from, all are in split "
             "train; more images would help, or captions.validation_fraction=0 to train without validation"
         )
-    return TrainingData(str(row.fingerprint), row.num_train, row.num_validation, left_out, row.max_tokens, vocabulary)
+    if row.num_shapes > 1:
+        raise SettingsError(
+            f"features of {encoder_version} have {row.num_shapes} shapes, and training on them takes one: set "
+            "cleaning.keeps_aspect to false, or cleaning.canvas_step_px to the side of the canvas, and run "
+            "clean_images and extract_features again"
+        )
+    counts = (row.num_train, row.num_validation, left_out, row.max_tokens)
+    return TrainingData(str(row.fingerprint), *counts, vocabulary, row.num_tokens, row.num_unknown_tokens)
 
 
-def _left_out(counts: Row, settings: CaptionSettings) -> str:
+def _left_out(counts: Row, settings: CaptionSettings, encoder_version: str | None) -> str:
     reasons = (
         (counts.num_too_long, f"captions longer than captions.max_tokens {settings.max_tokens}"),
         (counts.num_unwritable, f"captions that notation {settings.notation} cannot express"),
         (counts.num_unknown, f"captions with a token that the vocabulary lacks, such as {counts.unknown_token!r}"),
     )
-    return ", ".join(f"{reason}: {count}" for count, reason in reasons if count)
+    left_out = [f"{reason}: {count}" for count, reason in reasons if count]
+    if counts.num_without_features:
+        left_out.append(
+            f"images without features of {encoder_version}: {counts.num_without_features} (run extract_features)"
+        )
+    return ", ".join(left_out)
 
 
 def training_rows(
@@ -133,19 +157,20 @@ def mean_input_bytes(lake: Lake, encoder_version: str | None) -> float:
     if encoder_version is None:
         inputs = lake.read("images_clean").select(F.col("image").alias("input"))
     else:
-        encoded = lake.require("image_features", written_by="extract_features")
-        inputs = encoded.where(F.col("encoder_version") == encoder_version).select(F.col("features").alias("input"))
+        inputs = _features_of(lake, encoder_version).select(F.col("features").alias("input"))
     mean = inputs.limit(NUM_MEASURED).agg(F.avg(F.length("input"))).first()
     return mean[0] or 0.0 if mean else 0.0
 
 
 def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFrame:
     """The rows whose image has features of this encoder, with them."""
-    encoded = lake.require("image_features", written_by="extract_features")
-    features = encoded.where(F.col("encoder_version") == encoder_version).select(
-        "image_id", "cleaning_version", "features"
-    )
+    features = _features_of(lake, encoder_version).select("image_id", "cleaning_version", "features")
     return rows.join(features, on=["image_id", "cleaning_version"], how="inner")
+
+
+def _features_of(lake: Lake, encoder_version: str) -> DataFrame:
+    encoded = lake.require("image_features", written_by="extract_features")
+    return encoded.where(F.col("encoder_version") == encoder_version)
 
 
 def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:

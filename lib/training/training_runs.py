@@ -84,7 +84,14 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, *LEARNED_FROM_IF_THERE) if lake.has(name)}
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
-        logger.warning("train_captioner: captions not trained on: %s", data.left_out)
+        logger.warning("train_captioner: not trained on: %s", data.left_out)
+    if data.num_unknown_tokens:
+        logger.info(
+            "train_captioner: %d of %d words (%.1f %%) of the train captions are not in the vocabulary",
+            data.num_unknown_tokens,
+            data.num_tokens,
+            100 * data.num_unknown_tokens / data.num_tokens,
+        )
     _check_steps(data.num_train, settings)
     # A file counts by its content, not by its path.
     start_name = _content_name(start / "weights.safetensors") if start else None

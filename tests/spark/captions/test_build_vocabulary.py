@@ -55,6 +55,14 @@ def test_tokens_are_counted_and_numbered_in_order_specials_first(lake):
     assert kept == ["<pad>", "<start>", "<end>", "<unknown>", "2", "C", "H"]
 
 
+def test_tokens_that_are_too_rare_are_counted(lake, caplog):
+    arrive(lake, {"a": "InChI=1S/C2H6/c1-2", "b": "InChI=1S/CH4"})
+    with caplog.at_level("INFO"):
+        build(lake, "captions.min_token_uses=2")
+    # Of 11 uses: - /c 1 4 6 once, 2 C H twice.
+    assert "5 tokens are used less than captions.min_token_uses 2 times and left out: 45.5 % of all uses" in caplog.text
+
+
 def test_only_train_captions_count(lake):
     arrive(lake, dict.fromkeys("abcde", "InChI=1S/CH4"), a="validation", b="test")
     build(lake)

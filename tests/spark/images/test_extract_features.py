@@ -11,9 +11,10 @@ import pytest
 import torch
 from pyspark.sql import SparkSession
 
+from bench import photos
 from jobs import build_vocabulary, clean_images, extract_features, ingest_images, predict_captions
 from lib.captions.vocabulary_tables import read_vocabulary
-from lib.errors import LandingZoneError, MissingInputError
+from lib.errors import LandingZoneError, MissingInputError, SettingsError
 from lib.images.cleaning import decode_png
 from lib.images.frozen_features import encoder_version
 from lib.images.packed_features import pack_features, unpack_features
@@ -22,6 +23,7 @@ from lib.lake.models import CURRENT_MODEL, checkpoints_folder
 from lib.sections.lake import StorageSettings
 from lib.settings import Settings, load_settings
 from lib.training.training_data import describe_training_data, training_rows
+from lib.training.training_runs import plan_training
 from lib.training.training_samples import as_sample
 from model.batches import collate
 from model.checkpoint import new_captioner, save_checkpoint
@@ -123,6 +125,23 @@ def test_each_image_is_encoded_once_and_again_when_it_is_cleaned_otherwise(extra
     assert all(again[name].cleaning_version != rows[name].cleaning_version for name in CAPTIONS)
 
 
+def test_the_bench_of_photographs_takes_features_of_images_as_they_are_cleaned_now(extracted: Lake) -> None:
+    version = "efficientnet_lite2-imagenet"
+    features = photos._features(extracted, extracted.read("captions"), version, "train")
+    assert list(features) == sorted(CAPTIONS)
+    table = f"delta.`{extracted.storage.root}/image_features`"
+    extracted.spark.sql(f"update {table} set cleaning_version = 'older' where image_id = 'red'")
+    assert list(photos._features(extracted, extracted.read("captions"), version, "train")) == ["blue", "green"]
+    extracted.spark.sql(f"update {table} set cleaning_version = 'older'")
+    with pytest.raises(MissingInputError, match=r"as it is cleaned now, has features of .*: run extract_features"):
+        photos._features(extracted, extracted.read("captions"), version, "train")
+
+
+def test_results_of_another_split_or_model_replace_no_published_ones() -> None:
+    assert photos.file_of_results("test", None) == photos.RESULTS
+    assert photos.file_of_results("validation", None) is photos.file_of_results("test", "other") is None
+
+
 @pytest.mark.slow
 def test_features_and_captions_follow_an_image_whose_file_is_replaced(
     extracted: Lake, arrived_once: tuple[Path, Path]
@@ -169,6 +188,30 @@ def test_training_reads_an_image_once_with_all_its_captions(arrived: Lake, extra
         found[rows[index].image_id].add(" ".join(vocabulary.decode([one for one in ids if one > 3])))
     assert found["red"] == {"a red field", "everything is red", "red"}
     assert found["blue"] == {"a blue field", "the sea"}
+
+
+def test_images_without_features_and_words_outside_the_vocabulary_are_counted(
+    extracted: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = settings(extracted, "captions.min_token_uses=2", "cluster.num_workers=1")
+    build_vocabulary.run(extracted.spark, asked)
+    table = f"delta.`{extracted.storage.root}/image_features`"
+    whole = plan_training(extracted, asked).data
+    assert (whole.num_train, whole.left_out) == (3, "")
+    # a red field, everything is red, red, a green field, a blue field, the sea: the vocabulary has a, red and field.
+    assert (whole.num_tokens, whole.num_unknown_tokens) == (15, 6)
+    extracted.spark.sql(f"update {table} set cleaning_version = 'older' where image_id = 'red'")
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        left = plan_training(extracted, asked).data
+    version = "efficientnet_lite2-imagenet"
+    assert (left.num_train, left.left_out) == (2, f"images without features of {version}: 1 (run extract_features)")
+    assert left.fingerprint != whole.fingerprint
+    assert f"train_captioner: not trained on: {left.left_out}" in caplog.text
+    assert "4 of 8 words (50.0 %) of the train captions are not in the vocabulary" in caplog.text
+    extracted.spark.sql(f"update {table} set shape = array(1280, 2, 1) where image_id = 'blue'")
+    with pytest.raises(SettingsError, match=rf"features of {version} have 2 shapes, and training on them takes one"):
+        plan_training(extracted, asked)
 
 
 def test_captions_from_features_are_those_from_the_images(extracted: Lake) -> None:
