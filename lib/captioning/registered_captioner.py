@@ -18,7 +18,8 @@ from model.checkpoint import load_provenance
 
 PREDICTION = "prediction.json"  # beside the checkpoint in the model's folder: the settings
 GONE = ("length_penalty",)  # settings that models registered before may have
-NEW: dict[str, object] = {"is_traced": False, "is_read_as_graph": False}  # settings that these lack, as they were read then
+# Settings that these lack, as they were read then.
+NEW: dict[str, object] = {"is_traced": False, "is_read_as_graph": False}
 
 
 def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:
