@@ -50,7 +50,8 @@ def layout_as_drawn(inchi: str) -> Layout:
 
 
 def _largest_ring(inchi: str) -> int:
-    return max(map(len, read_inchi(inchi).GetRingInfo().AtomRings()), default=0)
+    molecule = read_inchi(inchi)  # which must outlive what RDKit knows of its rings
+    return max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
 
 
 @cache
