@@ -92,9 +92,9 @@ class ImageCaptioner:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(images[index], GRAPH_VIEWS[:1])
-                captions[index] = self._agreed(greedy, graphs[index]) or self._confirmed(
-                    greedy, seen[index], redrawn[index], traced[index]
-                )
+                caption = self._agreed(greedy, graphs[index]) or self._confirmed(greedy, redrawn[index])
+                if caption is None or _is_traced_so(greedy, seen[index], traced[index]):
+                    captions[index] = caption
                 count_done(int(captions[index] is not None))
         for index, caption in enumerate(captions):
             if not self._is_sure(caption):
@@ -205,17 +205,13 @@ class ImageCaptioner:
         caption = agree(greedy, best)
         return caption if self._is_sure(caption) else None
 
-    def _confirmed(
-        self, candidate: CaptionCandidate, seen: np.ndarray, redrawn: RedrawnImage | None, traced: TracedImage | None
-    ) -> PredictedCaption | None:
-        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from and its trace agrees."""
+    def _confirmed(self, candidate: CaptionCandidate, redrawn: RedrawnImage | None) -> PredictedCaption | None:
+        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from."""
         if redrawn is None or candidate.caption is None:
             return None
         redrawn.draw(candidate.caption)
         caption = confirm(candidate, redrawn.agreements[candidate.caption])
-        if not self._is_sure(caption):
-            return None
-        return caption if traced is None or traced.agrees_with(seen, candidate) else None
+        return caption if self._is_sure(caption) else None
 
     def _choose(
         self,
@@ -236,6 +232,11 @@ class ImageCaptioner:
                 break
             redrawn.draw(caption)
         return choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
+
+
+def _is_traced_so(candidate: CaptionCandidate, seen: np.ndarray, traced: TracedImage | None) -> bool:
+    """Whether a caption's trace does not speak against it."""
+    return traced is None or traced.agrees_with(seen, candidate)
 
 
 def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:
