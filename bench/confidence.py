@@ -145,8 +145,8 @@ def _minimise(loss: Any, parameters: list[Tensor]) -> None:
 
 
 def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
-    """The weights of a caption that was read greedily."""
-    known = [row for row in rows if row["greedy"]["caption"]]
+    """The weights of a caption that was read greedily and not as a graph."""
+    known = [row for row in rows if row["greedy"]["caption"] and not _is_agreed(row)]
     features = np.array([_greedy_features(row) for row in known])
     is_right = np.array([row["greedy"]["caption"] == row["truth"] for row in known])
     weights = fit_logistic(features, is_right)
@@ -156,6 +156,12 @@ def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
         if sure.any():
             print(f"greedy, confidence from {bound}: {sure.mean():.3f} of images, {is_right[sure].mean():.4f} right")
     return tuple(weights.round(3).tolist())
+
+
+def _is_agreed(row: dict[str, Any]) -> bool:
+    """Whether an image says the same as a graph."""
+    first = row["graphs"][0][:1]  # of the view that every image is read in
+    return bool(first) and first[0]["caption"] == row["greedy"]["caption"] is not None
 
 
 def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
@@ -257,31 +263,30 @@ def seen_states(rows: list[dict[str, Any]], seen_fraction: float) -> list[SeenSt
     return found
 
 
-def fit_seen(rows: list[dict[str, Any]]) -> tuple[float, tuple[float, ...]]:
-    """The part of the votes of readings as graphs with which most is read right, and the weights of confidence then."""
+def fit_seen(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, tuple[float, ...]]:
+    """The part of the votes of readings as graphs with which what is right is likeliest, and the weights then."""
     tried = []
     for seen_fraction in SEEN_FRACTIONS:
         features, is_right = [], []
         for truth, votes, agreements, graphs, count in seen_states(rows, seen_fraction):
-            chosen, values = weigh_graphs(votes, agreements, graphs, count)
+            chosen, values = weigh_graphs(votes, agreements, graphs, count, mismatch, unavoidable)
             features.append(values)
             is_right.append(chosen == truth)
         weights = fit_logistic(np.array(features), np.array(is_right))
         right = 1 / (1 + np.exp(-np.array(features) @ weights))
         cost = -np.log(np.where(is_right, right, 1 - right)).mean()
         print(f"graphs have {seen_fraction} of the votes: {np.mean(is_right):.4f} right, {cost:.4f} nats")
-        tried.append((cost - np.mean(is_right), seen_fraction, tuple(weights.round(3).tolist())))
+        tried.append((cost, seen_fraction, tuple(weights.round(3).tolist())))
     return min(tried)[1:]
 
 
 def fit_agreed(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     """The weights of a caption that was read greedily and as a graph."""
-    pairs = [
+    agreed = [
         (CaptionCandidate(**row["greedy"]), CaptionCandidate(**row["graphs"][0][0]), row["truth"])
         for row in rows
-        if row["graphs"][0]
+        if _is_agreed(row)
     ]
-    agreed = [(greedy, graph, truth) for greedy, graph, truth in pairs if greedy.caption == graph.caption is not None]
     features = np.array([agreed_features(greedy, graph) for greedy, graph, _ in agreed])
     is_right = np.array([greedy.caption == truth for greedy, _, truth in agreed])
     weights = fit_logistic(features, is_right)
@@ -313,7 +318,7 @@ def main() -> None:
     print(f"TRACED_LOG_ODDS = {fit_strange(rows, are_traced=True)}")
     print(f"STRANGE_LOG_ODDS = {fit_strange(rows, are_traced=False)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
-    print(f"SEEN_FRACTION, SEEN_LOG_ODDS = {fit_seen(rows)}")
+    print(f"SEEN_FRACTION, SEEN_LOG_ODDS = {fit_seen(rows, mismatch, unavoidable)}")
     print(f"AGREED_LOG_ODDS = {fit_agreed(rows)}")
 
 

@@ -71,6 +71,18 @@ def scaled(pixels: Pixels, factor: float, interpolation: int) -> Pixels:
     return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=interpolation)
 
 
+def _beside_white(pixels: Pixels) -> Pixels:
+    """Grey paper with a white margin beside it, a fifth as wide."""
+    return np.pad(pixels, ((0, 0), (0, pixels.shape[1] // 5)), constant_values=255)
+
+
+def _flashed(pixels: Pixels) -> Pixels:
+    """Grey paper, white where a flash is reflected in one corner."""
+    height, width = pixels.shape
+    far = np.hypot(np.arange(height)[:, None] / height, np.arange(width) / width)
+    return _as_bytes(on_paper(pixels, 150 + 105 * np.exp(-((far / 0.3) ** 2))))
+
+
 def on_page(pixels: Pixels) -> Pixels:
     """Enlarged three times, as 300 dpi make of it, and somewhere on an A4 page."""
     large = scaled(pixels, 3, cv2.INTER_CUBIC)
@@ -188,6 +200,8 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "black on dark green": lambda pixels: png(coloured(pixels, (60, 160, 80), (0, 0, 0))),
     "white on orange": lambda pixels: png(coloured(pixels, (255, 140, 0), (255, 255, 255))),
     "white on a blue slide": lambda pixels: png(coloured(pixels, (70, 150, 220), (255, 255, 255))),
+    "on a white table": lambda pixels: png(_beside_white(_as_bytes(on_paper(pixels, 180)))),
+    "with a flash": lambda pixels: png(_flashed(pixels)),
     "black on grey 100": lambda pixels: png(_as_bytes(on_paper(pixels, 100))),
     "white on grey 140": lambda pixels: png(_as_bytes(on_paper(pixels, 140, 255))),
     "JPEG of quality 50": lambda pixels: jpeg(pixels, 50),

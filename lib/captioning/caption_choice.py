@@ -39,9 +39,9 @@ LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds st
 
 
 class CaptionCandidate(NamedTuple):
-    """A candidate of a beam, read as a caption."""
+    """A candidate of a beam, or of an image as a graph, read as a caption."""
 
-    text: str  # as the network wrote it
+    text: str  # as the network wrote it, or as the graph is written
     caption: str | None  # in standard form; None if it is not valid, or was cut off
     score: float  # the logarithm of its probability
     probability: float
@@ -80,7 +80,8 @@ def choose(
 ) -> PredictedCaption:
     """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
-    Candidates that mean the same add up. A caption without an agreement is taken to agree as well as the best that has.
+    Candidates that mean the same add up, those of `graphs`, what the image says as a graph in each view, among them.
+    A caption without an agreement is taken to agree as well as the best that has.
     Votes for a traced skeleton are distributed anew by what its edges look like. If no candidate is valid, the best is
     repaired.
     """
@@ -182,12 +183,17 @@ def mixed_votes(readings: Readings, graphs: Readings, seen_fraction: float = SEE
 
 
 def weigh_graphs(
-    votes: Mapping[str, float], agreements: Mapping[str, Agreement], graphs: Readings, num_readings: int
+    votes: Mapping[str, float],
+    agreements: Mapping[str, Agreement],
+    graphs: Readings,
+    num_readings: int,
+    mismatch: float = MISMATCH,
+    unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
     """The most probable caption of an image that was read as graphs too, with the features of SEEN_LOG_ODDS."""
     is_alike = bool(agreements) and is_drawn_alike(agreements)
     if is_alike:
-        chosen, (_, drawn, hole, _, _) = weigh_agreements(votes, agreements, num_readings)
+        chosen, (_, drawn, hole, _, _) = weigh_agreements(votes, agreements, num_readings, mismatch, unavoidable)
     else:
         chosen, drawn, hole = next(iter(votes)), 0.0, 0.0
     seen = vote_fractions(graphs).get(chosen, 0.0)

@@ -14,8 +14,10 @@ from torch import Tensor
 from lib.captions.notations import DrawnGraph
 from model.batches import as_ink, stack_images
 from model.graph_reader import CELL_PX, GraphReader, Spots
+from model.precision import autocast
 from model.trace_kinds import NOTHING, TURNED_ROUND
 
+MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
@@ -25,15 +27,15 @@ LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measur
 
 @torch.inference_mode()
 def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | None:
-    """The graph of a cleaned image (H, W), 0 = ink; None without any edge."""
-    with torch.autocast("cpu", torch.bfloat16):
+    """The graph of a cleaned image (H, W), 0 = ink; None without any edge, or of far more nodes than captions have."""
+    with autocast(torch.device("cpu"), "auto"):
         spots = reader(as_ink(stack_images([pixels], 1)))
     spots = Spots(*(part.float() for part in spots))
     rows, columns, found = _nodes(spots.is_node[0].sigmoid())
     positions = _positions(spots, rows, columns)
     kept = _apart(positions, found)
     rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
-    if len(positions) < 2:
+    if not 2 <= len(positions) <= MOST_NODES:
         return None
     distances = torch.cdist(positions, positions)
     length = float((distances + 1e9 * torch.eye(len(positions))).amin(dim=1).median())
@@ -69,7 +71,7 @@ def _apart(positions: Tensor, found: Tensor) -> list[int]:
     """Indices of nodes (A, 2), likely ones first, of which none is too close to a likelier one."""
     kept: list[int] = []
     is_close = torch.cdist(positions, positions) <= CLOSEST_PX
-    for index in found.argsort(descending=True).tolist():
+    for index in found.argsort(descending=True, stable=True).tolist():
         if not is_close[index, kept].any():
             kept.append(index)
     return kept

@@ -39,7 +39,6 @@ from model.patch_reader import pretrained_readers
 LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
 GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 1.1), (180, 1.1), (0, 1.2), (180, 1.2))
-LEAST = 1e-30  # probability, so that its logarithm is finite
 
 
 class ImageCaptioner:
@@ -97,7 +96,7 @@ class ImageCaptioner:
                     captions[index] = caption
                 count_done(int(captions[index] is not None))
         for index, caption in enumerate(captions):
-            if not self._is_sure(caption):
+            if not self._is_sure(caption) and self.settings.sure_from:
                 graphs[index] += self.as_graphs(images[index], GRAPH_VIEWS[len(graphs[index]) :])
         for view in views:
             unsure = [index for index, one in enumerate(captions) if not self._is_sure(one)]
@@ -183,26 +182,25 @@ class ImageCaptioner:
         if self._graph_reader is None or not isinstance(self.asked, NotationProcess):
             return []
         found = []
+        captions: dict[str, str | None] = {}  # most views say the same
         for view in views:
             graph = read_graph(seen_as(pixels, *view), self._graph_reader)
-            texts = self.asked.assemble(graph) if graph else []
-            total = sum(probability for _, probability in texts)
+            scored = self.asked.assemble(graph) if graph else []
+            captions |= {text: self.asked.read(text) for text, _ in scored if text not in captions}
+            likelihoods = np.exp([score - scored[0][1] for _, score in scored])
             found.append(
                 [
-                    CaptionCandidate(
-                        text, self.asked.read(text), math.log(max(one, LEAST)), one, votes=one / max(total, LEAST)
-                    )
-                    for text, one in texts
+                    CaptionCandidate(text, captions[text], score, math.exp(score), votes=float(likelihood))
+                    for (text, score), likelihood in zip(scored, likelihoods / likelihoods.sum(), strict=True)
                 ]
             )
         return found
 
     def _agreed(self, greedy: CaptionCandidate, graphs: Readings) -> PredictedCaption | None:
         """The greedy caption, if the image says the same as a graph and that makes it sure."""
-        best = next((one[0] for one in graphs if one), None)
-        if greedy.caption is None or best is None or best.caption != greedy.caption:
+        if greedy.caption is None or not graphs or not graphs[0] or graphs[0][0].caption != greedy.caption:
             return None
-        caption = agree(greedy, best)
+        caption = agree(greedy, graphs[0][0])
         return caption if self._is_sure(caption) else None
 
     def _confirmed(self, candidate: CaptionCandidate, redrawn: RedrawnImage | None) -> PredictedCaption | None:

@@ -67,9 +67,10 @@ class NotationProcess:
         return self._ask("variants", text, *(column.tolist() for column in trace)) or {}
 
     def assemble(self, graph: DrawnGraph) -> list[tuple[str, float]]:
-        """What is seen in a drawing as joined tokens with their probabilities, the likeliest first; see Notation."""
-        answer = self._ask("assemble", *(np.round(part, DECIMALS).tolist() for part in graph))
-        return [(text, probability) for text, probability in answer or ()]
+        """What is seen in a drawing as joined tokens with log probabilities, the likeliest first; see Notation."""
+        parts = (np.round(part.astype(float), DECIMALS) if part.dtype.kind == "f" else part for part in graph)
+        answer = self._ask("assemble", *(part.tolist() for part in parts))
+        return [(text, score) for text, score in answer or ()]
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""

@@ -79,7 +79,7 @@ class Notation:
     # (joined tokens, positions (A, 2) of nodes, probabilities of each kind of the edges (E, K), of the further edges of
     # open nodes (O, K) and of the nodes (A, N)) -> its variants: captions with their probabilities.
     variants: Callable[[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
-    # What is seen in a drawing -> what it may show, as joined tokens with the probability that they say what is drawn.
+    # What is seen in a drawing -> what it may show, as joined tokens with the log probability that all is seen right.
     assemble: Callable[[DrawnGraph], list[tuple[str, float]]] | None
     readers: str | None  # name of the pretrained readers that know these kinds
     # Caption -> molfile (V2000) for an editor of structures. Raises NotationError. None = no structures.

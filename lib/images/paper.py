@@ -18,6 +18,8 @@ TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and brightest cha
 WIDEST_EDGE_PX = 5  # adjacent pale pixels; the edges of coloured strokes have fewer
 PAPER_CELLS = 64  # cells along the longer side; the paper's level is measured in each
 MIN_CELL_PX = 8
+POLARITY_PX = 512  # longer side at which it is judged whether ink is light or dark
+INK_CELLS_APART = 3  # side in cells of the square whose median is taken for paper there
 INK_CELLS = 5  # side in cells of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper's level; darker cells are not paper, unless no other paper is near
 EVEN_WITHIN, MOSTLY = 0.1, 0.5  # even paper: deviation from the usual level, and fraction of cells within it
@@ -83,14 +85,22 @@ def normalise(pixels: Pixels) -> Pixels:
 
 
 def has_light_ink(pixels: Pixels) -> bool:
-    """Whether what stands out of grey paper (H, W), by the squares of differences from the median, is lighter."""
-    levels = _histogram(pixels)
-    away = np.arange(256) - _quantile(levels, 0.5)
-    return bool((levels * np.maximum(away, 0) ** 2).sum() > (levels * np.minimum(away, 0) ** 2).sum())
+    """Whether what stands out of the paper around it, by the squares of differences, is lighter; grey (H, W)."""
+    usual = _quantile(_histogram(pixels), 0.5)
+    if usual in (0, 255):  # nothing is darker, or lighter
+        return usual == 0
+    factor = min(1.0, POLARITY_PX / max(pixels.shape))
+    pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    around = cv2.medianBlur(pixels, INK_CELLS_APART * MIN_CELL_PX | 1)  # with a middle
+    light, dark = (
+        float(np.square(part, dtype=np.float32).sum())
+        for part in (cv2.subtract(pixels, around), cv2.subtract(around, pixels))
+    )
+    return light > dark
 
 
 def _with_paper(channels: Sequence[Pixels]) -> Sequence[Pixels]:
-    """Three channels, the last ones repeated, without those in which the paper is about as dark as ink."""
+    """Three channels, some of them repeated, without those in which the paper is about as dark as ink."""
     light = [channel for channel in channels if np.median(channel) >= MIDDLE / 2] or list(channels)
     return (light * 3)[:3] if len(light) < 3 else light
 

@@ -6,6 +6,7 @@ least probability is made.
 A nodes, E edges, N kinds of nodes, K kinds of edges.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -49,14 +50,16 @@ MOST_BONDS = {
     "Se": 6,
     "H": 1,
 }
-MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": 1}  # per positive charge
+MOST_BONDS_WITH_HYDROGEN = {"S": 1, "Se": 1, "P": 3, "F": 0, "Cl": 0, "Br": 0, "I": 0}
+MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": -1}  # per positive charge
 UNCHARGED = {"F", "Cl", "Br", "I", "H"}
 IS_ELEMENT = np.array([name in MOST_BONDS for name in WRITTEN_KINDS])
 IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
-LOST_FROM = 0.03  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
+LOST_FROM = 0.1  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
+LOST_LENGTH = 0.4  # part of the length of edges by which that of a lost one may differ: ions lie further apart
 UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, and of what else it may be
 ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
-ALTERNATES = 1.5  # added to the log-odds of a double bond: an atom in doubt more often has one than none
+ALTERNATES = 1.5  # added to the log-odds of a double bond between others in doubt: an atom of such more often has one
 MOST_CHANGED = 3  # pieces that may be something else
 WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
@@ -98,7 +101,7 @@ class _Pieces(NamedTuple):
 
 
 def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
-    """The SMILES that a drawing may show, the likeliest first, with the probability that all pieces are seen right.
+    """The SMILES that a drawing may show, the likeliest first, with the log probability that all is seen right.
 
     Beside the likeliest these are what it becomes if one of the least sure pieces is something else. Only the largest
     part that hangs together counts: a drawing shows one molecule.
@@ -110,9 +113,8 @@ def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
         molecule = _molecule_of(one)
         if molecule is None:
             continue
-        probability = float(np.exp(one.log_probability() + beside))
-        for smiles, named in _written(molecule):
-            found[smiles] = max(found.get(smiles, 0.0), named * probability)
+        for smiles, odds in _written(molecule):
+            found[smiles] = max(found.get(smiles, -math.inf), one.log_probability() + beside + math.log(odds))
     return sorted(found.items(), key=lambda one: -one[1])
 
 
@@ -124,7 +126,7 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
         rows = np.arange(len(chosen))
         others = probabilities.copy()
         others[rows, chosen] = 0
-        seconds = others.argmax(axis=1) if len(others) else chosen
+        seconds = others.argmax(axis=1)
         odds = others[rows, seconds] / np.maximum(probabilities[rows, chosen], LEAST)
         changes += [(float(odds[row]), name, row, int(seconds[row])) for row in rows.tolist()]
     for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MOST_CHANGED]:
@@ -138,10 +140,11 @@ def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
     """The molecule of the pieces, whose choices are changed where a valence cannot be; None if that does not help."""
     for _ in range(MOST_REPAIRS):
         molecule, nodes = _built(pieces)
-        problems = list(Chem.DetectChemistryProblems(molecule))
-        if not problems:
+        faulty = [atom for problem in Chem.DetectChemistryProblems(molecule) for atom in _atoms_of(problem)]
+        faulty = faulty or _with_too_many_bonds(molecule)
+        if not faulty:
             break
-        if not _repair(pieces, {nodes[atom] for problem in problems for atom in _atoms_of(problem)}):
+        if not _repair(pieces, {nodes[atom] for atom in faulty}):
             return None
     else:
         return None
@@ -171,10 +174,13 @@ def _written(molecule: Chem.Mol) -> Iterator[tuple[str, float]]:
 def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float]:
     """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none."""
     is_edge = graph.edges[:, NOTHING] < 0.5
+    lengths = np.linalg.norm(np.diff(graph.positions_xy[graph.pairs], axis=1)[:, 0], axis=1)
+    typical = float(np.median(lengths[is_edge])) if is_edge.any() else 1.0
+    may_be_lost = (graph.edges[:, NOTHING] <= 1 - LOST_FROM) & (np.abs(lengths / typical - 1) < LOST_LENGTH)
     part = np.arange(len(graph.positions_xy))
     for pair in graph.edges[:, NOTHING].argsort().tolist():
         first, second = graph.pairs[pair]
-        if is_edge[pair] or (part[first] != part[second] and 1 - graph.edges[pair, NOTHING] >= LOST_FROM):
+        if is_edge[pair] or (part[first] != part[second] and may_be_lost[pair]):
             is_edge[pair] = True
             part[part == part[second]] = part[first]
     inside = np.flatnonzero(part == np.bincount(part).argmax())
@@ -186,7 +192,10 @@ def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float]:
     degrees = np.bincount(pairs.ravel(), minlength=len(inside))
     kinds[np.ix_(degrees != 1, IS_AN_END)] = 0
     beside = _log(graph.found[inside]) + _log(graph.edges[is_inside & ~is_edge, NOTHING])
-    charges = graph.charges[inside]
+    is_end = IS_AN_END[kinds.argmax(axis=1)]
+    edges[np.ix_(is_end[pairs].any(axis=1), (DOUBLE, TRIPLE))] = 0
+    charges = graph.charges[inside].copy()
+    charges[np.ix_(is_end, [CHARGES.index(1), CHARGES.index(-1)])] = 0
     chosen = kinds.argmax(axis=1), charges.argmax(axis=1), edges.argmax(axis=1)
     pieces = _Pieces(graph.positions_xy[inside], kinds, charges, pairs, edges, *chosen)
     _alternate(pieces)
@@ -198,18 +207,20 @@ def _alternate(pieces: _Pieces) -> None:
 
     A carbon or nitrogen then has one double bond at most, and as many as can be have one.
     """
-    doubles = pieces.edges[:, DOUBLE]
-    is_open = (np.maximum(doubles, pieces.edges[:, SINGLE]) == pieces.edges.max(axis=1)) & (doubles > UNSURE_FROM)
-    is_open &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
-    is_sure = doubles >= 1 - UNSURE_FROM
-    saturated = set(pieces.pairs[(is_sure & is_open) | (pieces.chosen_edges == TRIPLE)].ravel().tolist())
+    doubles, singles = pieces.edges[:, DOUBLE], pieces.edges[:, SINGLE]
+    is_unsure = (np.maximum(doubles, singles) == pieces.edges.max(axis=1)) & (np.abs(doubles - 0.5) < 0.5 - UNSURE_FROM)
+    is_unsure &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
+    is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
+    saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
+    num_unsure = np.bincount(pieces.pairs[is_unsure].ravel(), minlength=len(pieces.kinds))
     unsure = networkx.Graph()
-    for bond in np.flatnonzero(is_open & ~is_sure).tolist():
+    for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
         if saturated & {first, second}:
             continue
-        odds = np.log(doubles[bond] / max(pieces.edges[bond, SINGLE], LEAST))
-        unsure.add_edge(first, second, weight=odds + ALTERNATES, bond=bond)
+        is_in_a_row = min(num_unsure[first], num_unsure[second]) > 1
+        odds = np.log(doubles[bond] / max(singles[bond], LEAST))
+        unsure.add_edge(first, second, weight=odds + ALTERNATES * is_in_a_row, bond=bond)
         pieces.chosen_edges[bond] = SINGLE
     for first, second in networkx.max_weight_matching(unsure):
         pieces.chosen_edges[unsure.edges[first, second]["bond"]] = DOUBLE
@@ -223,6 +234,16 @@ def _atoms_of(problem: Any) -> list[int]:
     if problem.GetType() == "KekulizeException":
         return list(problem.GetAtomIndices())
     return [problem.GetAtomIdx()] if hasattr(problem, "GetAtomIdx") else []
+
+
+def _with_too_many_bonds(molecule: Chem.Mol) -> list[int]:
+    """Atoms that RDKit lets have more bonds if they have hydrogen too, such as C[SH](C)C: nobody draws these."""
+    molecule.UpdatePropertyCache(strict=False)
+    return [
+        atom.GetIdx()
+        for atom in molecule.GetAtoms()
+        if atom.GetTotalNumHs() and atom.GetDegree() > MOST_BONDS_WITH_HYDROGEN.get(atom.GetSymbol(), atom.GetDegree())
+    ]
 
 
 def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
@@ -289,7 +310,7 @@ def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:
     conformer.Set3D(False)
     for index, node in enumerate(nodes):
         x, y = (pieces.positions_xy[node] / BOND_PX).tolist()
-        aside = 0.0 if index in anchors else ASIDE * index
+        aside = ASIDE * (index - anchors[node])
         conformer.SetAtomPosition(index, (x + aside, -y, 0.0))
     molecule.AddConformer(conformer)
     return molecule, nodes

@@ -4,6 +4,7 @@ B drawings, A nodes, E pairs of nodes, N kinds of nodes.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
 from model.graph_reader import CELL_PX, GraphReader, Spots
+from model.precision import autocast
 from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, WRITTEN_KINDS
 from model.vocabulary import Vocabulary
 
@@ -84,41 +86,47 @@ def _seen(labels: np.ndarray, atoms: list[int], anchor: int) -> tuple[int, int]:
     """What is written where these atoms of a drawing lie: a kind, and a charge as an index of CHARGES."""
     described = [_described(labels[atom], atom == anchor) for atom in atoms]
     if len(atoms) == 1:
-        symbol, _, _, charge, _ = described[0]
+        symbol, _, charge, _ = described[0]
         return (WRITTEN_KINDS.index(symbol) if symbol else UNKNOWN), CHARGES.index(charge)
-    group = _groups().get(tuple(sorted(described)))
+    num_hydrogens = sum(_num_hydrogens(labels[atom]) for atom in atoms)
+    group = _groups().get((num_hydrogens, tuple(sorted(described))))
     return (WRITTEN_KINDS.index(group) if group else UNKNOWN), CHARGES.index(0)
 
 
-_Described = tuple[str, int, int, int, bool]  # symbol, neighbours, hydrogens, charge, whether the bond goes to it
+_Described = tuple[str, int, int, bool]  # symbol, neighbours, charge, whether the bond goes to it
 
 
 def _described(labels: np.ndarray, is_anchor: bool) -> _Described:
     symbol = next((element for element in ELEMENTS if labels[_AT[element]]), "")
     symbol = "H" if labels[_AT["explicit hydrogen"]] else symbol
     neighbours = next((count for count in range(1, 5) if labels[_AT[f"{count} neighbours"]]), 0)
-    hydrogens = next((count for count in range(1, 4) if labels[_AT[f"{count} hydrogens"]]), 0)
-    return symbol, neighbours, hydrogens, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
+    return symbol, neighbours, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
 
 
-def _groups() -> dict[tuple[_Described, ...], str]:
-    """The SMILES of each group that is known, by its atoms."""
+def _num_hydrogens(labels: np.ndarray) -> int:
+    return next((count for count in range(1, 4) if labels[_AT[f"{count} hydrogens"]]), 0)
+
+
+@cache
+def _groups() -> dict[tuple[int, tuple[_Described, ...]], str]:
+    """The SMILES of each group that is known, by the number of its hydrogens and its atoms.
+
+    Where the hydrogens are does not count: an amide may be drawn as one, and its InChI says otherwise.
+    """
     found = {}
     for smiles in GROUPS:
-        molecule = Chem.MolFromSmiles(f"*{smiles}")
-        atoms = [
+        atoms = [atom for atom in Chem.MolFromSmiles(f"*{smiles}").GetAtoms() if atom.GetAtomicNum()]
+        described = [
             (
                 atom.GetSymbol(),
                 atom.GetDegree(),
-                min(3, atom.GetTotalNumHs()),
                 atom.GetFormalCharge(),
                 any(other.GetAtomicNum() == 0 for other in atom.GetNeighbors()),
             )
-            for atom in molecule.GetAtoms()
-            if atom.GetAtomicNum()
+            for atom in atoms
         ]
         if len(atoms) > 1:
-            found[tuple(sorted(atoms))] = smiles
+            found[sum(atom.GetTotalNumHs() for atom in atoms), tuple(sorted(described))] = smiles
     return found
 
 
@@ -170,7 +178,7 @@ def targets_of(graphs: list[TaughtGraph], positions_xy: np.ndarray, rng: np.rand
 
 def _loss(reader: GraphReader, batch: Batch, targets: _Targets, weights: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch, and the fractions of kinds of nodes and of pairs that are told right; weights (N,)."""
-    with torch.autocast("cpu", torch.bfloat16):  # three times as fast where the processor has it
+    with autocast(torch.device("cpu"), "auto"):
         spots: Spots = reader(batch.images)
     height, width = spots.is_node.shape[1:]
     at = (targets.positions_xy + 0.5) / CELL_PX  # (A, 2), in cells
@@ -190,7 +198,7 @@ def _loss(reader: GraphReader, batch: Batch, targets: _Targets, weights: Tensor)
     offset_loss = (offsets - (at - torch.stack((column, row), dim=1) - 0.5)).abs().mean()
     spread = torch.where(torch.rand(len(targets.lengths_px)) < 0.9, *JITTER) * targets.lengths_px
     ends = targets.ends_xy + torch.randn_like(targets.ends_xy) * spread[:, None, None]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(torch.device("cpu"), "auto"):
         edges = reader.join(spots.features, targets.pair_owners, ends, targets.lengths_px).float()
     of_edges = torch.tensor([WEIGHTS_OF_EDGES.get(name, 2.5) for name in KINDS])
     edge_loss = nn.functional.cross_entropy(edges, targets.pair_kinds, of_edges, label_smoothing=0.01)
@@ -227,8 +235,10 @@ def train_graph_reader(
     reader = GraphReader()
     reader.backbone.load_state_dict(captioner.encoder.backbone.state_dict())
     weights, rates = _rare_ones_more(store), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
-    of_backbone = set(reader.backbone.parameters())
-    groups = [list(of_backbone), [one for one in reader.parameters() if one not in of_backbone]]
+    named = list(reader.named_parameters())
+    groups = [
+        [one for name, one in named if name.startswith("backbone.") == is_backbone] for is_backbone in (True, False)
+    ]
     optimizer = torch.optim.AdamW(
         [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)], weight_decay=0.01
     )
@@ -300,4 +310,4 @@ def _fractions_right(
         assert batch.marks is not None
         graphs = [graph_of(store.drawing(index))]
         told.append(_loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)[1])
-    return {name: float(np.nanmean([one[name] for one in told])) for name in told[0]}
+    return {name: float(np.nanmean([one[name] for one in told])) for name in ("nodes", "edges")}

@@ -31,15 +31,17 @@ def test_a_registered_model_captions_images_and_says_nothing_of_what_is_none(
     folder: tuple[Path, str], registered: str
 ) -> None:
     folder_path, loader = folder
-    if registered != "now":  # there was a setting more, and one less
+    newer = ("is_traced", "is_read_as_graph")
+    if registered != "now":  # there was a setting more, and two less
         prediction = json.loads((folder_path / PREDICTION).read_text()) | {"length_penalty": 0.0}
-        del prediction["is_traced"]
+        for name in newer:
+            del prediction[name]
         (folder_path / PREDICTION).write_text(json.dumps(prediction))
     module = import_module(loader if registered == "now" else "lib.registered_captioner")
     image = encode_png(draw_molecule(ASPIRIN, SETTINGS.drawing, np.random.default_rng(0)).pixels)
     captions = module._load_pyfunc(str(folder_path)).predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, SETTINGS.cleaning).pixels
-    as_then = SETTINGS.prediction.model_copy(update={"is_traced": registered == "now"})
+    as_then = SETTINGS.prediction.model_copy(update=dict.fromkeys(newer, registered == "now"))
     (expected,) = ImageCaptioner(PRETRAINED / "molecules", as_then).caption([pixels])
     assert captions.iloc[0].drop("alternatives").isna().all()
     assert captions.iloc[0]["alternatives"] == []

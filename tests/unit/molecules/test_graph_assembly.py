@@ -1,5 +1,7 @@
 """A molecule is put together of what is seen of its nodes and edges."""
 
+import math
+
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -111,7 +113,7 @@ def test_what_a_piece_may_be_instead_is_there_with_its_probability() -> None:
     graph.edges[2, WEDGE] = 0.1  # at no centre: the same molecule
     (best, other) = assemble(graph)
     assert (best[0], other[0]) == ("CC(N)=O", "CC(N)=S")
-    assert other[1] / best[1] == pytest.approx(0.3 / SURE)
+    assert other[1] - best[1] == pytest.approx(math.log(0.3 / SURE))
 
 
 def test_a_double_bond_may_have_a_configuration_that_the_caption_does_not_name() -> None:
@@ -141,10 +143,34 @@ def test_double_bonds_alternate_in_a_ring_with_a_circle() -> None:
     assert inchi_of(graph) == inchi_of_smiles("ClC1CCCCC1")
 
 
+def test_a_lone_bond_in_doubt_is_what_it_more_likely_is() -> None:
+    chain = {(one, one + 1): SINGLE for one in range(5)}
+    graph = seen(["C"] * 6, chain)
+    graph.edges[2, [SINGLE, DOUBLE]] = 0.8, 0.19
+    assert inchi_of(graph) == inchi_of_smiles("CCCCCC")
+    amide = seen(["C", "C", "N", "C", "O"], {(0, 1): SINGLE, (1, 2): SINGLE, (2, 3): SINGLE, (3, 4): DOUBLE})
+    amide.edges[2, [SINGLE, DOUBLE]], amide.edges[3, DOUBLE] = (0.78, 0.2), 0.99
+    assert inchi_of(amide) == inchi_of_smiles("CCNC=O")
+
+
+def test_what_nobody_draws_with_hydrogen_has_a_charge_instead() -> None:
+    three = {(0, 1): SINGLE, (0, 2): SINGLE, (0, 3): SINGLE}
+    graph = seen(["S", "C", "C", "C"], three)
+    graph.charges[0] = 0.5, 0.25, 0.0
+    assert inchi_of(graph) == inchi_of_smiles("C[S+](C)C")
+
+
+def test_a_group_has_a_single_bond_and_no_charge() -> None:
+    graph = seen(["C", "CC"], {(0, 1): DOUBLE})
+    graph.edges[0, SINGLE] = 0.01
+    graph.charges[1, CHARGES.index(1)] = 0.95
+    assert inchi_of(graph) == inchi_of_smiles("CCC")
+
+
 def test_the_probability_is_that_of_every_piece() -> None:
-    ((smiles, probability),) = assemble(seen(["C", "O"], {(0, 1): SINGLE}))
+    ((smiles, score),) = assemble(seen(["C", "O"], {(0, 1): SINGLE}))
     assert smiles == "CO"
-    assert probability == pytest.approx(SURE**2 * (SURE * SURE) ** 2 * SURE)
+    assert score == pytest.approx(7 * math.log(SURE))  # both nodes, their kinds and charges, and the edge
 
 
 def test_what_cannot_be_mended_is_nothing() -> None:
