@@ -145,8 +145,8 @@ def _minimise(loss: Any, parameters: list[Tensor]) -> None:
 
 
 def fit_greedy(rows: list[dict[str, Any]]) -> tuple[float, ...]:
-    """The weights of a caption that was read greedily and not as a graph."""
-    known = [row for row in rows if row["greedy"]["caption"] and not _is_agreed(row)]
+    """The weights of a caption that was read greedily, where images are not read as graphs."""
+    known = [row for row in rows if row["greedy"]["caption"]]
     features = np.array([_greedy_features(row) for row in known])
     is_right = np.array([row["greedy"]["caption"] == row["truth"] for row in known])
     weights = fit_logistic(features, is_right)

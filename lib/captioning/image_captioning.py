@@ -74,8 +74,8 @@ class ImageCaptioner:
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder, where the settings'
         can_read_features.
 
-        An image is first decoded greedily, and read as a graph. If that says the same, or if the drawing and the trace
-        of the caption confirm it, it is the image's caption. Otherwise the image is read as a graph in further views
+        An image is first decoded greedily, and read as a graph. If that says the same, and the trace of the caption does
+        not speak against it, it is the image's caption; without graphs, if its drawing confirms it. Otherwise the image is read as a graph in further views
         and decoded by beam search in one view after another (rotation and scale), and the likely candidates are traced
         on it. The readings so far vote after each view, until the confidence reaches prediction.sure_from.
         `count_done` is called with the number of images that are finished.
@@ -91,8 +91,9 @@ class ImageCaptioner:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(images[index], GRAPH_VIEWS[:1])
-                caption = self._agreed(greedy, graphs[index]) or self._confirmed(greedy, redrawn[index])
-                if caption is None or _is_traced_so(greedy, seen[index], traced[index]):
+                is_seen = self._graph_reader is not None
+                caption = self._agreed(greedy, graphs[index]) if is_seen else self._confirmed(greedy, redrawn[index])
+                if caption is not None and _is_traced_so(greedy, seen[index], traced[index]):
                     captions[index] = caption
                 count_done(int(captions[index] is not None))
         for index, caption in enumerate(captions):
