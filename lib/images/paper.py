@@ -18,6 +18,7 @@ TINT_FROM, BRIGHT_FROM = 90, 230  # grey levels of the darkest and brightest cha
 WIDEST_EDGE_PX = 5  # adjacent pale pixels; the edges of coloured strokes have fewer
 PAPER_CELLS = 64  # cells along the longer side; the paper's level is measured in each
 MIN_CELL_PX = 8
+CLEARLY = 2.0  # times as much of light ink as of dark, or the other way round, to tell by it
 POLARITY_PX = 512  # longer side at which it is judged whether ink is light or dark
 INK_CELLS_APART = 3  # side in cells of the square whose median is taken for paper there
 INK_CELLS = 5  # side in cells of the square that must hold some paper
@@ -85,7 +86,10 @@ def normalise(pixels: Pixels) -> Pixels:
 
 
 def has_light_ink(pixels: Pixels) -> bool:
-    """Whether what stands out of the paper around it, by the squares of differences, is lighter; grey (H, W)."""
+    """Whether what stands out of the paper around it, by the squares of differences, is lighter; grey (H, W).
+
+    Where there is about as much of either, as in a photograph, the paper's shade decides.
+    """
     usual = _quantile(_histogram(pixels), 0.5)
     if usual in (0, 255):  # nothing is darker, or lighter
         return usual == 0
@@ -96,6 +100,8 @@ def has_light_ink(pixels: Pixels) -> bool:
         float(np.square(part, dtype=np.float32).sum())
         for part in (cv2.subtract(pixels, around), cv2.subtract(around, pixels))
     )
+    if max(light, dark) < CLEARLY * min(light, dark):
+        return usual < MIDDLE
     return light > dark
 
 

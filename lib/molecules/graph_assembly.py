@@ -56,6 +56,7 @@ UNCHARGED = {"F", "Cl", "Br", "I", "H"}
 IS_ELEMENT = np.array([name in MOST_BONDS for name in WRITTEN_KINDS])
 IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
 LOST_FROM = 0.1  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
+LARGE_PART = 4  # nodes of a second part from which it is another molecule
 LOST_LENGTH = 0.4  # part of the length of edges by which that of a lost one may differ: ions lie further apart
 UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, and of what else it may be
 ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
@@ -103,11 +104,14 @@ class _Pieces(NamedTuple):
 def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
     """The SMILES that a drawing may show, the likeliest first, with the log probability that all is seen right.
 
-    Beside the likeliest these are what it becomes if one of the least sure pieces is something else. Only the largest
-    part that hangs together counts: a drawing shows one molecule.
+    Beside the likeliest these are what it becomes if one of the least sure pieces is something else. A drawing shows
+    one molecule: single atoms beside it are left out, and of several molecules nothing is said.
     """
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    pieces, beside = _largest_part(graph)
+    largest = _largest_part(graph)
+    if largest is None:
+        return []
+    pieces, beside = largest
     found: dict[str, float] = {}
     for one in (pieces.copied(), *_otherwise(pieces)):
         molecule = _molecule_of(one)
@@ -171,8 +175,11 @@ def _written(molecule: Chem.Mol) -> Iterator[tuple[str, float]]:
         yield Chem.MolToSmiles(unnamed), UNNAMED
 
 
-def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float]:
-    """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none."""
+def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:
+    """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none.
+
+    None if another part is large too.
+    """
     is_edge = graph.edges[:, NOTHING] < 0.5
     lengths = np.linalg.norm(np.diff(graph.positions_xy[graph.pairs], axis=1)[:, 0], axis=1)
     typical = float(np.median(lengths[is_edge])) if is_edge.any() else 1.0
@@ -183,7 +190,10 @@ def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float]:
         if is_edge[pair] or (part[first] != part[second] and may_be_lost[pair]):
             is_edge[pair] = True
             part[part == part[second]] = part[first]
-    inside = np.flatnonzero(part == np.bincount(part).argmax())
+    sizes = np.bincount(part)
+    if np.sort(sizes)[-2:-1].sum() >= LARGE_PART:
+        return None
+    inside = np.flatnonzero(part == sizes.argmax())
     is_inside = np.isin(graph.pairs, inside).all(axis=1)
     pairs = np.searchsorted(inside, graph.pairs[is_edge & is_inside])
     edges = graph.edges[is_edge & is_inside].copy()

@@ -8,7 +8,7 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.captioner import Captioner
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import ImageCaptioner, _is_traced_so
 from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
 from lib.images.cleaning import clean_image, encode_png
@@ -163,11 +163,12 @@ def test_stereo_is_read_off_layouts_that_the_network_does_not_know() -> None:
     smiles = ("N#C[C@@H]1CCN(C)C1", "C[C@@H](O)C(=O)Nc1ccccc1", "C[C@H](Cl)C(=O)NCC")
     right = [Chem.MolToInchi(Chem.MolFromSmiles(one)) for one in smiles for _ in (50, 110)]
     images = [drawn_turned(one, turn_deg) for one in smiles for turn_deg in (50, 110)]
+    alone = ["prediction.is_read_as_graph=false"]
     traced, written = (
         sum(found.caption == inchi for found, inchi in zip(captioner.caption(images), right, strict=True))
         for captioner in (
-            Captioner.pretrained("molecules"),
-            Captioner.pretrained("molecules", ["prediction.is_traced=false"]),
+            Captioner.pretrained("molecules", alone),
+            Captioner.pretrained("molecules", [*alone, "prediction.is_traced=false"]),
         )
     )
     assert traced >= written + 2
@@ -186,7 +187,7 @@ def test_a_caption_with_another_letter_is_confirmed_by_its_drawing_and_not_by_it
     ids = tuple(oxygen if one == sulphur else one for one in right.token_ids)
     wrong = right._replace(text=text, caption=captioner.asked.read(text), token_ids=ids)
     confirmed = [
-        captioner._confirmed([one], pixels, captioner.prepared(pixels), traced) is not None
+        captioner._confirmed(one, captioner.prepared(pixels)) is not None and _is_traced_so(one, pixels, traced)
         for one in (right, wrong)
         for traced in (None, captioner.traceable())
     ]

@@ -128,6 +128,12 @@ def test_what_stands_apart_is_left_out() -> None:
     assert inchi_of(graph) == inchi_of_smiles("CO")
 
 
+def test_of_two_molecules_nothing_is_said() -> None:
+    edges = {(0, 1): SINGLE, (1, 2): SINGLE, (2, 3): SINGLE, (4, 5): SINGLE, (5, 6): SINGLE, (6, 7): SINGLE}
+    assert assemble(seen(["C"] * 8, edges)) == []
+    assert inchi_of(seen(["C"] * 7, {pair: kind for pair, kind in edges.items() if 7 not in pair})) is not None
+
+
 def test_parts_between_which_a_stroke_may_be_lost_are_joined() -> None:
     graph = seen(["C", "O", "C", "N"], {(0, 1): SINGLE, (1, 2): NOTHING, (2, 3): SINGLE})
     graph.edges[1, SINGLE] = 0.09
