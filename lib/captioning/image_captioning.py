@@ -74,11 +74,11 @@ class ImageCaptioner:
         Instead of images all may be float16 features (F, h, w) of the network's frozen encoder, where the settings'
         can_read_features.
 
-        An image is first decoded greedily, and read as a graph. If that says the same, and the trace of the caption does
-        not speak against it, it is the image's caption; without graphs, if its drawing confirms it. Otherwise the image
-        is read as a graph in further views and decoded by beam search in one view after another (rotation and scale),
-        and the likely candidates are traced on it. The readings so far vote after each view, until the confidence
-        reaches prediction.sure_from. `count_done` is called with the number of images that are finished.
+        An image is first decoded greedily, and read as a graph. If that says the same, and the trace of the caption is
+        not against it, it is the image's caption; without graphs, if its drawing confirms it. Otherwise the image is
+        read as a graph in further views and decoded by beam search in one view after another (rotation and scale), and
+        the likely candidates are traced on it. The readings so far vote after each view, until the confidence reaches
+        prediction.sure_from. `count_done` is called with the number of images that are finished.
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
