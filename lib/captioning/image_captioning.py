@@ -91,10 +91,10 @@ class ImageCaptioner:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(images[index], GRAPH_VIEWS[:1])
-                is_seen = self._graph_reader is not None
-                caption = self._agreed(greedy, graphs[index]) if is_seen else self._confirmed(greedy, redrawn[index])
-                if caption is not None and _is_traced_so(greedy, seen[index], traced[index]):
-                    captions[index] = caption
+                sure = self._agreed(greedy, graphs[index]) if graphs[index] else self._confirmed(greedy, redrawn[index])
+                image = traced[index]
+                if sure and (image is None or image.agrees_with(seen[index], greedy)):
+                    captions[index] = sure
                 count_done(int(captions[index] is not None))
         for index, caption in enumerate(captions):
             if not self._is_sure(caption) and self.settings.sure_from:
@@ -199,9 +199,9 @@ class ImageCaptioner:
 
     def _agreed(self, greedy: CaptionCandidate, graphs: Readings) -> PredictedCaption | None:
         """The greedy caption, if the image says the same as a graph and that makes it sure."""
-        if greedy.caption is None or not graphs or not graphs[0] or graphs[0][0].caption != greedy.caption:
+        if greedy.caption is None or not graphs[0] or graphs[0][0].caption != greedy.caption:
             return None
-        caption = agree(greedy, graphs[0][0])
+        caption = agree(greedy)
         return caption if self._is_sure(caption) else None
 
     def _confirmed(self, candidate: CaptionCandidate, redrawn: RedrawnImage | None) -> PredictedCaption | None:
@@ -231,11 +231,6 @@ class ImageCaptioner:
                 break
             redrawn.draw(caption)
         return choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
-
-
-def _is_traced_so(candidate: CaptionCandidate, seen: np.ndarray, traced: TracedImage | None) -> bool:
-    """Whether a caption's trace does not speak against it."""
-    return traced is None or traced.agrees_with(seen, candidate)
 
 
 def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:

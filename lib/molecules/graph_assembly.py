@@ -1,7 +1,7 @@
 """Puts a molecule together of what is seen in its drawing, piece by piece.
 
-Every piece is what it most likely is. Where an atom would have a valence that it cannot have, the change that costs
-least probability is made.
+Every piece is what it most likely is, but single and double bonds that are in doubt alternate. Where an atom would have
+a valence that it cannot have, the change that costs least probability is made.
 
 A nodes, E edges, N kinds of nodes, K kinds of edges.
 """
@@ -17,6 +17,8 @@ from rdkit import Chem, RDLogger
 
 from lib.captions.notations import DrawnGraph
 from lib.molecules.drawing_marks import ELEMENTS
+from lib.molecules.graphs import laid_out
+from lib.molecules.smiles import ORDERS
 from model.trace_kinds import (
     CHARGES,
     DOUBLE,
@@ -30,10 +32,14 @@ from model.trace_kinds import (
     WRITTEN_KINDS,
 )
 
-ORDERS = {SINGLE: 1, DOUBLE: 2, TRIPLE: 3, WEDGE: 1, HASH: 1, TURNED_WEDGE: 1, TURNED_HASH: 1}
-BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-DIRECTIONS = {WEDGE: Chem.BondDir.BEGINWEDGE, HASH: Chem.BondDir.BEGINDASH}
-TURNED = {TURNED_WEDGE: WEDGE, TURNED_HASH: HASH}
+ORDER_OF = {SINGLE: 1, DOUBLE: 2, TRIPLE: 3, WEDGE: 1, HASH: 1, TURNED_WEDGE: 1, TURNED_HASH: 1}
+DIRECTION_OF = {
+    WEDGE: Chem.BondDir.BEGINWEDGE,
+    HASH: Chem.BondDir.BEGINDASH,
+    TURNED_WEDGE: Chem.BondDir.BEGINWEDGE,
+    TURNED_HASH: Chem.BondDir.BEGINDASH,
+}
+TURNED = (TURNED_WEDGE, TURNED_HASH)  # begin where the pair ends
 # The most bonds of an atom without charge; each charge adds or takes one as MORE_BY_CHARGE says.
 MOST_BONDS = {
     "C": 4,
@@ -66,8 +72,7 @@ WORTH_CHANGING = 0.02  # probability of the next best over the best, from which 
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
 LEAST = 1e-9  # probability of what cannot be
 MOST_REPAIRS = 8
-BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
-ASIDE = 1e-3  # of a bond, between atoms of a group: RDKit takes atoms of one place for a fault
+ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
 
 
 class _Pieces(NamedTuple):
@@ -135,9 +140,9 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
         changes += [(float(odds[row]), name, row, int(seconds[row])) for row in rows.tolist()]
     for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MOST_CHANGED]:
         if WORTH_CHANGING <= odds_of_change <= 1:  # above 1: a bond that is what it is because bonds alternate
-            chosen = getattr(pieces, f"chosen_{name}").copy()
-            chosen[row] = second
-            yield pieces.copied()._replace(**{f"chosen_{name}": chosen})
+            other = pieces.copied()
+            getattr(other, f"chosen_{name}")[row] = second
+            yield other
 
 
 def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
@@ -261,7 +266,7 @@ def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
     changes: list[tuple[float, np.ndarray, int, int]] = []  # cost, choices, index, what it becomes
     for node in nodes:
         bonds = pieces.bonds_of(node)
-        num_bonds = sum(ORDERS[int(pieces.chosen_edges[bond])] for bond in bonds)
+        num_bonds = sum(ORDER_OF[int(pieces.chosen_edges[bond])] for bond in bonds)
         kind, charge = int(pieces.chosen_kinds[node]), int(pieces.chosen_charges[node])
         of_kinds, of_charges = pieces.kinds[node], pieces.charges[node]
         for other in np.flatnonzero(of_kinds > LEAST).tolist():
@@ -272,8 +277,8 @@ def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
                 changes.append((_cost(of_charges, charge, other), pieces.chosen_charges, node, other))
         for bond in bonds.tolist():
             chosen = int(pieces.chosen_edges[bond])
-            for other, order in ORDERS.items():
-                if order < ORDERS[chosen]:
+            for other, order in ORDER_OF.items():
+                if order < ORDER_OF[chosen]:
                     changes.append((_cost(pieces.edges[bond], chosen, other), pieces.chosen_edges, bond, other))
     if not changes:
         return False
@@ -313,17 +318,11 @@ def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:
         nodes += [node] * (molecule.GetNumAtoms() - first)
     for (begin, end), kind in zip(pieces.pairs.tolist(), pieces.chosen_edges.tolist(), strict=True):
         ends = (anchors[end], anchors[begin]) if kind in TURNED else (anchors[begin], anchors[end])
-        molecule.AddBond(*ends, BOND_TYPES[ORDERS[kind]])
-        if TURNED.get(kind, kind) in DIRECTIONS:
-            molecule.GetBondBetweenAtoms(*ends).SetBondDir(DIRECTIONS[TURNED.get(kind, kind)])
-    conformer = Chem.Conformer(molecule.GetNumAtoms())
-    conformer.Set3D(False)
-    for index, node in enumerate(nodes):
-        x, y = (pieces.positions_xy[node] / BOND_PX).tolist()
-        aside = ASIDE * (index - anchors[node])
-        conformer.SetAtomPosition(index, (x + aside, -y, 0.0))
-    molecule.AddConformer(conformer)
-    return molecule, nodes
+        molecule.AddBond(*ends, ORDERS[ORDER_OF[kind]])
+        if kind in DIRECTION_OF:
+            molecule.GetBondBetweenAtoms(*ends).SetBondDir(DIRECTION_OF[kind])
+    aside = ASIDE_PX * (np.arange(len(nodes)) - np.array(anchors)[nodes])
+    return laid_out(molecule, pieces.positions_xy[nodes] + np.stack((aside, np.zeros_like(aside)), axis=1)), nodes
 
 
 @cache

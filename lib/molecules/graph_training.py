@@ -15,16 +15,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lib.molecules.atom_labels import GROUPS
 from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_scale
-from lib.molecules.drawing_marks import ELEMENTS, LABELS
+from lib.molecules.drawing_marks import LABELS
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
+from lib.molecules.reader_training import kind_of_bond, symbol_of
 from lib.progress import show_progress
 from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
-from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, WRITTEN_KINDS
+from model.trace_kinds import CHARGES, KINDS, NOTHING, TURNED_ROUND, WRITTEN_KINDS
 from model.vocabulary import Vocabulary
 
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 32, 2e-3, 200, 0.998
@@ -35,7 +36,6 @@ JITTER = (0.05, 0.12)  # standard deviations of the ends of pairs, over the medi
 RARENESS = 0.35  # a kind of node counts as its frequency to the power of minus this
 WEIGHTS_OF_EDGES = {"nothing": 1.0, "single": 1.0, "double": 1.5, "triple": 1.5}  # 2.5 of wedges and hashes
 SPREAD_CELLS, BESIDE = 0.7, 0.95  # of what cells beside a node's are taught; the most of it (arXiv 1904.07850)
-KIND_OF = {"wedge": WEDGE, "hash": HASH, "triple bond": TRIPLE, "double bond": DOUBLE}  # the first that a bond has
 COUNTED = 2000  # drawings by which the frequencies of kinds are measured
 UNKNOWN = -1  # kind of a node whose label is no element and no group that is known
 _AT = {label: index for index, label in enumerate(LABELS)}
@@ -71,7 +71,7 @@ def graph_of(drawing: StoredDrawing) -> TaughtGraph:
             anchors.setdefault(first, begin)
             anchors.setdefault(second, end)
             edges.append((first, second))
-            edge_kinds.append(next((kind for name, kind in KIND_OF.items() if labels[_AT[name]]), SINGLE))
+            edge_kinds.append(kind_of_bond(labels))
     seen = [_seen(drawing.labels, atoms, anchors.get(node, atoms[0])) for node, atoms in enumerate(members)]
     return TaughtGraph(
         np.array([anchors.get(node, atoms[0]) for node, atoms in enumerate(members)], np.int64),
@@ -97,10 +97,8 @@ _Described = tuple[str, int, int, bool]  # symbol, neighbours, charge, whether t
 
 
 def _described(labels: np.ndarray, is_anchor: bool) -> _Described:
-    symbol = next((element for element in ELEMENTS if labels[_AT[element]]), "")
-    symbol = "H" if labels[_AT["explicit hydrogen"]] else symbol
     neighbours = next((count for count in range(1, 5) if labels[_AT[f"{count} neighbours"]]), 0)
-    return symbol, neighbours, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
+    return symbol_of(labels) or "", neighbours, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
 
 
 def _num_hydrogens(labels: np.ndarray) -> int:
@@ -160,8 +158,8 @@ def targets_of(graphs: list[TaughtGraph], positions_xy: np.ndarray, rng: np.rand
         chosen = np.argwhere(np.triu(is_near, 1))
         is_turned = rng.random(len(chosen)) < 0.5
         first, second = np.where(is_turned[:, None], chosen[:, ::-1], chosen).T
-        count = np.full(len(chosen), owner), np.full(len(chosen), typical)
-        pairs.append(np.column_stack((count[0], places[first], places[second], kinds[first, second], count[1])))
+        owners, lengths = np.full(len(chosen), owner), np.full(len(chosen), typical)
+        pairs.append(np.column_stack((owners, places[first], places[second], kinds[first, second], lengths)))
     of_nodes = torch.from_numpy(np.concatenate(nodes)).float()
     of_pairs = torch.from_numpy(np.concatenate([np.zeros((0, 7)), *pairs])).float()
     return _Targets(

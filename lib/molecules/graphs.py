@@ -59,7 +59,7 @@ def variants_of_drawing(
         molecule, places = with_symbols(written, symbols, positions_xy)
         if molecule is None:
             continue
-        for inchi, probability in _stereoisomers(_laid_out(molecule, places), kinds, hydrogens, smiles):
+        for inchi, probability in _stereoisomers(laid_out(molecule, places), kinds, hydrogens, smiles):
             found[inchi] = found.get(inchi, 0.0) + as_written * probability
     likeliest = sorted(found.items(), key=lambda one: -one[1])[:MOST_CAPTIONS]
     return {inchi: one for inchi, one in likeliest if one >= WORTH_NAMING * likeliest[0][1]}
@@ -111,7 +111,8 @@ def _open_atoms(molecule: Chem.Mol) -> list[int]:
     return [atom.GetIdx() for atom in atoms if atom.GetDegree() == 3 and atom.GetTotalNumHs() == 1]
 
 
-def _laid_out(molecule: Chem.Mol, positions_xy: np.ndarray) -> Chem.Mol:
+def laid_out(molecule: Chem.Mol, positions_xy: np.ndarray) -> Chem.Mol:
+    """The molecule itself, with its atoms (A, 2) where they lie in pixels, y counted downwards."""
     conformer = Chem.Conformer(molecule.GetNumAtoms())
     conformer.Set3D(False)
     for index, (x, y) in enumerate((positions_xy / BOND_PX).tolist()):

@@ -18,7 +18,7 @@ from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
-from lib.molecules.smiles import inchi_of_drawn_smiles, inchi_of_smiles, nearest_readable, write_smiles
+from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
 
 READING = frozenset(
     {"read", "repair", "draw", "graph", "variants", "assemble", "molfile"}
@@ -120,7 +120,8 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         drawers=DRAWERS,
         write=partial(_write_smiles, is_kekule=is_kekule, follows_drawing=follows_drawing),
         join="".join,
-        read=inchi_of_drawn_smiles if follows_drawing else inchi_of_smiles,
+        # No drawing that was learned from shows a radical, and =[O+] looks like =O.
+        read=partial(inchi_of_smiles, may_be_radical=not follows_drawing),
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,

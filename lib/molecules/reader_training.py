@@ -216,16 +216,21 @@ def nodes_of(drawing: StoredDrawing) -> tuple[np.ndarray, np.ndarray]:
     nodes, kinds = [], []
     for at_one in places.values():
         first = next((index for index in at_one if index in bonded), None)  # the one that the group's bond goes to
-        symbols = [_symbol(drawing.labels[index]) for index in at_one]
+        symbols = [symbol_of(drawing.labels[index]) for index in at_one]
         if first is None or None in symbols:
             continue
-        name = LABELLED_GROUPS.get("".join(sorted(map(str, symbols))), _symbol(drawing.labels[first]))
+        name = LABELLED_GROUPS.get("".join(sorted(map(str, symbols))), symbol_of(drawing.labels[first]))
         nodes.append(first)
         kinds.append(NODE_KINDS.index(str(name)))
     return np.array(nodes, np.int64), np.array(kinds, np.int64)
 
 
-def _symbol(labels: np.ndarray) -> str | None:
+def kind_of_bond(labels: np.ndarray) -> int:
+    """What a bond of these labels (L,) looks like from its beginning, one of KINDS."""
+    return next((kind for name, kind in KIND_OF.items() if labels[LABELS.index(name)]), SINGLE)
+
+
+def symbol_of(labels: np.ndarray) -> str | None:
     """The element of an atom's labels (L,); None for one that has no label of its own."""
     if labels[LABELS.index("explicit hydrogen")]:
         return "H"
@@ -243,7 +248,7 @@ def _pairs(drawing: StoredDrawing, positions_xy: np.ndarray, rng: np.random.Gene
     for (first, second), labels, length in zip(
         drawing.bonds.tolist(), drawing.labels[num_atoms:], lengths.tolist(), strict=True
     ):
-        kind = next((kind for name, kind in KIND_OF.items() if labels[LABELS.index(name)]), SINGLE)
+        kind = kind_of_bond(labels)
         if length < LONG_ENOUGH * typical or rng.random() >= KEPT.get(kind, 1.0):
             continue
         pairs.append((second, first, TURNED_ROUND[kind]) if rng.random() < 0.5 else (first, second, kind))

@@ -139,20 +139,14 @@ def _read_inchi(inchi: str) -> Chem.Mol:
     return molecule
 
 
-def inchi_of_smiles(smiles: str) -> str | None:
-    """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule."""
+def inchi_of_smiles(smiles: str, may_be_radical: bool = True) -> str | None:
+    """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule, or if it may not be a radical."""
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromSmiles(smiles)
-    return inchi_of_molecule(molecule) if molecule is not None and molecule.GetNumAtoms() else None
-
-
-def inchi_of_drawn_smiles(smiles: str) -> str | None:
-    """The same, or None for a radical too: no drawing that was learned from shows one, and =[O+] looks like =O."""
-    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
+    if molecule is None or not molecule.GetNumAtoms():
         return None
-    return inchi_of_molecule(molecule) if molecule.GetNumAtoms() else None
+    is_radical = any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+    return inchi_of_molecule(molecule) if may_be_radical or not is_radical else None
 
 
 def inchi_of_molecule(molecule: Chem.Mol) -> str | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.graph_reading import CLOSEST_PX, read_graph
+from lib.captioning.graph_reading import CLOSEST_PX, _apart, read_graph
 from lib.images.cleaning import clean_image
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -61,6 +61,12 @@ def test_paper_and_what_has_more_nodes_than_any_drawing_show_nothing() -> None:
     squared[::14] = squared[:, ::14] = 0
     for pixels in (np.full((64, 96), 255, np.uint8), squared):
         assert read_graph(pixels, pretrained_graph_reader("molecules")) is None
+
+
+def test_of_nodes_that_are_too_close_the_likeliest_stays() -> None:
+    positions = torch.tensor([[0.0, 0.0], [CLOSEST_PX - 1, 0.0], [2 * CLOSEST_PX, 0.0], [3 * CLOSEST_PX - 1, 0.0]])
+    assert _apart(positions, torch.tensor([0.5, 0.9, 0.6, 0.4])) == [1, 2]
+    assert _apart(positions, torch.tensor([0.9, 0.5, 0.4, 0.6])) == [0, 3]
 
 
 def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:

@@ -8,7 +8,7 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.captioner import Captioner
-from lib.captioning.image_captioning import ImageCaptioner, _is_traced_so
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captioning.tracing import attended_positions, fit, trace
 from lib.captions.notations import Graph
 from lib.images.cleaning import clean_image, encode_png
@@ -187,7 +187,8 @@ def test_a_caption_with_another_letter_is_confirmed_by_its_drawing_and_not_by_it
     ids = tuple(oxygen if one == sulphur else one for one in right.token_ids)
     wrong = right._replace(text=text, caption=captioner.asked.read(text), token_ids=ids)
     confirmed = [
-        captioner._confirmed(one, captioner.prepared(pixels)) is not None and _is_traced_so(one, pixels, traced)
+        captioner._confirmed(one, captioner.prepared(pixels)) is not None
+        and (traced is None or traced.agrees_with(pixels, one))
         for one in (right, wrong)
         for traced in (None, captioner.traceable())
     ]

@@ -138,6 +138,8 @@ def test_parts_between_which_a_stroke_may_be_lost_are_joined() -> None:
     graph = seen(["C", "O", "C", "N"], {(0, 1): SINGLE, (1, 2): NOTHING, (2, 3): SINGLE})
     graph.edges[1, SINGLE] = 0.09
     assert inchi_of(graph) == inchi_of_smiles("COCN")
+    apart = graph.positions_xy + np.array([[0, 0], [0, 0], [20, 0], [20, 0]])  # as ions are
+    assert inchi_of(graph._replace(positions_xy=apart)) in (inchi_of_smiles("CO"), inchi_of_smiles("CN"))
 
 
 def test_double_bonds_alternate_in_a_ring_with_a_circle() -> None:
