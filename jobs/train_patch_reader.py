@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
     parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
+    parser.add_argument("--start", action="store_true", help="go on from the pretrained weights (graphs alone)")
     parser.add_argument("--drawings", type=int, default=24_000, help="number of drawings to learn from (graphs: all)")
     parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 patches (graphs: of 32 drawings)")
     arguments = parser.parse_args(argv)
@@ -29,13 +30,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         from lib.molecules.graph_training import train_graph_reader
         from lib.molecules.reader_training import publish_reader, train_edge_reader, train_node_reader
         from model.checkpoint import load_captioner
+        from model.graph_reader import pretrained_graph_reader
 
         settings = settings_from(arguments)
         captioner, vocabulary, _ = load_captioner(arguments.folder / "captioner")
         store = DrawingStore(arguments.folder / "drawings")
         reader: nn.Module
         if arguments.of == "graphs":
-            reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps)
+            start = pretrained_graph_reader("molecules") if arguments.start else None
+            reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps, start)
         else:
             train = train_edge_reader if arguments.of == "edges" else train_node_reader
             reader, right = train(store, vocabulary, settings, arguments.drawings, arguments.steps)

@@ -6,7 +6,7 @@ import numpy as np
 
 from lib.molecules.drawing_noise import add_specks, drop_at_random, erase_line, remove_stroke_pixels
 from lib.molecules.free_drawing import draw_freely
-from lib.molecules.free_style import free_style
+from lib.molecules.free_style import fonts_of, free_style
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing, turn
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -57,11 +57,12 @@ def draw_unworn(inchi: str, drawer: Drawer, settings: DrawingSettings, rng: np.r
     """Draw one molecule at one of the two sizes, by lot. Raises NotationError if the drawer cannot."""
     is_reduced = rng.random() < settings.reduced_fraction
     if drawer == "free":
-        style = free_style(settings.free_bond_length_px, rng)
+        style = free_style(settings.free_bond_length_px, rng, fonts_of(settings.fonts_folder))
         return UnwornDrawing(draw_freely(inchi, style, rng), style.bond_length_px, is_reduced)
     if drawer == "restyled":
         length = float(np.exp(rng.uniform(*np.log(settings.free_bond_length_px))))
-        return UnwornDrawing(draw_restyled(inchi, length, rng), length, is_reduced)
+        fonts = fonts_of(settings.fonts_folder)
+        return UnwornDrawing(draw_restyled(inchi, length, rng, fonts), length, is_reduced)
     scale = settings.reduced_scale if is_reduced else 1.0
     bond_length_px, margin_px = settings.bond_length_px * scale, round(settings.margin_px * scale)
     ink_below = int(rng.integers(*INDIGO_INK_BELOW, endpoint=True))

@@ -49,6 +49,7 @@ from model.whole_writes import written_whole
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
 SPARSER_FRACTION = 0.5  # of the drawings have hashes made sparser, as cleaning does with those that are not worn
+MOST_GROUPS = 4  # that are put on a molecule
 THINNED_INK_BELOW = 160  # grey level of a pixel of which three eighths are ink
 ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
@@ -200,7 +201,9 @@ def _row(
     drawer = choose_drawer(settings, rng)
     if molecule is None or is_unseen(Chem.MolToInchi(molecule)):
         return None
-    if rng.random() < settings.group_fraction:
+    for _ in range(MOST_GROUPS):
+        if rng.random() >= settings.group_fraction:
+            break
         molecule = with_random_group(molecule, rng)
     if rng.random() < settings.stereo_fraction:
         # RDKit draws a double bond without a configuration like one that has it: there only centres can be told apart.

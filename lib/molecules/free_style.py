@@ -1,10 +1,14 @@
 """Styles in which people and programs draw molecules, drawn by lot: what the collection's own look does not teach."""
 
+import math
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+
+from lib.errors import SettingsError
 
 # Fonts that come with matplotlib, under licences that allow it (beside them in its folder).
 FONTS_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -21,7 +25,10 @@ FONTS = (
     "DejaVuSansMono.ttf",
     "cmtt10.ttf",
 )
+MORE_OFTEN = 2  # times as many drawings have a font of the user's as have one of FONTS
+LEAST_CAPITAL_PX = 5.0  # height of capitals below which nobody can read them
 LAYOUTS = ("indigo", "rdkit", "coordgen")
+SLANTED = ("italic", "oblique")  # in names of fonts that no label is written in
 
 
 class FreeStyle(NamedTuple):
@@ -55,8 +62,28 @@ class FreeStyle(NamedTuple):
     numbered_fraction: float  # of the atoms, which have their number beside them
 
 
-def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) -> FreeStyle:
-    """A style by lot, with bonds of a length from this range."""
+@cache
+def fonts_of(folder: str | None) -> tuple[str, ...]:
+    """FONTS, and twice as often the upright .ttf and .otf files below a folder.
+
+    Raises SettingsError if the folder has none.
+    """
+    if folder is None:
+        return FONTS
+    found = sorted(
+        str(path.resolve())
+        for path in Path(folder).rglob("*.[ot]tf")
+        if not any(word in path.name.lower() for word in SLANTED)
+    )
+    if not found:
+        raise SettingsError(f"drawing.fonts_folder {folder}: no upright .ttf or .otf font there")
+    return FONTS + tuple(found) * math.ceil(MORE_OFTEN * len(FONTS) / len(found))
+
+
+def free_style(
+    bond_length_px: tuple[float, float], rng: np.random.Generator, fonts: tuple[str, ...] = FONTS
+) -> FreeStyle:
+    """A style by lot, with bonds of a length from this range and one of these fonts."""
     length = float(np.exp(rng.uniform(*np.log(bond_length_px))))
     thin, thick = max(1.0, 0.02 * length), min(8.0, max(1.2, 0.11 * length))
     stroke_px = float(np.exp(rng.uniform(np.log(thin), np.log(thick))))
@@ -67,8 +94,8 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         stroke_px=stroke_px,
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
-        font=FONTS[rng.integers(len(FONTS))],
-        letter_height=float(rng.uniform(0.15, 0.5)),
+        font=fonts[rng.integers(len(fonts))],
+        letter_height=float(rng.uniform(max(0.15, LEAST_CAPITAL_PX / length), 0.6)),
         letter_width=float(rng.uniform(0.65, 1.2)) if rng.random() < 0.5 else 1.0,
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),
@@ -82,7 +109,7 @@ def free_style(bond_length_px: tuple[float, float], rng: np.random.Generator) ->
         writes_methyl=bool(rng.random() < 0.4),
         writes_chains=bool(rng.random() < 0.06),
         writes_carbons=bool(rng.random() < 0.03),
-        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.3, 0.3, 0.4))),
+        abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.2, 0.3, 0.5))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),
         ink_below=int(rng.integers(90, 200)),

@@ -36,7 +36,7 @@ JITTER = (0.05, 0.12)  # standard deviations of the ends of pairs, over the medi
 RARENESS = 0.35  # a kind of node counts as its frequency to the power of minus this
 WEIGHTS_OF_EDGES = {"nothing": 1.0, "single": 1.0, "double": 1.5, "triple": 1.5}  # 2.5 of wedges and hashes
 SPREAD_CELLS, BESIDE = 0.7, 0.95  # of what cells beside a node's are taught; the most of it (arXiv 1904.07850)
-COUNTED = 2000  # drawings by which the frequencies of kinds are measured
+TAKEN_AS = (0.6, 8.0)  # a drawing is taken as often as the weight of its rarest kind says, within these bounds
 UNKNOWN = -1  # kind of a node whose label is no element and no group that is known
 _AT = {label: index for index, label in enumerate(LABELS)}
 
@@ -225,14 +225,28 @@ def _heat(shape: torch.Size, owners: Tensor, at: Tensor) -> Tensor:
 
 
 def train_graph_reader(
-    store: DrawingStore, captioner: Captioner, vocabulary: Vocabulary, settings: Settings, num_steps: int
+    store: DrawingStore,
+    captioner: Captioner,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    num_steps: int,
+    start: GraphReader | None = None,
 ) -> tuple[GraphReader, dict[str, float]]:
-    """A graph reader whose backbone begins as the captioner's, and what it tells right in drawings kept back."""
+    """A graph reader, and the fractions of what it tells right in drawings kept back.
+
+    It begins as `start`; without, its backbone begins as the captioner's.
+    """
     torch.manual_seed(settings.training.seed)
     rng = np.random.default_rng(settings.training.seed)
     reader = GraphReader()
-    reader.backbone.load_state_dict(captioner.encoder.backbone.state_dict())
-    weights, rates = _rare_ones_more(store), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
+    if start is None:
+        reader.backbone.load_state_dict(captioner.encoder.backbone.state_dict())
+    else:
+        reader.load_state_dict(start.state_dict())
+    kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
+    weights, rates = rare_ones_more(kinds), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
+    if start is not None:
+        reader.tell_kinds_as_often_as_they_occur(1 / weights)  # as it was when it learned
     named = list(reader.named_parameters())
     groups = [
         [one for name, one in named if name.startswith("backbone.") == is_backbone] for is_backbone in (True, False)
@@ -244,7 +258,7 @@ def train_graph_reader(
         optimizer, rates, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
     )
     average = AveragedModel(reader, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
-    feed = _batches(store, vocabulary, settings)
+    feed = _batches(store, taken_as_often(kinds, weights), vocabulary, settings)
     with show_progress("learn", num_steps, "steps") as line:
         for step in range(num_steps):
             indices, batch = next(feed)
@@ -264,23 +278,30 @@ def train_graph_reader(
     return reader, _fractions_right(reader, store, vocabulary, settings, weights, rng)
 
 
-def _rare_ones_more(store: DrawingStore) -> Tensor:
-    """Weights (N,) of the kinds of nodes, 1 on average over nodes."""
-    counts = np.ones(len(WRITTEN_KINDS))
-    for index in range(0, len(store), max(1, len(store) // COUNTED)):
-        kinds = graph_of(store.drawing(index)).kinds
-        np.add.at(counts, kinds[kinds != UNKNOWN], 1)
+def rare_ones_more(kinds: list[np.ndarray]) -> Tensor:
+    """Weights (N,) of the kinds of nodes, 1 on average over the nodes of drawings."""
+    known = np.concatenate(kinds)
+    counts = 1 + np.bincount(known[known != UNKNOWN], minlength=len(WRITTEN_KINDS))
     frequencies = counts / counts.sum()
     weights = frequencies**-RARENESS
     return torch.from_numpy(weights / (weights * frequencies).sum()).float()
 
 
-def _batches(store: DrawingStore, vocabulary: Vocabulary, settings: Settings) -> Iterator[tuple[list[int], Batch]]:
-    """Drawings of like size, by their indices and worn, epoch after epoch; the first of the store are left out."""
+def taken_as_often(kinds: list[np.ndarray], weights: Tensor) -> np.ndarray:
+    """How often each drawing is taken, relative to others; labelled groups and rare elements are learned last."""
+    return np.array([weights.numpy()[one[one != UNKNOWN]].max(initial=0) for one in kinds]).clip(*TAKEN_AS)
+
+
+def _batches(
+    store: DrawingStore, often: np.ndarray, vocabulary: Vocabulary, settings: Settings
+) -> Iterator[tuple[list[int], Batch]]:
+    """Drawings of like size, by their indices and worn, as often (N,) as is said; the first ones are left out."""
     lengths, (heights, widths) = store.lengths(), store.sides()
     rng = np.random.default_rng(settings.training.seed)
+    indices = np.arange(num_kept_back(store), len(store))
+    often = often[indices] / often[indices].sum()
     while True:
-        order = rng.permutation(np.arange(num_kept_back(store), len(store)))
+        order = rng.choice(indices, len(indices), p=often)
         for chosen in like_with_like(order, lengths, widths, heights, BATCH_SIZE, rng):
             yield chosen.tolist(), _worn(store, chosen.tolist(), vocabulary, settings, rng)
 

@@ -19,23 +19,28 @@ from lib.molecules.layout import Drawing
 from lib.molecules.rdkit_drawing import COORDGEN_BOND_LENGTH, RDKIT_BOND_LENGTH, layout_of
 from lib.molecules.smiles import read_inchi, with_amides
 
+LEAST_FONT_PX = 10.5  # times bonds of RDKit's length 1.5: capitals of 5 px
 RDKIT_FRACTION = 0.65  # the others are Indigo's
 MARGIN = 0.5  # of paper around the drawing, in lengths of a bond
-RDKIT_FONTS = ("", "BuiltinRobotoRegular", *(str(FONTS_FOLDER / font) for font in dict.fromkeys(FONTS)))
+RDKIT_FONTS = ("", "BuiltinRobotoRegular")  # inside RDKit; the first is its own choice
 
 
-def draw_restyled(inchi: str, bond_length_px: float, rng: np.random.Generator) -> Drawing:
+def draw_restyled(
+    inchi: str, bond_length_px: float, rng: np.random.Generator, fonts: tuple[str, ...] = FONTS
+) -> Drawing:
     """Draw a molecule without wear. Raises NotationError if the InChI or the molecule cannot be drawn."""
     molecule = read_inchi(inchi)
     if rng.random() < 0.85:
         molecule = with_amides(molecule)
-    by_program = _by_rdkit if rng.random() < RDKIT_FRACTION else _by_indigo
-    drawing = by_program(molecule, bond_length_px, rng)
+    if rng.random() < RDKIT_FRACTION:
+        drawing = _by_rdkit(molecule, bond_length_px, rng, fonts)
+    else:
+        drawing = _by_indigo(molecule, bond_length_px, rng)
     grey = normalise(darkest_channel(drawing.pixels))
     return drawing._replace(pixels=np.where(grey < rng.integers(100, 200), INK, PAPER).astype(np.uint8))
 
 
-def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generator) -> Drawing:
+def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generator, fonts: tuple[str, ...]) -> Drawing:
     has_coordgen_layout = bool(rng.random() < 0.5)
     if has_coordgen_layout:
         rdCoordGen.AddCoords(molecule)
@@ -52,8 +57,9 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
     options.scalingFactor = bond_length_px / (COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH)
     options.padding = 0.05
     options.minFontSize = options.maxFontSize = -1
-    options.baseFontSize = float(rng.uniform(0.35, 0.8))
-    options.fontFile = RDKIT_FONTS[rng.integers(len(RDKIT_FONTS))] if rng.random() < 0.6 else ""
+    options.baseFontSize = float(rng.uniform(max(0.35, LEAST_FONT_PX / bond_length_px), 1.1))  # over 1 / 1.5 of a bond
+    choices = (*RDKIT_FONTS, *(str(FONTS_FOLDER / font) for font in fonts))
+    options.fontFile = choices[rng.integers(len(choices))] if rng.random() < 0.6 else ""
     options.bondLineWidth = float(max(1.0, bond_length_px * np.exp(rng.uniform(*np.log((0.02, 0.09))))))
     options.multipleBondOffset = float(rng.uniform(0.1, 0.22))
     options.additionalAtomLabelPadding = float(rng.choice((0.0, rng.uniform(0, 0.15))))

@@ -52,6 +52,7 @@ class DrawingSettings(BaseModel):
     reduced_scale: float = Field(gt=0.2, le=1)
     free_bond_length_px: BondLengthRange
     line_width_px: int = Field(ge=1)
+    fonts_folder: str | None
     font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
 
     noise: float = Field(ge=0, le=5)

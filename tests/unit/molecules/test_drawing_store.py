@@ -24,7 +24,7 @@ from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
-from lib.molecules.drawing_store import DrawingStore, as_cleaned, fill_store, token_counts
+from lib.molecules.drawing_store import MOST_GROUPS, DrawingStore, as_cleaned, fill_store, token_counts
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.molecules.free_drawing import draw_freely
@@ -123,6 +123,8 @@ def test_molecules_get_a_group_in_the_fraction_asked_for(tmp_path: Path) -> None
         written[fraction] = {"".join(store.writing(index, 0)[0]) for index in range(len(store))}
     assert len({inchi_of_smiles(text) for text in written[0]}) == 1
     assert len({inchi_of_smiles(text) for text in written[1]}) > 15
+    num_atoms = [Chem.MolFromSmiles(text).GetNumAtoms() for text in written[1]]
+    assert min(num_atoms) >= 10 + MOST_GROUPS
 
 
 def test_wide_strokes_are_stored_as_thin_as_cleaning_makes_them(tmp_path: Path) -> None:

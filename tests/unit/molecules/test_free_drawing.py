@@ -1,14 +1,18 @@
 """Drawings in free styles: what they show is the molecule, whatever they look like."""
 
+import shutil
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from rdkit import Chem
 
+from lib.errors import SettingsError
 from lib.molecules.atom_labels import GROUPS, Group, atom_label, free_side, group_label, groups_of
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
-from lib.molecules.free_style import LAYOUTS, FreeStyle, free_style
+from lib.molecules.free_style import FONTS, FONTS_FOLDER, LAYOUTS, LEAST_CAPITAL_PX, FreeStyle, fonts_of, free_style
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
 from lib.molecules.sources import with_random_group
@@ -171,3 +175,35 @@ def test_labels_read_from_their_bond_on() -> None:
     right, left = group_label(group, "right"), group_label(group, "left")
     assert (right.runs[right.anchor].text, left.runs[left.anchor].text) == ("C", "C")
     assert [run.level for run in right.runs] == [0, 0, -1, 0]
+
+
+def test_fonts_of_a_folder_are_two_thirds_of_all_but_slanted_ones(tmp_path: Path) -> None:
+    for name in ("DejaVuSerif.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans-Oblique.ttf"):
+        (tmp_path / "serifs").mkdir(exist_ok=True)
+        shutil.copy(FONTS_FOLDER / name, tmp_path / "serifs" / name)
+    asked = fonts_of(str(tmp_path))
+    own = [font for font in asked if font not in FONTS]
+    assert {Path(font).name for font in own} == {"DejaVuSerif.ttf"}
+    assert len(own) == 2 * len(FONTS)
+    rng = np.random.default_rng(0)
+    drawn_in = {free_style(BONDS_PX, rng, tuple(own)).font for _ in range(5)}
+    assert drawn_in == {str(tmp_path / "serifs" / "DejaVuSerif.ttf")}
+    as_shipped, as_asked = (
+        draw(ETHANOL, style(1, font=font, numbered_fraction=0.0, beside="")).pixels
+        for font in ("DejaVuSerif.ttf", own[0])
+    )
+    assert (as_shipped == as_asked).all()
+    assert fonts_of(None) == FONTS
+
+
+def test_a_folder_without_fonts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("none")
+    with pytest.raises(SettingsError, match="fonts_folder"):
+        fonts_of(str(tmp_path))
+
+
+def test_letters_are_large_enough_to_be_read() -> None:
+    styles = [style(seed) for seed in range(300)]
+    heights = [one.letter_height * one.bond_length_px for one in styles]
+    assert min(heights) >= LEAST_CAPITAL_PX
+    assert max(one.letter_height for one in styles) > 0.55

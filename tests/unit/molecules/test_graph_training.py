@@ -11,7 +11,17 @@ from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing, fill_store, token_counts
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
-from lib.molecules.graph_training import UNKNOWN, TaughtGraph, _heat, graph_of, targets_of, train_graph_reader
+from lib.molecules.graph_training import (
+    TAKEN_AS,
+    UNKNOWN,
+    TaughtGraph,
+    _heat,
+    graph_of,
+    rare_ones_more,
+    taken_as_often,
+    targets_of,
+    train_graph_reader,
+)
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import inchi_of_smiles
@@ -114,6 +124,17 @@ def test_a_cell_with_a_node_is_taught_most_and_the_cells_beside_it_less() -> Non
     assert heat[1, 0, 2] > heat[1, 2, 2] * 0.9
 
 
+def test_drawings_with_rare_kinds_are_taken_more_often() -> None:
+    carbon, iodine = WRITTEN_KINDS.index("C"), WRITTEN_KINDS.index("I")
+    kinds = [np.full(20, carbon)] * 50 + [np.array([carbon, iodine, UNKNOWN]), np.array([UNKNOWN])]
+    weights = rare_ones_more(kinds)
+    often = taken_as_often(kinds, weights)
+    assert weights[iodine] > 5 * weights[carbon]
+    assert often[50] == pytest.approx(min(float(weights[iodine]), TAKEN_AS[1]))
+    assert often[0] == pytest.approx(float(weights[carbon]))
+    assert often[51] == TAKEN_AS[0]
+
+
 @pytest.mark.slow
 def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     (tmp_path / "molecules.smi").write_text("\n".join(SMILES))
@@ -130,6 +151,8 @@ def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     store = DrawingStore(tmp_path / "drawings")
     vocabulary = Vocabulary.from_tokens(token_counts(store))
     captioner = Captioner(asked.captioner, len(vocabulary))
-    _, right = train_graph_reader(store, captioner, vocabulary, asked, num_steps=60)
+    reader, right = train_graph_reader(store, captioner, vocabulary, asked, num_steps=60)
     assert right["nodes"] > 0.5
     assert right["edges"] > 0.6
+    _, went_on = train_graph_reader(store, captioner, vocabulary, asked, num_steps=1, start=reader)
+    assert went_on["edges"] > 0.6
