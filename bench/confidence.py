@@ -79,7 +79,8 @@ def _by_programs(settings: Settings, packages: Path) -> list[tuple[str, Sample]]
 
 
 def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: Settings) -> list[dict[str, Any]]:
-    images = [clean_image(sample.image, settings.cleaning).pixels for _, sample in kinds]
+    cleaned = [clean_image(sample.image, settings.cleaning) for _, sample in kinds]
+    images = [captioner.upright(one.pixels, one.rotation_deg) for one in cleaned]
     views = [(turn, scale) for scale, turn in product(settings.prediction.scales, settings.prediction.turns_deg)]
     greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in images], 1)
     beams = [

@@ -60,7 +60,8 @@ def read(images: Sequence[bytes], captioner: ImageCaptioner, settings: Settings)
     cleaned: dict[int, np.ndarray] = {}
     for index, image in enumerate(images):
         try:
-            cleaned[index] = clean_image(image, settings.cleaning).pixels
+            clean = clean_image(image, settings.cleaning)
+            cleaned[index] = captioner.upright(clean.pixels, clean.rotation_deg)
         except CorruptImageError:
             continue
     captions = dict(zip(cleaned, captioner.caption(list(cleaned.values())), strict=True)) if cleaned else {}

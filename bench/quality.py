@@ -21,7 +21,7 @@ from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, sc
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import clean_image
+from lib.images.cleaning import CleanImage, clean_image
 from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import read_inchi
@@ -90,7 +90,9 @@ class Reader:
         """Clean and caption images, and note the scores under the name. An image that is rejected has no caption."""
         captioner = ImageCaptioner(self.checkpoint, prediction)
         cleaned = {
-            index: pixels for index, sample in enumerate(samples) if (pixels := self._cleaned(sample)) is not None
+            index: captioner.upright(clean.pixels, clean.rotation_deg)
+            for index, sample in enumerate(samples)
+            if (clean := self._cleaned(sample)) is not None
         }
         found: dict[int, PredictedCaption] = {}
         started, step = time.monotonic(), prediction.num_images_in_buffer
@@ -105,9 +107,9 @@ class Reader:
         }
         return predicted
 
-    def _cleaned(self, sample: Sample) -> np.ndarray | None:
+    def _cleaned(self, sample: Sample) -> CleanImage | None:
         try:
-            return clean_image(sample.image, self.cleaning).pixels
+            return clean_image(sample.image, self.cleaning)
         except CorruptImageError:
             return None
 

@@ -59,7 +59,7 @@ def predict_new_images(
     done = predictions.join(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
-    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image")
+    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image", "rotation_deg")
     if only is not None:
         rows = rows.join(only, on="image_id", how="left_semi")
     with lake.staging():
@@ -107,7 +107,7 @@ def _predict(
     batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings, counter: WorkerCounter
 ) -> DataFrame:
     predict = partial(predict_batches, directory=str(directory), settings=settings, counter=counter)
-    columns = ("image_id", "image", "features", "cleaning_version")
+    columns = ("image_id", "image", "rotation_deg", "features", "cleaning_version")
     images = batch.select(*columns).repartition(num_tasks(batch.sparkSession, num_rows))
     return images.mapInPandas(predict, PREDICTED_SCHEMA)
 
@@ -163,13 +163,15 @@ def _bring_up_to_date(lake: Lake, clean: DataFrame, captions: DataFrame, model_v
 def predict_batches(
     batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings, counter: WorkerCounter
 ) -> Iterator[pd.DataFrame]:
-    """Rows (image_id, image, features, cleaning_version) in, rows of PREDICTED_SCHEMA out, one for one."""
+    """Rows (image_id, image, rotation_deg, features, cleaning_version) in, PREDICTED_SCHEMA out, one for one."""
     torch.set_num_threads(settings.threads_per_worker)
     captioner = _captioner(directory, settings)
     for rows in _gathered(batches, settings.num_images_in_buffer):
         images = [
-            captioner.encoded(decode_png(image)) if features is None else unpack_features(features)
-            for image, features in zip(rows["image"], rows["features"], strict=True)
+            captioner.encoded(captioner.upright(decode_png(image), rotation_deg))
+            if features is None
+            else unpack_features(features)
+            for image, rotation_deg, features in zip(rows["image"], rows["rotation_deg"], rows["features"], strict=True)
         ]
         # A part at a time, so that the count of images that are done grows as steadily as the work.
         for indices in of_like_size(images, BATCHES_AT_A_TIME * settings.batch_size):

@@ -92,7 +92,8 @@ def caption_images(
     entries: dict[int, CaptionedImage] = {}
     for index, image in enumerate(images):
         try:
-            pixels[index] = clean_image(_as_bytes(image), cleaning).pixels
+            clean = clean_image(_as_bytes(image), cleaning)
+            pixels[index] = captioner.upright(clean.pixels, clean.rotation_deg)
         except (CorruptImageError, OSError) as error:
             entries[index] = CaptionedImage(None, None, None, [], reason=str(error))
     for index, captioned in zip(pixels, captioner.caption(list(pixels.values())), strict=True):

@@ -6,6 +6,8 @@ labels and unusual layouts cost it less.
 H W height and width of an image, A nodes, E pairs of nodes, K kinds of edges, N kinds of nodes.
 """
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from lib.captions.notations import DrawnGraph
 from model.batches import as_ink, stack_images
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
-from model.trace_kinds import NOTHING, TURNED_ROUND
+from model.trace_kinds import NOTHING, TURNED_ROUND, WRITTEN_KINDS
 
 MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
@@ -52,6 +54,11 @@ def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | N
         length = measured
     written, charges = (part[0, :, rows, columns].T.softmax(dim=1).numpy() for part in (spots.kinds, spots.charges))
     return DrawnGraph(positions.numpy(), found.numpy(), written, charges, pairs.numpy(), kinds.numpy())
+
+
+def how_legible(graph: DrawnGraph | None) -> float:
+    """The mean logarithm of the probabilities of what is taken to be written at nodes; low without a graph."""
+    return float(np.log(graph.kinds.max(axis=1)).mean()) if graph else math.log(1 / len(WRITTEN_KINDS))
 
 
 def _nodes(is_node: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from lib.captioning.caption_choice import (
     mixed_votes,
     with_variants,
 )
-from lib.captioning.graph_reading import read_graph
+from lib.captioning.graph_reading import how_legible, read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
 from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
@@ -39,6 +39,9 @@ from model.patch_reader import pretrained_readers
 LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
 GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 1.1), (180, 1.1), (0, 1.2), (180, 1.2))
+
+# Views in which an image that was turned is compared with itself turned back.
+UPRIGHT_VIEWS = ((0, 1.0), (180, 1.0), (0, 1.1), (180, 1.1))
 
 
 class ImageCaptioner:
@@ -161,6 +164,22 @@ class ImageCaptioner:
         length = len(candidate.token_ids) + candidate.is_finished
         mean, votes = (candidate.probability ** (1 / length**exponent) for exponent in (1, LENGTH_EXPONENT))
         return CaptionCandidate(text, caption, candidate.score, mean, votes)
+
+    def upright(self, pixels: np.ndarray, rotation_deg: int) -> np.ndarray:
+        """A cleaned image turned back by what cleaning turned it (clockwise), if its labels are surer then.
+
+        Drawings higher than wide are turned by 90 degrees, since some stand on their side; most of those by people do
+        not. As it is without prediction.is_read_as_graph.
+        """
+        if not rotation_deg or self._graph_reader is None:
+            return pixels
+        reader, turned_back = self._graph_reader, seen_as(pixels, -rotation_deg % 360, 1.0)
+
+        def legibility(image: np.ndarray) -> float:
+            graphs = [read_graph(seen_as(image, *view), reader) for view in UPRIGHT_VIEWS]
+            return float(np.mean([how_legible(graph) for graph in graphs]))
+
+        return max((pixels, turned_back), key=legibility)
 
     def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
         """A cleaned image prepared for comparison with drawings; None without prediction.is_redrawn or without ink."""

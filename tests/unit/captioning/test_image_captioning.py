@@ -14,7 +14,10 @@ from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, ch
 from lib.captioning.image_captioning import GRAPH_VIEWS, ImageCaptioner, seen_as
 from lib.errors import NotationError
 from lib.images.cleaning import clean_image, encode_png
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import free_style
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
+from lib.molecules.smiles import inchi_of_smiles
 from lib.sections.captioning import PredictionSettings
 from lib.settings import load_settings
 from model.captioner import Captioner
@@ -283,3 +286,32 @@ def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) 
     (checkpoint / "config.json").write_text(json.dumps(details))
     with pytest.raises(NotationError, match=r"prediction\.is_redrawn is true, but captions in words cannot be drawn"):
         ImageCaptioner(checkpoint, settings(is_redrawn=True))
+
+
+def test_a_drawing_that_was_turned_for_nothing_is_turned_back_and_one_on_its_side_is_not() -> None:
+    asked = load_settings("molecules", "local")
+    captioner = ImageCaptioner(PRETRAINED / "molecules", asked.prediction)
+    turned_back = {"tall": 0, "on its side": 0, "wide": 0}
+    long_ones = ("N#Cc1ccc(CCCCN)cc1Cl", "OC(=O)CCc1ccc(OCc2ccncc2)cc1", "CCN(CC)CCCNC(=O)c1ccc(F)cc1")
+    for inchi in map(inchi_of_smiles, long_ones):
+        style = free_style((30.0, 30.0), np.random.default_rng(1))._replace(
+            layout="rdkit", stroke_px=2.0, font="DejaVuSans.ttf", letter_height=0.38, letter_width=1.0, beside=""
+        )
+        style = style._replace(abbreviated_fraction=0.0, numbered_fraction=0.0, writes_carbons=False, is_mirrored=False)
+        tall, wide = (
+            draw_freely(inchi, style._replace(turn_deg=turn_deg), np.random.default_rng(0)).pixels
+            for turn_deg in (90.0, 0.0)
+        )
+        for name, pixels in (("tall", tall), ("on its side", seen_as(wide, 90, 1.0)), ("wide", wide)):
+            clean = clean_image(encode_png(pixels), asked.cleaning)
+            assert clean.rotation_deg == (0 if name == "wide" else 90)
+            upright = captioner.upright(clean.pixels, clean.rotation_deg)
+            is_back = upright.shape != clean.pixels.shape
+            turned_back[name] += is_back
+            assert (upright == (np.rot90(clean.pixels) if is_back else clean.pixels)).all()
+    assert turned_back == {"tall": 3, "on its side": 0, "wide": 0}
+
+
+def test_nothing_is_turned_back_without_readings_as_graphs(checkpoint: Path) -> None:
+    pixels = np.full((40, 80), 255, np.uint8)
+    assert ImageCaptioner(checkpoint, settings()).upright(pixels, 90) is pixels
