@@ -91,15 +91,19 @@ class Group(NamedTuple):
 
 
 @cache
-def _definitions() -> Any:
+def _definitions() -> list[Any]:
     """The groups, the largest first: the one that is found first takes its atoms."""
     largest_first = sorted(GROUPS, key=lambda smiles: -Chem.MolFromSmiles(smiles).GetNumAtoms())
-    return rdAbbreviations.ParseAbbreviations("\n".join(f"{smiles} {smiles}" for smiles in largest_first))
+    return list(rdAbbreviations.ParseAbbreviations("\n".join(f"{smiles} {smiles}" for smiles in largest_first)))
 
 
-def groups_of(molecule: Chem.Mol, rng: np.random.Generator) -> list[Group]:
-    """Groups of a molecule that have an abbreviation, none sharing an atom with another, in spellings by lot."""
-    labelled = rdAbbreviations.LabelMolAbbreviations(molecule, _definitions(), MOST_ABBREVIATED)
+def groups_of(molecule: Chem.Mol, rng: np.random.Generator, known_fraction: float = 1.0) -> list[Group]:
+    """Groups of a molecule that have an abbreviation, none sharing an atom with another, in spellings by lot.
+
+    So large a fraction of all abbreviations is known: where SO2Me is not, S, O, O and Me are written.
+    """
+    known = [definition for definition in _definitions() if rng.random() < known_fraction]
+    labelled = rdAbbreviations.LabelMolAbbreviations(molecule, known, MOST_ABBREVIATED)
     groups = []
     for group in Chem.GetMolSubstanceGroups(labelled):
         spellings = GROUPS[group.GetProp("LABEL")]

@@ -41,7 +41,9 @@ def draw_freely(inchi: str, style: FreeStyle, rng: np.random.Generator) -> Drawi
     molecule = drawn_molecule(inchi, layout)
     seen = Chem.Mol(molecule)
     Chem.SanitizeMol(seen)  # rings in Kekule form become aromatic again
-    groups = [group for group in groups_of(seen, rng) if rng.random() < style.abbreviated_fraction]
+    groups = [
+        group for group in groups_of(seen, rng, style.known_fraction) if rng.random() < style.abbreviated_fraction
+    ]
     layout, hidden = _abbreviated(layout, groups)
     labels = _labels(molecule, layout, groups, hidden, style)
 

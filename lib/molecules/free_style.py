@@ -54,6 +54,7 @@ class FreeStyle(NamedTuple):
     writes_methyl: bool
     writes_chains: bool  # CH2 too
     writes_carbons: bool  # all that are in no ring, C and CH too
+    known_fraction: float  # of all abbreviations
     abbreviated_fraction: float  # of the groups that have an abbreviation
     has_amides: bool  # as O=C-NH, where standard InChI has HO-C=N
     has_isotope_letters: bool  # D and T instead of 2H and 3H
@@ -109,6 +110,7 @@ def free_style(
         writes_methyl=bool(rng.random() < 0.4),
         writes_chains=bool(rng.random() < 0.06),
         writes_carbons=bool(rng.random() < 0.03),
+        known_fraction=float(rng.choice((0.6, 1.0))),
         abbreviated_fraction=float(rng.choice((0.0, 0.5, 1.0), p=(0.2, 0.3, 0.5))),
         has_amides=bool(rng.random() < 0.85),
         has_isotope_letters=bool(rng.random() < 0.7),

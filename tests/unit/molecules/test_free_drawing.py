@@ -58,7 +58,13 @@ def test_marks_lie_on_the_ink_and_captions_mean_the_molecule() -> None:
 def test_bonds_are_as_long_and_strokes_as_wide_as_the_style_says() -> None:
     for bond_length_px, stroke_px in ((24.0, 1.0), (40.0, 3.0), (90.0, 7.0)):
         asked = style(1, bond_length_px=bond_length_px, stroke_px=stroke_px, turn_deg=0.0, beside="", ink_below=128)
-        asked = asked._replace(writes_methyl=False, writes_chains=False, numbered_fraction=0.0)
+        asked = asked._replace(
+            writes_methyl=False,
+            writes_chains=False,
+            writes_carbons=False,
+            abbreviated_fraction=0.0,
+            numbered_fraction=0.0,
+        )
         pixels, layout = draw(inchi_of_smiles("CCCCCC"), asked)
         ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
         lengths = np.linalg.norm(ends[layout.bond_begin] - ends[layout.bond_end], axis=1)
@@ -80,7 +86,7 @@ def test_an_amide_is_drawn_and_written_as_one_where_the_style_says_so() -> None:
 
 def test_the_atoms_of_an_abbreviation_lie_at_its_label_and_have_no_bond_between_them() -> None:
     whole = draw(ANISOLE, style(0, abbreviated_fraction=0.0)).layout
-    layout = draw(ANISOLE, style(0, abbreviated_fraction=1.0)).layout
+    layout = draw(ANISOLE, style(0, known_fraction=1.0, abbreviated_fraction=1.0)).layout
     assert (len(whole.bond_begin), len(layout.bond_begin)) == (8, 7)
     oxygen = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetSymbol() == "O")
     methyl = next(atom.GetIdx() for atom in drawn_molecule(ANISOLE, None).GetAtoms() if atom.GetDegree() == 1)
@@ -105,10 +111,17 @@ def test_the_largest_group_is_abbreviated_in_every_spelling(smiles: str, spellin
     assert {group.right for _ in range(40) for group in groups_of(molecule, rng)} == spellings
 
 
+def test_one_who_does_not_know_the_largest_group_abbreviates_what_is_in_it() -> None:
+    molecule, rng = Chem.MolFromSmiles("c1ccc2ccccc2c1S(C)(=O)=O"), np.random.default_rng(0)
+    labels = {group.right for _ in range(40) for group in groups_of(molecule, rng, known_fraction=0.5)}
+    assert labels == {"SO2Me", "SO2CH3", "Me", "CH3"}
+    assert not groups_of(molecule, rng, known_fraction=0.0)
+
+
 def test_amides_are_abbreviated_where_they_are_drawn_as_amides() -> None:
     inchi = inchi_of_smiles("c1ccc2ccccc2c1CCCNC(=O)OC(C)(C)C")
     for has_amides, num_bonds in ((True, 15), (False, 19)):  # NHBoc is one label, tBu is one
-        asked = style(0, layout="rdkit", has_amides=has_amides, abbreviated_fraction=1.0)
+        asked = style(0, layout="rdkit", has_amides=has_amides, known_fraction=1.0, abbreviated_fraction=1.0)
         assert len(draw(inchi, asked).layout.bond_begin) == num_bonds
 
 
