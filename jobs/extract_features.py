@@ -1,5 +1,6 @@
 """extract_features: images_clean -> image_features, where the encoder is frozen."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,14 @@ from lib.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+logger = logging.getLogger(__name__)
+
 
 def run(spark: "SparkSession", settings: Settings) -> None:
     """Encode what the frozen encoder of the settings has not encoded yet."""
+    if not settings.captioner.has_lasting_features:  # said without loading PyTorch
+        logger.info("extract_features: not needed: captioner.is_encoder_frozen is false")
+        return
     from lib.images.features import extract_new_features
     from lib.lake.delta_tables import Lake
 

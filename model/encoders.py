@@ -11,7 +11,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from model.config import CaptionerConfig
@@ -148,6 +147,8 @@ class ResNet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        import torchvision  # takes a second to load, and other encoders do without
+
         resnet = torchvision.models.resnet50(weights=None)
         self.layers = nn.Sequential(OrderedDict(list(resnet.named_children())[:-2]))
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
@@ -248,6 +249,8 @@ def _read_weights(name: str, encoder_weights: str) -> object:
             raise ModuleNotFoundError(f"the package {package.replace('_', '-')} is not installed")
         encoder_weights = str(Path(spec.submodule_search_locations[0]) / file)
     if encoder_weights == "imagenet":
+        import torchvision
+
         published = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
         return published.get_state_dict(progress=False, check_hash=True, weights_only=True)
     if Path(encoder_weights).suffix == ".safetensors":

@@ -31,12 +31,10 @@ FEATURES_SCHEMA = "image_id string, cleaning_version string, shape array<int>, f
 def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
     """Encode the images of images_clean that this encoder has not encoded as they are now.
 
-    Raises SettingsError if the encoder's weights cannot be had.
+    The settings say that its features last. Raises SettingsError if the encoder's weights cannot be had.
     """
     version = encoder_version(config)
-    if version is None:
-        logger.info("extract_features: not needed: captioner.is_encoder_frozen is false")
-        return
+    assert version is not None, "has_lasting_features"
     lake.create("image_features")
     clean = lake.require("images_clean", written_by="clean_images")
     encoded = lake.read("image_features").where(F.col("encoder_version") == version)

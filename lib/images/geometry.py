@@ -42,11 +42,8 @@ def enlarging(factor: float) -> Transform:
 def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole image if there is none."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-    ink = grey < INK_BELOW
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not len(rows):
-        return 0, 0, pixels.shape[1], pixels.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    left, top, width, height = cv2.boundingRect((grey < INK_BELOW).view(np.uint8))
+    return (left, top, left + width, top + height) if width else (0, 0, pixels.shape[1], pixels.shape[0])
 
 
 def then(first: Transform, second: Transform) -> Transform:

@@ -48,10 +48,12 @@ def mend_strokes(pixels: Pixels, reach_px: int) -> Pixels:
     morphological closing, because there the ink lies on one side or is too short.
     """
     ink = (pixels < INK_BELOW).astype(np.uint8)
-    mended = pixels.copy()
+    is_run_through = np.zeros_like(ink)
     for line in line_kernels(reach_px):
         support = cv2.filter2D(ink, cv2.CV_8U, line, borderType=cv2.BORDER_CONSTANT)
-        mended[(support >= math.ceil(MENDED_FROM * int(line.sum()))) & (ink == 0)] = 0
+        is_run_through |= cv2.compare(support, math.ceil(MENDED_FROM * int(line.sum())), cv2.CMP_GE)
+    mended = pixels.copy()
+    mended[(is_run_through > 0) & (ink == 0)] = 0
     return mended
 
 
