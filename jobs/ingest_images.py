@@ -26,13 +26,14 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     zone = list_landing_zone(settings.landing)
     ledger = Ledger(lake)
     found = find_captions(lake, ledger, zone, settings.landing, settings.captions)
-    lake.create("images_rejected")  # there to be counted, also when nothing is ever rejected
     with lake.staging():
         ingest_images(lake, ledger, zone, settings.landing)
     with lake.staging():
         ingest_captions(lake, ledger, found, settings.landing, settings.captions)
     with lake.staging():
         ingest_layouts(lake, ledger, zone, settings.landing)
+    # There to be counted, also when nothing is ever rejected; not before, since Spark plans more for an empty table.
+    lake.create("images_rejected")
     ledger.save()
     apply_split_lists(lake, zone, found.archived_lists, settings.landing)
     if found.fault:

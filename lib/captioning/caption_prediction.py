@@ -52,7 +52,6 @@ def predict_new_images(
     notation or has learned from images cleaned otherwise.
     """
     model_version, directory = model_in_use(lake, settings.model_version, dataset)
-    lake.create("caption_predictions")
     clean = lake.require("images_clean", written_by="clean_images")
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     captions = lake.read("captions")
@@ -81,6 +80,7 @@ def predict_new_images(
                         predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
                         lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                     num_done += num_rows
+    lake.create("caption_predictions")
     num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version)
     logger.info("predict_captions: model %s captioned %d new images", model_version, total)
     if num_rescored:

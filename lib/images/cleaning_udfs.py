@@ -52,7 +52,6 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     of_bytes = F.when(F.col("is_replaced"), F.concat(F.lit("-"), F.substring("sha256", 1, 12))).otherwise("")
     version = F.concat(F.lit(cleaning_version(settings)), of_bytes)
     raw = lake.require("images_raw", written_by="ingest_images").withColumn("wanted_version", version)
-    lake.create("images_clean")  # there to be read, also when no image can be cleaned
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")
     done = (
@@ -65,6 +64,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     rows = raw.select("image_id", "source", "ingested_at", "image", F.col("wanted_version").alias("cleaning_version"))
     with lake.staging():
         _clean_pending(lake, find_pending_rows(lake, rows, done, "ingested_at"), settings)
+    lake.create("images_clean")  # there to be read, also when no image can be cleaned
 
 
 def _clean_pending(lake: Lake, pending: PendingRows, settings: CleaningSettings) -> None:
