@@ -42,6 +42,8 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
         return _cleaned(*decode_reduced(image, settings), settings)
     except cv2.error as error:  # such as sides that OpenCV has no memory or no numbers for
         raise CorruptImageError("corrupt_image", f"OpenCV cannot clean it: {error.err}") from None
+    except MemoryError:
+        raise CorruptImageError("corrupt_image", "cleaning it needs more memory than there is") from None
 
 
 def _cleaned(pixels: Pixels, reduction: int, settings: CleaningSettings) -> CleanImage:

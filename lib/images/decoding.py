@@ -74,6 +74,8 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
                 has_more = _has_more_pages(opened)
             except CorruptImageError:
                 raise
+            except MemoryError:
+                raise CorruptImageError("corrupt_image", "decoding it needs more memory than there is") from None
             except Exception as error:  # a damaged file may fail anywhere inside a codec
                 raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:

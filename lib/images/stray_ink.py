@@ -44,6 +44,30 @@ class Groups(NamedTuple):
         return (self.labels == group) & self.ink
 
 
+class Parts(NamedTuple):
+    """P parts of the ink that lie apart, P at least 1. Part 0 is paper."""
+
+    labels: NDArray[np.int32]  # (H, W), of ink
+    boxes: NDArray[np.int64]  # (P + 1, 4), left, top, width, height
+
+    @property
+    def num_parts(self) -> int:
+        return len(self.boxes) - 1
+
+    @property
+    def largest(self) -> int:
+        """The part with the largest box."""
+        return int(np.argmax(self.boxes[:, 2] * self.boxes[:, 3]))
+
+
+class LetterSizes(NamedTuple):
+    """The pieces of touching ink that each of P parts has, and their sizes in pixels; 0 for paper."""
+
+    num: NDArray[np.int64]  # (P + 1,)
+    longest: NDArray[np.int64]  # (P + 1,), the longest side of all
+    tallest: NDArray[np.int64]  # (P + 1,)
+
+
 def ink_groups(pixels: Pixels, reach_px: int = 1) -> Groups:
     """Find groups; ink within 2 `reach_px` pixels touches.
 
@@ -71,9 +95,7 @@ def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Ma
     found = {group: sides for group in large.tolist() if (sides := _sides_of_line(groups, group, width))}
     if not found:
         return None
-    rest = pixels.copy()
-    for group in found:
-        rest[groups.mask(group)] = 255
+    rest = np.where(np.isin(groups.labels, list(found)) & groups.ink, 255, pixels).astype(np.uint8)
     length = typical_stroke_length(rest)
     if length is None:
         return None
@@ -130,9 +152,10 @@ def words_apart(
     pieces, a lost bond may leave a label alone, so that another distance counts.
     """
     near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
-    if len(near) < 2:
+    if near.num_parts < 2:
         return None
-    rows, columns = _box(max(near, key=_area))
+    left, top, width, height = near.boxes[near.largest]
+    rows, columns = slice(top, top + height), slice(left, left + width)
     drawing = pixels[rows, columns]
     is_worn = is_in_pieces(unmended[rows, columns])
     again = typical_stroke_length(drawing)
@@ -140,11 +163,11 @@ def words_apart(
     parts = _parts_apart(pixels, length * (from_lengths_if_worn if is_worn else from_lengths), length * CELL_FRACTION)
     # Mending joins letters; without it the strokes of worn drawings fall into pieces as small as letters.
     letters = pixels if is_worn else unmended
-    words = [part for part in _all_but_largest(parts) if _is_word(part, letters, length)]
+    words = _are_words(parts, letters, length)[parts.labels]
     if not is_worn:
         near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
-        words += [part for part in _all_but_largest(near) if _is_line_of_text(part, letters, length)]
-    return np.logical_or.reduce(words) if words else None
+        words |= _are_lines_of_text(near, letters, length)[near.labels]
+    return words if words.any() else None
 
 
 def is_in_pieces(pixels: Pixels) -> bool:
@@ -153,32 +176,41 @@ def is_in_pieces(pixels: Pixels) -> bool:
     return bool(num_pieces > PIECES_IF_WORN * np.count_nonzero(ink))
 
 
-def _all_but_largest(parts: list[Mask]) -> list[Mask]:
-    return sorted(parts, key=_area)[:-1]
+def _are_words(parts: Parts, letters: Pixels, length: float) -> Mask:
+    """Which parts (P + 1,) have only pieces as small as letters, beside strokes of that length. The largest is none."""
+    sizes = _letter_sizes(parts, letters)
+    are_words = (sizes.num > 0) & (sizes.longest < np.where(sizes.num < 2, WORDS_BELOW, LARGE_WORDS_BELOW) * length)
+    are_words[parts.largest] = False
+    return are_words
 
 
-def _is_word(part: Mask, letters: Pixels, length: float) -> bool:
-    """Whether a part has only pieces as small as letters, beside strokes of that length."""
-    boxes = _letter_boxes(part, letters)
-    return len(boxes) > 0 and bool(boxes[:, 2:].max() < (WORDS_BELOW if len(boxes) < 2 else LARGE_WORDS_BELOW) * length)
+def _are_lines_of_text(parts: Parts, letters: Pixels, length: float) -> Mask:
+    """Which parts (P + 1,) are several letters beside each other, which no label that far from a bond is."""
+    sizes = _letter_sizes(parts, letters)
+    are_lines = (sizes.num >= LETTERS_OF_NEAR_WORDS) & (sizes.longest < WORDS_BELOW * length)
+    are_lines &= parts.boxes[:, 3] <= LINE_HEIGHT * sizes.tallest
+    are_lines[parts.largest] = False
+    return are_lines
 
 
-def _is_line_of_text(part: Mask, letters: Pixels, length: float) -> bool:
-    """Whether a part is several letters beside each other, which no label that stands so far from a bond is."""
-    boxes = _letter_boxes(part, letters)
-    if len(boxes) < LETTERS_OF_NEAR_WORDS or boxes[:, 2:].max() >= WORDS_BELOW * length:
-        return False
-    rows, _ = _box(part)
-    return bool(rows.stop - rows.start <= LINE_HEIGHT * boxes[:, 3].max())
+def _letter_sizes(parts: Parts, letters: Pixels) -> LetterSizes:
+    part_of, boxes = _pieces(parts.labels, letters)
+    longest, tallest = np.zeros((2, parts.num_parts + 1), np.int64)
+    np.maximum.at(longest, part_of, boxes[:, 2:].max(axis=1))
+    np.maximum.at(tallest, part_of, boxes[:, 3])
+    return LetterSizes(np.bincount(part_of, minlength=parts.num_parts + 1), longest, tallest)
 
 
-def _letter_boxes(part: Mask, letters: Pixels) -> NDArray[np.int32]:
-    """Boxes (N, 4) of the pieces of a part: left, top, width, height."""
-    rows, columns = _box(part)
-    return ink_groups(np.where(part[rows, columns], letters[rows, columns], 255).astype(np.uint8), 0).boxes[1:]
+def _pieces(labels: NDArray[np.int32], pixels: Pixels) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The part (N,) and the box (N, 4) of each piece of touching ink in parts (H, W): left, top, width, height."""
+    ink = (pixels < INK_BELOW) & (labels > 0)
+    num_labels, pieces, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    part_of = np.zeros(num_labels, np.int32)
+    part_of[pieces[ink]] = labels[ink]
+    return part_of[1:], stats[1:, :4]
 
 
-def _parts_apart(pixels: Pixels, distance: float, cell: float) -> list[Mask]:
+def _parts_apart(pixels: Pixels, distance: float, cell: float) -> Parts:
     """The ink in parts that lie further than `distance` from each other, measured in cells of about `cell` pixels."""
     ink = pixels < INK_BELOW
     side = max(1, round(cell))
@@ -191,11 +223,13 @@ def _parts_apart(pixels: Pixels, distance: float, cell: float) -> list[Mask]:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1))
     room = np.pad(cells.astype(np.uint8), reach + 1)
     num_labels, labels = cv2.connectedComponents(cv2.dilate(room, kernel), connectivity=8)
-    if num_labels <= 2:
-        return [ink]
     labels = labels[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
-    fine = np.repeat(np.repeat(labels, side, axis=0), side, axis=1)[:height, :width]
-    return [part for label in range(1, num_labels) if (part := (fine == label) & ink).any()]
+    labels = np.repeat(np.repeat(labels, side, axis=0), side, axis=1)[:height, :width] * ink
+    part_of, boxes = _pieces(labels, pixels)
+    starts, ends = np.full((num_labels, 2), max(height, width)), np.zeros((num_labels, 2), np.int64)
+    np.minimum.at(starts, part_of, boxes[:, :2])
+    np.maximum.at(ends, part_of, boxes[:, :2] + boxes[:, 2:])
+    return Parts(labels, np.hstack((starts, np.maximum(0, ends - starts))))
 
 
 def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
@@ -216,13 +250,3 @@ def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
     left, top, box_width, box_height = groups.boxes[group]
     far = np.hypot((xs - left + 0.5) / box_width - 0.5, (ys - top + 0.5) / box_height - 0.5)
     return bool(far.std() < ROUND_SPREAD * far.mean() + 0.3 * width / max(box_width, box_height))
-
-
-def _area(part: Mask) -> int:
-    rows, columns = _box(part)
-    return (rows.stop - rows.start) * (columns.stop - columns.start)
-
-
-def _box(part: Mask) -> tuple[slice, slice]:
-    left, top, width, height = cv2.boundingRect(part.astype(np.uint8))
-    return slice(top, top + height), slice(left, left + width)

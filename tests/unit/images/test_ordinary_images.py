@@ -3,6 +3,10 @@
 A drawing sent otherwise must come out of cleaning as the drawing itself does.
 """
 
+import subprocess
+import sys
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -242,3 +246,48 @@ def test_words_that_ink_joins_to_the_drawing_stay() -> None:
     joined = pixels.copy()
     joined[top:, column] = 0
     assert (cleaned(png(joined)) < 200).sum() > (cleaned(png(pixels)) < 200).sum()
+
+
+def dashes(side: int) -> np.ndarray:
+    """A sheet (side, side) of short lines, each further from the next than a bond from its label."""
+    pixels = np.full((side, side), 255, np.uint8)
+    for x in range(10, side - 12, 18):
+        pixels[10:-10:8, x : x + 12] = 0
+    return pixels
+
+
+def test_a_sheet_of_a_thousand_dashes_takes_no_more_memory_than_another_image_of_its_size() -> None:
+    image = png(dashes(400))
+    cleaned(image)  # what is set up once is not counted
+    tracemalloc.start()
+    cleaned(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 400 * 400  # bytes
+
+
+CLEAN_WITH_LITTLE_MEMORY = """
+import resource, sys
+from lib.errors import CorruptImageError
+from lib.images.cleaning import clean_image
+from lib.settings import load_settings
+settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"]).cleaning
+image = sys.stdin.buffer.read()
+clean_image(image, settings)  # which imports what it needs
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+for more in range(1, 17):  # half mebibytes
+    resource.setrlimit(resource.RLIMIT_AS, (used + (more << 19), resource.RLIM_INFINITY))
+    try:
+        clean_image(image, settings)
+    except CorruptImageError as error:
+        print(error)
+"""
+
+
+def test_an_image_that_the_memory_does_not_suffice_for_is_rejected() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLEAN_WITH_LITTLE_MEMORY], input=png(dashes(1000)), capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    for step in ("decoding", "cleaning"):
+        assert f"corrupt_image: {step} it needs more memory than there is" in done.stdout.decode()
