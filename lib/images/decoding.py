@@ -4,7 +4,7 @@ Pixels are uint8, (H, W) grey or (H, W, 3) RGB.
 """
 
 import io
-import itertools
+import re
 import warnings
 
 import cv2
@@ -20,6 +20,11 @@ from lib.sections.images import IMAGE_FORMATS, CleaningSettings
 MAX_PIXELS_IN_COLOUR = 16_000_000  # of an rgb image in memory; larger ones are reduced
 MAX_SIDE_PX = 2**20  # OpenCV takes no longer ones
 DAMAGE_TO_HEADER = (UnidentifiedImageError, OSError, ValueError, SyntaxError, OverflowError)
+
+MAX_SCANS = 200  # of a JPEG; programs write about ten, and each is a pass over all pixels
+MAX_SMALLER_COPIES = 100  # in a TIFF; each half as large as the one before, there are about ten
+JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # the markers that a length follows, and the end
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 # TIFF tags
 NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
@@ -65,6 +70,9 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
             if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
                 detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
                 raise CorruptImageError("too_many_pixels", detail)
+            if file_format in ("JPEG", "MPO") and _num_scans(image) > MAX_SCANS:
+                detail = f"{file_format}, {width} x {height}: more than {MAX_SCANS} scans"
+                raise CorruptImageError("corrupt_image", detail)
             factor = _reduction(width, height) if settings.color == "rgb" else 1
             try:
                 if factor > 1:
@@ -91,18 +99,27 @@ def _reduction(width: int, height: int) -> int:
     return factor
 
 
+def _num_scans(jpeg: bytes) -> int:
+    """The scans of the first image of a JPEG, counted segment by segment: previews and comments may hold any bytes."""
+    num_scans = at = 0
+    while (found := JPEG_SEGMENT.search(jpeg, at)) and found.group() != JPEG_END:
+        num_scans += found.group() == JPEG_SCAN
+        at = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
+    return num_scans
+
+
 def _has_more_pages(image: Image.Image) -> bool:
     """Whether a file holds more than one image. A camera's JPEG may, but the others are its previews."""
     if image.format != "TIFF":
         return image.format in IMAGE_FORMATS and getattr(image, "is_animated", False)
-    for page in itertools.count(1):
+    for page in range(1, MAX_SMALLER_COPIES + 1):
         try:
             image.seek(page)
         except EOFError:
             return False
         if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1:  # type: ignore[attr-defined]
             return True
-    raise AssertionError
+    raise CorruptImageError("corrupt_image", f"TIFF with {MAX_SMALLER_COPIES} smaller copies of its page or more")
 
 
 def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:

@@ -133,6 +133,45 @@ def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
     assert decode_image(with_preview, PHOTO).shape == RGB.shape
 
 
+def tiff_with_copies(num_copies: int) -> bytes:
+    """A grey TIFF of 8 x 8 pixels and copies of it that are flagged as smaller."""
+    tags = {254: 0, 256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 64}
+    size, image = 6 + 12 * len(tags), struct.pack("<2sHL64x", b"II", 42, 72)
+    for page in range(num_copies + 1):
+        entries = b"".join(
+            struct.pack("<HHLL", tag, 4, 1, page > 0 if tag == 254 else value) for tag, value in tags.items()
+        )
+        after = 72 + (page + 1) * size if page < num_copies else 0
+        image += struct.pack("<H", len(tags)) + entries + struct.pack("<L", after)
+    return image
+
+
+def test_a_tiff_of_a_hundred_smaller_copies_is_refused_and_the_rest_of_them_not_read():
+    assert decode_image(tiff_with_copies(99), PHOTO).shape == (8, 8, 3)
+    right = ("corrupt_image", "TIFF with 100 smaller copies of its page or more")
+    assert reason_of(tiff_with_copies(100)) == right
+
+
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def progressive_jpeg(num_scans: int, comment: bytes = b"") -> bytes:
+    """A grey JPEG of 8 x 8 pixels in one scan for the mean and others that say nothing."""
+    tables = jpeg_segment(0xC4, b"\x00\1" + bytes(15) + b"\0") + jpeg_segment(0xC4, b"\x10\1" + bytes(15) + b"\0")
+    head = jpeg_segment(0xDB, b"\0" + b"\1" * 64) + jpeg_segment(0xC2, b"\x08\0\x08\0\x08\1\1\x11\0") + tables
+    first, other = (jpeg_segment(0xDA, b"\1\1\0" + band + b"\0") + b"\x7f" for band in (b"\0\0", b"\1\x3f"))
+    return b"\xff\xd8" + jpeg_segment(0xFE, comment) + head + first + other * (num_scans - 1) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_refused_undecoded_and_what_looks_like_scans_elsewhere_is_none():
+    assert decode_image(progressive_jpeg(200), PHOTO).shape == (8, 8, 3)
+    assert reason_of(progressive_jpeg(201)) == ("corrupt_image", "JPEG, 8 x 8: more than 200 scans")
+    assert reason_of(progressive_jpeg(201, b"\xff\xd9"))[1] == "JPEG, 8 x 8: more than 200 scans"
+    beside = b"\xff\xda" * 1000  # as in a preview, or in a film behind the picture
+    assert decode_image(progressive_jpeg(10, beside) + beside, PHOTO).shape == (8, 8, 3)
+
+
 @pytest.mark.parametrize(("width", "height"), [(1_100_000, 1), (1, 1_100_000)])
 @pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
 def test_an_image_with_a_side_of_a_million_pixels_is_refused(settings, width, height):
