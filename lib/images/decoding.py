@@ -9,7 +9,7 @@ import warnings
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
@@ -31,6 +31,10 @@ NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
 BITS_PER_SAMPLE = 258
 PHOTOMETRIC_INTERPRETATION = 262
 WHITE_IS_ZERO = 0
+
+# Drawing programs keep their documents in the text of a PNG. Pillow refuses more than 1 MiB.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes of one text or colour profile, unpacked
+PngImagePlugin.MAX_TEXT_MEMORY = 2**26  # bytes of all texts
 
 ORIENTATION = 0x0112  # EXIF tag
 TURNS = {  # what brings pixels of each orientation to the one in which the image is seen

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
@@ -131,6 +131,18 @@ def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
     assert decode_image(with_copy, PHOTO).shape == RGB.shape
     with_preview = saved(page, "MPO", save_all=True, append_images=[small])
     assert decode_image(with_preview, PHOTO).shape == RGB.shape
+
+
+@pytest.mark.parametrize("kept_as", ["zTXt", "iTXt", "iCCP"])
+def test_a_png_with_megabytes_of_packed_text_is_read(kept_as):
+    size, options = 10_000_000, {}
+    if kept_as == "iCCP":
+        options["icc_profile"] = bytes(size)
+    else:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        add = options["pnginfo"].add_text if kept_as == "zTXt" else options["pnginfo"].add_itxt
+        add("mxfile", "x" * size, zip=True)
+    np.testing.assert_array_equal(decode_image(saved(Image.fromarray(RGB), "PNG", **options), PHOTO), RGB)
 
 
 def tiff_with_copies(num_copies: int) -> bytes:
