@@ -9,7 +9,7 @@ import warnings
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
@@ -35,6 +35,7 @@ WHITE_IS_ZERO = 0
 # Drawing programs keep their documents in the text of a PNG. Pillow refuses more than 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes of one text or colour profile, unpacked
 PngImagePlugin.MAX_TEXT_MEMORY = 2**26  # bytes of all texts
+KEY_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}  # of pixels whose bits Pillow makes eight of
 
 ORIENTATION = 0x0112  # EXIF tag
 TURNS = {  # what brings pixels of each orientation to the one in which the image is seen
@@ -81,6 +82,7 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
             try:
                 if factor > 1:
                     opened.draft(None, (width // factor, height // factor))  # JPEG is decoded at a fraction of its size
+                _scale_colour_key(opened)
                 opened.load()
                 pixels = _as_pixels(opened, settings)
                 has_more = _has_more_pages(opened)
@@ -126,10 +128,19 @@ def _has_more_pages(image: Image.Image) -> bool:
     raise CorruptImageError("corrupt_image", f"TIFF with {MAX_SMALLER_COPIES} smaller copies of its page or more")
 
 
+def _scale_colour_key(image: ImageFile.ImageFile) -> None:
+    """Give the transparent colour of a PNG that is not loaded yet in eight bits, if its pixels will be so."""
+    key = image.info.get("transparency")
+    scale = KEY_SCALES.get(str(image.tile[0].args)) if image.format == "PNG" and image.tile else None
+    if key is not None and scale:
+        is_grey = isinstance(key, int)
+        image.info["transparency"] = int(key * scale) if is_grey else tuple(int(level * scale) for level in key)
+
+
 def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
     turn = _turn_of(image)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray(_in_eight_bits(image))
+        image = _in_eight_bits(image)
     elif image.mode in ("I", "F"):
         detail = f"{image.format} with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits"
         raise CorruptImageError("unsupported_format", detail)
@@ -165,12 +176,17 @@ def _reduced(image: Image.Image) -> Image.Image:
     return image.reduce(factor)
 
 
-def _in_eight_bits(image: Image.Image) -> Pixels:
-    """Pixels of an image of 9 to 16 bits. White is the largest number, whatever the lightest pixel is."""
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 9 to 16 bits in 8. White is the largest number, whatever the lightest pixel is."""
     tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
     num_bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
-    pixels = cv2.convertScaleAbs(np.asarray(image, np.uint16), alpha=255 / (2**num_bits - 1))
-    return 255 - pixels if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO else pixels
+    numbers = np.asarray(image, np.uint16)
+    pixels = cv2.convertScaleAbs(numbers, alpha=255 / (2**num_bits - 1))
+    grey = Image.fromarray(255 - pixels if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO else pixels)
+    if "transparency" not in image.info:
+        return grey
+    is_seen = numbers != image.info["transparency"]
+    return Image.merge("LA", (grey, Image.fromarray(is_seen * np.uint8(255))))
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:

@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -199,6 +200,39 @@ def test_an_image_almost_as_long_is_cleaned_or_refused(settings, width, height):
     pixels[height // 2 :, width // 2 :] = 0
     with suppress(CorruptImageError):
         clean_image(saved(Image.fromarray(pixels), "TIFF"), settings)
+
+
+def packed_png(levels: np.ndarray, num_bits: int, is_rgb: bool, key: int) -> bytes:
+    """A PNG of grey levels (H, W) of `num_bits` bits, of which those that equal the key are transparent."""
+    channels = np.repeat(levels, 3, axis=1) if is_rgb else levels
+    bits = np.unpackbits(channels.astype(">u2").view(np.uint8), axis=1).reshape(*channels.shape, 16)[..., -num_bits:]
+    rows = np.packbits(bits.reshape(len(levels), -1), axis=1)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], num_bits, 2 if is_rgb else 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", key) * (3 if is_rgb else 1),
+        b"IDAT": zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes()),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_bits", "is_rgb"), [(1, False), (2, False), (4, False), (8, False), (16, False), (8, True), (16, True)]
+)
+def test_the_transparent_colour_of_a_png_is_paper_whatever_its_bits(num_bits, is_rgb):
+    key = 2**num_bits // 4 or 1  # dark grey
+    image = packed_png(np.where(INK > 0, 0, key), num_bits, is_rgb, key)
+    np.testing.assert_array_equal(decode_image(image, PHOTO)[..., 0], 255 - INK)
+
+
+def test_only_the_very_number_of_sixteen_bits_is_transparent():
+    levels = np.full((40, 60), 0x1234)
+    levels[:, 30:] = 0x1235
+    shown = decode_image(packed_png(levels, 16, False, 0x1234), PHOTO)
+    assert (shown[0, 0].tolist(), shown[0, 59].tolist()) == ([255] * 3, [0x12] * 3)
 
 
 INK = np.zeros((40, 60), np.uint8)
