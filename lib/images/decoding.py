@@ -139,6 +139,8 @@ def _scale_colour_key(image: ImageFile.ImageFile) -> None:
 
 def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
     turn = _turn_of(image)
+    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getextrema()[1]:
+        image = image.convert("RGB")  # the fourth byte of many BMP means nothing
     if image.mode.startswith("I;16"):
         image = _in_eight_bits(image)
     elif image.mode in ("I", "F"):

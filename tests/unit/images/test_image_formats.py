@@ -237,6 +237,7 @@ def test_only_the_very_number_of_sixteen_bits_is_transparent():
 
 INK = np.zeros((40, 60), np.uint8)
 INK[10:30, 20:40] = 255
+BGRA_MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 INK_ALONE = Image.merge("LA", [Image.new("L", (60, 40)), Image.fromarray(INK)])
 
 
@@ -254,6 +255,21 @@ INK_ALONE = Image.merge("LA", [Image.new("L", (60, 40)), Image.fromarray(INK)])
 )
 def test_ink_on_transparent_paper_is_seen_in_every_way_to_write_it(image):
     assert np.abs(decode_image(image, PHOTO)[..., 0].astype(int) - (255 - INK)).max() <= 1
+
+
+@pytest.mark.parametrize("header_bytes", [108, 124])
+@pytest.mark.parametrize("alpha", [0, 255, INK], ids=["nought", "full", "of ink"])
+def test_alpha_of_a_bmp_that_is_nought_everywhere_is_none(header_bytes, alpha):
+    """Version 4 and 5 of the format, as screens and clipboards write it."""
+    pixels = np.zeros((40, 60, 4), np.uint8)
+    pixels[..., :3] = (255 - INK)[..., None]
+    pixels[..., 3] = alpha
+    content = pixels[::-1].tobytes()
+    header = struct.pack("<IiiHHIIiiII4I", header_bytes, 60, 40, 1, 32, 3, len(content), 0, 0, 0, 0, *BGRA_MASKS)
+    start = 14 + header_bytes
+    head = b"BM" + struct.pack("<IHHI", start + len(content), 0, 0, start)
+    image = head + header.ljust(header_bytes, b"\0") + content
+    np.testing.assert_array_equal(decode_image(image, PHOTO)[..., 0], 255 - INK)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lzma", "tiff_lzw", "packbits", "tiff_adobe_deflate"])
