@@ -46,14 +46,13 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
         raise CorruptImageError("corrupt_image", "cleaning it needs more memory than there is") from None
 
 
-def _cleaned(pixels: Pixels, reduction: int, settings: CleaningSettings) -> CleanImage:
+def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -> CleanImage:
     if settings.is_normalised:
         pixels = without_dither(normalise(pixels))
     pixels, num_specks, num_groups = _without_lines_and_specks(pixels, settings)
     ink_fraction = float(np.mean(pixels < INK_BELOW))
     if not settings.min_ink_fraction <= ink_fraction <= settings.max_ink_fraction:
         raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the image")
-    transform = enlarging(1 / reduction)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(_grey(pixels))
@@ -67,7 +66,7 @@ def _cleaned(pixels: Pixels, reduction: int, settings: CleaningSettings) -> Clea
             pixels = sparser_hashes(pixels, length)
         thinned = thin_if_wide(pixels, length, is_worn, settings)
         factor = thinned.shape[0] / pixels.shape[0]
-        pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor))
+        pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor, factor))
     rotation_deg = 0
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90

@@ -4,6 +4,7 @@ Pixels are uint8, (H, W) grey or (H, W, 3) RGB.
 """
 
 import io
+import numbers
 import re
 import warnings
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
+from lib.images.geometry import Transform, enlarging
 from lib.images.paper import darkest_channel, on_contrasting_paper
 from lib.images.strokes import Pixels
 from lib.sections.images import IMAGE_FORMATS, CleaningSettings
@@ -31,6 +33,11 @@ NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
 BITS_PER_SAMPLE = 258
 PHOTOMETRIC_INTERPRETATION = 262
 WHITE_IS_ZERO = 0
+X_RESOLUTION = 282  # pixels a unit, which is the same of both
+Y_RESOLUTION = 283
+
+SQUARE_UP_TO = 1.1  # resolution along one side over that along the other; faxes have 2.1, 1.04 or 0.5
+BELIEVED_UP_TO = 4.0  # no device has more
 
 # Drawing programs keep their documents in the text of a PNG. Pillow refuses more than 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes of one text or colour profile, unpacked
@@ -47,6 +54,7 @@ TURNS = {  # what brings pixels of each orientation to the one in which the imag
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDES_SWAPPING = (5, 6, 7, 8)
 
 
 def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
@@ -54,12 +62,13 @@ def decode_image(image: bytes, settings: CleaningSettings) -> Pixels:
     return decode_reduced(image, settings)[0]
 
 
-def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, int]:
+def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Transform]:
     """Decode an image of IMAGE_FORMATS; grey is (H, W), rgb is (H, W, 3). Transparent pixels become paper.
 
-    Sides of rgb images are reduced by a power of two, so that at most MAX_PIXELS_IN_COLOUR are left; the number
-    returned says by how much. The header is read first, so that an image too large for memory is rejected before it is
-    unpacked. Raises CorruptImageError.
+    Sides of rgb images are reduced by a power of two, so that at most MAX_PIXELS_IN_COLOUR are left. Pixels of a TIFF
+    that are not square, such as a fax's, are made so along the coarser side. The transform returned is from pixels that
+    arrived, turned as their EXIF says, to these. The header is read first, so that an image too large for memory is
+    rejected before it is unpacked. Raises CorruptImageError.
     """
     if not image:
         raise CorruptImageError("empty_file", "the file has no bytes")
@@ -71,7 +80,8 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
         except DAMAGE_TO_HEADER:
             raise CorruptImageError(*reason_of_unopened(image)) from None
         with opened:
-            width, height, file_format = opened.width, opened.height, opened.format
+            file_format, size = opened.format, _size_in_squares(opened)
+            width, height = size or opened.size
             if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
                 detail = f"{width} x {height} pixels; at most {settings.max_pixels:,} are read, {MAX_SIDE_PX:,} a side"
                 raise CorruptImageError("too_many_pixels", detail)
@@ -79,12 +89,13 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
                 detail = f"{file_format}, {width} x {height}: more than {MAX_SCANS} scans"
                 raise CorruptImageError("corrupt_image", detail)
             factor = _reduction(width, height) if settings.color == "rgb" else 1
+            scales = (width / opened.width / factor, height / opened.height / factor)
             try:
                 if factor > 1:
                     opened.draft(None, (width // factor, height // factor))  # JPEG is decoded at a fraction of its size
                 _scale_colour_key(opened)
                 opened.load()
-                pixels = _as_pixels(opened, settings)
+                pixels = _as_pixels(opened, size, settings)
                 has_more = _has_more_pages(opened)
             except CorruptImageError:
                 raise
@@ -94,7 +105,27 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, in
                 raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:
         raise CorruptImageError("many_pages", f"{file_format} of several images: save each as a file of its own")
-    return pixels, factor
+    return pixels, enlarging(*scales)
+
+
+def _size_in_squares(image: Image.Image) -> tuple[int, int] | None:
+    """Width and height of a TIFF once its pixels are square; None if they are.
+
+    A resolution that no device has is not believed. Pillow turns a TIFF as it is loaded, and gives the sides so before.
+    """
+    if image.format != "TIFF":
+        return None
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    resolutions = (tags.get(tag) for tag in (X_RESOLUTION, Y_RESOLUTION))
+    across, down = (float(number) if isinstance(number, numbers.Real) else 0.0 for number in resolutions)
+    if not (across > 0 and down > 0):
+        return None
+    if tags.get(ORIENTATION) in SIDES_SWAPPING:
+        across, down = down, across
+    finest = max(across, down)
+    if not SQUARE_UP_TO < finest / min(across, down) <= BELIEVED_UP_TO:
+        return None
+    return round(image.width * finest / across), round(image.height * finest / down)
 
 
 def _reduction(width: int, height: int) -> int:
@@ -137,7 +168,7 @@ def _scale_colour_key(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] = int(key * scale) if is_grey else tuple(int(level * scale) for level in key)
 
 
-def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
+def _as_pixels(image: Image.Image, size: tuple[int, int] | None, settings: CleaningSettings) -> Pixels:
     turn = _turn_of(image)
     if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getextrema()[1]:
         image = image.convert("RGB")  # the fourth byte of many BMP means nothing
@@ -146,6 +177,8 @@ def _as_pixels(image: Image.Image, settings: CleaningSettings) -> Pixels:
     elif image.mode in ("I", "F"):
         detail = f"{image.format} with pixels of 32 bits, whose white is not known: save it with 8 or 16 bits"
         raise CorruptImageError("unsupported_format", detail)
+    if size:
+        image = _with_means(image).resize(size, Image.Resampling.BILINEAR)
     if settings.color == "rgb":
         image = _reduced(image)
     if turn is not None:
@@ -171,11 +204,14 @@ def _reduced(image: Image.Image) -> Image.Image:
     factor = _reduction(image.width, image.height)
     if factor == 1:
         return image
+    return _with_means(image).reduce(factor)
+
+
+def _with_means(image: Image.Image) -> Image.Image:
+    """An image whose numbers have means, as those of palettes, of two levels and of a transparent colour have not."""
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode in ("1", "P"):  # whose numbers have no mean
-        image = image.convert("RGB")
-    return image.reduce(factor)
+        return image.convert("RGBA")
+    return image.convert("L" if image.mode == "1" else "RGB") if image.mode in ("1", "P") else image
 
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:

@@ -33,10 +33,9 @@ def crop_to_ink(pixels: Pixels, transform: Transform, margin_px: int) -> tuple[P
     return pixels[top:bottom, left:right], then(transform, shift)
 
 
-def enlarging(factor: float) -> Transform:
-    """The transform of an image `factor` times as large: x' + 0.5 = factor (x + 0.5), since centres correspond."""
-    shift = 0.5 * factor - 0.5
-    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
+def enlarging(factor_x: float, factor_y: float) -> Transform:
+    """The transform of an image so many times as wide and high. Centres correspond: x' + 0.5 = factor_x (x + 0.5)."""
+    return np.array([[factor_x, 0.0, 0.5 * factor_x - 0.5], [0.0, factor_y, 0.5 * factor_y - 0.5]])
 
 
 def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:

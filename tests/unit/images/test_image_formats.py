@@ -312,6 +312,51 @@ def test_every_orientation_is_obeyed_in_every_format(file_format, mode, orientat
     assert np.median(np.abs(shown.astype(int) - right)) <= 12
 
 
+BLOBS = np.full((300, 420), 255, np.uint8)
+BLOB_CENTRES = [(40, 30), (380, 260), (200, 128)]  # x, y
+for x, y in BLOB_CENTRES:
+    BLOBS[y - 4 : y + 5, x - 4 : x + 5] = 0
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("1", 1), ("L", 3), ("P", 5), ("RGB", 6), ("RGBA", 7), ("I;16", 8)])
+@pytest.mark.parametrize(("dpi", "size"), [((204, 98), (420, 144)), ((100, 200), (210, 300))])
+@pytest.mark.parametrize("settings", [DRAWING, PHOTO], ids=["drawing", "photo"])
+def test_pixels_of_a_fax_become_square_and_places_follow(settings, dpi, size, orientation, mode):
+    image = Image.fromarray(BLOBS).resize(size, Image.Resampling.BOX)
+    image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    options = {"compression": "group3"} if mode == "1" else {}
+    fax = saved(image, "TIFF", dpi=dpi, tiffinfo={274: orientation}, **options)
+    pixels = decode_image(fax, settings)
+    long, short = max(pixels.shape[:2]), min(pixels.shape[:2])
+    assert long / short == pytest.approx(420 / 300, rel=0.01)
+    is_turned = orientation >= 5
+    assert is_turned == (pixels.shape[0] > pixels.shape[1])
+
+    places = np.array(BLOB_CENTRES, float) * np.array(size) / (420, 300)
+    if is_turned:  # 5 is turned about the diagonal
+        places = places[:, ::-1]
+    width, height = size[::-1] if is_turned else size
+    if orientation in (3, 6, 7):
+        places[:, 0] = width - 1 - places[:, 0]
+    if orientation in (3, 7, 8):
+        places[:, 1] = height - 1 - places[:, 1]
+    clean = clean_image(fax, settings.model_copy(update={"rejects_shapes": False, "words_apart_from": 0}))
+    for x, y in places:
+        new_x, new_y = np.rint(clean.transform @ [x, y, 1]).astype(int)
+        assert clean.pixels[new_y, new_x].min() < 100
+
+
+@pytest.mark.parametrize("dpi", [(204, 196), (1, 300), (0, 98), (300, 300)])
+def test_a_resolution_that_is_nearly_equal_or_of_no_device_changes_nothing(dpi):
+    assert decode_image(saved(Image.fromarray(RGB), "TIFF", dpi=dpi), PHOTO).shape == RGB.shape
+
+
+def test_a_fax_is_refused_if_it_has_too_many_pixels_once_they_are_square():
+    fax = saved(Image.new("1", (4000, 2500), 1), "TIFF", dpi=(204, 98), compression="group4")
+    with pytest.raises(CorruptImageError, match="too_many_pixels: 4000 x 5204 pixels; at most 16,000,000 are read"):
+        clean_image(fax, DRAWING)
+
+
 def test_a_damaged_note_of_the_orientation_spoils_no_image():
     image = saved(Image.fromarray(RGB), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert decode_image(image, PHOTO).shape == RGB.shape
