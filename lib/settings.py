@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lib.errors import SettingsError
@@ -23,6 +22,7 @@ from lib.sections.reporting import EvaluationSettings, ReportSettings
 from lib.sections.reviewing import ReviewingSettings
 from lib.sections.serving import ServingSettings
 from lib.sections.training import ClusterSettings, PromotionSettings, SearchSettings, TrackingSettings
+from lib.yaml_files import parse_yaml, read_yaml
 from model.config import CaptionerConfig, TrainingConfig
 
 RENAMED_ENDS = {"_share": "_fraction", "_focus": "_focal_exponent"}  # of settings' names, until version 0.2
@@ -135,7 +135,7 @@ def _read_layer(conf: Path, layer: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise SettingsError(f"no settings file {path}; known here: {known}")
-    values = yaml.safe_load(path.read_text()) or {}
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path} holds {type(values).__name__}, not keys with values")
     return values
@@ -150,8 +150,8 @@ def _parse_override(override: str) -> dict[str, Any]:
         value: Any = text.strip()  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number
     else:
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            value = parse_yaml(text)
+        except SettingsError as error:
             raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
     for part in reversed(key.split(".")):
         value = {part: value}

@@ -11,9 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lib.errors import SettingsError
+from lib.yaml_files import read_yaml
 
 JOB_RESOURCE = Path("resources") / "pipeline.job.yml"  # in the folder of the settings
 
@@ -38,9 +37,9 @@ def read_task_graph(conf: Path) -> list[PipelineTask]:
             f"there is no task graph {path}: --conf must name a folder with the bundle's resources in it"
         )
     try:
-        jobs = yaml.safe_load(path.read_text())["resources"]["jobs"]
+        jobs = read_yaml(path)["resources"]["jobs"]
         return in_order([_task(task) for job in jobs.values() for task in job["tasks"]])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is not a job of the bundle: {type(error).__name__}: {error}") from None
 
 

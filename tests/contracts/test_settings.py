@@ -208,6 +208,33 @@ def test_an_unknown_environment_is_refused_with_the_known_ones() -> None:
     assert refusal(environment="staging").endswith("staging.yaml; known here: dev, local, prod")
 
 
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (b"landing:\n\timage_id_column: x\n", "line 2, column 1: found character '\\t' that cannot start any token"),
+        (b"landing: {path: b\n", "line 2, column 1: expected ',' or '}', but got '<stream end>'"),
+        ("landing:\n  caption_column: caf\u00e9\n".encode("latin1"), "line 2: no text in UTF-8: save the file in that"),
+        (b"landing:\n  caption_column: a\0b\n", "line 2: the character 0x0000 is not allowed in YAML"),
+        (b"spark: {}\n---\nlanding: {}\n", "line 2, column 1: but found another document"),
+        (b"landing: !!python/object/apply:os.system ['id']\n", "line 1, column 10: could not determine a constructor"),
+        (b"landing: {path: 2026-13-45}\n", "a value that YAML cannot hold: month must be in 1..12"),
+        (b"landing:\n  path: x\nlanding:\n  image_id_column: y\n", "line 3, column 1: 'landing' is here a second time"),
+        (b"landing:\n  path: x\n  path: y\n", "line 3, column 3: 'path' is here a second time: join the two"),
+    ],
+)
+def test_a_mistake_in_a_settings_file_is_refused_with_its_place(content: bytes, mistake: str, conf: Path) -> None:
+    file = conf / "datasets/molecules.yaml"
+    file.write_bytes(content)
+    assert refusal(conf=conf).replace(f"{file}, ", "", 1).startswith(mistake)
+    assert str(file) in refusal(conf=conf)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_settings_file_may_be_in_any_unicode_that_says_so(encoding: str, conf: Path) -> None:
+    (conf / "datasets/sheets.yaml").write_bytes("landing:\n  caption_column: l\u00e9gende\n".encode(encoding))
+    assert load_settings("sheets", "local", (), conf).landing.caption_column == "l\u00e9gende"
+
+
 def test_a_settings_file_that_holds_no_keys_is_refused(conf: Path) -> None:
     (conf / "datasets/molecules.yaml").write_text("- a\n- b")
     assert refusal(conf=conf).endswith("molecules.yaml holds list, not keys with values")

@@ -80,9 +80,12 @@ def test_a_folder_without_the_job_is_refused(tmp_path: Path) -> None:
         read_task_graph(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["resources: {", "resources: {}", "[]", "resources: {jobs: {pipeline: {tasks: [{task_key: a}]}}}"]
-)
+def test_a_file_with_a_mistake_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"pipeline\.job\.yml, line 1, column 13: expected the node content"):
+        read_task_graph(write_job(tmp_path, "resources: {"))
+
+
+@pytest.mark.parametrize("text", ["resources: {}", "[]", "resources: {jobs: {pipeline: {tasks: [{task_key: a}]}}}"])
 def test_a_file_that_is_no_job_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a job of the bundle"):
         read_task_graph(write_job(tmp_path, text))
