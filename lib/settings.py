@@ -111,6 +111,9 @@ class Settings(BaseModel):
         return self
 
 
+SECTIONS = Settings.model_fields.keys() - {"dataset", "environment"}
+
+
 def load_settings(
     dataset: str, environment: str, overrides: Iterable[str] = (), conf: Path | str | None = None
 ) -> Settings:
@@ -138,13 +141,21 @@ def _read_layer(conf: Path, layer: str) -> dict[str, Any]:
     values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path} holds {type(values).__name__}, not keys with values")
-    return values
+    for section in values.keys() & SECTIONS:
+        if not isinstance(values[section], dict | None):
+            raise SettingsError(
+                f"{path}: {section} is a section and holds {values[section]!r}: write its settings below it, indented, "
+                "each as name: value"
+            )
+    return {key: value for key, value in values.items() if value is not None or key not in SECTIONS}
 
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
+    if key in SECTIONS:
+        raise SettingsError(f"--set {override!r}: {key} is a section: set one of its settings, as {key}.key=value")
     is_quoted = text.strip().startswith(("'", '"'))
     if _is_text(key) and not is_quoted and text.strip() not in YAML_NULLS:
         value: Any = text.strip()  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number

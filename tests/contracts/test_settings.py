@@ -235,6 +235,24 @@ def test_a_settings_file_may_be_in_any_unicode_that_says_so(encoding: str, conf:
     assert load_settings("sheets", "local", (), conf).landing.caption_column == "l\u00e9gende"
 
 
+@pytest.mark.parametrize("layer", ["datasets/molecules", "environments/local"])
+def test_a_section_with_nothing_in_it_leaves_what_other_files_say(layer: str, conf: Path) -> None:
+    known = load_settings("molecules", "local", ON_DATABRICKS, conf)
+    file = conf / f"{layer}.yaml"
+    kept = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key != "report"}
+    file.write_text(yaml.safe_dump(kept) + "report:\n  # num_images: 2\n")
+    assert load_settings("molecules", "local", ON_DATABRICKS, conf) == known
+
+
+@pytest.mark.parametrize("value", ["5", "[path]", "''"])
+def test_a_value_where_a_section_belongs_is_refused(value: str, conf: Path) -> None:
+    (conf / "datasets/molecules.yaml").write_text(f"landing: {value}\n")
+    message = refusal(conf=conf)
+    assert "molecules.yaml: landing is a section and holds " in message
+    assert message.endswith(": write its settings below it, indented, each as name: value")
+    assert refusal(f"landing={value}").endswith(": landing is a section: set one of its settings, as landing.key=value")
+
+
 def test_a_settings_file_that_holds_no_keys_is_refused(conf: Path) -> None:
     (conf / "datasets/molecules.yaml").write_text("- a\n- b")
     assert refusal(conf=conf).endswith("molecules.yaml holds list, not keys with values")
