@@ -117,6 +117,11 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
         return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
     if UNREADABLE.search(header):
         raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
+    if missing and header.lstrip().startswith("["):
+        raise LandingZoneError(
+            f"{source} is a JSON list, and captions in JSON are read as COCO has them, an object with lists images and "
+            "annotations: write it so or as CSV, or set landing.captions_files if this file holds no captions"
+        )
     if missing:
         raise LandingZoneError(
             f"{source} has {' and '.join(f'no column {column!r}' for column in missing.values())} "

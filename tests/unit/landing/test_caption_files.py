@@ -227,6 +227,11 @@ def test_captions_of_another_notation_are_rejected_with_the_setting_that_convert
     [
         (b"InChI\nx\n", r"no column 'image_id' and no column 'caption' \(it has: InChI\): set landing.image_id"),
         (b"image_id;Caption\nx;y\n", r"no column 'caption' \(it has: image_id, Caption\): set landing.caption"),
+        (
+            b'[\n  {"image": "a.png", "caption": "x"}\n]\n',
+            "is a JSON list, and captions in JSON are read as COCO has them",
+        ),
+        (b'[{"image": "a.png", "caption": "x"}]', "is a JSON list, and captions in JSON are read as COCO has them"),
         (b"image_id,caption,caption\na,b,c\n", "2 columns 'caption': rename all but one"),
         ((HEADER + "a,x\n").encode("utf-16-le"), "is no text in utf-8: set landing.captions_encoding"),
         (gzip.compress(HEADER.encode() + bytes(range(256)) * 9)[:-30], "cannot be read to its end"),
@@ -242,6 +247,8 @@ def test_captions_of_another_notation_are_rejected_with_the_setting_that_convert
     ids=[
         "columns",
         "column",
+        "json of several lines",
+        "json of one line",
         "twice",
         "encoding",
         "cut",
