@@ -31,6 +31,12 @@ REMOVED = {  # what has become of settings that there are no longer
     "captioner.canvas_height_px": "is cleaning.canvas_height_px now",
     "captioner.canvas_width_px": "is cleaning.canvas_width_px now",
 }
+QUOTES = ("'", '"')
+MARKS_OF_YAML = {  # what a value begins with that is YAML; others of settings of these types are taken as typed
+    str: QUOTES,
+    str | None: QUOTES,
+    tuple[str, ...]: (*QUOTES, "["),
+}
 YAML_NULLS = ("", "~", "null", "Null", "NULL")
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -156,23 +162,24 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
     if key in SECTIONS:
         raise SettingsError(f"--set {override!r}: {key} is a section: set one of its settings, as {key}.key=value")
-    is_quoted = text.strip().startswith(("'", '"'))
-    if _is_text(key) and not is_quoted and text.strip() not in YAML_NULLS:
+    is_yaml = text.strip().startswith(MARKS_OF_YAML.get(_type_of(key), ""))
+    if not is_yaml and text.strip() not in YAML_NULLS:
         value: Any = text.strip()  # as typed: YAML would take a folder `a: b` for a mapping and 2026 for a number
     else:
         try:
             value = parse_yaml(text)
         except SettingsError as error:
-            raise SettingsError(f"--set {override!r}: the value is not YAML ({error})") from None
+            what = f"the value is not YAML ({error}): put texts that begin with a sign in quotes"
+            raise SettingsError(f"--set {override!r}: {what}") from None
     for part in reversed(key.split(".")):
         value = {part: value}
     return value  # type: ignore[no-any-return]  # a key has at least one part, so this is a dict by now
 
 
-def _is_text(key: str) -> bool:
-    """Whether the setting of this name is a text, or a text or null."""
+def _type_of(key: str) -> Any:
+    """The type of the setting of this name; None if there is none."""
     section, _, name = key.partition(".")
-    return _types_of(section).get(name) in (str, str | None)
+    return _types_of(section).get(name)
 
 
 def _types_of(section: str) -> dict[str, Any]:

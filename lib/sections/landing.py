@@ -20,6 +20,14 @@ def _as_patterns(patterns: object) -> object:
     return (patterns,) if isinstance(patterns, str) else patterns
 
 
+def _without_commas(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in patterns:
+        if "," in pattern:
+            several = [part.strip() for part in pattern.split(",")]
+            raise ValueError(f"{pattern!r} is one pattern: write {several}, or ? where a name has a comma")
+    return patterns
+
+
 def _text_encoding(name: str | None) -> str | None:
     if name is not None:
         try:
@@ -45,7 +53,7 @@ class LandingSettings(BaseModel):
     image_suffixes: Annotated[tuple[str, ...], BeforeValidator(_as_patterns), AfterValidator(_as_endings)]
     image_id: Literal["name", "path", "path_with_archive"]
     member_name_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
-    captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns)]
+    captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns), AfterValidator(_without_commas)]
     captions_notation: str | None
     captions_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
     image_id_column: str

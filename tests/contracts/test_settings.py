@@ -178,8 +178,15 @@ def test_a_text_may_be_quoted_and_one_that_may_be_null_is_so() -> None:
 
 
 def test_an_override_that_is_not_yaml_is_refused() -> None:
-    override = "landing.image_suffixes=[a"
-    assert refusal(override).startswith(f"--set {override!r}: the value is not YAML")
+    override = "landing.captions_files=[*captions*]"
+    assert refusal(override).startswith(f"--set {override!r}: the value is not YAML (line 1, column 11: ")
+    assert refusal(override).endswith("): put texts that begin with a sign in quotes")
+
+
+@pytest.mark.parametrize("pattern", ["*captions*", "&x", "@a.csv", "a: b", "2026", "yes", "'*captions*'", "[a.csv]"])
+def test_one_text_of_a_list_may_be_typed_as_it_is(pattern: str) -> None:
+    landing = load_settings("molecules", "local", [f"landing.captions_files={pattern}"]).landing
+    assert landing.captions_files == (pattern.strip("'[]"),)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,10 @@ def test_an_override_that_is_not_yaml_is_refused() -> None:
     [
         ("landing.image_suffixes=png", "landing.image_suffixes: ['png'] must be endings such as .png"),
         ("landing.image_suffixes=[]", "landing.image_suffixes: [] must be endings such as .png"),
+        (
+            "landing.captions_files=a.csv, *b*.csv",
+            "landing.captions_files: 'a.csv, *b*.csv' is one pattern: write ['a.csv', '*b*.csv'], or ? where a name",
+        ),
         ("landing.caption_column=image_id", "image_id_column and caption_column are both image_id, and must differ"),
         ("spark.driver_memory=4", "spark.driver_memory: '4' is not a size of memory such as 4g or 512m"),
         ("cluster.memory_per_spark_executor=4gb", "'4gb' is not a size of memory such as 4g or 512m"),
