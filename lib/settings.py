@@ -7,7 +7,7 @@ Every value stands in base.yaml once, with its meaning and unit; each owner decl
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -67,6 +67,20 @@ class Settings(BaseModel):
     evaluation: EvaluationSettings
     report: ReportSettings
     maintenance: MaintenanceSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out_bools(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """YAML's `yes` is true, which would be taken for 1 where a number belongs: as a text it is refused."""
+        for section in SECTIONS & values.keys():
+            kinds = _types_of(section)
+            if isinstance(values[section], dict):
+                named = {
+                    name: _spelled_out(value) if _is_of_numbers(kinds.get(name)) else value
+                    for name, value in values[section].items()
+                }
+                values = {**values, section: named}
+        return values
 
     @model_validator(mode="after")
     def _check_arrow(self) -> Self:
@@ -180,6 +194,20 @@ def _type_of(key: str) -> Any:
     """The type of the setting of this name; None if there is none."""
     section, _, name = key.partition(".")
     return _types_of(section).get(name)
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    """Whether a type is a number's, or has one's among its parts, and no bool's."""
+    parts = get_args(kind)
+    return kind in (int, float) or isinstance(kind, int) or (bool not in parts and any(map(_is_of_numbers, parts)))
+
+
+def _spelled_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled_out(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_spelled_out(part) for part in value]
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _types_of(section: str) -> dict[str, Any]:

@@ -190,6 +190,30 @@ def test_one_text_of_a_list_may_be_typed_as_it_is(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "seen"),
+    [
+        ("landing.max_captions_per_image=yes", "true"),
+        ("captions.test_fraction=no", "false"),
+        ("cleaning.crop_margin_px=off", "false"),
+        ("training.patience_epochs=true", "true"),
+        ("captioner.dropout=false", "false"),
+        ("drawing.drawers={indigo: yes}", "true"),
+        ("prediction.scales=[1.0, yes]", "true"),
+        ("search.batch_size=[yes]", "true"),
+    ],
+)
+def test_yes_and_no_are_no_numbers(override: str, seen: str) -> None:
+    message = refusal(override)
+    assert message.startswith("1 setting cannot be used:")
+    assert message.endswith(f" (seen: '{seen}')")
+
+
+def test_yes_and_no_are_what_they_say_where_that_is_asked() -> None:
+    settings = load_settings("molecules", "local", ["cleaning.keeps_aspect=no", "landing.max_captions_per_image='7'"])
+    assert (settings.cleaning.keeps_aspect, settings.landing.max_captions_per_image) == (False, 7)
+
+
+@pytest.mark.parametrize(
     ("override", "sentence"),
     [
         ("landing.image_suffixes=png", "landing.image_suffixes: ['png'] must be endings such as .png"),
