@@ -89,7 +89,8 @@ REJECTION_REASONS = {
     "blank_image": "no ink, or nothing but ink",
     "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
-    "unpaired_quote": "a row of a captions file whose quotation marks do not pair: a row is one line",
+    "unpaired_quote": "a row of a captions file whose quotation marks do not pair, or that may be a middle line of a "
+    "caption of several lines: a row is one line",
     "unreadable_row": "a row of a captions file that is no text in its encoding (landing.captions_encoding), or longer "
     "than 1,000,000 characters",
     "other_notation": "a caption that does not begin as captions of captions.notation do, and that is not converted "

@@ -12,6 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -38,6 +39,7 @@ MARKS = {  # at the beginning of a text, longer ones first
 }
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
+MAX_LINES_OF_ROW = 50  # lines after the first, as far as the end of a quoted field is looked for
 # What a damaged or encrypted file raises when it is read.
 DAMAGE = (
     zipfile.BadZipFile,
@@ -147,7 +149,8 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
 
     A row with more or fewer fields than the header is rejected: captions may be full of commas, and one that is not
     quoted would pass for a shorter one. So is a row whose quotation marks do not pair, at the price of rows that are
-    several lines: else a quotation mark that is never closed would take all that follows into one caption.
+    several lines: else a quotation mark that is never closed would take all that follows into one caption. Lines that
+    may be the middle of such a row are rejected too.
     """
     source = source_of(file.path, file.member)
     if file.is_coco:
@@ -158,7 +161,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
         rows = (line for line in _lines(text) if line.strip())
         if file.has_header:
             next(rows)
-        for position, line in enumerate(rows, start=1):
+        for position, (line, is_within) in enumerate(_with_parts_of_rows(rows, file), start=1):
             fields = _fields(line, file.separator) if file.has_header else _numbered_fields(line)
             known = fields or line.split(file.separator)
             has_id = len(known) > file.id_index and not UNREADABLE.search(known[file.id_index])
@@ -167,6 +170,8 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
             caption, reason, detail = None, None, line.strip()[:MAX_DETAIL_CHARS]
             if UNREADABLE.search(line) or len(line) > MAX_LINE_CHARS:
                 reason = "unreadable_row"
+            elif is_within:
+                reason, detail = "unpaired_quote", f"may be part of a caption of several lines: {detail}"
             elif fields is None:
                 reason = "unpaired_quote"
             elif len(fields) != file.num_columns:
@@ -229,6 +234,42 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         while not end.endswith("\n") and (end := text.readline(MAX_LINE_CHARS)):
             pass
         yield line.removesuffix("\n")
+
+
+def _with_parts_of_rows(lines: Iterator[str], file: CaptionFile) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it may lie within a quoted field that earlier lines begin and later ones end."""
+    ahead: deque[str] = deque()
+    num_left = 0  # lines of the row that an earlier line begins
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        if num_left:
+            num_left -= 1
+            yield line, num_left > 0
+            continue
+        yield line, False
+        if file.has_header and line.count('"') % 2:
+            num_left = _num_lines_to_end_of_row(line, lines, ahead, file)
+
+
+def _num_lines_to_end_of_row(line: str, lines: Iterator[str], ahead: deque[str], file: CaptionFile) -> int:
+    """How many lines after this one end the row that it begins; 0 if it is no row of several lines.
+
+    The lines that are looked at are appended to `ahead`.
+    """
+    block = [line]
+    while len(block) == 1 or not block[-1].count('"') % 2:
+        if len(block) > len(ahead) and (more := next(lines, None)) is not None:
+            ahead.append(more)
+        if len(block) > min(len(ahead), MAX_LINES_OF_ROW) or sum(map(len, block)) > MAX_LINE_CHARS:
+            return 0
+        block.append(ahead[len(block) - 1])
+    if not block[-1].endswith('"'):
+        return 0
+    rows = csv.reader((f"{one}\n" for one in block), delimiter=file.separator, skipinitialspace=True, strict=True)
+    try:
+        numbers = [len(row) for row in rows]
+    except csv.Error:
+        return 0
+    return len(block) - 1 if numbers == [file.num_columns] else 0
 
 
 def _numbered_fields(line: str) -> list[str]:

@@ -50,6 +50,30 @@ def test_a_caption_of_two_lines_is_two_rejected_rows_and_no_half_of_it_is_taken(
     assert texts(rows) == [("a", "unpaired_quote"), ("runs", "unpaired_quote"), ("b", "z")]
 
 
+def test_no_line_of_a_caption_of_several_lines_is_a_row(tmp_path: Path) -> None:
+    """The lines between are as rows are. What only looks like such a caption costs nothing but its own row."""
+    between = "".join(f"{number}, is not here\n" for number in range(49))
+    rows = rows_of(tmp_path / "labels.csv", HEADER + f'a,"A dog runs\n{between}and ends"\nb,""";"" x"\nc,z\n')
+    assert texts(rows) == [
+        ("a", "unpaired_quote"),
+        *((str(number), "unpaired_quote") for number in range(49)),
+        ('and ends"', "unpaired_quote"),
+        ("b", '";" x'),
+        ("c", "z"),
+    ]
+    assert rows[1].detail == "may be part of a caption of several lines: 0, is not here"
+    assert [row.position for row in rows] == list(range(1, 54))
+    for beginning, end in (
+        ('a,"y\n50,z\n' + between, 'and ends"'),  # too far
+        ('a,"y\nb,z\n', 'c,5" long'),  # does not end with the mark
+        ('a,5" pipe\nb,z\n', 'c,5"'),  # begins no field with it
+        ('a,"y\nb,z\n', 'c,"w"d"'),
+        ('"a,y\nb,z\n', 'c"'),  # gives one field
+    ):
+        rows = rows_of(tmp_path / "labels.csv", f"{HEADER}{beginning}{end}\n")
+        assert [row.reason for row in rows] == ["unpaired_quote", *[None] * (len(rows) - 2), "unpaired_quote"]
+
+
 def test_quoted_fields_hold_commas_and_doubled_quotes(tmp_path: Path) -> None:
     captions = ["InChI=1S/CH4/h1,2H", 'a "big" dog, it seems', '""', "semi;colon", "tab\tstop", 'a 5" pipe']
     written = io.StringIO()
