@@ -4,13 +4,11 @@ import posixpath
 import struct
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import IO
 
 import pandas as pd
 
 from lib.lake.delta_tables import Lake
-from lib.landing.archives import archive_kind
-from lib.landing.bounded_tar import is_plain_file, tar_members
+from lib.landing.archived_files import files_of
 from lib.landing.caption_file_names import (
     TABLE_SUFFIXES,
     TEXT_SUFFIXES,
@@ -21,8 +19,7 @@ from lib.landing.caption_file_names import (
 from lib.landing.caption_files import DAMAGE
 from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
-from lib.landing.zip_directory import member_name, zip_entries
-from lib.landing.zone import LandedFile, escaped, open_landed
+from lib.landing.zone import LandedFile
 from lib.sections.landing import LandingSettings
 
 MEMBER_SCHEMA = "path string, member string, num_bytes long"
@@ -46,24 +43,12 @@ def list_members(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> I
     """Rows with the path of an archive in, rows of MEMBER_SCHEMA out."""
     for batch in batches:
         for path in batch["path"]:
-            try:
-                with open_landed(path) as stream:
-                    tables: dict[str, int] = {}
-                    for name, num_bytes in _files(stream, archive_kind(path)):
-                        if _is_table(name, landing):
-                            tables.setdefault(name, num_bytes)  # of members of one name the first is meant
+            try:  # of members of one name the last is meant
+                tables = {name: num_bytes for name, num_bytes, _ in files_of(path) if _is_table(name, landing)}
             except (*DAMAGE, struct.error):
                 tables = {"": 0}
             rows = [(path, name, num_bytes) for name, num_bytes in tables.items()]
             yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])
-
-
-def _files(stream: IO[bytes], kind: str) -> Iterator[tuple[str, int]]:
-    """Names, as in `source`, and sizes in bytes of the members of an archive."""
-    if kind == "zip":
-        yield from ((member_name(entry.name), entry.num_bytes) for entry in zip_entries(stream))
-    else:
-        yield from ((escaped(member.name), member.size) for member in tar_members(stream) if is_plain_file(member))
 
 
 def _is_table(member: str, landing: LandingSettings) -> bool:

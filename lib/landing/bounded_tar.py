@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from lib.landing.zone import escaped
-
 MAX_HEADER_BYTES = 262_144  # of a long name or a pax header
 LARGEST = 2**62  # bytes
 BYTES_AT_A_TIME = 2**20
@@ -46,14 +44,10 @@ def tar_members(stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
 
 
 @contextmanager
-def open_member(stream: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The bytes of the first file of a tar that `escaped` calls so.
-
-    Raises KeyError if there is none, and as `tar_members`.
-    """
-    member = next((one for one in tar_members(stream) if escaped(one.name) == name and is_plain_file(one)), None)
-    if member is None:
-        raise KeyError(name)
+def open_at(stream: IO[bytes], offset: int, num_bytes: int) -> Iterator[IO[bytes]]:
+    """The bytes of the plain file that lies there, as `tar_members` says. Raises as `tar_members`."""
+    member = tarfile.TarInfo()
+    member.offset_data, member.size = offset, num_bytes
     stream.seek(0)
     with _opened(stream) as archive:
         content = archive.extractfile(member)

@@ -14,18 +14,16 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from typing import IO, NamedTuple
 
 from lib.errors import LandingZoneError
-from lib.landing.archives import archive_kind
-from lib.landing.bounded_tar import open_member
+from lib.landing.archived_files import open_member
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
 from lib.landing.coco_captions import check_coco, coco_rows
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
-from lib.landing.zip_directory import open_zip_member
 from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
 from lib.sections.landing import LandingSettings
 
@@ -189,12 +187,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
 @contextmanager
 def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
     """A file or a member of an archive, unpacked if it is gzip."""
-    with ExitStack() as opened:
-        stream = opened.enter_context(open_landed(path))
-        if member and archive_kind(path) != "zip":
-            stream = opened.enter_context(open_member(stream, member))
-        elif member:
-            stream = opened.enter_context(open_zip_member(stream, member))
+    with open_member(path, member) if member else open_landed(path) as stream:
         is_packed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
         yield gzip.GzipFile(fileobj=stream, mode="rb") if is_packed else stream  # type: ignore[misc]

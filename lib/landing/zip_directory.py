@@ -91,14 +91,11 @@ def seek_content(file: IO[bytes], offset: int) -> None:
     file.seek(name_length + extra_length, io.SEEK_CUR)
 
 
-def open_zip_member(file: IO[bytes], name: str) -> IO[bytes]:
-    """The bytes of the first member that `member_name` calls so. Raises KeyError, zipfile.BadZipFile or RuntimeError.
+def open_entry(file: IO[bytes], entry: ZipEntry) -> IO[bytes]:
+    """The bytes of a member. Raises zipfile.BadZipFile, struct.error or RuntimeError.
 
     zipfile's own way reads no archive with one name that is not the UTF-8 it claims to be.
     """
-    entry = next((one for one in zip_entries(file) if member_name(one.name) == name), None)
-    if entry is None:
-        raise KeyError(name)
     if entry.is_encrypted:
         raise RuntimeError("the member is encrypted")
     seek_content(file, entry.offset)

@@ -160,6 +160,44 @@ def test_packed_files_and_members_of_archives_are_read(tmp_path: Path, name: str
         assert rows[0].source == f"file://{tmp_path}/{name}!{member}"
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_of_members_with_the_same_path_the_last_is_read(tmp_path: Path, name: str) -> None:
+    contents = [f"{HEADER}a,{text}\n".encode() for text in ("old", "newer", "newest one")]
+    if name == "a.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("labels.csv", contents[0])
+            for content in contents[1:]:
+                with pytest.warns(UserWarning, match="Duplicate name"):
+                    archive.writestr("labels.csv", content)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz" if name.endswith("gz") else "w") as archive:
+            for content in contents:
+                member = tarfile.TarInfo("labels.csv")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    (found,) = list_members(iter([pd.DataFrame({"path": [f"file://{tmp_path}/{name}"]})]), settings(tmp_path))
+    assert found[["member", "num_bytes"]].to_numpy().tolist() == [["labels.csv", len(contents[-1])]]
+    assert texts(rows_in(tmp_path / name, "labels.csv")) == [("a", "newest one")]
+
+
+def test_an_archive_of_many_caption_files_is_gone_through_once_in_each_of_its_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> None:
+        write_tar(tmp_path / "a.tar", "w", {f"{n}_labels.csv": f"{HEADER}{n},{text}\n".encode() for n in range(60)})
+
+    write("first")
+    headers = []
+    read = tarfile.TarInfo.frombuf
+    count = classmethod(lambda cls, buffer, *rest: headers.append(1) or read.__func__(cls, buffer, *rest))
+    monkeypatch.setattr(tarfile.TarInfo, "frombuf", count)
+    for number in range(60):
+        assert texts(rows_in(tmp_path / "a.tar", f"{number}_labels.csv")) == [(str(number), "first")]
+    assert len(headers) < 60 * 10
+    write("second one")
+    assert texts(rows_in(tmp_path / "a.tar", "7_labels.csv")) == [("7", "second one")]
+
+
 @pytest.mark.parametrize("kept", [0.2, 0.9])
 def test_a_tar_that_is_cut_is_not_searched_and_its_caption_file_is_a_sentence(tmp_path: Path, kept: float) -> None:
     content = (HEADER + "".join(f"{number},text\n" for number in range(9999))).encode()
