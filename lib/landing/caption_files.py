@@ -84,7 +84,7 @@ def source_of(path: str, member: str) -> str:
 def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | None:
     """How to read a caption file; None if nothing is in it. Reads it to its end, so that what follows can be relied on.
 
-    Raises LandingZoneError with one sentence if it is damaged, or its columns do not fit the settings.
+    Raises LandingZoneError with one sentence if it is damaged or gone, or its columns do not fit the settings.
     """
     source = source_of(path, member)
     try:
@@ -100,7 +100,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
                 return None
             for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
                 pass  # damage may lie at the end
-    except DAMAGE as error:
+    except (*DAMAGE, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     header = first[0]
     if header.lstrip().startswith("{"):

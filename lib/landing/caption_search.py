@@ -2,6 +2,7 @@
 
 import logging
 import posixpath
+from itertools import groupby
 from typing import NamedTuple
 
 from lib.captions.notations import notation_named
@@ -19,6 +20,8 @@ from lib.sections.landing import LandingSettings
 logger = logging.getLogger(__name__)
 
 NUM_NAMES_SHOWN = 10
+# Of an archive with more caption files than this that are not read, the first few show whether they are any.
+MANY_MEMBERS, NUM_TRIED = 100, 20
 
 
 class FoundCaptions(NamedTuple):
@@ -71,9 +74,10 @@ def find_captions(
         tables.append(_Table(path, member, landed))
     lists = [table for table in tables if table.member and is_split_list(table.name, landing)]
     named = [table for table in tables if is_captions_file(table.name, landing)]
-    plain_lists = [table.landed for table in lists if table not in named]
-    new_lists = ledger.unread(plain_lists)
-    unused = [table for table in tables if table not in named + lists]
+    set_of_named = set(named)
+    new_lists = ledger.unread([table.landed for table in lists if table not in set_of_named])
+    used = set_of_named.union(lists)
+    unused = [table for table in tables if table not in used]
     others = [table.landed.path for table in unused if may_hold_captions(table.name, landing)]
     _say_layouts_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
     _say_what_is_left_alone(others, landing)
@@ -92,10 +96,11 @@ def find_captions(
     # Members of archives that were read before, as far as they were not listed again just now.
     members = _members(known - dropped - {table.landed.path for table in tables}, of_archives)
     known_lists = [one for one in members if is_split_list(posixpath.basename(one[1]), landing)]
-    known_captions = [one for one in members if is_captions_file(posixpath.basename(one[1]), landing)]
+    plain_lists = {one for one in known_lists if not is_captions_file(posixpath.basename(one[1]), landing)}
     known_named = [table for table in named if table.landed.path in known]
-    unchanged = [one for one in members if one in known_captions or one not in known_lists]
-    unchanged += [(table.path, table.member) for table in known_named if table.landed not in read]
+    unchanged = [one for one in members if one not in plain_lists]
+    are_read = set(read)
+    unchanged += [(table.path, table.member) for table in known_named if table.landed not in are_read]
     fault = None if files or known_named or unchanged else next(iter(faults.values()), None)
     archived_lists = known_lists + [(table.path, table.member) for table in lists]
     return FoundCaptions(files, read, sorted(dropped), fault, unchanged, archived_lists)
@@ -140,27 +145,37 @@ def _examined(
 ) -> tuple[list[CaptionFile], list[LandedFile], dict[str, str]]:
     """Files to read, their rows for the ledger, and a sentence by path for those that do not fit."""
     files, read, faults = [], [], {}
-    for table in named:
-        if table.landed not in unread:
-            continue
-        try:
-            file = examine(table.path, table.member, landing)
-        except LandingZoneError as error:
-            logger.warning("ingest_images: left out: %s", error)
-            faults[table.path] = str(error)
-            continue
-        if file is None:
-            logger.warning("ingest_images: left out: %s is empty", table.landed.path)
-            continue
-        if file.encoding == LAST_RESORT and not landing.captions_encoding:
-            logger.warning(
-                "ingest_images: %s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
-                "landing.captions_encoding",
-                table.landed.path,
-                LAST_RESORT,
-            )
-        files.append(file)
-        read.append(table.landed)
+    for path, tables in groupby((table for table in named if table.landed in unread), key=lambda table: table.path):
+        said: list[str] = []
+        num_fit, members = 0, list(tables)
+        for table in members:
+            if not num_fit and len(said) == NUM_TRIED and len(members) > MANY_MEMBERS:
+                said = [
+                    f"all of the {len(members):,} members of {path} that landing.captions_files names: the first "
+                    f"{NUM_TRIED} do not fit, such as this: {said[0]}"
+                ]
+                break
+            try:
+                file = examine(table.path, table.member, landing)
+            except LandingZoneError as error:
+                said.append(str(error))
+                continue
+            num_fit += 1
+            if file is None:
+                logger.warning("ingest_images: left out: %s is empty", table.landed.path)
+                continue
+            if file.encoding == LAST_RESORT and not landing.captions_encoding:
+                logger.warning(
+                    "ingest_images: %s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
+                    "landing.captions_encoding",
+                    table.landed.path,
+                    LAST_RESORT,
+                )
+            files.append(file)
+            read.append(table.landed)
+        for sentence in said:
+            logger.warning("ingest_images: left out: %s", sentence)
+            faults[path] = sentence
     return files, read, faults
 
 
