@@ -23,7 +23,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.landing.zone import list_landing_zone
 
     lake = Lake(spark, settings.storage)
-    zone = list_landing_zone(settings.landing)
+    zone = list_landing_zone(settings.landing, settings.storage.root)
     ledger = Ledger(lake)
     found = find_captions(lake, ledger, zone, settings.landing, settings.captions)
     with lake.staging():

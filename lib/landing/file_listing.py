@@ -31,13 +31,18 @@ def is_hidden(path: str) -> bool:
     return any((part.startswith(".") and part not in (".", "..")) or part.lower() in SERVICE_FOLDERS for part in parts)
 
 
-def list_files(filesystem: AbstractFileSystem, root: str) -> Iterator[tuple[str, dict[str, Any] | OSError]]:
-    """(path, what fsspec says of the file, or the error that keeps it from being read), sorted by path."""
+def list_files(
+    filesystem: AbstractFileSystem, root: str, left_out: str | None
+) -> Iterator[tuple[str, dict[str, Any] | OSError]]:
+    """(path, what fsspec says of the file, or the error that keeps it from being read), sorted by path.
+
+    The local folder `left_out` and all that lies in it are passed over, unless the root lies in it.
+    """
     if not isinstance(filesystem, LocalFileSystem) or filesystem.isfile(root):
         yield from sorted(filesystem.find(root, detail=True).items())
         return
     unreadable: list[OSError] = []
-    paths = sorted(_local_files(root, unreadable))
+    paths = sorted(_local_files(root, left_out, unreadable))
     yield from ((path, _local_info(filesystem, path)) for path in paths)
     yield from ((str(error.filename), error) for error in unreadable)
 
@@ -56,17 +61,20 @@ def _local_info(filesystem: LocalFileSystem, path: str) -> dict[str, Any] | OSEr
     )
 
 
-def _local_files(root: str, unreadable: list[OSError]) -> Iterator[str]:
+def _local_files(root: str, left_out: str | None, unreadable: list[OSError]) -> Iterator[str]:
     """Paths of all files. Folders that cannot be read are collected.
 
     A folder is entered once, whatever links lead to it, and once more if another path to it is hidden.
     """
     entered: set[tuple[int, int, bool]] = set()
     real_root = os.path.realpath(root)
+    passed_over = os.path.realpath(left_out) if left_out else None
+    if passed_over and _lies_in(real_root, passed_over):
+        passed_over = None
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable.append):
         status = os.stat(folder)
         identity = status.st_dev, status.st_ino, is_hidden(os.path.relpath(folder, root))
-        if identity in entered:
+        if identity in entered or (passed_over and _lies_in(os.path.realpath(folder), passed_over)):
             subfolders.clear()
             continue
         entered.add(identity)
@@ -81,3 +89,7 @@ def _is_link_back(folder: str, real_root: str) -> bool:
     target = os.path.realpath(folder)
     shared = os.path.commonpath([target, real_root])
     return shared == target or (shared == real_root and not is_hidden(os.path.relpath(target, real_root)))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder

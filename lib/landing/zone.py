@@ -5,6 +5,7 @@ Knows nothing of Spark. What cannot be read is listed too, each with its reason.
 
 import functools
 import gzip
+import os
 import posixpath
 import re
 import unicodedata
@@ -184,13 +185,22 @@ class LandingZone:
     num_hidden: int = 0
 
 
-def list_landing_zone(settings: LandingSettings) -> LandingZone:
-    """List the landing zone. Raises LandingZoneError if it is not there or nothing in it is an image."""
+def list_landing_zone(settings: LandingSettings, lake_root: str | None = None) -> LandingZone:
+    """List the landing zone, without the lake's own files if their folder `lake_root` lies in it.
+
+    Raises LandingZoneError if it is not there, or is the lake's folder, or nothing in it is an image.
+    """
     try:
         filesystem, root = _opened(settings.path)
         if not filesystem.exists(root):
             raise LandingZoneError(f"landing.path {settings.path} does not exist")
-        files = list(list_files(filesystem, root))
+        is_local = isinstance(filesystem, LocalFileSystem)
+        if is_local and lake_root and os.path.realpath(root) == os.path.realpath(lake_root):
+            raise LandingZoneError(
+                f"landing.path and storage.root are both {settings.path}, and the lake's own tables and reports would "
+                "be taken in: set landing.path to a folder of its own"
+            )
+        files = list(list_files(filesystem, root, lake_root))
     except (ImportError, ValueError, OSError) as error:
         what = str(error).partition("\n")[0]
         needs = NEEDS.get(settings.path.partition("://")[0])

@@ -58,6 +58,23 @@ def test_a_landing_zone_below_a_hidden_folder_is_read(tmp_path):
     assert images(list_landing_zone(settings(tmp_path / ".cache" / "landing")), tmp_path) == [".cache/landing/p.png"]
 
 
+def test_the_lake_below_a_landing_zone_is_passed_over_whatever_leads_to_it(tmp_path):
+    data, lake = tmp_path / "data", tmp_path / "data" / "lake"
+    write(data, "p.png", "labels.csv", "lake2/q.png", "lake/reports/labels.csv", "lake/x_layouts.parquet", "lake/r.png")
+    (data / "alias").symlink_to(lake / "reports")
+    (tmp_path / "link").symlink_to(data)
+    for path in (str(data), f"file://{data}", str(tmp_path / "link")):
+        for root in (str(lake), os.path.relpath(lake), str(tmp_path / "link" / "lake")):
+            zone = list_landing_zone(settings(path), root)
+            assert [file.path.rpartition("/")[2] for file in zone.images] == ["q.png", "p.png"]
+            assert [file.path.rpartition("/")[2] for file in zone.captions] == ["labels.csv"]
+            assert zone.layouts == []
+    # A landing zone in the lake's folder is read; that folder itself is none.
+    assert images(list_landing_zone(settings(lake), str(data)), lake) == ["r.png"]
+    with pytest.raises(LandingZoneError, match=r"landing\.path and storage\.root are both"):
+        list_landing_zone(settings(data), str(tmp_path / "link"))
+
+
 def test_a_path_that_climbs_is_not_a_hidden_one():
     assert not is_hidden("../a/./p.png")
     assert is_hidden("..data/p.png")
