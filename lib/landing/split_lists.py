@@ -84,8 +84,15 @@ def apply_split_lists(lake: Lake, zone: LandingZone, archived: list[tuple[str, s
 
     Without lists every caption keeps its split. Raises LandingZoneError as splits_in_lists does.
     """
-    split_of = splits_in_lists([*((file.path, "") for file in zone.split_lists), *archived], landing)
+    lists = [*((file.path, "") for file in zone.split_lists), *archived]
+    split_of = splits_in_lists(lists, landing)
     if not split_of:
+        if landing.split_files and not lists and (zone.images or zone.archives):
+            logger.warning(
+                "ingest_images: no list that landing.split_files names has arrived (%s): images are split by the hash "
+                "of their id; put the lists into the landing zone, or set landing.split_files={}",
+                ", ".join(landing.split_files.values()),
+            )
         return
     listed = lake.spark.createDataFrame(list(split_of.items()), "image_id string, listed string")
     captions = lake.read("captions").join(F.broadcast(listed), on="image_id", how="left")

@@ -28,6 +28,17 @@ def _without_commas(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+def _without_folders(name: str) -> str:
+    if "/" in name:
+        raise ValueError(
+            f"{name!r} has a folder, and files are told by their names alone: write {name.rpartition('/')[2]!r}"
+        )
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_without_folders)]  # or a pattern of names
+
+
 def _text_encoding(name: str | None) -> str | None:
     if name is not None:
         try:
@@ -53,14 +64,14 @@ class LandingSettings(BaseModel):
     image_suffixes: Annotated[tuple[str, ...], BeforeValidator(_as_patterns), AfterValidator(_as_endings)]
     image_id: Literal["name", "path", "path_with_archive"]
     member_name_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
-    captions_files: Annotated[tuple[str, ...], BeforeValidator(_as_patterns), AfterValidator(_without_commas)]
+    captions_files: Annotated[tuple[FileName, ...], BeforeValidator(_as_patterns), AfterValidator(_without_commas)]
     captions_notation: str | None
     captions_encoding: Annotated[str | None, AfterValidator(_text_encoding)]
     image_id_column: str
     caption_column: str
     max_captions_per_image: int = Field(gt=0)
-    layouts_files: str
-    split_files: dict[Literal["train", "validation", "test"], str]
+    layouts_files: FileName
+    split_files: dict[Literal["train", "validation", "test"], FileName]
     max_image_bytes: int = Field(gt=0)
     images_per_commit: int = Field(gt=0)
 

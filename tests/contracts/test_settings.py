@@ -225,6 +225,9 @@ def test_yes_and_no_are_what_they_say_where_that_is_asked() -> None:
         ("landing.caption_column=image_id", "image_id_column and caption_column are both image_id, and must differ"),
         ("spark.driver_memory=4", "spark.driver_memory: '4' is not a size of memory such as 4g or 512m"),
         ("cluster.memory_per_spark_executor=4gb", "'4gb' is not a size of memory such as 4g or 512m"),
+        ("landing.split_files={train: splits/train.txt}", "'splits/train.txt' has a folder, and files are told by"),
+        ("landing.captions_files=[labels.csv, train/*.csv]", "'train/*.csv' has a folder, and files are told by"),
+        ("landing.layouts_files=a/b.parquet", "'a/b.parquet' has a folder, and files are told by their names"),
     ],
 )
 def test_values_that_would_quietly_do_something_else_are_refused(override: str, sentence: str) -> None:

@@ -173,6 +173,7 @@ def test_an_image_keeps_its_split_when_lists_or_fractions_change(lake, arrived, 
         (arrived / name).unlink()
     write_captions(arrived / "b_labels.csv", dict.fromkeys("pqrst", "second"))
     ingest_words(lake, arrived, *asked, *HELD_OUT)
+    assert caplog.text.count("no list that landing.split_files names has arrived (Flickr_8k.trainImages.txt, ") == 1
     given["t"] = splits_in(lake)["t"]
     assert splits_in(lake) == given
     assert lake.read("captions").count() == 9
