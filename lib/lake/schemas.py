@@ -97,8 +97,8 @@ REJECTION_REASONS = {
     "(landing.captions_notation)",
     "unlisted_image": "a caption of a COCO file whose image_id is not in the file's list of images",
     "empty_caption": "a row of a captions file without image_id or without caption",
-    "other_folder": "a caption whose row names other folders than its image lies in, or an image of no folder that "
-    "captions of several folders are for (landing.image_id)",
+    "other_folder": "a caption whose row names other folders than its image lies in, or that lies beside a rejected "
+    "image of its name, or an image of no folder that captions of several folders are for (landing.image_id)",
     "too_many_captions": "more captions for one image than landing.max_captions_per_image",
 }
 

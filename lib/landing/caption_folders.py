@@ -1,16 +1,19 @@
-"""Captions whose rows name folders: which of them are for an image that was found by its name alone."""
+"""Which captions are for an image that was found by its name alone: by folders, and by what lies beside them."""
 
 import re
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 
 from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, image_path_of, relative_path, root_url, unescaped
 from lib.sections.landing import LandingSettings
 
 OTHER, SAME, DEEPER = range(3)  # folders differ; the image has all that the caption names; the caption names more
 END_OF_ARCHIVE = re.compile(f"(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
+# All before the last archive's member, else before the file's name. Greedy, as a folder may be called like a member.
+HOME = f"(?is)^(.*(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}|.*/)"
 ADVICE = "give both the same folders, name no folder in the captions file, or use landing.image_id=path in a new lake"
+ADVICE_BESIDE = "use landing.image_id=path, or path_with_archive if their archives differ, in a new lake"
 
 
 def fit_of_folders(path: str, source: str, landing: LandingSettings) -> int:
@@ -45,17 +48,24 @@ def _read_in(name: str, encoding: str | None) -> str:
         return name
 
 
-def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingSettings) -> DataFrame:
-    """Captions with columns `reason` (other_folder, or null where nothing is wrong) and `detail`.
+def with_folder_faults(
+    captions: DataFrame, images: DataFrame, rivals: DataFrame, landing: LandingSettings
+) -> DataFrame:
+    """Captions with columns `reason` (other_folder, or null where nothing is wrong), `detail` and `is_beside`.
 
-    `captions` has image_id, path and rank. A caption of rank 0, which is in the lake already, is not judged again by an
-    image that lies outside of the present landing.path. An image with fewer folders than its captions name takes
-    theirs, unless they name different ones.
+    `captions` has image_id, path, rank and source. `rivals` is as `rivals_of_images` returns it. `is_beside` says
+    whether the image lies in the archive of the captions file, or in its folder if it is in no archive. If the image
+    does not, and an image of this id that does was rejected, the caption is of that one. A caption of rank 0, which is
+    in the lake already, is not judged again by the folders of an image that lies outside of the present landing.path.
+    An image with fewer folders than its captions name takes theirs, unless they name different ones.
     """
     root = root_url(landing.path)
 
     def fit_of(path: str | None, source: str | None) -> int | None:
         return None if path is None or source is None or "/" not in path else fit_of_folders(path, source, landing)
+
+    def folder_fit(source: str) -> Column:
+        return F.udf(fit_of, "int")("path", source) if has_folders else F.lit(None).cast("int")
 
     # The landing zone may be one archive, or one image.
     is_within_root = F.col("image_source").startswith(root.rstrip("/") + "/") | (
@@ -63,8 +73,10 @@ def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingS
     )
     of_image = Window.partitionBy("image_id")
     sources = images.select("image_id", F.col("source").alias("image_source"))
-    is_judged = (F.col("path") != F.col("image_id")) & ((F.col("rank") > 0) | is_within_root)
-    fit = F.when(is_judged, F.udf(fit_of, "int")("path", "image_source"))  # asked for the other rows too
+    names_folders = F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
+    is_judged = names_folders & ((F.col("rank") > 0) | is_within_root)
+    has_folders = not captions.where(names_folders).isEmpty()  # else no row need be sent to Python
+    fit = F.when(is_judged, folder_fit("image_source"))  # asked for the other rows too
     is_deeper = F.col("fit") == DEEPER
     deepest = F.max(F.when(is_deeper, F.struct(F.length("path").alias("length"), "path"))).over(of_image)["path"]
     is_within = F.lower(F.concat(F.lit("/"), "deepest")).endswith(F.lower(F.concat(F.lit("/"), "path")))
@@ -81,13 +93,30 @@ def with_folder_faults(captions: DataFrame, images: DataFrame, landing: LandingS
         "image_source",
         F.lit(f": {ADVICE}"),
     )
-    detail = F.when(F.col("fit") == OTHER, other).when(is_deeper & F.col("another").isNotNull(), several)
+    own = F.concat(
+        F.lit("the caption lies beside "),
+        "rival",
+        F.lit(", which is not taken in, and the image is "),
+        "image_source",
+        F.lit(f": {ADVICE_BESIDE}"),
+    )
+    is_of_rival = F.col("rival").isNotNull() & ~F.col("is_beside") & (~names_folders | (F.col("rival_fit") != OTHER))
+    detail = (
+        F.when(F.col("fit") == OTHER, other)
+        .when(is_deeper & F.col("another").isNotNull(), several)
+        .when(is_of_rival, own)
+    )
     return (
         captions.join(sources, on="image_id", how="left")
+        .join(rivals, on="image_id", how="left")
+        .withColumn("home", F.regexp_extract("source", HOME, 1))
+        .withColumn("rival", F.get(F.filter("rivals", lambda rival: rival.startswith(F.col("home"))), F.lit(0)))
+        .withColumn("is_beside", F.coalesce(F.col("image_source").startswith(F.col("home")), F.lit(False)))
         .withColumn("fit", fit)
+        .withColumn("rival_fit", folder_fit("rival"))
         .withColumn("deepest", deepest)
         .withColumn("another", another)
         .withColumn("detail", detail)
         .withColumn("reason", F.when(F.col("detail").isNotNull(), F.lit("other_folder")))
-        .drop("image_source", "fit", "deepest", "another")
+        .drop("image_source", "fit", "deepest", "another", "home", "rivals", "rival", "rival_fit")
     )

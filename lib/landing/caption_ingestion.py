@@ -21,6 +21,7 @@ from lib.landing.caption_files import DAMAGE, CaptionFile, examine, read_rows, s
 from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
+from lib.landing.image_ids import rivals_of_images
 from lib.landing.ledger import Ledger
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
@@ -45,14 +46,18 @@ def ingest_captions(
     A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
     too, and leaves other files' alone: what it says no longer stays where another file says it too. A file that is
     deleted leaves its captions, as images stay. Captions whose image has come since and lies in another folder than
-    they name are rejected.
+    they name are rejected, and so are those beside an image that has come since and was rejected for another one's id.
     """
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
-    with_folders = lake.read("captions").where(F.col("path") != F.col("image_id")).withColumn("rank", F.lit(0))
-    judged = with_folder_faults(with_folders, lake.read("images_raw"), landing)
+    rivals = lake.stage(rivals_of_images(lake))
+    known = lake.read("captions").withColumn("rank", F.lit(0))
+    names_folders = F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
+    has_rival = F.col("rivals").isNotNull()
+    judgeable = known.join(rivals, on="image_id", how="left").where(names_folders | has_rival).drop("rivals")
+    judged = with_folder_faults(judgeable, lake.read("images_raw"), rivals, landing)
     misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
-    if sources or not (with_folders.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
-        _replace(lake, found, sources, misplaced, landing, settings)
+    if sources or not (judgeable.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
+        _replace(lake, found, sources, misplaced, rivals, landing, settings)
     ledger.remember(found.read)
     ledger.forget(sorted(set(found.dropped) - {file.path for file in found.read}))
 
@@ -62,10 +67,14 @@ def _replace(
     found: FoundCaptions,
     sources: list[str],
     misplaced: DataFrame,
+    rivals: DataFrame,
     landing: LandingSettings,
     settings: CaptionSettings,
 ) -> None:
-    """Write what the files say in place of what `sources` said before; `misplaced` are further image ids to judge."""
+    """Write what the files say in place of what `sources` said before; `misplaced` are further image ids to judge.
+
+    `rivals` is as `rivals_of_images` returns it.
+    """
     now = F.lit(commit_time())
     rows = lake.stage(_read_rows(lake, found.files, landing, settings))
     accepted = rows.where(F.col("reason").isNull())
@@ -79,6 +88,7 @@ def _replace(
     waiting = waiting.withColumn("path", F.lit(None).cast("string"))
     said_before = known.where(F.col("source").isin(sources)).select("image_id", "caption")
     still_said = accepted.where(F.col("path") == F.col("image_id"))  # one with folders may be rejected for them
+    still_said = still_said.join(rivals, on="image_id", how="left_anti")  # and one with rivals for these
     lost = said_before.join(still_said, on=["image_id", "caption"], how="left_anti")
     needy = lake.stage(
         reduce(DataFrame.union, (one.select("image_id") for one in (lost, waiting, misplaced))).distinct()
@@ -89,9 +99,8 @@ def _replace(
         ]
         waiting = _with_what_others_say(lake, waiting, needy, known, files, landing, settings)
         known_rejected = known_rejected.unionByName(_rejected_for_folders(lake, needy, files))
-    judged = lake.stage(_ranked(accepted, known, waiting, sources))
-    if not judged.where(F.col("path") != F.col("image_id")).isEmpty():  # else there is nothing to compare
-        judged = lake.stage(with_folder_faults(judged.drop("reason", "detail"), lake.read("images_raw"), landing))
+    ranked = lake.stage(_ranked(accepted, known, waiting, sources))
+    judged = lake.stage(with_folder_faults(ranked, lake.read("images_raw"), rivals, landing))
     wanted = lake.stage(_numbered(judged.where(F.col("reason").isNull()).drop("reason", "detail")))
     is_beyond = F.col("caption_index") >= landing.max_captions_per_image
     beyond = wanted.where(is_beyond).withColumns({"reason": F.lit("too_many_captions"), "detail": F.col("caption")})
@@ -274,16 +283,15 @@ def _ranked(rows: DataFrame, known: DataFrame, waiting: DataFrame, sources: list
     ranked = [part.select(*columns).withColumn("rank", F.lit(rank)) for rank, part in enumerate(parts)]
     # A caption that waited has lost its path: its file names the image as in other rows.
     path = F.coalesce("path", F.max("path").over(Window.partitionBy("image_id", "source")))
-    no_fault = F.lit(None).cast("string")
-    return reduce(DataFrame.unionByName, ranked).withColumns({"path": path, "reason": no_fault, "detail": no_fault})
+    return reduce(DataFrame.unionByName, ranked).withColumn("path", path)
 
 
 def _numbered(texts: DataFrame) -> DataFrame:
-    """The texts of `_ranked` with their caption_index, in the order of rank, source and position.
+    """The texts of `_ranked` with their caption_index: by rank, those beside their image first, by source and position.
 
     A text that a file says twice of an image is two captions. A text of several files is of the first of them alone.
     """
-    order = ("rank", "source", "position")
+    order = ("rank", F.desc("is_beside"), "source", "position")
     first_source = F.first("source").over(Window.partitionBy("image_id", "caption").orderBy(*order))
     # A killed run may leave a row both in the table and among those that wait.
     nth_of_row = F.row_number().over(Window.partitionBy("image_id", "caption", "source", "row").orderBy(*order))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
@@ -16,6 +16,8 @@ from lib.sections.landing import LandingSettings
 
 PLACE = ["image_id", "source", "offset"]
 SAME_PATH = "a member before it has the same path"
+OTHER_BYTES = "the bytes differ"  # in the detail of an image that was rejected for another one's id
+SAME_BYTES = "the bytes are the same"
 DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
 WHAT_TO_CHANGE = {
     "name": "if they are different images, set landing.image_id=path, or path_with_archive if their archives differ",
@@ -38,45 +40,72 @@ def check_ids(listed: DataFrame) -> None:
         )
 
 
+def rivals_of_images(lake: Lake) -> DataFrame:
+    """Columns image_id and `rivals`: the sources of images that were rejected, as others with other bytes have this id.
+
+    Those that were rejected before version 0.3 are left out: nobody compared their bytes.
+    """
+    said = lake.read("images_rejected").where("stage = 'ingest' and reason = 'duplicate_image_id'")
+    differ = said.where(F.col("detail").contains(OTHER_BYTES))
+    return differ.groupBy("image_id").agg(F.array_sort(F.collect_set("source")).alias("rivals"))
+
+
 def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings: LandingSettings) -> DataFrame:
     """Give readable arrivals whose image_id another image has the reason duplicate_image_id.
 
-    An image in images_raw keeps its id. Of new images with one id and the same bytes the first by source is taken in;
-    if their bytes differ none is, for captions could not tell them apart. Of members of one archive with the same path
-    the first is meant. Images that cannot be read have no say. The rows that are returned are staged.
+    An image that is `known` (image_id, source, num_bytes, sha256) keeps its id. Of new images with one id and the same
+    bytes the first by source is taken in; if their bytes differ none is, for captions could not tell them apart. Of
+    members of one archive with the same path the first that can be read is meant. Images that cannot be read have no
+    say. The rows that are returned are staged.
     """
     advice = WHAT_TO_CHANGE[settings.image_id]
-    known = known.withColumnRenamed("source", "known_source")
+    said = lake.read("images_rejected").where("stage = 'ingest' and reason = 'duplicate_image_id'")
+    said = said.select("image_id", "source", F.lit(True).alias("was_said"))
+    known = known.withColumnsRenamed({name: f"known_{name}" for name in ("source", "num_bytes", "sha256")})
     is_duplicate = F.col("reason").isNull() & F.col("known_source").isNotNull()
-    detail = F.concat(F.lit("the image_id is taken by "), F.col("known_source"), F.lit(f"; {advice}"))
-    marked = (
+    may_be_same = is_duplicate & (F.col("num_bytes") == F.col("known_num_bytes")) & F.col("was_said").isNull()
+    same_id = Window.partitionBy("image_id", F.col("reason").isNull())
+    is_rival = F.col("reason").isNull() & (F.count("*").over(same_id) > 1)
+    marked = lake.stage(
         arrivals.join(known, on="image_id", how="left")
+        .join(said, on=["image_id", "source"], how="left")
+        .withColumn("is_compared", may_be_same | (is_rival & ~is_duplicate))
         .withColumns(
             {
-                "detail": F.when(is_duplicate, detail).otherwise(F.col("detail")),
+                "detail": F.when(is_duplicate, _taken(f" and {OTHER_BYTES}; {advice}")).otherwise(F.col("detail")),
                 "reason": F.when(is_duplicate, "duplicate_image_id").otherwise(F.col("reason")),
             }
         )
-        .select(*ARRIVAL_SCHEMA.names)
     )
-    same_id = Window.partitionBy("image_id", F.col("reason").isNull())
-    marked = lake.stage(marked.withColumn("is_rival", F.col("reason").isNull() & (F.count("*").over(same_id) > 1)))
-    rivals = marked.where("is_rival").drop("is_rival")
-    num_rivals = rivals.count()
-    if not num_rivals:
-        return marked.drop("is_rival")
-    digests = in_reading_order(rivals, num_tasks(lake.spark, num_rivals)).mapInPandas(_digest_batches, DIGEST_SCHEMA)
+    compared = marked.where("is_compared")
+    num_compared = compared.count()
+    if not num_compared:
+        return marked.select(*ARRIVAL_SCHEMA.names)
+    readable = compared.select(*ARRIVAL_SCHEMA.names).withColumns(
+        {"reason": F.lit(None).cast("string"), "detail": F.lit(None).cast("string")}
+    )
+    digests = in_reading_order(readable, num_tasks(lake.spark, num_compared)).mapInPandas(
+        _digest_batches, DIGEST_SCHEMA
+    )
+    digests = digests.join(compared.select(*PLACE, "known_source", "known_sha256"), on=PLACE, how="inner")
     verdicts = _verdicts(lake.stage(digests), advice)
     return lake.stage(
         marked.join(verdicts, on=PLACE, how="left")
-        .withColumns({"reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("detail", "verdict_detail")})
+        .withColumns({"reason": F.coalesce("reason", "verdict"), "detail": F.coalesce("verdict_detail", "detail")})
         .select(*ARRIVAL_SCHEMA.names)
     )
 
 
+def _taken(rest: str, by: str = "known_source") -> Column:
+    return F.concat(F.lit("the image_id is taken by "), F.col(by), F.lit(rest))
+
+
 def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
-    """Columns PLACE, verdict (a reason, or null for the image that is taken in) and verdict_detail."""
-    is_read = F.col("sha256").isNotNull()
+    """Columns PLACE, verdict (a reason, or null for the image that is taken in) and verdict_detail.
+
+    An image whose id a known one has is compared with that alone.
+    """
+    is_read, has_known = F.col("sha256").isNotNull(), F.col("known_source").isNotNull()
     of_source = Window.partitionBy("image_id", "source", is_read).orderBy("offset")
     of_id = Window.partitionBy("image_id", "is_meant")
     digests = digests.withColumn("is_meant", is_read & (F.row_number().over(of_source) == 1))
@@ -88,19 +117,21 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
         }
     )
     another = F.when(F.col("source") == F.col("first_source"), F.col("last_source")).otherwise(F.col("first_source"))
-    disputed = F.concat(F.lit("another image has this image_id, "), another, F.lit(f"; {advice}"))
-    taken = F.concat(F.lit("the image_id is taken by "), F.col("first_source"), F.lit("; the bytes are the same"))
+    disputed = F.concat(F.lit("another image has this image_id, "), another, F.lit(f", and {OTHER_BYTES}; {advice}"))
+    is_first = F.col("source") == F.col("first_source")
     return digests.select(
         *PLACE,
-        F.when(~is_read, F.col("read_reason"))
-        .when(
-            ~F.col("is_meant") | F.col("is_disputed") | (F.col("source") != F.col("first_source")), "duplicate_image_id"
-        )
+        F.when(has_known, "duplicate_image_id")
+        .when(~is_read, F.col("read_reason"))
+        .when(~F.col("is_meant") | F.col("is_disputed") | ~is_first, "duplicate_image_id")
         .alias("verdict"),
-        F.when(~is_read, F.col("read_detail"))
+        F.when(has_known & (F.col("sha256") == F.col("known_sha256")), _taken(f"; {SAME_BYTES}"))
+        .when(has_known & ~is_read, _taken(f"; {advice}"))
+        .when(has_known, _taken(f" and {OTHER_BYTES}; {advice}"))
+        .when(~is_read, F.col("read_detail"))
         .when(~F.col("is_meant"), SAME_PATH)
         .when(F.col("is_disputed"), disputed)
-        .when(F.col("source") != F.col("first_source"), taken)
+        .when(~is_first, _taken(f"; {SAME_BYTES}", "first_source"))
         .alias("verdict_detail"),
     )
 

@@ -52,7 +52,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     check_ids(listed)
     num_arrivals = 0
     if counts.new:
-        known = lake.read("images_raw").select("image_id", "source")
+        known = lake.read("images_raw").select("image_id", "source", "num_bytes", "sha256")
         marked = mark_duplicates(lake, listed.where(is_new).select(*ARRIVAL_SCHEMA.names), known, settings)
         num_arrivals = _take_in(lake, lake.stage(_unsettled(lake, marked)), settings)
         unfinished = _paths_to_open_again(lake, marked)

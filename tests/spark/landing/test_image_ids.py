@@ -108,7 +108,7 @@ def test_a_duplicate_that_arrives_later_is_refused_and_so_is_another_kind_of_id(
     assert taken_in(lake) == {"same": image(1)}
     row = lake.read("images_rejected").first()
     assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
-    assert row.detail.startswith(f"the image_id is taken by file://{landing}/b/same.png; if they are different")
+    assert row.detail.startswith(f"the image_id is taken by file://{landing}/b/same.png and the bytes differ; if ")
     with pytest.raises(LandingZoneError, match=r"was taken in as same and landing\.image_id now calls it b/same: set"):
         ingest(lake, landing, "landing.image_id=path")
 

@@ -418,6 +418,49 @@ def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_c
 
 
 @pytest.mark.slow
+def test_captions_beside_an_image_whose_name_is_taken_go_to_no_image_outside_of_their_archive_or_folder(lake, landing):
+    def ingested() -> list[tuple[str, int, str]]:
+        ingest_words(lake, landing, "landing.max_captions_per_image=2")
+        rows = lake.read("captions").orderBy("image_id", "caption_index").collect()
+        return [(row.image_id, row.caption_index, row.caption) for row in rows]
+
+    def write(folder: str, images: dict[str, int], captions: dict[str, str]) -> None:
+        (landing / folder).mkdir(exist_ok=True)
+        for name, number in images.items():
+            (landing / folder / name).write_bytes(image(number))
+        write_captions(landing / folder / "labels.csv", captions)
+
+    def packed(images: dict[str, int], captions: str) -> dict[str, bytes]:
+        return {name: image(number) for name, number in images.items()} | {"captions.csv": (HEADER + captions).encode()}
+
+    write_zip(landing / "train.zip", packed({"1.png": 1, "2.png": 2}, "1,train one\n"))
+    write("train", {"5.png": 5, "6.png": 6}, {"5": "train five", "6": "train six"})
+    write("test", {}, {"5": "test five", "6": "test six", "7": "test seven"})
+    # Of files that are read at once, that beside the image comes first.
+    of_train = [("1", 0, "train one"), ("5", 0, "train five"), ("6", 0, "train six"), ("6", 1, "test six")]
+    assert ingested() == sorted([*of_train, ("5", 1, "test five"), ("7", 0, "test seven")])
+
+    write_zip(landing / "test.zip", packed({"1.png": 11, "2.png": 2, "3.png": 3}, "1,test one\n2,same\n3,three\n"))
+    write("test", {"5.png": 55}, {"5": "test five", "6": "test six", "7": "test seven"})
+    write("train", {"7.png": 7}, {"5": "train five", "6": "train six", "7": "train seven"})
+    of_both = [("2", 0, "same"), ("3", 0, "three"), ("7", 0, "train seven"), ("7", 1, "test seven")]
+    assert ingested() == sorted(of_train + of_both)
+    rows = lake.read("images_rejected").where("stage = 'captions'").orderBy("source").collect()
+    assert [(row.image_id, row.reason) for row in rows] == [("1", "other_folder"), ("5", "other_folder")]
+    assert rows[0].detail.startswith(
+        f"the caption lies beside file://{landing}/test.zip!1.png, which is not taken in, and the image is "
+        f"file://{landing}/train.zip!1.png: "
+    )
+    # An image that arrives last takes its caption back from the other one.
+    (landing / "test/7.png").write_bytes(image(77))
+    (landing / "test/6.png").write_bytes(image(6))  # the same image
+    assert ingested() == sorted(of_train + of_both[:-1])
+    before = num_commits(lake)
+    ingested()
+    assert num_commits(lake) == before
+
+
+@pytest.mark.slow
 def test_a_caption_of_another_folder_does_not_come_in_when_there_is_room_again(lake, landing):
     write_captions(landing / "a_labels.csv", {"x": "first"})
     (landing / "b_labels.csv").write_text("image_id,InChI\ntrain/p,second\ntrain/p,third\n")
