@@ -12,6 +12,7 @@ from lib.errors import CorruptImageError
 from lib.fingerprints import fingerprint
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake, commit_time
+from lib.lake.image_versions import version_of_bytes
 from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
@@ -49,8 +50,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     between two commits leaves it in both.
     """
     # Whatever follows images_clean does so by cleaning_version, so new bytes need another one.
-    of_bytes = F.when(F.col("is_replaced"), F.concat(F.lit("-"), F.substring("sha256", 1, 12))).otherwise("")
-    version = F.concat(F.lit(cleaning_version(settings)), of_bytes)
+    version = F.concat(F.lit(cleaning_version(settings)), version_of_bytes())
     raw = lake.require("images_raw", written_by="ingest_images").withColumn("wanted_version", version)
     rejected = lake.read("images_rejected").where(F.col("stage") == "clean").select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")

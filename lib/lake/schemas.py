@@ -116,7 +116,11 @@ IMAGES_REJECTED = Table(
             _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
             _column("detail", _TEXT, "What was seen, for people."),
             _column("source", _TEXT, "Where it came from, as in images_raw."),
-            _column("cleaning_version", _TEXT, "Cleaning settings that rejected it; null at ingest."),
+            _column(
+                "cleaning_version",
+                _TEXT,
+                "Cleaning settings that rejected it; null at ingest, unless they did before another image took its id.",
+            ),
             _column("rejected_at", _TIME, "When it was rejected (UTC)."),
         ]
     ),

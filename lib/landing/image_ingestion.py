@@ -18,6 +18,7 @@ from lib.landing.image_ids import SAME_PATH, check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
 from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
+from lib.landing.rejected_images import as_rejected_at_ingest, outdated_rows, rejected_images, without_rejected_before
 from lib.landing.zone import MEMBER_MARK, Arrival, LandedFile, LandingZone
 from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
@@ -52,13 +53,14 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     check_ids(listed)
     num_arrivals = 0
     if counts.new:
-        known = lake.read("images_raw").select("image_id", "source", "num_bytes", "sha256")
-        marked = mark_duplicates(lake, listed.where(is_new).select(*ARRIVAL_SCHEMA.names), known, settings)
+        new = without_rejected_before(listed.where(is_new).select(*ARRIVAL_SCHEMA.names), lake)
+        marked = mark_duplicates(lake, new, _holders_of_ids(lake, listed), settings)
         num_arrivals = _take_in(lake, lake.stage(_unsettled(lake, marked)), settings)
         unfinished = _paths_to_open_again(lake, marked)
         archives_read = [archive for archive in archives if archive.path not in unfinished]
     else:
         archives_read = archives
+    _remove(lake, outdated_rows(lake))
     if counts.changed:
         replace_changed_images(lake, listed.where(~is_hidden), settings)
     if counts.known_unread:
@@ -108,9 +110,18 @@ def _with_known(listed: DataFrame, lake: Lake) -> DataFrame:
     return listed.join(known, on="source", how="left")
 
 
+def _holders_of_ids(lake: Lake, listed: DataFrame) -> DataFrame:
+    """The images that keep their id: all but those that cleaning has rejected and whose file is what it was then."""
+    changed = listed.where(is_changed()).select(F.col("known_id").alias("image_id"))
+    without_say = rejected_images(lake).join(changed, on="image_id", how="left_anti").select("image_id")
+    raw = lake.read("images_raw").select("image_id", "source", "num_bytes", "sha256")
+    return raw.join(without_say, on="image_id", how="left_anti")
+
+
 def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
     """Arrivals that were not rejected before for the same reason, numbered by `position` in order of their place."""
-    rejected = lake.read("images_rejected").where(F.col("stage") == "ingest").select("image_id", "source", "reason")
+    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & F.col("cleaning_version").isNull())
+    rejected = said.select("image_id", "source", "reason")
     # Refused before and still for the same reason, or for one that a new listing cannot see.
     is_settled = (
         (marked["source"] == rejected["source"])
@@ -205,7 +216,13 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         if not changed.isEmpty():
             lake.upsert("images_rejected", changed, delete_when="new.reason is null")
     taken = outcomes.where(F.col("reason").isNull()).withColumns({"ingested_at": now, "is_replaced": F.lit(False)})
-    lake.insert_new("images_raw", taken.select(*IMAGES_RAW.schema.names))
+    taken = taken.select(*IMAGES_RAW.schema.names)
+    former = lake.stage(rejected_images(lake).join(taken, on="image_id", how="left_semi"))
+    if not former.isEmpty():
+        lake.upsert("images_rejected", as_rejected_at_ingest(former))
+        successors = taken.join(former, on="image_id", how="left_semi").withColumn("is_replaced", F.lit(True))
+        lake.upsert("images_raw", successors)
+    lake.insert_new("images_raw", taken)
 
 
 def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> Iterator[pd.DataFrame]:

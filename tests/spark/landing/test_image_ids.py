@@ -7,9 +7,10 @@ from pathlib import Path
 import pyspark.sql.functions as F
 import pytest
 
-from jobs import ingest_images
+from jobs import clean_images, ingest_images
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
+from tests.spark.landing.test_ingest_images import num_commits
 from tests.spark.landing_files import image, settings_for, write_zip
 
 
@@ -124,6 +125,38 @@ def test_a_damaged_image_takes_no_id_in_one_archive_or_two(lake, landing):
         ingest(lake, landing)
         assert taken_in(lake) == {"p": image(2), "q": image(4)}
         assert rejected(lake) == [("p", "unreadable_member", "p.png"), ("q", "unreadable_member", "b.zip!q.png")]
+
+
+@pytest.mark.slow
+def test_an_image_that_cleaning_rejects_takes_no_id_whether_its_file_stays_or_goes(lake, landing):
+    def clean() -> list[str]:
+        clean_images.run(lake.spark, settings_for(landing, f"storage.root={lake.storage.root}"))
+        return sorted(row.image_id for row in lake.read("images_clean").collect())
+
+    heic, page = b"\0\0\0\x18ftypheic" + bytes(100), b"<!DOCTYPE html><html>404"
+    write(landing, {"a.jpg": heic, "b.png": page, "c.png": image(3), "d.png": page})
+    ingest(lake, landing)
+    assert clean() == ["c"]
+    (landing / "a.jpg").unlink()
+    write(landing, {"a.png": image(1), "b.tif": image(2), "c.jpg": image(4), "d.jpg": heic})
+    ingest(lake, landing)
+    assert clean() == ["a", "b", "c"]
+    assert taken_in(lake) == {"a": image(1), "b": image(2), "c": image(3), "d": heic}
+    rows = lake.read("images_rejected").orderBy("image_id", "stage").collect()
+    assert [(row.image_id, row.stage, row.reason, row.source.rpartition("/")[2]) for row in rows] == [
+        ("a", "ingest", "unsupported_format", "a.jpg"),
+        ("b", "ingest", "not_an_image", "b.png"),
+        ("c", "ingest", "duplicate_image_id", "c.jpg"),
+        ("d", "clean", "unsupported_format", "d.jpg"),
+        ("d", "ingest", "not_an_image", "d.png"),
+    ]
+    before = num_commits(lake)
+    ingest(lake, landing)  # d.png does not take the id back, as it is what it was
+    clean()
+    assert num_commits(lake) == before
+    write(landing, {"d.png": image(5)})
+    ingest(lake, landing)
+    assert clean() == ["a", "b", "c", "d"]
 
 
 @pytest.mark.slow
