@@ -15,7 +15,8 @@ from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_ord
 from lib.sections.landing import LandingSettings
 
 PLACE = ["image_id", "source", "offset"]
-SAME_PATH = "a member before it has the same path"
+HAS_SAME_PATH = "has the same path"
+SAME_PATH = f"a member after it {HAS_SAME_PATH}"  # before it, in rows of versions before 0.3
 OTHER_BYTES = "the bytes differ"  # in the detail of an image that was rejected for another one's id
 SAME_BYTES = "the bytes are the same"
 DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
@@ -55,7 +56,7 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
 
     An image that is `known` (image_id, source, num_bytes, sha256) keeps its id. Of new images with one id and the same
     bytes the first by source is taken in; if their bytes differ none is, for captions could not tell them apart. Of
-    members of one archive with the same path the first that can be read is meant. Images that cannot be read have no
+    members of one archive with the same path the last that can be read is meant. Images that cannot be read have no
     say. The rows that are returned are staged.
     """
     advice = WHAT_TO_CHANGE[settings.image_id]
@@ -106,7 +107,7 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
     An image whose id a known one has is compared with that alone.
     """
     is_read, has_known = F.col("sha256").isNotNull(), F.col("known_source").isNotNull()
-    of_source = Window.partitionBy("image_id", "source", is_read).orderBy("offset")
+    of_source = Window.partitionBy("image_id", "source", is_read).orderBy(F.desc("offset"))
     of_id = Window.partitionBy("image_id", "is_meant")
     digests = digests.withColumn("is_meant", is_read & (F.row_number().over(of_source) == 1))
     digests = digests.withColumns(

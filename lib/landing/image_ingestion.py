@@ -14,7 +14,7 @@ from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter, counted_by_workers
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
-from lib.landing.image_ids import SAME_PATH, check_ids, mark_duplicates
+from lib.landing.image_ids import HAS_SAME_PATH, check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
 from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
@@ -169,7 +169,7 @@ def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZo
 
 def _forget_taken_in(lake: Lake) -> None:
     """Remove what was said of images that are in the lake: another run may have taken them in at the same time."""
-    is_rival = (F.col("reason") == "duplicate_image_id") & ~F.col("detail").eqNullSafe(SAME_PATH)
+    is_rival = (F.col("reason") == "duplicate_image_id") & ~F.coalesce("detail", F.lit("")).endswith(HAS_SAME_PATH)
     said = lake.read("images_rejected").where((F.col("stage") == "ingest") & is_rival)
     if not said.isEmpty():
         _remove(

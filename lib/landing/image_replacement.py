@@ -33,7 +33,7 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
     A file that was only copied again keeps its row, with the new file_version. One that cannot be read takes nothing
     back, for it may be half copied: it is read again whenever it is listed.
     """
-    changed = lake.stage(_first_of_each_source(_changed(listed)))
+    changed = lake.stage(_changed(listed))
     num_changed = changed.count()
     if not num_changed:
         return
@@ -59,20 +59,15 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
 
 
 def _changed(listed: DataFrame) -> DataFrame:
-    """Arrivals whose source images_raw has in another version, with their image_id there.
+    """Arrivals whose source images_raw has in another version, with their image_id there, numbered by `position`.
 
-    Members of one archive may have the same path: where images_raw has one of them, none is another version.
+    Of members of one archive with the same path the last that can be read is meant.
     """
-    is_same = F.col("known_id").isNotNull() & F.col("reason").isNull() & ~is_changed()
-    others = listed.where(is_changed()).join(listed.where(is_same).select("source"), on="source", how="left_anti")
-    return others.withColumn("image_id", F.col("known_id")).select(*ARRIVAL_SCHEMA.names)
-
-
-def _first_of_each_source(arrivals: DataFrame) -> DataFrame:
-    """One arrival for each source, numbered by `position` in order of path and offset."""
-    rank = F.row_number().over(Window.partitionBy("source").orderBy("offset"))
+    rank = F.row_number().over(Window.partitionBy("source").orderBy(F.desc("offset")))
+    known = listed.where(F.col("known_id").isNotNull() & F.col("reason").isNull())
+    changed = known.withColumn("rank", rank).where((F.col("rank") == 1) & is_changed())
     position = F.row_number().over(Window.orderBy("path", "offset")) - 1
-    return arrivals.withColumn("rank", rank).where(F.col("rank") == 1).withColumn("position", position)
+    return changed.withColumn("image_id", F.col("known_id")).select(*ARRIVAL_SCHEMA.names, position.alias("position"))
 
 
 def _as_rows(outcomes: DataFrame, raw: DataFrame) -> DataFrame:

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pyspark.sql.functions as F
@@ -79,13 +80,13 @@ def test_an_image_of_a_third_archive_is_not_taken_for_one_that_two_others_disput
     assert taken_in(lake) == {"1": image(2)}
 
 
-def test_of_images_with_the_same_bytes_or_members_with_the_same_path_the_first_is_taken_in(lake, landing):
+def test_of_images_with_the_same_bytes_the_first_is_taken_in_and_of_members_with_the_same_path_the_last(lake, landing):
     write(landing, {"p.png": image(1), "z/p.png": image(1)})
     write_zip(landing / "a.zip", {"p.png": image(1)})
     for name, mode in (("q", "w"), ("r", "w:gz")):
         write_tar(landing / f"{name}.tar", [(f"{name}.png", image(number)) for number in (1, 2, 3)], mode)
     ingest(lake, landing)
-    assert taken_in(lake) == dict.fromkeys("pqr", image(1))
+    assert taken_in(lake) == {"p": image(1), "q": image(3), "r": image(3)}
     assert rejected(lake) == [
         ("p", "duplicate_image_id", "p.png"),
         ("p", "duplicate_image_id", "p.png"),
@@ -97,7 +98,11 @@ def test_of_images_with_the_same_bytes_or_members_with_the_same_path_the_first_i
     # As two runs at once leave it: the other one has taken in what this one rejected.
     said = lake.read("images_rejected").where("image_id = 'p'").limit(1).withColumn("source", F.lit(first.source))
     lake.insert_new("images_rejected", said)
+    write_tar(landing / "q.tar", [("q.png", image(4))], "a")  # as tar -r appends a newer file
+    with zipfile.ZipFile(landing / "a.zip", "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("p.png", image(5))
     ingest(lake, landing)
+    assert taken_in(lake) == {"p": image(5), "q": image(4), "r": image(3)}
     assert [row[0] for row in rejected(lake)] == ["p", "p", "q", "r"]
 
 
