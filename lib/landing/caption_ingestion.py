@@ -23,6 +23,7 @@ from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
 from lib.landing.image_ids import rivals_of_images
 from lib.landing.ledger import Ledger
+from lib.landing.zone import MEMBER_MARK
 from lib.sections.captions import CaptionSettings
 from lib.sections.landing import LandingSettings
 
@@ -49,6 +50,7 @@ def ingest_captions(
     they name are rejected, and so are those beside an image that has come since and was rejected for another one's id.
     """
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
+    read = found.read
     rivals = lake.stage(rivals_of_images(lake))
     known = lake.read("captions").withColumn("rank", F.lit(0))
     names_folders = F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
@@ -57,9 +59,15 @@ def ingest_captions(
     judged = with_folder_faults(judgeable, lake.read("images_raw"), rivals, landing)
     misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
     if sources or not (judgeable.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
-        _replace(lake, found, sources, misplaced, rivals, landing, settings)
-    ledger.remember(found.read)
-    ledger.forget(sorted(set(found.dropped) - {file.path for file in found.read}))
+        unread = _replace(lake, found, sources, misplaced, rivals, landing, settings)
+        read = [file for file in found.read if not _is_unread(file.path, unread)]
+    ledger.remember(read)
+    ledger.forget(sorted(set(found.dropped) - {file.path for file in read}))
+
+
+def _is_unread(path: str, unread: set[str]) -> bool:
+    """Whether a path of the ledger is of one of these sources, or of the search through an archive that holds one."""
+    return path in unread or (path.endswith(MEMBER_MARK) and any(source.startswith(path) for source in unread))
 
 
 def _replace(
@@ -70,13 +78,17 @@ def _replace(
     rivals: DataFrame,
     landing: LandingSettings,
     settings: CaptionSettings,
-) -> None:
+) -> set[str]:
     """Write what the files say in place of what `sources` said before; `misplaced` are further image ids to judge.
 
-    `rivals` is as `rivals_of_images` returns it.
+    `rivals` is as `rivals_of_images` returns it. Returns the sources that could not be read to their end, as they could
+    when they were found: what they said before stays.
     """
     now = F.lit(commit_time())
     rows = lake.stage(_read_rows(lake, found.files, landing, settings))
+    unread = {row.source for row in rows.where(F.col("position") == 0).select("source").collect()}
+    rows = rows.where(~F.col("source").isin(list(unread)) | (F.col("position") == 0))
+    sources = [source for source in sources if source not in unread]
     accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
     of_sources = known.where(F.col("source").isin(sources))
@@ -127,6 +139,7 @@ def _replace(
             "ingest_images: rows of these files rejected, as images_rejected says: %s",
             ", ".join(f"{count} {reason}" for reason, count in num_rejected.items()),
         )
+    return unread
 
 
 def _with_what_others_say(
@@ -237,10 +250,10 @@ def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, s
 
 
 def _rows_to_the_end(file: CaptionFile, landing: LandingSettings, prefixes: tuple[str, ...]) -> Iterator[CaptionRow]:
-    """The rows of a file; where it cannot be read on, as it could when it was found, one row says so."""
+    """The rows of a file; where it cannot be read on, as it could when it was found, one row of position 0 says so."""
     try:
         yield from read_rows(file, landing, prefixes)
-    except (LandingZoneError, *DAMAGE) as error:
+    except (LandingZoneError, *DAMAGE, OSError) as error:
         source = source_of(file.path, file.member)
         yield CaptionRow(source, None, source, 0, "unreadable_row", str(error)[:MAX_DETAIL_CHARS], source)
 

@@ -74,7 +74,7 @@ def _names_in(path: str, member: str, landing: LandingSettings) -> list[str]:
                         "landing.split_files names have one image's name a line, or are COCO's and end with .json"
                     )
                 names.append(line.strip())
-    except DAMAGE as error:
+    except (*DAMAGE, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     return [name for name in names if name]
 

@@ -11,6 +11,10 @@ from pyspark.testing import assertDataFrameEqual
 from lib.errors import LandingZoneError, NotationError
 from lib.lake.delta_tables import Lake
 from lib.lake.splits import split_of
+from lib.landing.caption_ingestion import ingest_captions
+from lib.landing.caption_search import find_captions
+from lib.landing.ledger import Ledger
+from lib.landing.zone import list_landing_zone
 from tests.spark.landing.test_ingest_images import ingest, num_commits, rejected
 from tests.spark.landing_files import image, settings_for, write_captions, write_zip
 
@@ -291,6 +295,34 @@ def test_caption_files_that_do_not_fit_stop_nothing_while_one_fits(lake, arrived
     write_captions(arrived / "labels.csv", {"p": ETHANE})
     ingest(lake, arrived)
     assert captions_in(lake) == {"p": ETHANE}
+
+
+@pytest.mark.slow
+def test_a_caption_file_that_is_gone_when_it_is_read_takes_nothing_back_and_is_read_when_it_is_there_again(
+    lake, arrived
+):
+    write_captions(arrived / "labels.csv", {"p": "old"})
+    members = {"labels.csv": f"{HEADER}q,of zip\n".encode()}
+    write_zip(arrived / "a.zip", members)
+    ingest_words(lake, arrived)
+    write_captions(arrived / "labels.csv", {"p": "newer"})
+    write_zip(arrived / "a.zip", members | {"note.csv": b"x"})
+    settings = settings_for(arrived, f"storage.root={lake.storage.root}", "captions.notation=words")
+    ledger = Ledger(lake)
+    zone = list_landing_zone(settings.landing, settings.storage.root)
+    found = find_captions(lake, ledger, zone, settings.landing, settings.captions)
+    for name in ("labels.csv", "a.zip"):
+        (arrived / name).rename(arrived / f"{name}.part")
+    with lake.staging():
+        ingest_captions(lake, ledger, found, settings.landing, settings.captions)
+    ledger.save()
+    assert captions_in(lake) == {"p": "old", "q": "of zip"}
+    sources = {f"file://{arrived}/{name}" for name in ("labels.csv", "a.zip!labels.csv")}
+    assert rejected(lake) == dict.fromkeys(sources, "unreadable_row")
+    for name in ("labels.csv", "a.zip"):
+        (arrived / f"{name}.part").rename(arrived / name)
+    ingest_words(lake, arrived)
+    assert (captions_in(lake), rejected(lake)) == ({"p": "newer", "q": "of zip"}, {})
 
 
 @pytest.mark.slow

@@ -26,3 +26,13 @@ def test_a_file_that_is_cut_after_it_was_found_has_its_rows_and_one_that_says_so
     *rows, last = caption_ingestion._rows_to_the_end(file, settings(tmp_path), ("",))
     assert [row.caption for row in rows[:2]] == ["text 0", "text 1"]
     assert (last.reason, last.caption, last.source) == ("unreadable_row", None, f"file://{path}")
+
+
+def test_a_file_that_is_gone_after_it_was_found_is_one_row_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("image_id,caption\na,x\n")
+    file = examine(f"file://{path}", "", settings(tmp_path))
+    assert file is not None
+    path.unlink()
+    (row,) = caption_ingestion._rows_to_the_end(file, settings(tmp_path), ("",))
+    assert (row.reason, row.caption, row.position, row.source) == ("unreadable_row", None, 0, f"file://{path}")

@@ -51,6 +51,11 @@ def test_a_damaged_list_is_one_sentence(tmp_path: Path) -> None:
         splits(tmp_path, test=gzip.compress(b"a.jpg\n" * 999)[:-9])
 
 
+def test_a_list_that_is_gone_when_it_is_read_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LandingZoneError, match=r"train\.txt cannot be read to its end: .*No such file"):
+        splits_in_lists([(f"file://{tmp_path}/train.txt", "")], settings(tmp_path, split_files={"train": "train.txt"}))
+
+
 def test_of_some_lists_without_that_of_validation_or_test_none_is_applied(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
