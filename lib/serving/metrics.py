@@ -52,6 +52,8 @@ class Metrics:
         self.model_changes = Counter(
             "captionlake_model_changes", "Changes of the current model by outcome.", ["outcome"], registry=registry
         )
+        for outcome in ("changed", "refused"):  # at 0: Prometheus sees no increase of a series that begins at 1
+            self.model_changes.labels(outcome)
         self.model = Gauge(
             "captionlake_model", "1 for the model in use.", ["dataset", "model_version"], registry=registry
         )
