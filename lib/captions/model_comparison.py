@@ -68,6 +68,7 @@ def compare_models(
 def judge(scores: Scores, metric: str, settings: PromotionSettings) -> Verdict:
     """Better is: the interval of the mean gain lies above min_gain, and no kind of image is surely worse.
 
+    Of fewer images than min_images nothing is better: the bootstrap's interval of a few is too narrow, of one a point.
     The intervals of k kinds are as wide as makes them all true at once with settings.confidence (Bonferroni).
     Raises MissingInputError if a score is no number.
     """
@@ -85,13 +86,15 @@ def judge(scores: Scores, metric: str, settings: PromotionSettings) -> Verdict:
         for name in names
     ]
     worse = [one["kind"] for one in by_kind if one["num_images"] >= settings.min_images_of_kind and one["gain_to"] < 0]
-    is_better = figures["gain_from"] > settings.min_gain and not worse
+    is_few = len(scores.kinds) < settings.min_images
+    is_better = figures["gain_from"] > settings.min_gain and not worse and not is_few
     reason = (
         f"mean {metric} on {figures['num_images']} {SPLIT} images {figures['candidate_score']:.4f}, that of the "
         f"champion {figures['champion_score']:.4f}: the gain, {figures['gain_from']:.4f} to {figures['gain_to']:.4f}, "
         + ("is above" if figures["gain_from"] > settings.min_gain else "is not surely above")
         + f" {settings.min_gain:g}"
         + (f", but images of {' and '.join(worse)} are captioned worse" if worse else "")
+        + (f", but fewer than {settings.min_images} images (promotion.min_images) are not enough" if is_few else "")
     )
     return Verdict(is_better, reason, figures | {"metric": metric, "by_kind": by_kind})
 

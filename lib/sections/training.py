@@ -73,6 +73,7 @@ class PromotionSettings(BaseModel):
     min_gain: float = Field(ge=0)
     confidence: float = Field(gt=0, lt=1)
     num_resamples: int = Field(ge=100)
+    min_images: _Count
     min_images_of_kind: _Count
     seed: int = Field(ge=0)
 

@@ -8,7 +8,13 @@ from lib.errors import MissingInputError
 from lib.sections.training import PromotionSettings
 
 SETTINGS = PromotionSettings(
-    decided_by="comparison", min_gain=0.0, confidence=0.95, num_resamples=2000, min_images_of_kind=30, seed=0
+    decided_by="comparison",
+    min_gain=0.0,
+    confidence=0.95,
+    num_resamples=2000,
+    min_images=30,
+    min_images_of_kind=30,
+    seed=0,
 )
 
 
@@ -44,6 +50,15 @@ def test_a_kind_of_few_images_is_shown_and_decides_nothing() -> None:
     assert not verdict.is_better
     assert [one["kind"] for one in verdict.figures["by_kind"]] == ["few", "many"]
     assert "images of few are captioned worse" in verdict.reason
+
+
+@pytest.mark.parametrize(("num_images", "is_better"), [(1, False), (29, False), (30, True)])
+def test_a_few_images_do_not_show_that_a_model_is_better(num_images: int, is_better: bool) -> None:
+    champion = np.zeros(num_images)
+    verdict = judge(Scores(champion + 1, champion, ["a"] * num_images), "cider", SETTINGS)
+    assert verdict.is_better is is_better
+    said = "is above 0, but fewer than 30 images (promotion.min_images) are not enough"
+    assert verdict.reason.endswith(said) is not is_better
 
 
 def test_a_score_that_is_no_number_is_said_in_a_sentence() -> None:
