@@ -23,7 +23,12 @@ from lib.reviewing.review_forms import form_routes
 from lib.reviewing.reviews_page import reviews_routes
 from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
-from lib.serving.request_log import ByteLimits, RequestLog
+from lib.serving.request_log import BodyLimits, RequestLog
+
+SIGN_IN = "/sign-in"
+STRANGERS_BYTES = 64 << 10  # of one form of someone who has not signed in
+STRANGERS_BYTES_AT_ONCE = 8 << 20  # of all their forms
+STRANGERS_S = 10.0  # until such a form must have come
 
 
 class Guard:
@@ -60,9 +65,7 @@ def make_app(
     app = FastAPI(title="captionlake", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     app.add_middleware(Guard, doors=parts.doors)
-    settings = parts.settings.reviewing
-    limits = ByteLimits(settings.max_request_bytes, settings.max_bytes_at_once)
-    app.add_middleware(RequestLog, metrics=metrics, limits=limits, write=write)
+    app.add_middleware(RequestLog, metrics=metrics, limits_of=limits_of_bodies(parts), write=write)
     answer_errors_in_one_sentence(app, parts)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     if parts.editor_folder is not None:
@@ -79,16 +82,40 @@ def make_app(
     return app
 
 
+def limits_of_bodies(parts: Parts) -> Callable[[Scope], BodyLimits]:
+    """The limits of a request; strangers share few bytes, so that they cannot hold those of reviewers.
+
+    A short form of a stranger is read all the same, to give back what someone has typed whose session has ended.
+    """
+    settings = parts.settings.reviewing
+    of_reviewers = BodyLimits(settings.max_request_bytes, settings.max_bytes_at_once, settings.deadline_s)
+    of_strangers = BodyLimits(STRANGERS_BYTES, STRANGERS_BYTES_AT_ONCE, min(STRANGERS_S, settings.deadline_s))
+
+    def limits_of(scope: Scope) -> BodyLimits:
+        request = Request(scope)
+        if request.url.path == SIGN_IN:
+            return of_strangers
+        try:
+            parts.doors.visitor(request)
+        except RefusedRequestError:
+            if int(request.headers.get("content-length") or 0) > STRANGERS_BYTES:
+                raise
+            return of_strangers
+        return of_reviewers
+
+    return limits_of
+
+
 def sign_in_routes(parts: Parts) -> APIRouter:
     """GET and POST /sign-in, POST /sign-out."""
     router = APIRouter()
     doors = parts.doors
 
-    @router.get("/sign-in")
+    @router.get(SIGN_IN)
     def sign_in_page(next: str = "/") -> HTMLResponse:
         return page("sign_in", None, next=local_address(next), fault=None)
 
-    @router.post("/sign-in")
+    @router.post(SIGN_IN)
     def sign_in(request: Request, key: Annotated[str, Form()], next: Annotated[str, Form()] = "/") -> Response:
         try:
             name = doors.name_of_key(key)
@@ -109,7 +136,7 @@ def sign_in_routes(parts: Parts) -> APIRouter:
     @router.post("/sign-out")
     def sign_out(visitor: Annotated[Visitor, Depends(doors.visitor)], token: Annotated[str, Form()]) -> Response:
         doors.check_form(visitor, token)
-        response = RedirectResponse("/sign-in", 303)
+        response = RedirectResponse(SIGN_IN, 303)
         response.delete_cookie(COOKIE)
         return response
 

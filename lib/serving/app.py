@@ -17,7 +17,7 @@ from lib.serving.metrics import Metrics
 from lib.serving.openapi_page import CAPTION_BODY, DESCRIPTION, INVOCATION_BODY, REFUSALS
 from lib.serving.refusals import HUNG_UP, RefusedRequestError
 from lib.serving.request_images import RequestImages
-from lib.serving.request_log import ByteLimits, RequestLog
+from lib.serving.request_log import BodyLimits, RequestLog
 from lib.serving.request_rates import RequestRates
 from lib.serving.service import CaptionService
 
@@ -36,8 +36,8 @@ def make_app(
     app = FastAPI(
         title="captionlake", version=version("captionlake"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
-    limits = ByteLimits(settings.max_request_bytes, settings.max_bytes_at_once)
-    app.add_middleware(RequestLog, metrics=metrics, limits=limits, write=write)
+    limits = BodyLimits(settings.max_request_bytes, settings.max_bytes_at_once, settings.deadline_s)
+    app.add_middleware(RequestLog, metrics=metrics, limits_of=lambda _: limits, write=write)
     answer_errors_in_one_sentence(app)
 
     async def may_ask(

@@ -12,6 +12,7 @@ DESCRIPTION = """Captions for images, with a confidence and alternatives. Send f
 STATUSES = {
     400: "a form that is broken, or has too many parts",
     401: "no API key, or one that is unknown or revoked",
+    408: "the body did not come in time",
     413: "too many bytes or images",
     415: "neither a form nor JSON",
     422: "no image in the request could be read, or the request is malformed",

@@ -1,4 +1,4 @@
-"""Middleware of every request: limits on its bytes and on those of all, a log line in JSON, and metrics.
+"""Middleware of every request: limits on its body and on those of all, a log line in JSON, and metrics.
 
 The line holds neither images, nor keys, nor the query, which may hold a key by mistake.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,26 +25,32 @@ QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: logged o
 
 
 @dataclass
-class ByteLimits:
-    """How many bytes one request may have, and all that are not yet answered together."""
+class BodyLimits:
+    """How many bytes one request may have, and all that are not yet answered together, and how long a body may take."""
 
     of_one: int
     of_all: int
+    within_s: float  # of a request's beginning its body must have come
     num_held: int = 0  # by requests that are not yet answered
 
 
 class RequestLog:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, limits: ByteLimits, write: Callable[[str], None]) -> None:
-        self._app, self._metrics, self._limits, self._write = app, metrics, limits, write
+    `limits_of` gives the limits of a request before its body is read, or raises RefusedRequestError.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, limits_of: Callable[[Scope], BodyLimits], write: Callable[[str], None]
+    ) -> None:
+        self._app, self._metrics, self._limits_of, self._write = app, metrics, limits_of, write
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._limits)
+        exchange = _Exchange(scope, receive, send, self._limits_of)
         scope.setdefault("state", {})["hold"] = exchange.hold  # for what a request brings that is not in its body
         self._metrics.requests_in_progress.inc()
         try:
@@ -65,8 +72,8 @@ class RequestLog:
 class _Exchange:
     """One request and its answer, as they pass."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ByteLimits) -> None:
-        self._scope, self._receive, self._send, self._limits = scope, receive, send, limits
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits_of: Callable[[Scope], BodyLimits]) -> None:
+        self._scope, self._receive, self._send, self._limits_of = scope, receive, send, limits_of
         self.started = time.monotonic()
         self.status = 499  # what proxies log of clients that hang up
         self._num_bytes = self._num_held = 0
@@ -76,11 +83,22 @@ class _Exchange:
         given = headers.get(b"x-request-id", "")
         self.request_id = given if re.fullmatch(r"[\w-]{1,64}", given) else uuid.uuid4().hex
 
+    @cached_property
+    def _limits(self) -> BodyLimits:
+        return self._limits_of(self._scope)
+
     async def receive(self) -> Message:
         """The next part of the body. Raises RefusedRequestError beyond the limits."""
         if self._declared > self._limits.of_one:
             raise self._too_large(self._declared)
-        message = await self._next()
+        left_s = self.started + self._limits.within_s - time.monotonic()
+        try:
+            async with asyncio.timeout(None if self._has_ended else left_s):  # after the body: the client hangs up
+                message = await self._next()
+        except TimeoutError:
+            raise RefusedRequestError(
+                408, f"the request's body did not come within {self._limits.within_s:g} s: send it again"
+            ) from None
         if self._num_bytes > self._limits.of_one:
             raise self._too_large(self._num_bytes)
         self.hold(len(message.get("body", b"")))
@@ -95,18 +113,22 @@ class _Exchange:
 
     def release(self) -> None:
         """Count none of this request's bytes any longer."""
-        self._limits.num_held -= self._num_held
+        if self._num_held:
+            self._limits.num_held -= self._num_held
         self._num_held = 0
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, the first when all of the body was received."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.request_id.encode())]
+            headers = [*message.get("headers", []), (b"x-request-id", self.request_id.encode())]
+            if not self._has_ended:
+                self.release()  # refused: nobody reads on
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
                     while not self._has_ended and self._num_bytes < DRAIN_BYTES:
                         await self._next()
+            message["headers"] = headers if self._has_ended else [*headers, (b"connection", b"close")]
         await self._send(message)
 
     def as_line(self, took_s: float) -> dict[str, object]:

@@ -1,9 +1,12 @@
 """Who may look and who may review, and that nothing that is sent is run, lost or taken from another site."""
 
+import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -101,6 +104,44 @@ def test_a_cookie_that_was_changed_or_made_elsewhere_is_no_session(tmp_path: Pat
     for wrong in (other.begin("anna"), cookie[:-1], "x" + cookie, "", ".", "é.é"):
         assert mine.name_in(wrong) is None
     assert (tmp_path / "mine/reviewing/session_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/review"])
+def test_strangers_whose_forms_never_end_do_not_keep_reviewers_from_sending_theirs(tmp_path: Path, path: str) -> None:
+    fill(tmp_path, 2)
+    page = signed_in(tmp_path, "reviewing.max_request_bytes=1000000", "reviewing.max_bytes_at_once=1000000")
+    sent = page.form("image-000") | {"verdict": "accept"}
+    is_over = asyncio.Event()
+    num_waiting = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal num_waiting
+        yield b"x" * 60_000
+        num_waiting += 1
+        await is_over.wait()
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(page.client.app)
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://lake.example.org:8001") as client:
+            strangers = [asyncio.create_task(client.post(path, content=endless(), headers=form)) for _ in range(20)]
+            while num_waiting < len(strangers):
+                await asyncio.sleep(0.001)
+            headers = JSON | {"cookie": f"{COOKIE}={page.client.cookies[COOKIE]}"}
+            reviewed = await client.post("/review", data=sent, headers=headers)
+            is_over.set()
+            return [reviewed.status_code, *{(await one).status_code for one in strangers}]
+
+    assert asyncio.run(ask()) == [200, {"/sign-in": 422, "/review": 401}[path]]
+    assert page.rows() == [("image-000", "accept", "anna")]
+
+
+def test_strangers_send_short_forms_alone(tmp_path: Path) -> None:
+    page = ReviewPage(tmp_path, OUTSIDE, address="lake.example.org")
+    long = {"key": "x" * 70_000, "image": "x" * 70_000}
+    refused = page.client.post("/sign-in", data=long, headers=JSON)
+    assert refused.json() == {"detail": "the request has 140,011 bytes or more; at most 65,536 are read"}
+    assert page.client.post("/look", data=long, headers=JSON).status_code == 401
 
 
 def test_who_may_look_sees_and_cannot_review(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from fastapi import FastAPI, Request
 
 from lib.serving.error_answers import answer_errors_in_one_sentence
 from lib.serving.metrics import Metrics
-from lib.serving.request_log import ByteLimits, RequestLog
+from lib.serving.request_log import BodyLimits, RequestLog
 
 
 def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> None:
     async def ask_together() -> tuple[list[int], int, str]:
-        app, may_answer, limits = FastAPI(), asyncio.Event(), ByteLimits(of_one=80, of_all=100)
-        app.add_middleware(RequestLog, metrics=Metrics(), limits=limits, write=lambda _: None)
+        app, may_answer, limits = FastAPI(), asyncio.Event(), BodyLimits(of_one=80, of_all=100, within_s=60)
+        app.add_middleware(RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda _: None)
         answer_errors_in_one_sentence(app)
 
         @app.post("/caption")
@@ -40,8 +40,10 @@ def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> Non
 def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> None:
     lines: list[dict[str, object]] = []
     app = FastAPI()
-    limits = ByteLimits(of_one=2_000, of_all=2_000)
-    app.add_middleware(RequestLog, metrics=Metrics(), limits=limits, write=lambda line: lines.append(json.loads(line)))
+    limits = BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
+    app.add_middleware(
+        RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda line: lines.append(json.loads(line))
+    )
     answer_errors_in_one_sentence(app)
 
     @app.post("/caption")
@@ -61,3 +63,41 @@ def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> No
     asyncio.run(app({**scope, "http_version": "1.1", "client": ("127.0.0.1", 1)}, receive, send))
     assert [(line["status"], line["bytes"], line["error"]) for line in lines] == [(499, 9, "the client hung up")]
     assert limits.num_held == 0
+
+
+def test_a_body_that_never_ends_is_refused_in_time_and_holds_nothing_while_it_is_waited_for() -> None:
+    limits, held_at_refusal = BodyLimits(of_one=2_000, of_all=2_000, within_s=0.05), []
+    app = FastAPI()
+    app.add_middleware(RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda _: None)
+    answer_errors_in_one_sentence(app)
+    sent: list[dict[str, object]] = []
+
+    @app.post("/caption")
+    async def caption(request: Request) -> int:
+        return len(await request.body())
+
+    async def ask() -> None:
+        parts = iter([{"type": "http.request", "body": b"x" * 9, "more_body": True}])
+        is_refused = asyncio.Event()
+
+        async def receive() -> dict[str, object]:
+            if part := next(parts, None):
+                return part
+            try:
+                await is_refused.wait()
+            except asyncio.CancelledError:  # the time is over
+                is_refused.set()
+                raise
+            held_at_refusal.append(limits.num_held)
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, object]) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/caption", "query_string": b"", "headers": []}
+        await app({**scope, "http_version": "1.1", "client": ("127.0.0.1", 1)}, receive, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"]) == {"detail": "the request's body did not come within 0.05 s: send it again"}
+    assert held_at_refusal == [0]
