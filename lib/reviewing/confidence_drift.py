@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.lake.drift_limits import NUM_TELLING
 from lib.reviewing.caption_quality import without_nan
 
-CHANGED_FROM, CHANGED_A_LOT_FROM = 0.1, 0.25  # by custom
-NUM_TELLING = 200  # captions on either side; the index of fewer is above 0.1 by chance, being about 9 (1 / n + 1 / m)
 NUM_TENTHS = 10
 ADDED = 0.5  # images, to each tenth
 

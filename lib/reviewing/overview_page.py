@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
 from lib.lake.delta_rows import UnreadableTableError
+from lib.lake.drift_limits import CHANGED_A_LOT_FROM, CHANGED_FROM, NUM_TELLING
 from lib.reviewing.caption_quality import Quality
-from lib.reviewing.confidence_drift import CHANGED_A_LOT_FROM, CHANGED_FROM, NUM_TELLING
 from lib.reviewing.doors import Visitor
 from lib.reviewing.doubt_queue import DoubtOrder
 from lib.reviewing.line_chart import LineChart, line_chart

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyspark.sql.functions as F
 
 from lib.lake.delta_tables import Lake
+from lib.lake.drift_limits import NUM_TELLING
 from lib.sql.views import SQL, read_views
 from model.whole_writes import written_whole
 
@@ -19,7 +20,8 @@ METRICS = {
     "captionlake_exact_match": "Fraction of captions equal to the reference.",
     "captionlake_mean_edit_distance": "Mean edit distance in characters.",
     "captionlake_cider": "CIDEr of sentences.",
-    "captionlake_confidence_psi": "Stability index of the newest day's confidences against validation images.",
+    "captionlake_confidence_psi": "Stability index of the confidences of the newest day with "
+    f"{NUM_TELLING} captions or more, against as many of validation images.",
     "captionlake_batch_time_seconds": "When these figures were written, in seconds since 1970.",
 }
 
@@ -56,8 +58,14 @@ def _values(lake: Lake, model_version: str, sql: Path) -> dict[str, Values]:
     queries = {view.name: view.query for view in read_views(sql)}
     rejected = session.sql(queries["rejects_by_reason"]).orderBy("stage", "reason").collect()
     of_model = F.col("model_version") == model_version
-    is_known = of_model & F.col("psi").isNotNull()
-    drift = session.sql(queries["confidence_drift"]).where(is_known).orderBy(F.desc("day")).limit(1).collect()
+    is_telling = of_model & (F.least("num_captions", "num_validation_captions") >= NUM_TELLING)
+    drift = (
+        session.sql(queries["confidence_drift"])
+        .where(is_telling & F.col("psi").isNotNull())
+        .orderBy(F.desc("day"))
+        .limit(1)
+        .collect()
+    )
     scored = own.read("evaluations").where(of_model & (F.col("predictor") == "model")).orderBy("split").collect()
     return {
         "captionlake_rows": [({"table": name}, own.read(name).count()) for name in COUNTED_TABLES],

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from math import log
 from pathlib import Path
 
@@ -305,8 +305,25 @@ def test_the_batch_jobs_metrics_are_figures_of_tables_and_views(analysts: Lake) 
         'captionlake_rejected{stage="ingest",reason="empty_file"}': 2,
         'captionlake_exact_match{model_version="m2",split="test"}': 0.5,
         'captionlake_mean_edit_distance{model_version="m2",split="test"}': 4.0,
-        'captionlake_confidence_psi{model_version="m2"}': pytest.approx(PSI),
     }
+
+
+def test_the_drift_is_that_of_the_newest_day_with_captions_enough_to_tell(spark: SparkSession, tmp_path: Path) -> None:
+    lake = Lake(spark, StorageSettings(root=str(tmp_path), catalog=None, schema_name=None))
+
+    def drift_with(day: datetime, split: str, num_captions: int) -> list[str]:
+        rows = [
+            (f"{split} {day} {number}", "m1", "x", number / 1000, True, [], None, None, None, split, "k1", day)
+            for number in range(num_captions)
+        ]
+        lake.upsert("caption_predictions", spark.createDataFrame(rows, CAPTION_PREDICTIONS.schema))
+        lines = write_batch_metrics(lake, "m1").read_text().splitlines()
+        return [line for line in lines if line.startswith("captionlake_confidence_psi")]
+
+    assert drift_with(NIGHT_1, "validation", 199) == []
+    assert drift_with(NIGHT_1, "test", 250) == []
+    (drift,) = drift_with(NIGHT_2, "validation", 1)
+    assert drift_with(NIGHT_2, "test", 199) == [drift]
 
 
 def test_a_molecule_is_found_by_formula_and_by_a_piece_of_its_inchi(analysts: Lake) -> None:
