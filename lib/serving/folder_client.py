@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from lib.errors import CaptionlakeError, MissingInputError
+from lib.errors import CaptionlakeError, MissingInputError, SettingsError
 from lib.progress import show_progress
 from model.whole_writes import written_whole
 
@@ -47,16 +48,56 @@ def send_folder(
 ) -> int:
     """Write a row for each image, in the order of their paths; return how many have no caption.
 
-    Raises MissingInputError if there is no image, ServerRefusedError if there is no answer.
+    If it ends early, the rows so far are beside `output`, in a file that ends with .part. Raises SettingsError if
+    `output` cannot be written or `key` is none, MissingInputError if there is no image, ServerRefusedError if there is
+    no answer.
     """
+    _check_output(output)
     images = images_below(folder, suffixes)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    part = output.with_name(f"{output.name}.part")
+    with (
+        httpx.Client(base_url=url, headers=_headers(key), params={"dataset": dataset}, timeout=TIMEOUT_S) as client,
+        written_whole(output) as written,
+    ):
+        try:
+            num_unread = _write_rows(written, client, folder, images, num_at_once)
+        except BaseException as error:
+            if written.is_file() and written.stat().st_size:
+                written.replace(part)
+                if isinstance(error, ServerRefusedError):
+                    raise ServerRefusedError(f"{error}; the captions so far are in {part}") from None
+            raise
+    part.unlink(missing_ok=True)  # of a run before
+    return num_unread
+
+
+def _check_output(output: Path) -> None:
+    """Raises SettingsError if the file could not be written when all images are captioned."""
+    if output.is_dir():
+        raise SettingsError(f"--output {output} is a folder: name a CSV file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise SettingsError(f"--output {output} cannot be written ({error.strerror}): name another file") from None
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    """The headers of every request. Raises SettingsError, without the key, if it cannot stand in a header."""
+    key = (key or "").strip()
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise SettingsError(
+            "CAPTIONLAKE_API_KEY has blanks or characters that no API key has: set it to the key as it was printed"
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _write_rows(written: Path, client: httpx.Client, folder: Path, images: Sequence[Path], num_at_once: int) -> int:
+    """Write the images' rows; return how many have no caption. Raises ServerRefusedError."""
     num_unread = 0
     with (
-        httpx.Client(base_url=url, headers=headers, params={"dataset": dataset}, timeout=TIMEOUT_S) as client,
         ThreadPoolExecutor(num_at_once) as threads,
         show_progress("send_folder", len(images)) as line,
-        written_whole(output) as written,
         written.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,  # names may be any bytes
     ):
         try:
@@ -113,7 +154,7 @@ def _reach(client: httpx.Client) -> None:
 def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
     """The answer for one image, asked again while the server is busy or away. Raises ServerRefusedError."""
     answer: httpx.Response | Exception
-    for number, waits_s in enumerate(_waits(), start=1):
+    for number in range(1, TRIES + 1):
         asked_to_wait = ""
         try:
             answer = client.post("/caption", files={"images": (f"image{suffix}", image)})
@@ -125,15 +166,19 @@ def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
             if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number >= TRIES_IF_LATE):
                 return answer
             asked_to_wait = answer.headers.get("retry-after", "")
-        time.sleep(float(asked_to_wait) if asked_to_wait.isdecimal() else waits_s)  # it may be a date, too
+        time.sleep(seconds_to_wait(number, asked_to_wait))
     if isinstance(answer, Exception):
         raise ServerRefusedError(f"{client.base_url} cannot be reached: {answer!r}")
     return answer
 
 
-def _waits() -> Iterator[float]:
-    """Seconds to wait where the server does not say how long."""
-    return (min(2.0**number, 30.0) for number in range(TRIES))
+def seconds_to_wait(number: int, retry_after: str) -> float:
+    """How long to wait after the try of that number, from 1: at least as long as the server asks in seconds.
+
+    A shorter time than ours is not taken: all tries together must outlast a server that is exchanged.
+    """
+    asked_s = min(float(retry_after), TIMEOUT_S) if retry_after.isdecimal() else 0.0  # it may be a date, too
+    return max(min(2.0 ** (number - 1), 30.0), asked_s)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -15,7 +15,8 @@ from typing import ClassVar
 import pytest
 
 from jobs.send_folder import number_at_once
-from lib.serving.folder_client import send_folder
+from lib.errors import SettingsError
+from lib.serving.folder_client import TRIES, ServerRefusedError, seconds_to_wait, send_folder
 
 CAPTION = {"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}
 SECOND = {"caption": "a wolf", "captioner": "nearest_neighbours", "reason": None}
@@ -118,6 +119,70 @@ def test_a_server_that_is_away_for_a_moment_loses_no_image_and_one_that_fails_at
     rows = list(csv.DictReader((tmp_path / "captions.csv").open()))
     assert [(row["file"], row["caption"]) for row in rows] == [("a.png", "a dog"), ("b.png", ""), ("c.png", "a dog")]
     assert "504" in rows[1]["reason"]
+
+
+class RefusingServer(AnyServer):
+    """Captions a.png, and refuses all others for ever."""
+
+    def do_POST(self) -> None:
+        if b"content of a" in (image := self.rfile.read(int(self.headers["content-length"]))):
+            answer, status = {"captions": [CAPTION]}, 200
+        else:
+            answer, status = {"detail": f"no captions of {len(image):,} bytes"}, 401
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+
+def test_the_rows_so_far_are_kept_when_the_server_refuses_to_go_on(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
+    output, part = tmp_path / "captions.csv", tmp_path / "captions.csv.part"
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingServer) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with pytest.raises(ServerRefusedError, match=rf"answers 401: .*; the captions so far are in {part}"):
+                send_folder(tmp_path, url, "molecules", None, output, (".png",), 1)
+            assert [(row["file"], row["caption"]) for row in csv.DictReader(part.open())] == [("a.png", "a dog")]
+            assert not output.exists()
+            (tmp_path / "b.png").unlink()
+            send_folder(tmp_path, url, "molecules", None, output, (".png",), 1)
+        finally:
+            server.shutdown()
+    assert (output.exists(), part.exists()) == (True, False)
+
+
+def test_a_server_that_asks_to_come_again_soon_does_not_make_us_give_up_sooner() -> None:
+    assert sum(seconds_to_wait(number, "5") for number in range(1, TRIES + 1)) >= 180
+    assert [seconds_to_wait(1, asked) for asked in ("7", "", "Sun, 29 Nov 2026 12:00:00 GMT")] == [7, 1, 1]
+    assert seconds_to_wait(1, "9" * 400) == 300
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [(".", "is a folder: name a CSV file"), ("file/captions.csv", r"cannot be written \(.*\): name another file")],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
+    tmp_path: Path, output: str, said: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=rf"--output .* {said}"):
+        send_folder(tmp_path, "http://127.0.0.1:1", "molecules", None, tmp_path / output, (".png",), 1)
+
+
+@pytest.mark.parametrize("key", ["cl_secret\rkey", "cl_sécret", "cl_secret key", "cl_secret\x00", "cl_\udcffsecret"])
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(tmp_path: Path, key: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"content")
+    with pytest.raises(SettingsError, match="has blanks or characters that no API key has") as refused:
+        send_folder(tmp_path, "http://127.0.0.1:1", "molecules", key, tmp_path / "captions.csv", (".png",), 1)
+    assert "cret" not in str(refused.value)
+
+
+def test_what_stands_around_a_key_is_not_sent(tmp_path: Path, url: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"content")
+    assert send_folder(tmp_path, url, "molecules", " cl_key\r\n", tmp_path / "captions.csv", (".png",), 1) == 0
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])
