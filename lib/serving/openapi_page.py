@@ -10,7 +10,7 @@ EXAMPLE = base64.b64encode(example_png()).decode()
 DESCRIPTION = """Captions for images, with a confidence and alternatives. Send files to `/caption`;
 `/invocations` speaks MLflow's scoring protocol. A refused request is answered with `{"detail": "one sentence"}`."""
 STATUSES = {
-    400: "a form that is broken, or has too many parts",
+    400: "a form that is broken, has too many parts, or is not in UTF-8",
     401: "no API key, or one that is unknown or revoked",
     408: "the body did not come in time",
     413: "too many bytes or images",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+from python_multipart.multipart import parse_options_header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.serving.metrics import Metrics
@@ -21,6 +22,8 @@ from lib.serving.refusals import RefusedRequestError
 
 DRAIN_BYTES, DRAIN_S = 1 << 28, 10.0  # of a body that is refused: its client reads the answer only when it has sent all
 ENDPOINTS = {"/caption", "/invocations", "/version", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+FORM = b"multipart/form-data"
+UTF_8 = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}  # what a form may call its encoding; the last two are parts of it
 QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: logged only when they fail
 
 
@@ -80,6 +83,8 @@ class _Exchange:
         self._has_ended = False
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         self._declared = int(headers.get(b"content-length", "0") or 0)
+        kind, options = parse_options_header(headers.get(b"content-type", ""))
+        self._is_utf_8 = kind != FORM or options.get(b"charset", b"utf-8").lower() in UTF_8
         given = headers.get(b"x-request-id", "")
         self.request_id = given if re.fullmatch(r"[\w-]{1,64}", given) else uuid.uuid4().hex
 
@@ -88,9 +93,11 @@ class _Exchange:
         return self._limits_of(self._scope)
 
     async def receive(self) -> Message:
-        """The next part of the body. Raises RefusedRequestError beyond the limits."""
+        """The next part of the body. Raises RefusedRequestError beyond the limits, or for a form not in UTF-8."""
         if self._declared > self._limits.of_one:
             raise self._too_large(self._declared)
+        if not self._is_utf_8:  # Starlette would decode it with any of Python's codecs, some of which fail
+            raise RefusedRequestError(400, "the form is not in UTF-8: send it without a charset")
         left_s = self.started + self._limits.within_s - time.monotonic()
         try:
             async with asyncio.timeout(None if self._has_ended else left_s):  # after the body: the client hangs up

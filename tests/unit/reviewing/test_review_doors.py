@@ -20,6 +20,7 @@ from lib.serving.api_keys import ApiKeys
 from lib.settings import load_settings
 from tests.unit.reviewing.review_page import JSON, ReviewPage, RunnableParts
 from tests.unit.reviewing.reviewed_lake import fill, image, prediction, write
+from tests.unit.serving.odd_forms import ODD_CHARSETS, odd_form
 
 OUTSIDE = "reviewing.host=0.0.0.0"
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
@@ -221,6 +222,15 @@ def test_a_form_without_the_token_or_from_another_site_is_not_taken(tmp_path: Pa
     shown_elsewhere = page.client.get("/files/raw?image_id=image-000", headers={"Sec-Fetch-Site": "cross-site"})
     assert shown_elsewhere.status_code == 403
     assert page.rows() == []
+
+
+@pytest.mark.parametrize("charset", ODD_CHARSETS)
+@pytest.mark.parametrize("path", ["/review", "/undo", "/check", "/try", "/look", "/sign-in", "/sign-out"])
+def test_a_form_in_another_encoding_is_refused_in_one_sentence(tmp_path: Path, path: str, charset: str) -> None:
+    kind = JSON | {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    answer = ReviewPage(tmp_path).client.post(path, content=odd_form("token"), headers=kind)
+    said = {"detail": "the form is not in UTF-8: send it without a charset"}
+    assert (answer.status_code, answer.json()) == (400, said)
 
 
 def test_on_this_machine_the_page_answers_to_no_other_name(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ import asyncio
 import json
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 
 from lib.serving.error_answers import answer_errors_in_one_sentence
 from lib.serving.metrics import Metrics
 from lib.serving.request_log import BodyLimits, RequestLog
+from tests.unit.serving.odd_forms import ODD_CHARSETS, odd_form
 
 
 def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> None:
@@ -101,3 +104,23 @@ def test_a_body_that_never_ends_is_refused_in_time_and_holds_nothing_while_it_is
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"]) == {"detail": "the request's body did not come within 0.05 s: send it again"}
     assert held_at_refusal == [0]
+
+
+@pytest.mark.parametrize("charset", [*ODD_CHARSETS, "UTF-8", '"utf-8"'])
+def test_a_form_in_another_encoding_is_refused_in_one_sentence(charset: str) -> None:
+    app, limits = FastAPI(), BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
+    app.add_middleware(RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda _: None)
+    answer_errors_in_one_sentence(app)
+
+    @app.post("/caption")
+    async def caption(request: Request) -> list[str]:
+        async with request.form() as form:
+            return [str(value) for value in form.getlist("images")]
+
+    kind = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    answer = TestClient(app).post("/caption", content=odd_form("images"), headers=kind)
+    if charset in ODD_CHARSETS:
+        said = {"detail": "the form is not in UTF-8: send it without a charset"}
+        assert (answer.status_code, answer.json()) == (400, said)
+    else:
+        assert (answer.status_code, answer.json()) == (200, ["\\ud800 +2AA-"])
