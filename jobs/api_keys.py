@@ -26,11 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line."""
     start_process()
     parser = argument_parser("api_keys", __doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("add", help="make a key and print it").add_argument("name", metavar="NAME")
-    commands.add_parser("list", help="names of all keys")
-    commands.add_parser("revoke", help="refuse a key from now on").add_argument("name", metavar="NAME")
-    arguments = parser.parse_args(argv)
+    parser.add_argument(
+        "command",
+        choices=("add", "list", "revoke"),
+        help="add = make a key and print it; list = names of all keys; revoke = refuse a key from now on",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the key that is made or revoked")
+    arguments = parser.parse_intermixed_args(argv)  # options may stand anywhere
+    if (arguments.name is None) != (arguments.command == "list"):
+        parser.error("add and revoke take NAME, list takes none")
     exit_with_one_sentence(lambda: run_command(arguments))
 
 

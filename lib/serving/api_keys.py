@@ -34,6 +34,7 @@ class ApiKeys:
     """The keys of a storage root."""
 
     def __init__(self, root: str) -> None:
+        self.root = root
         self.path = Path(root) / "serving" / "api_keys.json"
         self._read: tuple[tuple[int, int, int] | None, dict[str, str]] = (None, {})  # the file's state, names by hash
 
@@ -55,7 +56,7 @@ class ApiKeys:
             if name in (entry.name for entry in entries):
                 raise SettingsError(f"there is a key {name!r} already: revoke it, or use another name")
             key = PREFIX + secrets.token_urlsafe(NUM_BYTES)
-            self._write([*entries, KeyEntry(name, _hash(key), datetime.now(UTC).isoformat(timespec="seconds"))])
+            self._write([*entries, KeyEntry(name, hash_of_key(key), datetime.now(UTC).isoformat(timespec="seconds"))])
         return key
 
     def revoke(self, name: str) -> None:
@@ -78,7 +79,7 @@ class ApiKeys:
         if state != read_at:
             names = {entry.sha256: entry.name for entry in self.entries()}
             self._read = (state, names)  # at once: threads share it
-        return names.get(_hash(key))
+        return names.get(hash_of_key(key))
 
     def _write(self, entries: list[KeyEntry]) -> None:
         with written_whole(self.path) as written:
@@ -97,5 +98,6 @@ class ApiKeys:
             os.close(lock)
 
 
-def _hash(key: str) -> str:
+def hash_of_key(key: str) -> str:
+    """The form in which a key is kept: 64 hexadecimal digits."""
     return hashlib.sha256(key.encode()).hexdigest()

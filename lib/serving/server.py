@@ -3,8 +3,10 @@
 import asyncio
 import ipaddress
 import logging
+import shlex
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -112,15 +114,31 @@ def requires_key_for(settings: ListeningSettings) -> bool:
 
 
 def check_doors(settings: ListeningSettings, keys: ApiKeys | None) -> None:
-    """Raise SettingsError if TLS has no files, or nobody could ask; `keys` is None where nobody needs one."""
-    for name, path in (("tls_certificate", settings.tls_certificate), ("tls_key", settings.tls_key)):
-        if path and not Path(path).is_file():
-            raise SettingsError(f"{settings.section}.{name}: there is no file {path}")
+    """Raise SettingsError if TLS has no usable files, or nobody could ask; `keys` is None where nobody needs one."""
+    if settings.tls_certificate and settings.tls_key:
+        _check_tls(settings.section, settings.tls_certificate, settings.tls_key)
     if keys and not keys.entries():
+        command = shlex.join(["python", "-m", "jobs.api_keys", "add", "NAME", "--set", f"storage.root={keys.root}"])
         raise SettingsError(
             f"requests to {settings.host} need an API key, and there is none in {keys.path}: make one with "
-            "`python -m jobs.api_keys add NAME`, or serve on 127.0.0.1"
+            f"`{command}`, or serve on 127.0.0.1"
         )
+
+
+def _check_tls(section: str, certificate: str, key: str) -> None:
+    """Raise SettingsError if the PEM files are not there, or not a certificate and its private key."""
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
+        if not Path(path).is_file():
+            raise SettingsError(f"{section}.{name}: there is no file {path}")
+    try:
+        # A key with a passphrase would be asked for on the terminal; of the empty one it is refused.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise SettingsError(
+            f"{section}.tls_certificate {certificate} and {section}.tls_key {key} cannot be used ({why}): name PEM "
+            "files of a certificate with its chain and of its private key without a passphrase"
+        ) from None
 
 
 def print_line(line: str) -> None:

@@ -1,6 +1,8 @@
 """API keys and how often one may ask: `pytest tests/unit/serving/test_api_keys.py`."""
 
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from jobs import api_keys
 from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
 from lib.serving.request_rates import RequestRates
+from lib.serving.server import check_doors
+from lib.settings import load_settings
 
 
 def test_a_key_is_known_by_its_name_until_it_is_revoked(tmp_path: Path) -> None:
@@ -56,6 +60,30 @@ def test_the_command_makes_lists_and_revokes(tmp_path: Path, capsys: pytest.Capt
     assert key not in listed
     api_keys.main([*root, "revoke", "first"])
     assert ApiKeys(str(tmp_path)).entries() == []
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_the_commands_options_may_stand_anywhere(tmp_path: Path, after: int) -> None:
+    words = ["add", "first"]
+    api_keys.main([*words[:after], "--set", f"storage.root={tmp_path}", *words[after:]])
+    assert [entry.name for entry in ApiKeys(str(tmp_path)).entries()] == ["first"]
+
+
+@pytest.mark.parametrize("words", [["add"], ["revoke"], ["list", "first"], ["remove", "first"]])
+def test_a_command_that_lacks_its_name_is_refused(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        api_keys.main(["--set", f"storage.root={tmp_path}", *words])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_nobody_could_ask_names_the_command_that_makes_a_key(tmp_path: Path) -> None:
+    root = tmp_path / "a lake"
+    settings = load_settings("molecules", "local", [f"storage.root={root}", "serving.host=0.0.0.0"])
+    with pytest.raises(SettingsError, match="need an API key") as refused:
+        check_doors(settings.serving, ApiKeys(settings.storage.root))
+    (command,) = re.findall(r"`python -m jobs\.api_keys (.*)`", str(refused.value))
+    api_keys.main(shlex.split(command.replace("NAME", "first")))
+    check_doors(settings.serving, ApiKeys(str(root)))
 
 
 def test_each_asker_has_a_number_of_requests_a_minute() -> None:

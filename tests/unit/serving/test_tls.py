@@ -11,7 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
+from lib.serving.server import check_doors
+from lib.settings import load_settings
 from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
@@ -23,6 +26,33 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     subprocess.run([*asked.split(), "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True)
     return folder / "cert.pem"
+
+
+@pytest.mark.parametrize("section", ["serving", "reviewing"])
+@pytest.mark.parametrize("fault", ["no certificate", "no key", "another key", "a passphrase", "not there", "a folder"])
+def test_files_that_tls_cannot_use_are_said_in_one_sentence(
+    certificate: Path, tmp_path: Path, section: str, fault: str
+) -> None:
+    files = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    shutil.copy(certificate, files["certificate"])
+    shutil.copy(certificate.parent / "key.pem", files["key"])
+    changed = files["certificate" if fault == "no certificate" else "key"]
+    if fault in ("no certificate", "no key"):
+        changed.write_text("nothing of the kind\n")
+    elif fault == "another key":
+        subprocess.run(["openssl", "genrsa", "-out", changed, "2048"], check=True, capture_output=True)
+    elif fault == "a passphrase":
+        asked = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certificate.parent / "key.pem"]
+        subprocess.run([*asked, "-out", changed], check=True, capture_output=True)
+    else:
+        changed.unlink()
+        if fault == "a folder":
+            changed.mkdir()
+    named = [f"{section}.tls_{name}={path}" for name, path in files.items()]
+    with pytest.raises(SettingsError, match=rf"{section}\.tls_") as refused:
+        check_doors(getattr(load_settings("molecules", "local", named), section), None)
+    assert "\n" not in str(refused.value)
+    assert ("without a passphrase" in str(refused.value)) is (fault not in ("not there", "a folder"))
 
 
 @pytest.fixture(scope="module")
