@@ -118,18 +118,13 @@ def sign_in_routes(parts: Parts) -> APIRouter:
     @router.post(SIGN_IN)
     def sign_in(request: Request, key: Annotated[str, Form()], next: Annotated[str, Form()] = "/") -> Response:
         try:
-            name = doors.name_of_key(key)
+            cookie = doors.sign_in(key)
         except RefusedRequestError as error:
             return page("sign_in", None, error.status, next=local_address(next), fault=str(error))
         response = RedirectResponse(local_address(next), 303)
         is_tls = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         response.set_cookie(
-            COOKIE,
-            doors.sessions.begin(name),
-            max_age=doors.sessions.max_age_s,
-            httponly=True,
-            secure=is_tls,
-            samesite="lax",
+            COOKIE, cookie, max_age=doors.sessions.max_age_s, httponly=True, secure=is_tls, samesite="lax"
         )
         return response
 

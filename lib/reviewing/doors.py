@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
-from lib.reviewing.sessions import Sessions
+from lib.reviewing.sessions import Session, Sessions
 from lib.sections.reviewing import ReviewingSettings, Role
-from lib.serving.api_keys import ApiKeys
+from lib.serving.api_keys import ApiKeys, hash_of_key
 from lib.serving.refusals import RefusedRequestError
 from lib.serving.server import requires_key_for
 
 COOKIE = "captionlake_session"
 AT_THIS_MACHINE = "local"  # the reviewer where nobody is asked who they are
+HASH_DIGITS = 16  # of a key's hash in a session, by which it belongs to that key
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 ENDED = "your session has ended: sign in again in another tab, then press the same button here again"
 
@@ -54,15 +55,17 @@ class Doors:
             if not name or not self._is_of_proxy(address):
                 raise RefusedRequestError(401, "the proxy before this page does not say who you are: go through it")
             return self._visitor(request, name, can_sign_out=False)
-        signed_in = self.sessions.name_in(request.cookies.get(COOKIE, ""))
-        if signed_in is None or signed_in not in (entry.name for entry in self._keys.entries()):
+        session = self.sessions.session_in(request.cookies.get(COOKIE, ""))
+        known = (Session(entry.name, entry.sha256[:HASH_DIGITS]) for entry in self._keys.entries())
+        if session is None or session not in known:  # a key that was made anew under its name begins no old session
             raise RefusedRequestError(401, ENDED)
-        return self._visitor(request, signed_in, can_sign_out=True)
+        return self._visitor(request, session.name, can_sign_out=True)
 
-    def name_of_key(self, key: str) -> str:
-        """The name of a key. Raises RefusedRequestError for an unknown key."""
-        if name := self._keys.name_of(key.strip()):
-            return name
+    def sign_in(self, key: str) -> str:
+        """The cookie of a new session of a key's owner. Raises RefusedRequestError for an unknown key."""
+        key = key.strip()
+        if name := self._keys.name_of(key):
+            return self.sessions.begin(Session(name, hash_of_key(key)[:HASH_DIGITS]))
         raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")
 
     def check_form(self, visitor: Visitor, token: str) -> None:

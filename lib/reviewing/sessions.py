@@ -11,8 +11,16 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 NUM_BYTES = 32
+
+
+class Session(NamedTuple):
+    """Who has signed in, and by which key: a part of its hash."""
+
+    name: str
+    key: str
 
 
 class Sessions:
@@ -22,20 +30,21 @@ class Sessions:
         self.max_age_s = int(hours * 3600)
         self._key = _signing_key(Path(root) / "reviewing" / "session_key")
 
-    def begin(self, name: str) -> str:
+    def begin(self, session: Session) -> str:
         """The cookie of a new session."""
-        values = {"name": name, "until": time.time() + self.max_age_s}
+        values = {**session._asdict(), "until": time.time() + self.max_age_s}
         said = base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
         return f"{said}.{self._sign('session', said)}"
 
-    def name_in(self, cookie: str) -> str | None:
-        """Who has signed in; None if the session has ended or the cookie was not made here."""
+    def session_in(self, cookie: str) -> Session | None:
+        """The session of a cookie; None if the session has ended or the cookie was not made here."""
         said, _, signature = cookie.partition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("session", said).encode()):
             return None
         try:
             values = json.loads(base64.urlsafe_b64decode(said))
-            return str(values["name"]) if values["until"] > time.time() else None
+            session = Session(str(values["name"]), str(values["key"]))
+            return session if values["until"] > time.time() else None
         except (binascii.Error, ValueError, KeyError, TypeError):
             return None
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from lib.errors import SettingsError, StorageError
 from lib.reviewing.doors import COOKIE
 from lib.reviewing.server import make_parts
-from lib.reviewing.sessions import Sessions
+from lib.reviewing.sessions import Session, Sessions
 from lib.serving.api_keys import ApiKeys
 from lib.settings import load_settings
 from tests.unit.reviewing.review_page import JSON, ReviewPage, RunnableParts
@@ -92,6 +92,8 @@ def test_a_session_ends_by_signing_out_by_time_and_with_its_key(
     assert page.client.post("/review", data=sent, headers=JSON).status_code == 200  # as after signing in again
     ApiKeys(str(tmp_path)).revoke("anna")
     assert page.client.get("/", headers=JSON).status_code == 401
+    ApiKeys(str(tmp_path)).add("anna")  # of another person, perhaps
+    assert page.client.get("/", headers=JSON).status_code == 401
     other = signed_in(tmp_path, name="bert")
     other.client.post("/sign-out", data={"token": other.form("image-001")["token"]})
     assert other.client.get("/", headers=JSON).status_code == 401
@@ -99,11 +101,12 @@ def test_a_session_ends_by_signing_out_by_time_and_with_its_key(
 
 def test_a_cookie_that_was_changed_or_made_elsewhere_is_no_session(tmp_path: Path) -> None:
     mine, other = Sessions(str(tmp_path / "mine"), 1), Sessions(str(tmp_path / "other"), 1)
-    cookie = mine.begin("anna")
-    assert mine.name_in(cookie) == "anna"
-    assert Sessions(str(tmp_path / "mine"), 1).name_in(cookie) == "anna"  # after a restart
-    for wrong in (other.begin("anna"), cookie[:-1], "x" + cookie, "", ".", "é.é"):
-        assert mine.name_in(wrong) is None
+    anna = Session("anna", "0123")
+    cookie = mine.begin(anna)
+    assert mine.session_in(cookie) == anna
+    assert Sessions(str(tmp_path / "mine"), 1).session_in(cookie) == anna  # after a restart
+    for wrong in (other.begin(anna), cookie[:-1], "x" + cookie, "", ".", "é.é"):
+        assert mine.session_in(wrong) is None
     assert (tmp_path / "mine/reviewing/session_key").stat().st_mode & 0o777 == 0o600
 
 
