@@ -118,11 +118,11 @@ def as_columns(table: pa.Table, columns: Columns) -> pa.Table:
 
 def unreadable(name: str, error: Exception) -> UnreadableTableError:
     """One sentence on a table that is there and cannot be read."""
-    if isinstance(error, DeltaProtocolError):
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if isinstance(error, DeltaProtocolError) or (isinstance(error, DeltaError) and "Unsupported" in said):
         return UnreadableTableError(
-            f"table {name} was written by a newer Delta than is read here: install a newer deltalake ({error})"
+            f"table {name} was written by a newer Delta than is read here: install a newer deltalake ({said})"
         )
-    said = str(error).strip().splitlines() or [type(error).__name__]
     return UnreadableTableError(
-        f"table {name} cannot be read ({said[0][:300]}): run its job again, or ask the administrator of the lake"
+        f"table {name} cannot be read ({said}): run its job again, or ask the administrator of the lake"
     )

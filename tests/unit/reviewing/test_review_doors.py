@@ -1,6 +1,7 @@
 """Who may look and who may review, and that nothing that is sent is run, lost or taken from another site."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -397,13 +398,27 @@ def test_a_lake_without_tables_is_said_to_have_no_captions_yet(tmp_path: Path) -
     assert "There are no captions yet" in page.client.get("/").text
 
 
-def test_a_table_of_a_newer_delta_is_named_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "newer",
+    [
+        {"minReaderVersion": 99, "minWriterVersion": 99},
+        *(
+            {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature]}
+            for feature in ("deletionVectors", "notInventedYet")
+        ),
+    ],
+)
+def test_a_table_of_a_newer_delta_is_named_in_one_sentence(tmp_path: Path, newer: dict[str, object]) -> None:
     fill(tmp_path, 1)
     log = tmp_path / "caption_predictions/_delta_log/00000000000000000000.json"
-    log.write_text(log.read_text().replace('"minReaderVersion":1', '"minReaderVersion":99'))
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    changed = [action | {"protocol": newer} if "protocol" in action else action for action in actions]
+    log.write_text("".join(json.dumps(action) + "\n" for action in changed))
     answer = ReviewPage(tmp_path).client.get("/", headers=JSON)
     assert answer.status_code == 503
-    assert answer.json()["detail"].startswith("table caption_predictions")
+    assert answer.json()["detail"].startswith(
+        "table caption_predictions was written by a newer Delta than is read here"
+    )
     assert "\n" not in answer.json()["detail"]
 
 
