@@ -159,8 +159,13 @@ class Invocation(BaseModel):
 
 
 def parse_invocation(body: bytes | str) -> tuple[list[bytes], str | None]:
-    """The images of a request to /invocations, and the dataset if it names one. Raises RefusedRequestError."""
-    _check_number_of_values(body.encode() if isinstance(body, str) else body)
+    """The images of a request to /invocations, and the dataset if it names one. Raises RefusedRequestError.
+
+    There is at least one image. Text that is not Unicode is refused as bytes that are not UTF-8 are.
+    """
+    if isinstance(body, str):
+        body = body.encode(errors="surrogatepass")
+    _check_number_of_values(body)
     try:
         asked = Invocation.model_validate_json(body)
     except ValidationError as error:
@@ -176,6 +181,8 @@ def parse_invocation(body: bytes | str) -> tuple[list[bytes], str | None]:
             images.append(_from_base64(value))
         except ValueError as error:
             raise RefusedRequestError(422, f"{IMAGE_COLUMN} of row {index} {error}") from None
+    if not images:
+        raise RefusedRequestError(422, f"there is no row in the request: send an image in the column {IMAGE_COLUMN!r}")
     return images, asked.params.get("dataset")
 
 

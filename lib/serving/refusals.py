@@ -1,5 +1,7 @@
 """The error of a refused request: its HTTP status and one sentence."""
 
+from collections.abc import Iterable
+
 from lib.errors import CaptionlakeError
 
 HUNG_UP = "the client hung up"
@@ -12,3 +14,9 @@ class RefusedRequestError(CaptionlakeError):
         super().__init__(sentence)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+def check_dataset(dataset: str, known: Iterable[str]) -> None:
+    """Raise RefusedRequestError if there is no model for the dataset of a request."""
+    if dataset not in known:
+        raise RefusedRequestError(422, f"no model for dataset {dataset!r} here; there are: {', '.join(known)}")

@@ -16,7 +16,7 @@ from lib.captioning.second_captioner import shown_name
 from lib.errors import MissingInputError
 from lib.lake.models import pretrained_model
 from lib.serving.answers import InvocationsAnswer, as_answer, parse_invocation, with_second
-from lib.serving.refusals import RefusedRequestError
+from lib.serving.refusals import RefusedRequestError, check_dataset
 from lib.serving.second_captions import SecondCaptions
 from lib.serving.second_source import SecondSource
 from lib.settings import load_settings
@@ -25,6 +25,7 @@ from model.checkpoint import load_provenance
 SECOND_CAPTIONER, STORAGE_ROOT = "CAPTIONLAKE_SECOND_CAPTIONER", "CAPTIONLAKE_STORAGE_ROOT"
 
 _captioner: Captioner | None = None
+_dataset = ""
 _model_version = ""
 _second: SecondCaptions | None = None
 
@@ -34,7 +35,7 @@ def init() -> None:
 
     Raises SettingsError, RuntimeMissingError if there is no second captioner of the name that is given.
     """
-    global _captioner, _model_version, _second
+    global _captioner, _dataset, _model_version, _second
     dataset = os.environ.get("CAPTIONLAKE_DATASET", "molecules")
     folder = os.environ.get("AZUREML_MODEL_DIR") or os.environ.get("CAPTIONLAKE_MODEL")
     if folder:
@@ -45,7 +46,7 @@ def init() -> None:
         _model_version = load_provenance(directory).get("model_version", directory.name)
     else:
         _model_version, directory = pretrained_model(dataset, "CAPTIONLAKE_DATASET")
-    _captioner = Captioner(directory, dataset)
+    _captioner, _dataset = Captioner(directory, dataset), dataset
     if _second is not None:
         _second.close()
     _second = _second_captions(dataset, directory)
@@ -58,7 +59,10 @@ def run(raw: str | bytes) -> str:
     """
     assert _captioner is not None, "init() comes first"
     try:
-        images, _ = parse_invocation(raw)
+        if not isinstance(raw, str | bytes):
+            raise RefusedRequestError(422, f"send JSON as text or bytes, not {type(raw).__name__}")
+        images, dataset = parse_invocation(raw)
+        check_dataset(dataset or _dataset, [_dataset])
     except RefusedRequestError as error:
         return json.dumps({"detail": str(error)})
     asked = _second.ask(images) if _second else []

@@ -15,7 +15,7 @@ from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
-from lib.serving.refusals import RefusedRequestError
+from lib.serving.refusals import RefusedRequestError, check_dataset
 from lib.serving.second_captioners import SecondCaptioners
 from lib.settings import Settings, load_settings
 
@@ -76,10 +76,7 @@ class CaptionService:
         """The dataset of a request. Raises RefusedRequestError if no model for it is served."""
         default = self.settings.dataset if self.settings.dataset in self.models else next(iter(self.models))
         dataset = name or default
-        if dataset not in self.models:
-            raise RefusedRequestError(
-                422, f"no model for dataset {dataset!r} here; there are: {', '.join(self.models)}"
-            )
+        check_dataset(dataset, self.models)
         return dataset
 
     async def caption(self, dataset: str, images: Sequence[bytes], until: float = math.inf) -> list[CaptionAnswer]:

@@ -26,6 +26,23 @@ def test_the_script_answers_rows_and_refuses_in_a_sentence(monkeypatch: pytest.M
     assert read["model_version"].startswith("pretrained-")
     assert (unread["caption"], unread["reason"][:12]) == (None, "not_an_image")
     assert json.loads(score.run("{}"))["detail"].startswith("send exactly one of dataframe_split")
+    unread = base64.b64encode(b"no image").decode()
+    for params in ({"dataset": "molecules"}, {"dataset": ""}, {}):
+        assert "predictions" in json.loads(score.run(json.dumps({"instances": [unread], "params": params})))
+    refused = {
+        json.dumps(
+            {"instances": [unread], "params": {"dataset": "photos"}}
+        ): "no model for dataset 'photos' here; there are",
+        '{"instances": []}': "there is no row in the request: send an image in the column 'image'",
+        '{"dataframe_split": {"columns": ["image"], "data": []}}': "there is no row in the request",
+        '{"instances": ["\ud800"]}': "the body: Invalid JSON: ",
+        b'{"instances": ["\xff"]}': "the body: Invalid JSON: ",
+        None: "send JSON as text or bytes, not NoneType",
+        (): "send JSON as text or bytes, not tuple",
+    }
+    for raw, said in refused.items():
+        answer = json.loads(score.run(raw))  # type: ignore[arg-type]
+        assert (answer.keys(), answer["detail"][: len(said)]) == ({"detail"}, said)
 
 
 def test_a_registered_model_is_called_as_its_training_called_it(

@@ -148,6 +148,13 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("/caption?dataset=maps", {"files": files(b"x")}, 422, "no model for dataset 'maps' here; there are: molecules"),
     ("/invocations", {"json": {"instances": [{"id": 1}]}}, 422, "row 0 has no column 'image'"),
     ("/invocations", {"json": {}}, 422, "send exactly one of dataframe_split"),
+    ("/invocations", {"json": {"instances": []}}, 422, "there is no row in the request"),
+    (
+        "/invocations",
+        {"json": {"instances": [""], "params": {"dataset": "maps"}}},
+        422,
+        "no model for dataset 'maps' here; there are: molecules",
+    ),
     ("/invocations", {"json": {"instances": [[]] * 100_000}}, 413, "the JSON has more than 100,000 values"),
     ("/caption", {"json": {"images": [""] * 100_000}}, 413, "the JSON has more than 100,000 values"),
     (
