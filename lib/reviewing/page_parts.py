@@ -35,6 +35,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 
+FIELD_TOO_LARGE = "exceeded maximum size"  # Starlette's words of a field beyond a mebibyte
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -118,6 +119,9 @@ def answer_errors_in_one_sentence(app: FastAPI, parts: Parts) -> None:
     async def refused_by_framework(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, RefusedRequestError):  # raised while FastAPI read a form
             return await refused(request, error.__cause__)
+        if FIELD_TOO_LARGE in str(error.detail):
+            most = parts.settings.reviewing.max_caption_characters
+            return refuse(request, 413, f"a field of the form is too large: a correction may have {most:,} characters")
         sentences = {404: "there is no such page", 405: f"this address does not take {request.method}"}
         return refuse(request, error.status_code, sentences.get(error.status_code, str(error.detail)))
 

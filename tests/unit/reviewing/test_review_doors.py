@@ -288,6 +288,11 @@ def test_script_in_captions_ids_and_file_names_is_shown_and_not_run(tmp_path: Pa
             422,
             "the correction has 1,000,000 characters; at most 4,000 are stored",
         ),
+        (
+            {"verdict": "correct", "corrected_caption": "x" * 1_100_000},
+            413,
+            "a field of the form is too large: a correction may have 4,000 characters",
+        ),
         ({"image_id": "gone"}, 404, "there is no caption of image 'gone' by model 'm1' any more"),
         ({"seen": "another caption"}, 409, "the image has a new caption since this page was loaded: review that one"),
         ({"review_id": "../.."}, 422, "the form has no id of its own: load the page again"),
@@ -302,6 +307,21 @@ def test_a_review_that_cannot_be_taken_is_refused_in_one_sentence(
     answer = page.review("image-000", "accept", **changes)
     assert (answer.status_code, page.rows()) == (status, [])
     assert answer.json()["detail"].startswith(said)
+
+
+def test_a_part_of_a_form_that_is_too_large_is_said_in_the_same_sentence(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    page = ReviewPage(tmp_path)
+    sent = {name: (None, value) for name, value in page.form("image-000").items()}
+    answer = page.client.post("/review", files=sent | {"corrected_caption": (None, "x" * 1_100_000)})
+    assert answer.status_code == 413
+    assert "A field of the form is too large: a correction may have 4,000 characters." in answer.text
+
+
+def test_a_field_takes_no_more_characters_than_are_stored(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    shown = ReviewPage(tmp_path).image("image-000").text
+    assert re.findall(r'<textarea [^>]*name="corrected_caption"[^>]* maxlength="(\d+)"', shown) == ["4000"]
 
 
 def test_what_was_typed_is_still_there_when_a_plain_form_is_refused(tmp_path: Path) -> None:
