@@ -40,6 +40,7 @@ EXPERIMENT = "captionlake"  # where the settings name none
 _VALIDATION = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 METRICS = ("train_loss", *_VALIDATION, "learning_rate", "images_per_second")
 METRICS_PER_CALL = 1000  # what MLflow takes at a time
+_TRAINED_HERE = re.compile(r"[\w.-]+")  # what versions that train_captioner gives consist of
 
 
 class Tracking(NamedTuple):
@@ -137,6 +138,8 @@ def _trained(lake: Lake) -> list[Path]:
 
 def _recorded(tracking: Tracking, model_version: str) -> str | None:
     """The id of the finished MLflow run of a model; one that was killed is not finished and does not count."""
+    if not _TRAINED_HERE.fullmatch(model_version):  # a checkpoint's path, in which a quote would end the filter
+        return None
     wanted = f"tags.{MODEL_VERSION} = '{model_version}' and attributes.status = 'FINISHED'"
     found = tracking.client.search_runs([tracking.experiment_id], wanted, max_results=1)
     return found[0].info.run_id if found else None
@@ -187,18 +190,25 @@ def _metrics(lake: Lake, model_version: str) -> list[Any]:
 
 
 def _move_aliases(tracking: Tracking, storage: StorageSettings, name: str | None) -> None:
-    """Give each alias to the version of its model; after a roll-back that is an older one."""
+    """Give each alias to the version of its model; after a roll-back that is an older one.
+
+    An alias whose model is not registered, as the pretrained one, is removed: its version is in use no longer.
+    """
     if name is None:
         return
     for alias, model_of in (("champion", current_model), ("candidate", candidate_model)):
         try:
-            run_id = _recorded(tracking, model_of(storage))
+            model_version = model_of(storage)
         except MissingInputError:  # nothing has been trained
             continue
+        run_id = _recorded(tracking, model_version)
         found = tracking.client.search_model_versions(f"name = '{name}'")
         versions = [one.version for one in found if run_id is not None and one.run_id == run_id]
         if versions:
             tracking.client.set_registered_model_alias(name, alias, max(versions, key=int))
+        elif found and alias in tracking.client.get_registered_model(name).aliases:
+            tracking.client.delete_registered_model_alias(name, alias)
+            logger.info("MLflow: %s has no alias %s now: model %s is not registered", name, alias, model_version)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
 """
 
+import logging
 import os
 import socket
 import subprocess
@@ -135,6 +136,26 @@ def test_the_aliases_follow_champion_and_candidate_there_and_back(lake: Lake, se
     make_current(lake.storage, "m1")  # a roll-back
     follow_models(lake.storage, settings.tracking)
     assert (version_with("champion"), version_with("candidate")) == ("1", "2")
+
+
+@pytest.mark.parametrize("in_use", ["pretrained", "/data/it's/model"])
+def test_an_alias_goes_when_a_model_that_is_not_registered_is_put_in_use(
+    in_use: str, lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(lake, trained(lake, settings, "m1"), settings)
+    make_candidate(lake.storage, "m1")
+    make_current(lake.storage, in_use)
+    logger = logging.getLogger(model_registry.__name__)
+    logger.addHandler(caplog.handler)  # MLflow's database takes the root's handlers away
+    caplog.set_level("INFO", logger.name)
+    try:
+        for _ in range(2):  # the second finds nothing to remove
+            follow_models(lake.storage, settings.tracking)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert list(mlflow.MlflowClient().get_registered_model(NAME).aliases) == ["candidate"]
+    assert f"MLflow: {NAME} has no alias champion now: model {in_use} is not registered" in caplog.text
+    assert "did not move its aliases" not in caplog.text
 
 
 def test_a_server_that_is_down_is_one_warning_and_what_it_missed_is_sent_later(
