@@ -1,4 +1,4 @@
-"""Predictions in order of doubt: malformed captions, then those far from their reference, then by confidence."""
+"""Predictions in order of doubt: malformed captions, those far from their reference, doubtful ones, then the others."""
 
 import re
 from dataclasses import dataclass
@@ -21,17 +21,19 @@ READ = {
     "caption": pa.string(),
     "confidence": pa.float64(),
     "is_valid": pa.bool_(),
+    "alternatives": pa.list_(pa.struct([("caption", pa.string()), ("score", pa.float64())])),
     "reference": pa.string(),
     "similarity": pa.float64(),
     "predicted_at": pa.timestamp("us", tz="UTC"),
 }
+NOT_SHOWN = ["reference", "alternatives"]  # in the queue; read for the reasons
 KEY = ["image_id", "model_version"]
 FORMULA = re.compile(r"(?=.*\d)(?:[A-Z][a-z]?\d*){2,}")  # as C9H8O4 is one
 JUDGED = ("accept", "wrong", "correct")
 
 
 class Page(NamedTuple):
-    """Rows of the queue: columns of READ without reference, `reasons` and `day`."""
+    """Rows of the queue: columns of READ without NOT_SHOWN, `reasons` and `day`."""
 
     rows: list[dict[str, Any]]
     num_found: int  # on all pages
@@ -130,15 +132,17 @@ class DoubtQueue:
 
 
 def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
-    """Sort predictions, columns READ: malformed ones first, then far ones, then by confidence."""
+    """Sort predictions, columns READ: malformed, far, unsure or disputed, and other ones, each by confidence."""
     of_reason = _reasons(predictions, thresholds)
-    doubt = np.select([of_reason["no_caption"] | of_reason["invalid"], of_reason["far"]], [0, 1], 2)
+    is_malformed = of_reason["no_caption"] | of_reason["invalid"]
+    is_doubtful = of_reason["low_confidence"] | of_reason["disputed"]
+    doubt = np.select([is_malformed, of_reason["far"], is_doubtful], [0, 1, 2], 3)
     keys = predictions.select(KEY)
     keys = keys.add_column(0, "confidence", pc.fill_null(predictions["confidence"], -1.0))
     keys = keys.add_column(0, "doubt", pa.array(doubt.astype(np.int8)))
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
     indices = order.to_numpy()
-    rows = predictions.take(order).drop_columns(["reference"]).combine_chunks()
+    rows = predictions.take(order).drop_columns(NOT_SHOWN).combine_chunks()
     rows = rows.append_column("day", pc.strftime(rows["predicted_at"], "%Y-%m-%d"))
     newest = rows.group_by("model_version").aggregate([("predicted_at", "max")]).sort_by("predicted_at_max")
     return DoubtOrder(
@@ -156,10 +160,15 @@ def _reasons(predictions: pa.Table, thresholds: Thresholds) -> dict[str, Any]:
     is_sentence = _flags(pc.match_substring(predictions["reference"], " "))
     has_blanks = pc.fill_null(pc.match_substring(predictions["caption"], " "), False)
     least = pc.if_else(has_blanks, thresholds.min_sentence_confidence, thresholds.min_confidence)
+    first = pc.list_element(pc.list_slice(predictions["alternatives"], 0, 1, return_fixed_size_list=True), 0)
+    probability = pc.exp(pc.struct_field(first, "score"))
     return {
         "no_caption": _flags(pc.equal(pc.fill_null(predictions["caption"], ""), "")),
         "invalid": _flags(pc.invert(predictions["is_valid"])),
         "low_confidence": _flags(pc.less(predictions["confidence"], least)),
+        "disputed": _flags(
+            pc.and_(pc.greater(probability, thresholds.max_alternative_probability), pc.invert(has_blanks))
+        ),
         "far": _flags(pc.less(predictions["similarity"], thresholds.min_similarity)) & ~is_sentence,
     }
 

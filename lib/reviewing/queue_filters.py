@@ -12,6 +12,7 @@ REASONS = {
     "no_caption": "no caption",
     "invalid": "invalid",
     "low_confidence": "low confidence",
+    "disputed": "disputed",
     "far": "far from the reference",
 }
 STATES = {"open": "to review", "mine": "reviewed by me", "reviewed": "reviewed by anyone", "all": "all"}

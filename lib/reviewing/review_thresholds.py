@@ -12,10 +12,11 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 
 
 class Thresholds(NamedTuple):
-    """Below which confidence and similarity a person looks at a caption, 0..1."""
+    """Below which confidence and similarity, above which alternative a person looks at a caption, 0..1."""
 
     min_confidence: float
     min_sentence_confidence: float  # of captions with blanks
+    max_alternative_probability: float  # of another caption, in one reading
     min_similarity: float
 
 

@@ -3,9 +3,11 @@
 -- Newest first:  select * from captions_to_review order by predicted_at desc, confidence limit 20
 --
 -- Columns:
---   reasons: Why: no caption, invalid, low confidence, far from the reference; several with a comma between them.
+--   reasons: Why: no caption, invalid, low confidence, disputed, far from the reference; several with a comma between them.
 --
--- Sentences, which have blanks, are not reviewed for their distance from a reference: a right one may be worded otherwise.
+-- A caption is disputed if one reading of the image gives another caption a probability above max_alternative_probability.
+-- Sentences, which have blanks, are not reviewed for that, nor for their distance from a reference: a right one may be
+-- worded otherwise.
 with judged as (
     select
         newest_captions.*,
@@ -15,6 +17,8 @@ with judged as (
             if(coalesce(caption, '') = '', 'no caption', null),
             if(not is_valid, 'invalid', null),
             if(confidence < if(contains(caption, ' '), min_sentence_confidence, min_confidence), 'low confidence', null),
+            -- alternatives are sorted; get gives null where there is none.
+            if(exp(get(alternatives, 0).score) > max_alternative_probability and not contains(caption, ' '), 'disputed', null),
             if(similarity < min_similarity and not contains(reference, ' '), 'far from the reference', null)
         ) as reasons
     from newest_captions

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC
-from math import ceil, floor, isnan
+from math import ceil, exp, floor, isnan
 from typing import Any
 
 import numpy as np
 
 Row = dict[str, Any]
 MIN_CONFIDENCE, MIN_SENTENCE_CONFIDENCE, MIN_SIMILARITY = 0.50, 0.30, 0.55
+MAX_ALTERNATIVE_PROBABILITY = 0.50
 NEWEST = (
     "image_id",
     "caption",
@@ -48,6 +49,7 @@ def expected_views(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
             {
                 "min_confidence": MIN_CONFIDENCE,
                 "min_sentence_confidence": MIN_SENTENCE_CONFIDENCE,
+                "max_alternative_probability": MAX_ALTERNATIVE_PROBABILITY,
                 "min_similarity": MIN_SIMILARITY,
             }
         ],
@@ -106,6 +108,7 @@ def reasons_to_review(row: Row) -> str:
         "no caption": not row["caption"],
         "invalid": row["is_valid"] is False,
         "low confidence": row["confidence"] < MIN_CONFIDENCE,
+        "disputed": bool(row["alternatives"]) and exp(row["alternatives"][0]["score"]) > MAX_ALTERNATIVE_PROBABILITY,
         "far from the reference": row["similarity"] is not None and row["similarity"] < MIN_SIMILARITY,
     }
     return ", ".join(reason for reason, is_so in judged.items() if is_so)

@@ -50,8 +50,9 @@ EXPECTED = {
         ],
     ),
     "review_thresholds": (
-        "min_confidence double, min_sentence_confidence double, min_similarity double",
-        [(0.5, 0.3, 0.55)],
+        "min_confidence double, min_sentence_confidence double, max_alternative_probability double, "
+        "min_similarity double",
+        [(0.5, 0.3, 0.5, 0.55)],
     ),
     "captions_to_review": (
         "image_id string, reasons string, caption string, reference string, confidence double, is_valid boolean, "
@@ -255,6 +256,19 @@ def test_sentences_are_reviewed_by_a_confidence_of_their_own_and_not_for_their_d
         "r": "far from the reference",
         "t": "low confidence",
     }
+
+
+def test_what_another_reading_disputes_is_reviewed(analysts: Lake) -> None:
+    columns = ("image_id", "caption", "confidence", "alternatives")
+    rows = [("p", SALT, 0.9, [(ETHER, log(0.6)), (METHANE, log(0.3))]), ("q", SALT, 0.9, [(ETHER, log(0.49))])]
+    rows += [("r", SALT, 0.9, []), ("s", SALT, 0.4, [(ETHER, log(0.6))]), ("t", "a dog", 0.9, [("a cat", log(0.6))])]
+    newest = analysts.spark.table("newest_captions").limit(0)
+    analysts.spark.createDataFrame(
+        [Row(**dict.fromkeys(newest.columns) | dict(zip(columns, row, strict=True))) for row in rows], newest.schema
+    ).createOrReplaceTempView("made_up_captions")
+    text = (SQL / "views/captions_to_review.sql").read_text()
+    seen = analysts.spark.sql(text.replace("from newest_captions", "from made_up_captions as newest_captions"))
+    assert {row.image_id: row.reasons for row in seen.collect()} == {"p": "disputed", "s": "low confidence, disputed"}
 
 
 def test_putting_the_views_in_place_writes_nothing_into_the_lake(analysts: Lake) -> None:

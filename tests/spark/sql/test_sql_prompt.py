@@ -173,7 +173,8 @@ def test_a_statement_that_writes_is_refused(opened: SqlPrompt, statement: str) -
         ),
         (
             "select captoin from review_thresholds",
-            "There is no column captoin; the nearest are: min_confidence, min_similarity, min_sentence_confidence.",
+            "There is no column captoin; the nearest are: min_confidence, min_similarity, min_sentence_confidence, "
+            "max_alternative_probability.",
         ),
         ("select 1 form x y", "The statement cannot be read near 'x' in line 1 at character 15."),
         ("select (1", "The statement cannot be read where it ends in line 1 at character 10."),

@@ -1,9 +1,11 @@
 """The queue: doubt first, filters, search, pages that hold while others review and the table changes."""
 
+import math
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from lib.reviewing.review_thresholds import Thresholds, read_thresholds
 from lib.serving.refusals import RefusedRequestError
 from tests.unit.reviewing.reviewed_lake import fill, prediction, write
 
-THRESHOLDS = Thresholds(0.5, 0.3, 0.55)
+THRESHOLDS = Thresholds(0.5, 0.3, 0.5, 0.55)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)
 
 
@@ -78,6 +80,29 @@ def test_doubtful_captions_come_first(tmp_path: Path) -> None:
     assert found["nothing"] == ["no caption"]
     assert found["unsure"] == ["low confidence"]
     assert found["sure"] == found["far sentence"] == []
+
+
+def test_a_caption_that_another_reading_disputes_comes_after_unsure_ones_and_before_the_others(tmp_path: Path) -> None:
+    def disputed(image_id: str, *probabilities: float, caption: str = "CC") -> dict[str, Any]:
+        others = [{"caption": f"C{number}", "score": math.log(one)} for number, one in enumerate(probabilities)]
+        return prediction(image_id, 0.9, caption=caption, alternatives=others)
+
+    rows = [
+        prediction("unsure", 0.4, caption="CC"),
+        prediction("quite sure", 0.6, caption="CC"),
+        prediction("of an older table", 0.7, caption="CC", alternatives=None),
+        disputed("disputed", 0.6, 0.3),
+        disputed("disputed by a damaged one", 0.6) | {"alternatives": [None]},
+        disputed("second best of the same reading", 0.49, 0.48),
+        disputed("sentence", 0.6, caption="a red bird"),
+    ]
+    write(tmp_path, "caption_predictions", rows)
+    order = order_of(tmp_path)
+    assert ids(order)[:4] == ["unsure", "disputed", "quite sure", "of an older table"]
+    assert ids(order, reason="disputed") == ["disputed"]
+    (row,) = order.page(order.matching(QueueFilters(reason="disputed"), {}, ""), None, 9).rows
+    assert row["reasons"] == ["disputed"]
+    assert "alternatives" not in row
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_reviews_are_counted_by_model() -> None:
 def test_precision_by_confidence_counts_a_caption_once(tmp_path: Path) -> None:
     rows = [prediction(name, confidence) for name, confidence in (("a", 0.95), ("b", 1.0), ("c", 0.1), ("d", None))]
     write(tmp_path, "caption_predictions", rows)
-    order = DoubtQueue(DeltaRows(str(tmp_path)), Thresholds(0.5, 0.3, 0.55)).order()
+    order = DoubtQueue(DeltaRows(str(tmp_path)), Thresholds(0.5, 0.3, 0.5, 0.55)).order()
     reviews = standing(
         ("a", "anna", "accept"),
         ("a", "bert", "wrong"),
