@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -293,8 +294,8 @@ def test_a_drawing_that_was_turned_for_nothing_is_turned_back_and_one_on_its_sid
     captioner = ImageCaptioner(PRETRAINED / "molecules", asked.prediction)
     turned_back = {"tall": 0, "on its side": 0, "wide": 0}
     long_ones = ("N#Cc1ccc(CCCCN)cc1Cl", "OC(=O)CCc1ccc(OCc2ccncc2)cc1", "CCN(CC)CCCNC(=O)c1ccc(F)cc1")
-    for inchi in map(inchi_of_smiles, long_ones):
-        style = free_style((30.0, 30.0), np.random.default_rng(1))._replace(
+    for inchi, seed in product(map(inchi_of_smiles, long_ones), range(3)):
+        style = free_style((30.0, 30.0), np.random.default_rng(seed))._replace(
             layout="rdkit", stroke_px=2.0, font="DejaVuSans.ttf", letter_height=0.38, letter_width=1.0, beside=""
         )
         style = style._replace(abbreviated_fraction=0.0, numbered_fraction=0.0, writes_carbons=False, is_mirrored=False)
@@ -309,7 +310,8 @@ def test_a_drawing_that_was_turned_for_nothing_is_turned_back_and_one_on_its_sid
             is_back = upright.shape != clean.pixels.shape
             turned_back[name] += is_back
             assert (upright == (np.rot90(clean.pixels) if is_back else clean.pixels)).all()
-    assert turned_back == {"tall": 3, "on its side": 0, "wide": 0}
+    assert turned_back["tall"] >= 7, "of 9"
+    assert (turned_back["on its side"], turned_back["wide"]) == (0, 0)
 
 
 def test_nothing_is_turned_back_without_readings_as_graphs(checkpoint: Path) -> None:

@@ -187,7 +187,8 @@ def drawn_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     """The forty molecules, stereo and all, those that a drawer would draw higher than wide turned."""
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "forty.smi").write_text("\n".join(FORTY))
-    overrides = f"drawing.smiles_file={folder}/forty.smi", f"drawing.drawers={{indigo: 0, {request.param}: 1}}"
+    drawers = {"indigo": 0} | {request.param: 1}
+    overrides = f"drawing.smiles_file={folder}/forty.smi", f"drawing.drawers={drawers}"
     fill(folder / "drawings", settings(folder, *overrides, "drawing.min_heavy_atoms=2"))
     return DrawingStore(folder / "drawings")
 
