@@ -22,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--drawings", type=int, default=24_000, help="number of drawings to learn from (graphs: all)")
     parser.add_argument("--steps", type=int, default=4_000, help="steps of 256 patches (graphs: of 32 drawings)")
     arguments = parser.parse_args(argv)
+    if arguments.start and arguments.of != "graphs":
+        parser.error("--start goes with --of graphs")
 
     def work() -> None:
         from torch import nn
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         store = DrawingStore(arguments.folder / "drawings")
         reader: nn.Module
         if arguments.of == "graphs":
-            start = pretrained_graph_reader("molecules") if arguments.start else None
+            start = pretrained_graph_reader(settings.dataset) if arguments.start else None
             reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps, start)
         else:
             train = train_edge_reader if arguments.of == "edges" else train_node_reader

@@ -1,7 +1,6 @@
 """YAML of settings as plain values, every mistake in it as a sentence with its place."""
 
 import codecs
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,26 @@ from lib.errors import SettingsError
 class _Loader(yaml.SafeLoader):
     """Refuses a key that a mapping has already: YAML asks for it, and PyYAML takes the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    problem = f"{key.value!r} is here a second time: join the two"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._checked: set[int] = set()  # mappings whose own keys are checked; keys that are merged in come later
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names, as PyYAML does before it makes a mapping of a node, also of one that it names."""
+        if id(node) not in self._checked:
+            self._checked.add(id(node))
+            _check_keys(node)
+        super().flatten_mapping(node)
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                problem = f"{key.value!r} is here a second time: join the two"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
 
 
 def read_yaml(path: Path) -> Any:

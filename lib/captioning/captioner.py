@@ -77,7 +77,8 @@ class Captioner:
 
     def look(self, image: ImageSource) -> AttentionMaps:
         """Where attention looked for each token as the image was read once. Raises CorruptImageError, OSError."""
-        return self.look_at_cleaned(clean_image(_as_bytes(image), self._cleaning).pixels)
+        clean = clean_image(_as_bytes(image), self._cleaning)
+        return self.look_at_cleaned(self._captioner.upright(clean.pixels, clean.rotation_deg))
 
     def look_at_cleaned(self, pixels: np.ndarray) -> AttentionMaps:
         """Where attention looked for each token as a cleaned image was read once: uint8 (H, W) or (H, W, 3) RGB."""

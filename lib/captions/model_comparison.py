@@ -94,7 +94,7 @@ def judge(scores: Scores, metric: str, settings: PromotionSettings) -> Verdict:
         + ("is above" if figures["gain_from"] > settings.min_gain else "is not surely above")
         + f" {settings.min_gain:g}"
         + (f", but images of {' and '.join(worse)} are captioned worse" if worse else "")
-        + (f", but fewer than {settings.min_images} images (promotion.min_images) are not enough" if is_few else "")
+        + (f"; the images are fewer than promotion.min_images, {settings.min_images}: set more apart" if is_few else "")
     )
     return Verdict(is_better, reason, figures | {"metric": metric, "by_kind": by_kind})
 

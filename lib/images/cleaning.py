@@ -43,7 +43,7 @@ def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
     except cv2.error as error:  # such as sides that OpenCV has no memory or no numbers for
         raise CorruptImageError("corrupt_image", f"OpenCV cannot clean it: {error.err}") from None
     except MemoryError:
-        raise CorruptImageError("corrupt_image", "cleaning it needs more memory than there is") from None
+        raise CorruptImageError("out_of_memory", "cleaning it needs more memory than there is") from None
 
 
 def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -> CleanImage:

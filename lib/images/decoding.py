@@ -100,7 +100,7 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Tr
             except CorruptImageError:
                 raise
             except MemoryError:
-                raise CorruptImageError("corrupt_image", "decoding it needs more memory than there is") from None
+                raise CorruptImageError("out_of_memory", "decoding it needs more memory than there is") from None
             except Exception as error:  # a damaged file may fail anywhere inside a codec
                 raise CorruptImageError("corrupt_image", f"{file_format}, {width} x {height}: {error}") from None
     if has_more:

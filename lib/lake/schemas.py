@@ -84,6 +84,7 @@ REJECTION_REASONS = {
     "empty_file": "no bytes",
     "not_an_image": "the bytes are of no known image format",
     "corrupt_image": "the image is truncated or damaged",
+    "out_of_memory": "the machine had too little memory to clean it: the next run tries again",
     "too_many_pixels": "width times height is above cleaning.max_pixels, or a side is longer than 1,048,576",
     "many_pages": "several pages or moving images in one file: save each as a file of its own",
     "blank_image": "no ink, or nothing but ink",

@@ -6,7 +6,8 @@ from lib.sections.landing import LandingSettings
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 COCO_SUFFIXES = (".json", ".json.gz")
-TEXT_SUFFIXES = (".txt", ".txt.gz", *COCO_SUFFIXES)  # of caption files too if they are named, else of anything
+PLAIN_SUFFIXES = (".txt", ".txt.gz")
+TEXT_SUFFIXES = (*PLAIN_SUFFIXES, *COCO_SUFFIXES)  # of caption files too if they are named, else of anything
 
 
 def may_hold_captions(name: str, settings: LandingSettings) -> bool:
@@ -17,6 +18,11 @@ def may_hold_captions(name: str, settings: LandingSettings) -> bool:
 def is_captions_file(name: str, settings: LandingSettings) -> bool:
     """Whether a file of this name, without folders, is a caption file: named by landing.captions_files, and a table."""
     return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and is_named(name, settings)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file of this name is called a text, as an archive may have one beside each of its images."""
+    return name.lower().endswith(PLAIN_SUFFIXES)
 
 
 def is_layouts_file(name: str, settings: LandingSettings) -> bool:

@@ -10,7 +10,14 @@ from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_tables import list_archived_tables
-from lib.landing.caption_file_names import is_captions_file, is_layouts_file, is_named, is_split_list, may_hold_captions
+from lib.landing.caption_file_names import (
+    is_captions_file,
+    is_layouts_file,
+    is_named,
+    is_split_list,
+    is_text,
+    may_hold_captions,
+)
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
 from lib.landing.ledger import Ledger
 from lib.landing.zone import MEMBER_MARK, LandedFile, LandingZone
@@ -147,20 +154,24 @@ def _examined(
     files, read, faults = [], [], {}
     for path, tables in groupby((table for table in named if table.landed in unread), key=lambda table: table.path):
         said: list[str] = []
-        num_fit, members = 0, list(tables)
+        num_texts_fit = num_texts_unfit = 0
+        members = sorted(tables, key=lambda table: is_text(table.name))  # tables first: they are few
+        num_texts = sum(is_text(table.name) for table in members)
         for table in members:
-            if not num_fit and len(said) == NUM_TRIED and len(members) > MANY_MEMBERS:
+            if not num_texts_fit and num_texts_unfit == NUM_TRIED and num_texts > MANY_MEMBERS:
                 said = [
-                    f"all of the {len(members):,} members of {path} that landing.captions_files names: the first "
-                    f"{NUM_TRIED} do not fit, such as this: {said[0]}"
+                    *said[:-NUM_TRIED],
+                    f"all of the {num_texts:,} texts in {path} that landing.captions_files names: the first "
+                    f"{NUM_TRIED} do not fit: narrow the names; the first: {said[-NUM_TRIED]}",
                 ]
                 break
             try:
                 file = examine(table.path, table.member, landing)
             except LandingZoneError as error:
                 said.append(str(error))
+                num_texts_unfit += is_text(table.name)
                 continue
-            num_fit += 1
+            num_texts_fit += is_text(table.name)
             if file is None:
                 logger.warning("ingest_images: left out: %s is empty", table.landed.path)
                 continue

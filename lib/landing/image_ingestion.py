@@ -168,9 +168,13 @@ def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZo
 
 
 def _forget_taken_in(lake: Lake) -> None:
-    """Remove what was said of images that are in the lake: another run may have taken them in at the same time."""
+    """Remove what was said of images that are in the lake: another run may have taken them in at the same time.
+
+    So may a run have said that an image's id is another's now, and have been killed before the other was taken in.
+    """
     is_rival = (F.col("reason") == "duplicate_image_id") & ~F.coalesce("detail", F.lit("")).endswith(HAS_SAME_PATH)
-    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & is_rival)
+    has_lost_its_id = F.col("cleaning_version").isNotNull()
+    said = lake.read("images_rejected").where((F.col("stage") == "ingest") & (is_rival | has_lost_its_id))
     if not said.isEmpty():
         _remove(
             lake, said.join(lake.read("images_raw").select("image_id", "source"), ["image_id", "source"], "left_semi")

@@ -61,7 +61,7 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
 def _changed(listed: DataFrame) -> DataFrame:
     """Arrivals whose source images_raw has in another version, with their image_id there, numbered by `position`.
 
-    Of members of one archive with the same path the last that can be read is meant.
+    Of members of one archive with the same path the last is meant; if it cannot be read, the old bytes stay.
     """
     rank = F.row_number().over(Window.partitionBy("source").orderBy(F.desc("offset")))
     known = listed.where(F.col("known_id").isNotNull() & F.col("reason").isNull())

@@ -15,7 +15,7 @@ def rejected_images(lake: Lake) -> DataFrame:
     """
     raw = lake.read("images_raw").withColumn("version_of_bytes", version_of_bytes())
     raw = raw.select("image_id", "source", "num_bytes", "file_version", "version_of_bytes")
-    said = lake.read("images_rejected").where(F.col("stage") == "clean")
+    said = lake.read("images_rejected").where((F.col("stage") == "clean") & (F.col("reason") != "out_of_memory"))
     rows = said.join(raw, on=["image_id", "source"], how="inner")
     return rows.where(F.col("cleaning_version").endswith(F.col("version_of_bytes"))).drop("version_of_bytes")
 

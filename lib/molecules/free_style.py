@@ -73,12 +73,13 @@ def fonts_of(folder: str | None) -> tuple[str, ...]:
         return FONTS
     found = sorted(
         str(path.resolve())
-        for path in Path(folder).rglob("*.[ot]tf")
-        if not any(word in path.name.lower() for word in SLANTED)
+        for path in Path(folder).rglob("*")
+        if path.suffix.lower() in (".ttf", ".otf") and not any(word in path.name.lower() for word in SLANTED)
     )
     if not found:
         raise SettingsError(f"drawing.fonts_folder {folder}: no upright .ttf or .otf font there")
-    return FONTS + tuple(found) * math.ceil(MORE_OFTEN * len(FONTS) / len(found))
+    wanted = MORE_OFTEN * len(FONTS)
+    return FONTS * math.ceil(len(found) / wanted) + tuple(found) * max(1, round(wanted / len(found)))
 
 
 def free_style(
@@ -96,7 +97,7 @@ def free_style(
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
         font=fonts[rng.integers(len(fonts))],
-        letter_height=float(rng.uniform(max(0.15, LEAST_CAPITAL_PX / length), 0.6)),
+        letter_height=float(rng.uniform(min(max(0.15, LEAST_CAPITAL_PX / length), 0.6), 0.6)),
         letter_width=float(rng.uniform(0.65, 1.2)) if rng.random() < 0.5 else 1.0,
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),

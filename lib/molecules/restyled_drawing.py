@@ -57,7 +57,9 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
     options.scalingFactor = bond_length_px / (COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH)
     options.padding = 0.05
     options.minFontSize = options.maxFontSize = -1
-    options.baseFontSize = float(rng.uniform(max(0.35, LEAST_FONT_PX / bond_length_px), 1.1))  # over 1 / 1.5 of a bond
+    options.baseFontSize = float(
+        rng.uniform(min(max(0.35, LEAST_FONT_PX / bond_length_px), 1.1), 1.1)
+    )  # over 1 / 1.5 of a bond
     choices = (*RDKIT_FONTS, *(str(FONTS_FOLDER / font) for font in fonts))
     options.fontFile = choices[rng.integers(len(choices))] if rng.random() < 0.6 else ""
     options.bondLineWidth = float(max(1.0, bond_length_px * np.exp(rng.uniform(*np.log((0.02, 0.09))))))

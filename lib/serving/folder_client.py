@@ -166,7 +166,8 @@ def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
             if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number >= TRIES_IF_LATE):
                 return answer
             asked_to_wait = answer.headers.get("retry-after", "")
-        time.sleep(seconds_to_wait(number, asked_to_wait))
+        if number < TRIES:
+            time.sleep(seconds_to_wait(number, asked_to_wait))
     if isinstance(answer, Exception):
         raise ServerRefusedError(f"{client.base_url} cannot be reached: {answer!r}")
     return answer

@@ -192,7 +192,8 @@ def _metrics(lake: Lake, model_version: str) -> list[Any]:
 def _move_aliases(tracking: Tracking, storage: StorageSettings, name: str | None) -> None:
     """Give each alias to the version of its model; after a roll-back that is an older one.
 
-    An alias whose model is not registered, as the pretrained one, is removed: its version is in use no longer.
+    An alias whose model is not registered, as the pretrained one, is removed if its version is of another model, which
+    is in use no longer.
     """
     if name is None:
         return
@@ -206,9 +207,22 @@ def _move_aliases(tracking: Tracking, storage: StorageSettings, name: str | None
         versions = [one.version for one in found if run_id is not None and one.run_id == run_id]
         if versions:
             tracking.client.set_registered_model_alias(name, alias, max(versions, key=int))
-        elif found and alias in tracking.client.get_registered_model(name).aliases:
+        elif found and _is_of_another(tracking, name, alias, model_version):
             tracking.client.delete_registered_model_alias(name, alias)
             logger.info("MLflow: %s has no alias %s now: model %s is not registered", name, alias, model_version)
+
+
+def _is_of_another(tracking: Tracking, name: str, alias: str, model_version: str) -> bool:
+    """Whether an alias is there and its version is of another model; not if its run is gone, so that nobody knows."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = tracking.client.get_model_version_by_alias(name, alias)
+        return bool(
+            tracking.client.get_run(version.run_id).data.tags.get(MODEL_VERSION, model_version) != model_version
+        )
+    except MlflowException:
+        return False
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,7 +18,7 @@ with judged as (
             if(not is_valid, 'invalid', null),
             if(confidence < if(contains(caption, ' '), min_sentence_confidence, min_confidence), 'low confidence', null),
             -- alternatives are sorted; get gives null where there is none.
-            if(exp(get(alternatives, 0).score) > max_alternative_probability and not contains(caption, ' '), 'disputed', null),
+            if(exp(get(alternatives, 0).score) > max_alternative_probability and not coalesce(contains(caption, ' '), false), 'disputed', null),
             if(similarity < min_similarity and not contains(reference, ' '), 'far from the reference', null)
         ) as reasons
     from newest_captions

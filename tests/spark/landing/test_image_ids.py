@@ -162,6 +162,13 @@ def test_an_image_that_cleaning_rejects_takes_no_id_whether_its_file_stays_or_go
     write(landing, {"d.png": image(5)})
     ingest(lake, landing)
     assert clean() == ["a", "b", "c", "d"]
+    # What a run leaves that is killed before it takes in what was to have c's id.
+    of_c = lake.read("images_raw").where("image_id = 'c'").first().source
+    said = lake.read("images_rejected").where("image_id = 'a'")
+    lake.upsert("images_rejected", said.withColumns({"image_id": F.lit("c"), "source": F.lit(of_c)}))
+    ingest(lake, landing)
+    assert lake.read("images_rejected").where("image_id = 'c'").select("source").first().source.endswith("c.jpg")
+    assert lake.read("images_rejected").where("image_id = 'c'").count() == 1
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_a_few_images_do_not_show_that_a_model_is_better(num_images: int, is_bet
     champion = np.zeros(num_images)
     verdict = judge(Scores(champion + 1, champion, ["a"] * num_images), "cider", SETTINGS)
     assert verdict.is_better is is_better
-    said = "is above 0, but fewer than 30 images (promotion.min_images) are not enough"
+    said = "is above 0; the images are fewer than promotion.min_images, 30: set more apart"
     assert verdict.reason.endswith(said) is not is_better
 
 

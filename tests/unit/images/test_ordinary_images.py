@@ -284,10 +284,10 @@ for more in range(1, 17):  # half mebibytes
 """
 
 
-def test_an_image_that_the_memory_does_not_suffice_for_is_rejected() -> None:
+def test_an_image_that_the_memory_does_not_suffice_for_is_rejected_for_now() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CLEAN_WITH_LITTLE_MEMORY], input=png(dashes(1000)), capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stderr.decode()
     for step in ("decoding", "cleaning"):
-        assert f"corrupt_image: {step} it needs more memory than there is" in done.stdout.decode()
+        assert f"out_of_memory: {step} it needs more memory than there is" in done.stdout.decode()
