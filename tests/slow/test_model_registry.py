@@ -158,6 +158,17 @@ def test_an_alias_goes_when_a_model_that_is_not_registered_is_put_in_use(
     assert "did not move its aliases" not in caplog.text
 
 
+def test_an_alias_stays_with_the_model_in_use_when_its_run_is_gone(lake: Lake, settings: Settings) -> None:
+    record(lake, trained(lake, settings, "m1"), settings)
+    make_candidate(lake.storage, "m1")
+    make_current(lake.storage, "m1")
+    follow_models(lake.storage, settings.tracking)
+    client = mlflow.MlflowClient()
+    client.delete_run(client.get_model_version_by_alias(NAME, "champion").run_id)
+    follow_models(lake.storage, settings.tracking)
+    assert version_with("champion") == "1"
+
+
 def test_a_server_that_is_down_is_one_warning_and_what_it_missed_is_sent_later(
     lake: Lake, settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
