@@ -5,6 +5,7 @@ B batch, T tokens, P image positions, h w grid height and width, M marks of an i
 
 import torch
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 from model.batches import Batch, Marks
 from model.captioner import TAUGHT_HEAD, Explained
@@ -18,8 +19,6 @@ def cell_loss(explained: Explained, batch: Batch, focal_exponent: float) -> Tens
     Focal loss (arXiv 1708.02002): each term has the factor (1 - p) ** focal_exponent, where p is the probability of the
     true label; 0 gives plain cross-entropy. Without it the many empty positions outweigh the rare labels.
     """
-    from torchvision.ops import sigmoid_focal_loss  # takes a second to load, and captioning does without
-
     assert batch.marks is not None
     labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
     weight = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
