@@ -42,6 +42,7 @@ BELIEVED_UP_TO = 4.0  # no device has more
 # Drawing programs keep their documents in the text of a PNG. Pillow refuses more than 1 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes of one text or colour profile, unpacked
 PngImagePlugin.MAX_TEXT_MEMORY = 2**26  # bytes of all texts
+
 KEY_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}  # of pixels whose bits Pillow makes eight of
 
 ORIENTATION = 0x0112  # EXIF tag

@@ -83,7 +83,7 @@ REJECTION_REASONS = {
     "taken in earlier, if any (landing.image_id)",
     "empty_file": "no bytes",
     "not_an_image": "the bytes are of no known image format",
-    "corrupt_image": "the image is truncated or damaged",
+    "corrupt_image": "the image is truncated or damaged, or has more scans or copies than any program writes",
     "out_of_memory": "the machine had too little memory to clean it: the next run tries again",
     "too_many_pixels": "width times height is above cleaning.max_pixels, or a side is longer than 1,048,576",
     "many_pages": "several pages or moving images in one file: save each as a file of its own",

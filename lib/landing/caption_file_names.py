@@ -20,8 +20,8 @@ def is_captions_file(name: str, settings: LandingSettings) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and is_named(name, settings)
 
 
-def is_text(name: str) -> bool:
-    """Whether a file of this name is called a text, as an archive may have one beside each of its images."""
+def is_plain_text(name: str) -> bool:
+    """Whether a file is called neither table nor JSON, as an archive may have one beside each of its images."""
     return name.lower().endswith(PLAIN_SUFFIXES)
 
 

@@ -14,8 +14,8 @@ from lib.landing.caption_file_names import (
     is_captions_file,
     is_layouts_file,
     is_named,
+    is_plain_text,
     is_split_list,
-    is_text,
     may_hold_captions,
 )
 from lib.landing.caption_files import LAST_RESORT, CaptionFile, examine, source_of
@@ -155,8 +155,8 @@ def _examined(
     for path, tables in groupby((table for table in named if table.landed in unread), key=lambda table: table.path):
         said: list[str] = []
         num_texts_fit = num_texts_unfit = 0
-        members = sorted(tables, key=lambda table: is_text(table.name))  # tables first: they are few
-        num_texts = sum(is_text(table.name) for table in members)
+        members = sorted(tables, key=lambda table: is_plain_text(table.name))  # tables first: they are few
+        num_texts = sum(is_plain_text(table.name) for table in members)
         for table in members:
             if not num_texts_fit and num_texts_unfit == NUM_TRIED and num_texts > MANY_MEMBERS:
                 said = [
@@ -169,9 +169,9 @@ def _examined(
                 file = examine(table.path, table.member, landing)
             except LandingZoneError as error:
                 said.append(str(error))
-                num_texts_unfit += is_text(table.name)
+                num_texts_unfit += is_plain_text(table.name)
                 continue
-            num_texts_fit += is_text(table.name)
+            num_texts_fit += is_plain_text(table.name)
             if file is None:
                 logger.warning("ingest_images: left out: %s is empty", table.landed.path)
                 continue

@@ -97,7 +97,7 @@ def free_style(
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
         font=fonts[rng.integers(len(fonts))],
-        letter_height=float(rng.uniform(min(max(0.15, LEAST_CAPITAL_PX / length), 0.6), 0.6)),
+        letter_height=float(rng.uniform(np.clip(LEAST_CAPITAL_PX / length, 0.15, 0.6), 0.6)),
         letter_width=float(rng.uniform(0.65, 1.2)) if rng.random() < 0.5 else 1.0,
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),

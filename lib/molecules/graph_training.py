@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from rdkit import Chem
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lib.molecules.atom_labels import GROUPS
 from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_scale
@@ -27,6 +26,7 @@ from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
 from model.trace_kinds import CHARGES, KINDS, NOTHING, TURNED_ROUND, WRITTEN_KINDS
 from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
 
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 32, 2e-3, 200, 0.998
 BACKBONE_RATE = 0.25  # times the rate of the rest: it has learned before
@@ -246,7 +246,7 @@ def train_graph_reader(
     kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
     weights, rates = rare_ones_more(kinds), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
     if start is not None:
-        reader.tell_kinds_as_often_as_they_occur(1 / weights)  # as it was when it learned
+        reader.tell_kinds_as_often_as_they_occur(1 / weights)  # about as it was when it learned
     named = list(reader.named_parameters())
     groups = [
         [one for name, one in named if name.startswith("backbone.") == is_backbone] for is_backbone in (True, False)
@@ -257,7 +257,7 @@ def train_graph_reader(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rates, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
     )
-    average = AveragedModel(reader, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
+    average = WeightAverage(reader, AVERAGE_DECAY)
     feed = _batches(store, taken_as_often(kinds, weights), vocabulary, settings)
     with show_progress("learn", num_steps, "steps") as line:
         for step in range(num_steps):
@@ -270,9 +270,9 @@ def train_graph_reader(
             nn.utils.clip_grad_norm_(reader.parameters(), MAX_GRADIENT_NORM)
             optimizer.step()
             schedule.step()
-            average.update_parameters(reader)
+            average.update(reader, step + 1)
             line.update(step + 1)
-    reader.load_state_dict(average.module.state_dict())
+    reader.load_state_dict(average.network.state_dict())
     reader.tell_kinds_as_often_as_they_occur(weights)
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, weights, rng)

@@ -13,13 +13,14 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.images.paper import darkest_channel, normalise
 from lib.molecules.drawing_noise import INK, PAPER
-from lib.molecules.free_style import FONTS, FONTS_FOLDER
+from lib.molecules.free_sheet import CAPITAL
+from lib.molecules.free_style import FONTS, FONTS_FOLDER, LEAST_CAPITAL_PX
 from lib.molecules.indigo_drawing import restyle_with_indigo
 from lib.molecules.layout import Drawing
 from lib.molecules.rdkit_drawing import COORDGEN_BOND_LENGTH, RDKIT_BOND_LENGTH, layout_of
 from lib.molecules.smiles import read_inchi, with_amides
 
-LEAST_FONT_PX = 10.5  # times bonds of RDKit's length 1.5: capitals of 5 px
+FONT_SIZES = (0.35, 1.1)  # in RDKit's unit, of which a bond has 1.5
 RDKIT_FRACTION = 0.65  # the others are Indigo's
 MARGIN = 0.5  # of paper around the drawing, in lengths of a bond
 RDKIT_FONTS = ("", "BuiltinRobotoRegular")  # inside RDKit; the first is its own choice
@@ -57,9 +58,8 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
     options.scalingFactor = bond_length_px / (COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH)
     options.padding = 0.05
     options.minFontSize = options.maxFontSize = -1
-    options.baseFontSize = float(
-        rng.uniform(min(max(0.35, LEAST_FONT_PX / bond_length_px), 1.1), 1.1)
-    )  # over 1 / 1.5 of a bond
+    least_font_size = LEAST_CAPITAL_PX / CAPITAL * RDKIT_BOND_LENGTH / bond_length_px
+    options.baseFontSize = float(rng.uniform(np.clip(least_font_size, *FONT_SIZES), FONT_SIZES[1]))
     choices = (*RDKIT_FONTS, *(str(FONTS_FOLDER / font) for font in fonts))
     options.fontFile = choices[rng.integers(len(choices))] if rng.random() < 0.6 else ""
     options.bondLineWidth = float(max(1.0, bond_length_px * np.exp(rng.uniform(*np.log((0.02, 0.09))))))

@@ -128,7 +128,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         started, scores, is_best = time.monotonic(), {}, False
         if "validation" in rows:
             scores = validate_together(
-                average.captioner if average else captioner,
+                average.network if average else captioner,
                 rows["validation"],
                 vocabulary,
                 notation,

@@ -23,7 +23,7 @@ class StepReporter(ABC):
         training: TrainingConfig,
         latest: Path,
         details: dict[str, Any],
-        average: WeightAverage | None,
+        average: WeightAverage[Captioner] | None,
     ) -> None:
         """`latest` is the checkpoint to resume from; `average` is that of the weights, which the caller updates."""
         self.captioner, self.optimizer, self.state, _ = learner
@@ -48,7 +48,7 @@ class StepReporter(ABC):
     @property
     def learned(self) -> Captioner:
         """The captioner to use: that with the average of the weights, where there is one."""
-        return self.average.captioner if self.average else self.captioner
+        return self.average.network if self.average else self.captioner
 
     def on_step(self, step: StepReport) -> None:
         """Count the step; at their intervals report, and write a checkpoint to resume from."""

@@ -11,6 +11,7 @@ from typing import Any
 from lib.progress import ProgressLine, polling
 from lib.training.step_reports import StepReporter
 from lib.training.training_runs import TrainingRun
+from model.captioner import Captioner
 from model.checkpoint import has_checkpoint, move_checkpoint
 from model.config import TrainingConfig
 from model.learner import Learner
@@ -25,7 +26,11 @@ class TrainingReporter(StepReporter):
     """Writes metrics and checkpoints while training runs; the first worker has one."""
 
     def __init__(
-        self, config: dict[str, Any], learner: Learner, vocabulary: Vocabulary, average: WeightAverage | None = None
+        self,
+        config: dict[str, Any],
+        learner: Learner,
+        vocabulary: Vocabulary,
+        average: WeightAverage[Captioner] | None = None,
     ) -> None:
         training, latest = TrainingConfig(**config["training"]), Path(config["resume_checkpoint"])
         super().__init__(learner, vocabulary, training, latest, config["details"], average)

@@ -10,6 +10,7 @@ import yaml
 
 from lib.errors import SettingsError
 from lib.settings import CONF, Settings, load_settings
+from lib.yaml_files import parse_yaml
 
 ON_DATABRICKS = ["landing.path=/Volumes/main/captionlake/landing", "storage.root=/Volumes/main/captionlake/lake"]
 
@@ -375,3 +376,8 @@ def test_every_value_of_base_is_explained_beside_it() -> None:
 def test_a_value_without_explanation_is_found() -> None:
     text = "cluster:  # Ray\n  address: null  # where\n  # how many\n  num_workers: 2\n  memory: 1g\n"
     assert list(unexplained_keys(text)) == ["memory"]
+
+
+def test_merged_keys_are_no_keys_given_twice() -> None:
+    text = "base: &base {a: 1}\ndeep: {mid: &mid {<<: *base, a: 2}}\ntop: {<<: *mid, b: 3}\n"
+    assert parse_yaml(text)["top"] == {"a": 2, "b": 3}

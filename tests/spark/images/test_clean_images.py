@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyspark.sql.functions as F
 import pytest
 
 from jobs import clean_images, ingest_images
@@ -63,6 +64,13 @@ def ingested(copied, ingested_once) -> Lake:
 def cleaned(copied, cleaned_once) -> Lake:
     """A copy of the cleaned lake."""
     return copied(cleaned_once)
+
+
+def test_an_image_that_memory_did_not_suffice_for_is_tried_again(cleaned):
+    row = cleaned.read("images_rejected").where("image_id = 'cut'")
+    cleaned.upsert("images_rejected", row.withColumn("reason", F.lit("out_of_memory")))
+    clean(cleaned)
+    assert reasons(cleaned) == {"empty": "empty_file", "text": "not_an_image", "cut": "corrupt_image"}
 
 
 def test_every_raw_image_becomes_a_clean_one_or_a_rejected_one(cleaned):

@@ -4,13 +4,19 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from lib.captioning.caption_prediction import predict_batches
 from lib.captioning.captioner import Captioner
 from lib.errors import SettingsError
-from lib.images.cleaning import encode_png
+from lib.images.cleaning import clean_image, encode_png
+from lib.lake.worker_counts import WorkerCounter
 from lib.molecules.drawing import draw_molecule
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import free_style
+from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
 
@@ -71,6 +77,32 @@ def test_light_ink_on_clear_pixels_is_read_as_in_a_file(captioner: Captioner) ->
     light = np.dstack([np.full_like(ink, 255)] * 3 + [ink])
     column = drawing(ASPIRIN)[..., np.newaxis]
     assert [one.caption for one in captioner.caption([light, column])] == [ASPIRIN, ASPIRIN]
+
+
+@pytest.mark.parametrize(("smiles", "seed"), [("CSc1ccc(CCCS(=O)(=O)N)cc1", 4), ("Clc1ccc(CCOCCSC)cc1Br", 1)])
+def test_a_drawing_that_stands_upright_is_read_so_by_the_captioner_and_by_the_job(smiles: str, seed: int) -> None:
+    asked, inchi = load_settings("molecules", "local"), inchi_of_smiles(smiles)
+    style = free_style((30.0, 30.0), np.random.default_rng(seed))._replace(
+        layout="rdkit", turn_deg=90.0, is_mirrored=False, stroke_px=2.0, font="DejaVuSans.ttf", beside=""
+    )
+    style = style._replace(letter_height=0.34, letter_width=1.0, numbered_fraction=0.0, writes_carbons=False)
+    pixels = draw_freely(inchi, style._replace(abbreviated_fraction=0.0), np.random.default_rng(0)).pixels
+    clean = clean_image(encode_png(pixels), asked.cleaning)
+    assert clean.rotation_deg == 90
+    rows = pd.DataFrame(
+        {
+            "image_id": ["tall"],
+            "image": [encode_png(clean.pixels)],
+            "rotation_deg": [clean.rotation_deg],
+            "features": [None],
+            "cleaning_version": ["v"],
+        }
+    )
+    # Outside of a task the counter tells nobody.
+    counter = WorkerCounter("127.0.0.1", 0, b"")
+    (predicted,) = predict_batches(iter([rows]), str(PRETRAINED / "molecules"), asked.prediction, counter)
+    assert predicted["caption"].tolist() == [inchi]
+    assert Captioner.pretrained("molecules").caption([pixels])[0].caption == inchi
 
 
 def test_no_image_gives_no_caption(captioner: Captioner) -> None:

@@ -28,8 +28,8 @@ def test_later_steps_count_more_and_every_number_takes_part() -> None:
     average = WeightAverage(filled(0), decay=0.5)
     for step, value in ((100, 8), (101, 4)):
         average.update(filled(value), step)
-    assert values(average.captioner) == {0.5 * (0.5 * 8) + 0.5 * 4}
-    counts = [tensor for tensor in average.captioner.state_dict().values() if not tensor.is_floating_point()]
+    assert values(average.network) == {0.5 * (0.5 * 8) + 0.5 * 4}
+    counts = [tensor for tensor in average.network.state_dict().values() if not tensor.is_floating_point()]
     assert counts
     assert all(count == 4 for count in counts)
 
@@ -38,7 +38,7 @@ def test_the_weights_that_training_began_with_are_soon_forgotten() -> None:
     average = WeightAverage(filled(1), decay=0.999)
     for step in range(1, 31):
         average.update(filled(0), step)
-    assert max(values(average.captioner)) < 0.001
+    assert max(values(average.network)) < 0.001
 
 
 def test_an_average_that_was_stored_goes_on_as_if_nothing_had_been() -> None:
@@ -51,7 +51,7 @@ def test_an_average_that_was_stored_goes_on_as_if_nothing_had_been() -> None:
     resumed.unpack(torch.load(stored, weights_only=True))
     for average in (whole, resumed):
         average.update(filled(5), 51)
-    assert values(whole.captioner) == values(resumed.captioner)
+    assert values(whole.network) == values(resumed.network)
 
 
 def test_a_fraction_of_one_would_never_learn_and_is_refused() -> None:

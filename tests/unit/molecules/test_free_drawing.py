@@ -10,12 +10,14 @@ from rdkit import Chem
 
 from lib.errors import SettingsError
 from lib.molecules.atom_labels import GROUPS, Group, atom_label, free_side, group_label, groups_of
+from lib.molecules.drawing import draw_unworn
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import FONTS, FONTS_FOLDER, LAYOUTS, LEAST_CAPITAL_PX, FreeStyle, fonts_of, free_style
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
 from lib.molecules.sources import with_random_group
+from lib.settings import load_settings
 from tests.unit.molecules.drawn_molecules import inchis, shown_by, stereo_layers
 
 BONDS_PX = (24.0, 48.0)
@@ -220,3 +222,18 @@ def test_letters_are_large_enough_to_be_read() -> None:
     heights = [one.letter_height * one.bond_length_px for one in styles]
     assert min(heights) >= LEAST_CAPITAL_PX
     assert max(one.letter_height for one in styles) > 0.55
+    assert free_style((8.0, 8.0), np.random.default_rng(0)).letter_height == 0.6
+
+
+@pytest.mark.parametrize("drawer", ["free", "restyled"])
+def test_drawings_are_written_in_the_fonts_that_the_settings_name(tmp_path: Path, drawer: str) -> None:
+    shutil.copy(FONTS_FOLDER / "STIXGeneralBol.ttf", tmp_path)
+    asked = [
+        load_settings("molecules", "local", folder).drawing for folder in ([], [f"drawing.fonts_folder={tmp_path}"])
+    ]
+    inchi = inchi_of_smiles("CC(=O)Nc1ccc(O)cc1")
+    are_same = [
+        np.array_equal(*(draw_unworn(inchi, drawer, one, np.random.default_rng(seed)).drawing.pixels for one in asked))
+        for seed in range(12)
+    ]
+    assert not all(are_same)

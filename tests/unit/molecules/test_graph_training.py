@@ -15,6 +15,7 @@ from lib.molecules.graph_training import (
     TAKEN_AS,
     UNKNOWN,
     TaughtGraph,
+    _batches,
     _heat,
     graph_of,
     rare_ones_more,
@@ -151,6 +152,8 @@ def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     store = DrawingStore(tmp_path / "drawings")
     vocabulary = Vocabulary.from_tokens(token_counts(store))
     captioner = Captioner(asked.captioner, len(vocabulary))
+    only = np.eye(len(store))[-1]
+    assert set(next(_batches(store, only, vocabulary, asked))[0]) == {len(store) - 1}
     reader, right = train_graph_reader(store, captioner, vocabulary, asked, num_steps=60)
     assert right["nodes"] > 0.5
     assert right["edges"] > 0.6

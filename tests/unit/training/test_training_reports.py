@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> TrainingRun:
 
 
 def reporter_of(
-    run: TrainingRun, captioner: Captioner, state: TrainingState, average: WeightAverage | None = None
+    run: TrainingRun, captioner: Captioner, state: TrainingState, average: WeightAverage[Captioner] | None = None
 ) -> TrainingReporter:
     training = quick_training(log_interval_steps=2, checkpoint_interval_steps=3)
     config = {
@@ -100,7 +100,7 @@ def test_the_model_that_stays_has_the_average_of_the_weights_and_training_goes_o
     captioner = tiny_captioner()
     average = WeightAverage.begin_or_resume(captioner, 0.5, {})
     assert average is not None
-    torch.nn.init.constant_(average.captioner.decoder.output.weight, 1.0)
+    torch.nn.init.constant_(average.network.decoder.output.weight, 1.0)
     reporter = reporter_of(run, captioner, TrainingState(), average)
     torch.nn.init.constant_(captioner.decoder.output.weight, 3.0)
     average.update(captioner, step=1_000)
@@ -109,7 +109,7 @@ def test_the_model_that_stays_has_the_average_of_the_weights_and_training_goes_o
     packed = load_training_state(run.resume_checkpoint)
     resumed = WeightAverage.begin_or_resume(tiny_captioner(seed=1), 0.5, packed)
     assert resumed is not None
-    assert resumed.captioner.decoder.output.weight.unique().tolist() == [2.0]
+    assert resumed.network.decoder.output.weight.unique().tolist() == [2.0]
     reporter.on_end()
     assert load_captioner(run.checkpoint)[0].decoder.output.weight.unique().tolist() == [2.0]
 
