@@ -80,7 +80,8 @@ def _by_programs(settings: Settings, packages: Path) -> list[tuple[str, Sample]]
 
 def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: Settings) -> list[dict[str, Any]]:
     cleaned = [clean_image(sample.image, settings.cleaning) for _, sample in kinds]
-    images = [captioner.upright(one.pixels, one.rotation_deg) for one in cleaned]
+    upright = [captioner.upright(one.pixels, one.rotation_deg, one.larger) for one in cleaned]
+    images = [one.pixels for one in upright]
     views = [(turn, scale) for scale, turn in product(settings.prediction.scales, settings.prediction.turns_deg)]
     greedy = captioner.read([seen_as(pixels, *views[0]) for pixels in images], 1)
     beams = [
@@ -99,7 +100,7 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
             num_traced.append(len(traced.traces.variants))
         captions = [candidate.caption for candidate in greedy[index]]
         captions += list(vote_fractions(readings))
-        graphs = captioner.as_graphs(images[index])
+        graphs = captioner.as_graphs(upright[index])
         captions += [candidate.caption for one in graphs for candidate in one]
         captions += [caption for one in traced.traces.variants.values() for caption in [*one][:VARIANTS_DRAWN]]
         for caption in dict.fromkeys(one for one in captions if one is not None):

@@ -19,7 +19,7 @@ from rich.table import Table
 from bench.contact_sheet import pairs_sheet
 from bench.image_variations import DRAWN_AGAIN, IMAGE_VARIATIONS, png
 from lib.captioning.caption_choice import PredictedCaption
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.molecules.drawing_batches import draw_batches
@@ -57,11 +57,11 @@ def unworn_drawings(settings: Settings) -> Iterator[Drawing]:
 
 def read(images: Sequence[bytes], captioner: ImageCaptioner, settings: Settings) -> list[PredictedCaption | None]:
     """The captions of images; None for those that cleaning rejects."""
-    cleaned: dict[int, np.ndarray] = {}
+    cleaned: dict[int, CleanedImage] = {}
     for index, image in enumerate(images):
         try:
             clean = clean_image(image, settings.cleaning)
-            cleaned[index] = captioner.upright(clean.pixels, clean.rotation_deg)
+            cleaned[index] = captioner.upright(clean.pixels, clean.rotation_deg, clean.larger)
         except CorruptImageError:
             continue
     captions = dict(zip(cleaned, captioner.caption(list(cleaned.values())), strict=True)) if cleaned else {}

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import clean_images, extract_features, ingest_images
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captions.nearest_neighbour import neighbour_captions
 from lib.captions.scores import MODEL, best_constant_caption, captions_by_predictor
 from lib.captions.sentence_evaluation import score_sentences
@@ -102,7 +102,7 @@ def measure(lake: Lake, directory: Path, settings: Settings, split: str) -> dict
     encoder = load_config(directory)
     version = encoder_version_of(directory)
     features = _features(lake, captions, version, split)
-    images = [unpack_features(packed) for packed in features.values()]
+    images = [CleanedImage(unpack_features(packed)) for packed in features.values()]
     written, seconds = {}, {}
     for name, num_beams in ((MODEL, settings.prediction.num_beams), (GREEDY, 1)):
         prediction = settings.prediction.model_copy(update={"num_beams": num_beams})

@@ -90,7 +90,7 @@ class Reader:
         """Clean and caption images, and note the scores under the name. An image that is rejected has no caption."""
         captioner = ImageCaptioner(self.checkpoint, prediction)
         cleaned = {
-            index: captioner.upright(clean.pixels, clean.rotation_deg)
+            index: captioner.upright(clean.pixels, clean.rotation_deg, clean.larger)
             for index, sample in enumerate(samples)
             if (clean := self._cleaned(sample)) is not None
         }

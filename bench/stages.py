@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import build_vocabulary, clean_images, ingest_images, predict_captions
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captions.notations import notation_named
 from lib.captions.scores import with_scores
 from lib.errors import NotationError
@@ -146,8 +146,9 @@ def measure_predict(spark: SparkSession, zone: Path, folder: Path) -> Measured:
         ingest_images.run(spark, settings)
         clean_images.run(spark, settings)
         seconds = timed(lambda: predict_captions.run(spark, settings))
-        rows = spark.read.format("delta").load(f"{lake}/images_clean").select("image").collect()
-    images = [bytes(row.image) for row in rows]
+        columns = ("image", "larger_image")
+        rows = spark.read.format("delta").load(f"{lake}/images_clean").select(*columns).collect()
+    images = [(bytes(row.image), row.larger_image and bytes(row.larger_image)) for row in rows]
     return Measured(len(images), seconds, bare(caption_all, images))
 
 
@@ -239,10 +240,12 @@ def captioner_of() -> ImageCaptioner:
     return ImageCaptioner(pretrained_model("molecules", "the bench").directory, prediction)
 
 
-def caption_all(images: list[bytes]) -> float:
-    """Caption cleaned images as Spark's workers do, as many at a time; seconds without loading the model."""
+def caption_all(images: list[tuple[bytes, bytes | None]]) -> float:
+    """Caption cleaned images, with the larger ones, as Spark's workers do; seconds without loading the model."""
     captioner = captioner_of()
-    return timed(lambda: captioner.caption([decode_png(image) for image in images]))
+    return timed(
+        lambda: captioner.caption([CleanedImage(*(one and decode_png(one) for one in both)) for both in images])
+    )
 
 
 def distances(pairs: list[tuple[str, str, str]]) -> float:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pyspark.sql.functions as F
 import torch
 from pyspark.sql import DataFrame
 
-from lib.captioning.image_captioning import ImageCaptioner, of_like_size
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
 from lib.images.cleaning import decode_png
@@ -58,9 +59,10 @@ def predict_new_images(
     done = predictions.join(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"
     )
-    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image", "rotation_deg")
+    rows = clean.select("image_id", "cleaned_at", "cleaning_version", "image", "larger_image", "rotation_deg")
     if only is not None:
         rows = rows.join(only, on="image_id", how="left_semi")
+    had_predictions = lake.has("caption_predictions")
     with lake.staging():
         pending = find_pending_rows(lake, _with_features(lake, rows, directory, settings), done, "cleaned_at")
         total = pending.num_rows
@@ -81,7 +83,7 @@ def predict_new_images(
                         lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
                     num_done += num_rows
     lake.create("caption_predictions")
-    num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version)
+    num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version) if had_predictions else (0, 0)
     logger.info("predict_captions: model %s captioned %d new images", model_version, total)
     if num_rescored:
         logger.info("predict_captions: %d earlier captions were scored again: their references changed", num_rescored)
@@ -107,7 +109,7 @@ def _predict(
     batch: DataFrame, num_rows: int, directory: Path, settings: PredictionSettings, counter: WorkerCounter
 ) -> DataFrame:
     predict = partial(predict_batches, directory=str(directory), settings=settings, counter=counter)
-    columns = ("image_id", "image", "rotation_deg", "features", "cleaning_version")
+    columns = ("image_id", "image", "larger_image", "rotation_deg", "features", "cleaning_version")
     images = batch.select(*columns).repartition(num_tasks(batch.sparkSession, num_rows))
     return images.mapInPandas(predict, PREDICTED_SCHEMA)
 
@@ -163,18 +165,13 @@ def _bring_up_to_date(lake: Lake, clean: DataFrame, captions: DataFrame, model_v
 def predict_batches(
     batches: Iterator[pd.DataFrame], directory: str, settings: PredictionSettings, counter: WorkerCounter
 ) -> Iterator[pd.DataFrame]:
-    """Rows (image_id, image, rotation_deg, features, cleaning_version) in, PREDICTED_SCHEMA out, one for one."""
+    """Rows of images_clean with their features in, PREDICTED_SCHEMA out, one for one."""
     torch.set_num_threads(settings.threads_per_worker)
     captioner = _captioner(directory, settings)
     for rows in _gathered(batches, settings.num_images_in_buffer):
-        images = [
-            captioner.encoded(captioner.upright(decode_png(image), rotation_deg))
-            if features is None
-            else unpack_features(features)
-            for image, rotation_deg, features in zip(rows["image"], rows["rotation_deg"], rows["features"], strict=True)
-        ]
+        images = [_to_caption(row, captioner) for row in rows.itertuples()]
         # A part at a time, so that the count of images that are done grows as steadily as the work.
-        for indices in of_like_size(images, BATCHES_AT_A_TIME * settings.batch_size):
+        for indices in of_like_size([image.pixels for image in images], BATCHES_AT_A_TIME * settings.batch_size):
             predicted = captioner.caption([images[index] for index in indices], counter.add)
             yield pd.DataFrame(
                 {
@@ -188,6 +185,14 @@ def predict_batches(
                     "cleaning_version": rows["cleaning_version"].iloc[np.asarray(indices)].array,
                 }
             )
+
+
+def _to_caption(row: Any, captioner: ImageCaptioner) -> CleanedImage:
+    if row.features is not None:
+        return CleanedImage(unpack_features(row.features))
+    larger = None if row.larger_image is None else decode_png(row.larger_image)
+    image = captioner.upright(decode_png(row.image), row.rotation_deg, larger)
+    return image._replace(pixels=captioner.encoded(image.pixels))
 
 
 @lru_cache(maxsize=1)

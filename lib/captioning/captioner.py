@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lib.captioning.attention_maps import AttentionMaps, attention_maps
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captions.checkpoint_fit import learned_cleaning
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
@@ -58,7 +58,8 @@ class Captioner:
         if isinstance(checkpoint, str) and checkpoint.startswith(IN_THE_REGISTRY):
             checkpoint = resolve_model(settings.storage, checkpoint, dataset).directory
         self._captioner = ImageCaptioner(Path(checkpoint), settings.prediction)
-        self._cleaning = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
+        learned = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
+        self._cleaning = learned.model_copy(update={"larger_scale": settings.cleaning.larger_scale})
 
     @classmethod
     def pretrained(cls, dataset: str, overrides: Sequence[str] = (), conf: Path | str | None = None) -> "Captioner":
@@ -78,7 +79,7 @@ class Captioner:
     def look(self, image: ImageSource) -> AttentionMaps:
         """Where attention looked for each token as the image was read once. Raises CorruptImageError, OSError."""
         clean = clean_image(_as_bytes(image), self._cleaning)
-        return self.look_at_cleaned(self._captioner.upright(clean.pixels, clean.rotation_deg))
+        return self.look_at_cleaned(self._captioner.upright(clean.pixels, clean.rotation_deg, clean.larger).pixels)
 
     def look_at_cleaned(self, pixels: np.ndarray) -> AttentionMaps:
         """Where attention looked for each token as a cleaned image was read once: uint8 (H, W) or (H, W, 3) RGB."""
@@ -89,15 +90,15 @@ def caption_images(
     captioner: ImageCaptioner, cleaning: CleaningSettings, images: Sequence[ImageSource]
 ) -> list[CaptionedImage]:
     """Clean and caption images as they arrive; one entry for each, in the order given."""
-    pixels: dict[int, np.ndarray] = {}
+    cleaned: dict[int, CleanedImage] = {}
     entries: dict[int, CaptionedImage] = {}
     for index, image in enumerate(images):
         try:
             clean = clean_image(_as_bytes(image), cleaning)
-            pixels[index] = captioner.upright(clean.pixels, clean.rotation_deg)
+            cleaned[index] = captioner.upright(clean.pixels, clean.rotation_deg, clean.larger)
         except (CorruptImageError, OSError) as error:
             entries[index] = CaptionedImage(None, None, None, [], reason=str(error))
-    for index, captioned in zip(pixels, captioner.caption(list(pixels.values())), strict=True):
+    for index, captioned in zip(cleaned, captioner.caption(list(cleaned.values())), strict=True):
         entries[index] = CaptionedImage(*captioned)
     return [entries[index] for index in range(len(images))]
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,6 +43,13 @@ GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 1.1), (180, 1.1), (0, 1.2), (180, 1.2))
 UPRIGHT_VIEWS = GRAPH_VIEWS[:4]  # in which an image that was turned is compared with itself turned back
 
 
+class CleanedImage(NamedTuple):
+    """An image to caption."""
+
+    pixels: np.ndarray  # (H, W) or (H, W, 3) uint8; or float16 features (F, h, w) of the network's frozen encoder
+    larger: np.ndarray | None = None  # the same image larger, which is read as a graph instead
+
+
 class ImageCaptioner:
     """A checkpoint ready to caption.
 
@@ -68,12 +76,11 @@ class ImageCaptioner:
         self._graph_reader = pretrained_graph_reader(known) if known else None
 
     def caption(
-        self, images: Sequence[np.ndarray], count_done: Callable[[int], None] = lambda _: None
+        self, cleaned: Sequence[CleanedImage], count_done: Callable[[int], None] = lambda _: None
     ) -> list[PredictedCaption]:
-        """Caption cleaned images (H, W) or (H, W, 3) of any sizes; none depends on the others.
+        """Caption cleaned images of any sizes; none depends on the others.
 
-        Instead of images all may be float16 features (F, h, w) of the network's frozen encoder, where the settings'
-        can_read_features.
+        All may have features instead of pixels, where the settings' can_read_features.
 
         An image is first decoded greedily, and read as a graph. If that says the same, and the trace of the caption is
         not against it, it is the image's caption; without graphs, if its drawing confirms it. Otherwise the image is
@@ -83,6 +90,7 @@ class ImageCaptioner:
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
+        images = [one.pixels for one in cleaned]
         redrawn = list(map(self.prepared, images))
         traced = [self.traceable() for _ in images]
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
@@ -91,7 +99,7 @@ class ImageCaptioner:
         if (self.settings.is_redrawn or self._graph_reader) and self.settings.num_beams > 1:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
-                graphs[index] = self.as_graphs(images[index], GRAPH_VIEWS[:1])
+                graphs[index] = self.as_graphs(cleaned[index], GRAPH_VIEWS[:1])
                 sure = self._agreed(greedy, graphs[index]) if graphs[index] else self._confirmed(greedy, redrawn[index])
                 image = traced[index]
                 if sure and (image is None or image.agrees_with(seen[index], greedy)):
@@ -99,7 +107,7 @@ class ImageCaptioner:
                 count_done(int(captions[index] is not None))
         for index, caption in enumerate(captions):
             if not self._is_sure(caption) and self.settings.sure_from:
-                graphs[index] += self.as_graphs(images[index], GRAPH_VIEWS[len(graphs[index]) :])
+                graphs[index] += self.as_graphs(cleaned[index], GRAPH_VIEWS[len(graphs[index]) :])
         for view in views:
             unsure = [index for index, one in enumerate(captions) if not self._is_sure(one)]
             seen = [seen_as(images[index], *view) for index in unsure]
@@ -163,21 +171,24 @@ class ImageCaptioner:
         mean, votes = (candidate.probability ** (1 / length**exponent) for exponent in (1, LENGTH_EXPONENT))
         return CaptionCandidate(text, caption, candidate.score, mean, votes)
 
-    def upright(self, pixels: np.ndarray, rotation_deg: int) -> np.ndarray:
+    def upright(self, pixels: np.ndarray, rotation_deg: int, larger: np.ndarray | None = None) -> CleanedImage:
         """A cleaned image turned back by what cleaning turned it (clockwise), if its labels are surer then.
 
         Drawings higher than wide are turned by 90 degrees, since some stand on their side; most of those by people do
         not. As it is without prediction.is_read_as_graph.
         """
+        cleaned = CleanedImage(pixels, larger)
         if not rotation_deg or self._graph_reader is None:
-            return pixels
-        reader, turned_back = self._graph_reader, seen_as(pixels, -rotation_deg % 360, 1.0)
+            return cleaned
+        reader, back_deg = self._graph_reader, -rotation_deg % 360
+        larger_back = None if larger is None else seen_as(larger, back_deg, 1.0)
+        turned_back = CleanedImage(seen_as(pixels, back_deg, 1.0), larger_back)
 
-        def legibility(image: np.ndarray) -> float:
-            graphs = [read_graph(seen_as(image, *view), reader) for view in UPRIGHT_VIEWS]
+        def legibility(image: CleanedImage) -> float:
+            graphs = [read_graph(seen_as(_largest(image), *view), reader) for view in UPRIGHT_VIEWS]
             return float(np.mean([how_legible(graph) for graph in graphs]))
 
-        return max((pixels, turned_back), key=legibility)
+        return max((cleaned, turned_back), key=legibility)
 
     def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
         """A cleaned image prepared for comparison with drawings; None without prediction.is_redrawn or without ink."""
@@ -191,7 +202,7 @@ class ImageCaptioner:
         return TracedImage(self.network, self.asked, self._readers)
 
     def as_graphs(
-        self, pixels: np.ndarray, views: Sequence[tuple[int, float]] = GRAPH_VIEWS
+        self, image: CleanedImage, views: Sequence[tuple[int, float]] = GRAPH_VIEWS
     ) -> list[list[CaptionCandidate]]:
         """The candidates of a cleaned image read as a graph in each view, best first.
 
@@ -202,7 +213,7 @@ class ImageCaptioner:
         found = []
         captions: dict[str, str | None] = {}  # most views say the same
         for view in views:
-            graph = read_graph(seen_as(pixels, *view), self._graph_reader)
+            graph = read_graph(seen_as(_largest(image), *view), self._graph_reader)
             scored = self.asked.assemble(graph) if graph else []
             captions |= {text: self.asked.read(text) for text, _ in scored if text not in captions}
             likelihoods = np.exp([score - scored[0][1] for _, score in scored])
@@ -248,6 +259,10 @@ class ImageCaptioner:
                 break
             redrawn.draw(caption)
         return choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
+
+
+def _largest(image: CleanedImage) -> np.ndarray:
+    return image.pixels if image.larger is None else image.larger
 
 
 def seen_as(pixels: np.ndarray, turn_deg: int, scale: float) -> np.ndarray:

@@ -16,8 +16,9 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-# Settings that only decide whether an image is rejected, and max_scale, which changes small images only.
-NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale")
+# Settings that only decide whether an image is rejected, max_scale, which changes small images only, and larger_scale,
+# whose image the network does not see.
+NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale", "larger_scale")
 
 
 # Steps newer than the first checkpoints, with the values that skip them.
@@ -30,6 +31,7 @@ ADDED_STEPS = {
     "thin_from": 0.0,
     "thin_to": 1.0,
     "keeps_aspect": True,
+    "larger_scale": None,
 }
 
 

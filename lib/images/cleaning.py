@@ -21,6 +21,7 @@ from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
 SMALLEST_DRAWING = 1.2  # stroke lengths
+LARGER_FROM = 1.1  # times the size of the cleaned image
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
 
@@ -34,6 +35,7 @@ class CleanImage:
     num_specks_removed: int
     ink_fraction: float
     transform: Transform
+    larger: Pixels | None  # the same image larger, if settings.larger_scale asks for it and it arrived larger
 
 
 def clean_image(image: bytes, settings: CleaningSettings) -> CleanImage:
@@ -71,10 +73,11 @@ def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -
     if settings.upright == "landscape" and is_sideways(pixels):
         rotation_deg = 90
         pixels, transform = turn_clockwise(pixels, transform)
+    larger = _made_larger(pixels, settings, length) if settings.larger_scale else None
     pixels, transform = fit_to_canvas(pixels, transform, settings, length)
     if settings.sharpen:
         pixels = sharpen(pixels, settings.sharpen)
-    return CleanImage(pixels, rotation_deg, num_specks, ink_fraction, transform)
+    return CleanImage(pixels, rotation_deg, num_specks, ink_fraction, transform, larger)
 
 
 def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tuple[Pixels, int, int]:
@@ -127,6 +130,14 @@ def _refuse_shapes(pixels: Pixels, length: float | None) -> None:
         raise CorruptImageError("no_drawing", "a line, a circle, a frame or a blob alone")
 
 
+def _scale_to_fit(pixels: Pixels, settings: CleaningSettings, length: float | None) -> float:
+    height, width = pixels.shape[:2]
+    scale = min(settings.canvas_width_px / width, settings.canvas_height_px / height, settings.max_scale)
+    if settings.stroke_length_px and length:
+        scale = min(scale, settings.stroke_length_px / length)
+    return scale
+
+
 def fit_to_canvas(
     pixels: Pixels, transform: Transform, settings: CleaningSettings, length: float | None = None
 ) -> tuple[Pixels, Transform]:
@@ -136,9 +147,7 @@ def fit_to_canvas(
     The sides become multiples of `canvas_step_px`: images of few sizes can be batched with their like.
     """
     height, width = pixels.shape[:2]
-    scale = min(settings.canvas_width_px / width, settings.canvas_height_px / height, settings.max_scale)
-    if settings.stroke_length_px and length:
-        scale = min(scale, settings.stroke_length_px / length)
+    scale = _scale_to_fit(pixels, settings, length)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     if not settings.keeps_aspect:
         new_width, new_height = settings.canvas_width_px, settings.canvas_height_px
@@ -157,6 +166,15 @@ def fit_to_canvas(
     # Pixel centres, not corners, correspond: x' + 0.5 = scale (x + 0.5).
     fit = np.array([[scale_x, 0.0, left + 0.5 * scale_x - 0.5], [0.0, scale_y, top + 0.5 * scale_y - 0.5]])
     return sheet, then(transform, fit)
+
+
+def _made_larger(pixels: Pixels, settings: CleaningSettings, length: float | None) -> Pixels | None:
+    """The image larger than fit_to_canvas makes it; None if that is hardly larger."""
+    scale, larger_scale = (_scale_to_fit(pixels, one, length) for one in (settings, settings.larger))
+    if larger_scale < LARGER_FROM * scale:
+        return None
+    larger, _ = fit_to_canvas(pixels, np.eye(2, 3), settings.larger, length)
+    return sharpen(larger, settings.sharpen) if settings.sharpen else larger
 
 
 def sharpen(pixels: Pixels, strength: float) -> Pixels:

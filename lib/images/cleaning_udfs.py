@@ -31,6 +31,7 @@ OUTCOME_COLUMNS = {
     "ink_fraction": "float",
     "transform": "array<double>",
     "image": "binary",
+    "larger_image": "binary",
     "reason": "string",
     "detail": "string",
     "cleaning_version": "string",
@@ -122,7 +123,7 @@ def _clean(image: bytes, settings: CleaningSettings) -> tuple[object, ...]:
     try:
         clean = clean_image(image, settings)
     except CorruptImageError as error:
-        return (None, None, None, None, None, None, None, error.reason, error.detail)
+        return (*[None] * 8, error.reason, error.detail)
     height, width = clean.pixels.shape[:2]
     return (
         width,
@@ -132,6 +133,7 @@ def _clean(image: bytes, settings: CleaningSettings) -> tuple[object, ...]:
         clean.ink_fraction,
         clean.transform.ravel().tolist(),
         encode_png(clean.pixels),
+        None if clean.larger is None else encode_png(clean.larger),
         None,
         None,
     )

@@ -187,6 +187,11 @@ IMAGES_CLEAN = Table(
             ),
             _column("cleaned_at", _TIME, "When it was cleaned (UTC); one value per commit."),
             _column("image", _BYTES, "The cleaned image as PNG."),
+            _column(
+                "larger_image",
+                _BYTES,
+                "The same in more detail (cleaning.larger_scale) as PNG; null if it did not arrive larger.",
+            ),
         ]
     ),
 )

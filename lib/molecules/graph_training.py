@@ -1,4 +1,4 @@
-"""Trains the graph reader on stored drawings, each worn in its own way every time it is seen.
+"""Trains the graph reader on stored drawings, each worn in its own way every time it is seen, at the size it reads.
 
 B drawings, A nodes, E pairs of nodes, N kinds of nodes.
 """
@@ -310,7 +310,7 @@ def _worn(
     store: DrawingStore, indices: list[int], vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
 ) -> Batch:
     wear, seed = with_one_scale(settings.wear, rng), int(rng.integers(2**31))
-    return worn_batch(store, indices, vocabulary, wear, settings.cleaning, seed, torch.device("cpu"))
+    return worn_batch(store, indices, vocabulary, wear, settings.cleaning.larger, seed, torch.device("cpu"))
 
 
 @torch.inference_mode()

@@ -31,6 +31,7 @@ class CleaningSettings(BaseModel):
     stroke_length_px: float | None = Field(gt=0)
     keeps_aspect: bool
     max_scale: float = Field(gt=0)
+    larger_scale: float | None = Field(gt=1)
     sharpen: float = Field(ge=0)
     min_ink_fraction: float = Field(ge=0, lt=1)
     max_ink_fraction: float = Field(gt=0, le=1)
@@ -45,3 +46,17 @@ class CleaningSettings(BaseModel):
         if self.color != "grey" and asked:
             raise ValueError(f"cleaning.color {self.color}: {', '.join(asked)} must be 0 or false, they need grey")
         return self
+
+    @property
+    def larger(self) -> Self:
+        """The settings that make the larger image: by larger_scale, but not larger than it arrived; else the same."""
+        if (factor := self.larger_scale) is None:
+            return self
+        return self.model_copy(
+            update={
+                "canvas_height_px": round(factor * self.canvas_height_px),
+                "canvas_width_px": round(factor * self.canvas_width_px),
+                "stroke_length_px": self.stroke_length_px and factor * self.stroke_length_px,
+                "max_scale": 1.0,
+            }
+        )

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake
 from lib.lake.models import make_candidate, make_current
@@ -68,7 +68,7 @@ def test_the_registered_model_captions_images_as_they_arrive(lake: Lake, setting
     image = encode_png(draw_molecule(ASPIRIN, settings.drawing, np.random.default_rng(0)).pixels)
     captions = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, settings.cleaning).pixels
-    (expected,) = ImageCaptioner(checkpoint, settings.prediction).caption([pixels])
+    (expected,) = ImageCaptioner(checkpoint, settings.prediction).caption([CleanedImage(pixels)])
     assert captions.iloc[0].drop("alternatives").isna().all()
     assert captions.iloc[0]["alternatives"] == []
     *told, alternatives = captions.iloc[1].tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.image_captioning import ImageCaptioner, PredictedCaption
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner, PredictedCaption
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
@@ -32,7 +32,7 @@ def captioner(settings: Settings) -> ImageCaptioner:
 
 
 def read(pixels: np.ndarray, captioner: ImageCaptioner, settings: Settings) -> PredictedCaption:
-    return captioner.caption([clean_image(encode_png(pixels), settings.cleaning).pixels])[0]
+    return captioner.caption([CleanedImage(clean_image(encode_png(pixels), settings.cleaning).pixels)])[0]
 
 
 def photograph() -> np.ndarray:

@@ -79,6 +79,14 @@ def test_light_ink_on_clear_pixels_is_read_as_in_a_file(captioner: Captioner) ->
     assert [one.caption for one in captioner.caption([light, column])] == [ASPIRIN, ASPIRIN]
 
 
+def captioned_by_the_job(rows: pd.DataFrame) -> str:
+    # Outside of a task the counter tells nobody.
+    counter, prediction = WorkerCounter("127.0.0.1", 0, b""), load_settings("molecules", "local").prediction
+    (predicted,) = predict_batches(iter([rows]), str(PRETRAINED / "molecules"), prediction, counter)
+    (caption,) = predicted["caption"]
+    return caption
+
+
 @pytest.mark.parametrize(("smiles", "seed"), [("CSc1ccc(CCCS(=O)(=O)N)cc1", 4), ("Clc1ccc(CCOCCSC)cc1Br", 1)])
 def test_a_drawing_that_stands_upright_is_read_so_by_the_captioner_and_by_the_job(smiles: str, seed: int) -> None:
     asked, inchi = load_settings("molecules", "local"), inchi_of_smiles(smiles)
@@ -93,16 +101,33 @@ def test_a_drawing_that_stands_upright_is_read_so_by_the_captioner_and_by_the_jo
         {
             "image_id": ["tall"],
             "image": [encode_png(clean.pixels)],
+            "larger_image": [clean.larger if clean.larger is None else encode_png(clean.larger)],
             "rotation_deg": [clean.rotation_deg],
             "features": [None],
             "cleaning_version": ["v"],
         }
     )
-    # Outside of a task the counter tells nobody.
-    counter = WorkerCounter("127.0.0.1", 0, b"")
-    (predicted,) = predict_batches(iter([rows]), str(PRETRAINED / "molecules"), asked.prediction, counter)
-    assert predicted["caption"].tolist() == [inchi]
+    assert captioned_by_the_job(rows) == inchi
     assert Captioner.pretrained("molecules").caption([pixels])[0].caption == inchi
+
+
+def test_the_job_and_the_captioner_read_the_larger_image_that_cleaning_keeps() -> None:
+    asked = load_settings("molecules", "local")
+    clean = clean_image(encode_png(drawing(CAFFEINE)), asked.cleaning)
+    assert clean.larger is not None
+    assert clean.larger.shape > clean.pixels.shape
+    (row,) = [
+        {
+            "image_id": "a",
+            "image": encode_png(np.full_like(clean.pixels, 255)),
+            "larger_image": encode_png(clean.larger),
+            "rotation_deg": 0,
+            "features": None,
+            "cleaning_version": "v",
+        }
+    ]
+    assert captioned_by_the_job(pd.DataFrame([row])) == CAFFEINE
+    assert captioned_by_the_job(pd.DataFrame([row | {"larger_image": None}])) != CAFFEINE
 
 
 def test_no_image_gives_no_caption(captioner: Captioner) -> None:

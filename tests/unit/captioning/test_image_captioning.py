@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lib.captioning.caption_choice import CaptionCandidate, PredictedCaption, choose
-from lib.captioning.image_captioning import GRAPH_VIEWS, ImageCaptioner, seen_as
+from lib.captioning.image_captioning import GRAPH_VIEWS, CleanedImage, ImageCaptioner, seen_as
 from lib.errors import NotationError
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.free_drawing import draw_freely
@@ -159,7 +159,7 @@ def test_an_image_is_read_turned_and_enlarged_until_a_caption_is_sure(eager: Pat
         expected = [next((one for one in some if one.confidence >= sure_from), some[-1]) for some in choices]
         assert {some.index(one) + 1 for some, one in zip(choices, expected, strict=True)} == nums_read
         captioner = ImageCaptioner(eager, settings(turns_deg=(0, 180), scales=(1.0, 1.5), sure_from=sure_from))
-        captions = captioner.caption(images)
+        captions = captioner.caption(list(map(CleanedImage, images)))
         assert [one.caption for one in captions] == [one.caption for one in expected]
         assert [one.confidence for one in captions] == pytest.approx([one.confidence for one in expected], rel=1e-3)
 
@@ -174,10 +174,10 @@ def drawings(count: int) -> list[np.ndarray]:
 )
 def test_captions_do_not_depend_on_how_images_are_batched(checkpoint: Path, how: dict[str, Any]) -> None:
     images = drawings(9)
-    together = ImageCaptioner(checkpoint, settings(**how)).caption(images)
+    together = ImageCaptioner(checkpoint, settings(**how)).caption(list(map(CleanedImage, images)))
     alone = ImageCaptioner(checkpoint, settings(**how, batch_size=1))
     for one, image in zip(together, images, strict=True):
-        again = alone.caption([image])[0]
+        again = alone.caption([CleanedImage(image)])[0]
         assert (again.caption, again.is_valid) == (one.caption, one.is_valid)
         assert again.confidence == pytest.approx(one.confidence, rel=1e-3)
 
@@ -196,9 +196,9 @@ def test_features_of_several_shapes_are_captioned_as_their_images_are(frozen: Pa
     captioner, images = ImageCaptioner(frozen, settings()), drawings(9)
     features = [captioner.encoded(image) for image in images]
     assert {one.shape for one in features} == {(32, 2, 4), (32, 4, 4)}
-    captions = captioner.caption(features)
-    for one, of_image, image in zip(captions, captioner.caption(images), images, strict=True):
-        alone = captioner.caption([captioner.encoded(image)])[0]
+    captions = captioner.caption(list(map(CleanedImage, features)))
+    for one, of_image, image in zip(captions, captioner.caption(list(map(CleanedImage, images))), images, strict=True):
+        alone = captioner.caption([CleanedImage(captioner.encoded(image))])[0]
         assert one.caption == alone.caption == of_image.caption
         assert [alone.confidence, of_image.confidence] == pytest.approx([one.confidence] * 2, rel=0.02)
 
@@ -207,7 +207,7 @@ def test_features_of_several_shapes_are_captioned_as_their_images_are(frozen: Pa
 def test_an_image_that_is_turned_scaled_or_drawn_again_is_read_itself(frozen: Path, how: dict[str, Any]) -> None:
     captioner, images = ImageCaptioner(frozen, settings(**how, sure_from=2.0)), drawings(3)
     assert all(captioner.encoded(image) is image for image in images)
-    assert len(captioner.caption([captioner.encoded(image) for image in images])) == 3
+    assert len(captioner.caption([CleanedImage(captioner.encoded(image)) for image in images])) == 3
 
 
 @pytest.mark.parametrize("drawer", [one for group in DRAWERS for one in group])
@@ -247,24 +247,35 @@ def caffeine() -> np.ndarray:
 def test_what_a_drawing_says_as_a_graph_votes_whatever_the_captioner_writes(
     checkpoint: Path, caffeine: np.ndarray, how: dict[str, Any]
 ) -> None:
-    (with_graphs,) = ImageCaptioner(checkpoint, settings(is_read_as_graph=True, **how)).caption([caffeine])
-    (without,) = ImageCaptioner(checkpoint, settings(**how)).caption([caffeine])
+    (with_graphs,) = ImageCaptioner(checkpoint, settings(is_read_as_graph=True, **how)).caption(
+        [CleanedImage(caffeine)]
+    )
+    (without,) = ImageCaptioner(checkpoint, settings(**how)).caption([CleanedImage(caffeine)])
     assert with_graphs.caption.startswith("InChI=1S/C8H10N4O2/")
     assert with_graphs.is_valid
     assert with_graphs.caption != without.caption
 
 
+def test_a_larger_image_is_read_as_a_graph_instead(checkpoint: Path, caffeine: np.ndarray) -> None:
+    captioner = ImageCaptioner(checkpoint, settings(is_read_as_graph=True))
+    white = np.full_like(caffeine, 255)
+    (larger,) = captioner.caption([CleanedImage(white, caffeine)])
+    assert larger.caption.startswith("InChI=1S/C8H10N4O2/")
+    (blank,) = captioner.caption([CleanedImage(caffeine, white)])
+    assert blank.caption != larger.caption
+
+
 def test_graphs_are_read_in_every_view_and_by_no_other_notation(checkpoint: Path, caffeine: np.ndarray) -> None:
     captioner = ImageCaptioner(checkpoint, settings(is_read_as_graph=True))
-    graphs = captioner.as_graphs(caffeine)
+    graphs = captioner.as_graphs(CleanedImage(caffeine))
     assert len(graphs) == len(GRAPH_VIEWS)
     for graph in graphs:
         assert sum(one.votes or 0.0 for one in graph) == pytest.approx(1 if graph else 0)
         assert [one.score for one in graph] == sorted((one.score for one in graph), reverse=True)
-    assert ImageCaptioner(checkpoint, settings()).as_graphs(caffeine) == []
+    assert ImageCaptioner(checkpoint, settings()).as_graphs(CleanedImage(caffeine)) == []
     white = np.full((64, 96), 255, np.uint8)
-    assert captioner.as_graphs(white) == [[] for _ in GRAPH_VIEWS]
-    (nothing,) = captioner.caption([white])
+    assert captioner.as_graphs(CleanedImage(white)) == [[] for _ in GRAPH_VIEWS]
+    (nothing,) = captioner.caption([CleanedImage(white)])
     assert nothing.confidence < 0.9
 
 
@@ -306,14 +317,17 @@ def test_a_drawing_that_was_turned_for_nothing_is_turned_back_and_one_on_its_sid
         for name, pixels in (("tall", tall), ("on its side", seen_as(wide, 90, 1.0)), ("wide", wide)):
             clean = clean_image(encode_png(pixels), asked.cleaning)
             assert clean.rotation_deg == (0 if name == "wide" else 90)
-            upright = captioner.upright(clean.pixels, clean.rotation_deg)
-            is_back = upright.shape != clean.pixels.shape
+            upright = captioner.upright(clean.pixels, clean.rotation_deg, clean.larger)
+            is_back = upright.pixels.shape != clean.pixels.shape
             turned_back[name] += is_back
-            assert (upright == (np.rot90(clean.pixels) if is_back else clean.pixels)).all()
+            assert (upright.pixels == (np.rot90(clean.pixels) if is_back else clean.pixels)).all()
+            assert clean.larger is not None
+            assert upright.larger is not None
+            assert (upright.larger == (np.rot90(clean.larger) if is_back else clean.larger)).all()
     assert turned_back["tall"] >= 7, "of 9"
     assert (turned_back["on its side"], turned_back["wide"]) == (0, 0)
 
 
 def test_nothing_is_turned_back_without_readings_as_graphs(checkpoint: Path) -> None:
     pixels = np.full((40, 80), 255, np.uint8)
-    assert ImageCaptioner(checkpoint, settings()).upright(pixels, 90) is pixels
+    assert ImageCaptioner(checkpoint, settings()).upright(pixels, 90).pixels is pixels

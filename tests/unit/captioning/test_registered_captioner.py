@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captioning.registered_captioner import PREDICTION, write_model
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
@@ -42,7 +42,7 @@ def test_a_registered_model_captions_images_and_says_nothing_of_what_is_none(
     captions = module._load_pyfunc(str(folder_path)).predict(pd.DataFrame({"image": [b"none", image]}))
     pixels = clean_image(image, SETTINGS.cleaning).pixels
     as_then = SETTINGS.prediction.model_copy(update=dict.fromkeys(newer, registered == "now"))
-    (expected,) = ImageCaptioner(PRETRAINED / "molecules", as_then).caption([pixels])
+    (expected,) = ImageCaptioner(PRETRAINED / "molecules", as_then).caption([CleanedImage(pixels)])
     assert captions.iloc[0].drop("alternatives").isna().all()
     assert captions.iloc[0]["alternatives"] == []
     *told, alternatives = captions.iloc[1].tolist()

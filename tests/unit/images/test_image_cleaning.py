@@ -141,6 +141,24 @@ def test_fitting_keeps_the_aspect_ratio_and_centres_on_paper():
     assert (canvas[112:] == 255).all()
 
 
+@pytest.mark.parametrize("is_sideways", [False, True])
+def test_an_image_that_arrives_larger_is_kept_larger_too_but_never_enlarged(is_sideways: bool):
+    pixels = np.ascontiguousarray(np.rot90(drawing(), k=-1)) if is_sideways else drawing()
+    arrived = crop_to_ink(drawing(), np.eye(2, 3), 4)[0].shape[1]
+    changes = {"canvas_step_px": 1, "mend_reach_px": 0, "canvas_height_px": 9999, "larger_scale": 1.5}
+    for width, expected in ((100, 150), (200, arrived), (240, None)):
+        clean = clean_image(encode_png(pixels), settings(canvas_width_px=width, **changes))
+        assert clean.pixels.shape[1] == min(width, arrived)
+        assert (clean.larger is None) == (expected is None)
+        if clean.larger is not None:
+            assert clean.larger.shape[1] == expected
+            smaller = cv2.resize(clean.larger, clean.pixels.shape[::-1], interpolation=cv2.INTER_AREA)
+            assert np.corrcoef(smaller.ravel(), clean.pixels.ravel())[0, 1] > 0.9
+        without = clean_image(encode_png(pixels), settings(canvas_width_px=width, **changes | {"larger_scale": None}))
+        assert without.larger is None
+        np.testing.assert_array_equal(without.pixels, clean.pixels)
+
+
 @pytest.mark.parametrize("is_turned", [False, True])
 def test_a_picture_that_is_shrunk_along_one_side_alone_is_averaged_along_it(is_turned: bool):
     stripes = np.tile(np.array([0, 255], np.uint8), (200, 2000))
