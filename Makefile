@@ -94,7 +94,7 @@ sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select .
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
 
-test-slow: $(READY)  ## the tests that need minutes, root, Horovod, MLflow or Prometheus; what is missing here is skipped
+test-slow: $(READY)  ## the tests that need minutes, root, Horovod, a browser or Prometheus; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray
