@@ -7,7 +7,7 @@ COPY pyproject.toml requirements.lock README.md ./
 # The lock names everything that the project needs anywhere; as constraints it gives the versions of what the server needs.
 RUN sed -E '/^(cuda|nvidia|triton)/d' requirements.lock > constraints.txt \
     && uv venv /venv \
-    && uv pip compile --extra serve --extra photos --constraint constraints.txt --torch-backend cpu pyproject.toml -o server.txt \
+    && uv pip compile --extra serve --extra photos --extra mlflow --constraint constraints.txt --torch-backend cpu pyproject.toml -o server.txt \
     && uv pip install --no-cache --python /venv/bin/python --torch-backend cpu -r server.txt
 COPY lib lib
 COPY jobs jobs

@@ -62,7 +62,7 @@ caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos,
 	@if [ -z "$$IMAGES" ]; then echo "Name a folder of images: make caption IMAGES=/data/images" >&2; exit 2; fi; \
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
-	  --set "prediction.model_version=$${MODEL:-pretrained}" --set cluster.train_when=never
+	  --set "prediction.model_version=$${MODEL:-pretrained}" --set cluster.train_when=never --set report.num_with_attention=0
 
 # DATASET=photos for a photograph, MODEL=folder for another checkpoint, OUTPUT=look.png for where it is written.
 look: $(READY)  ## write where attention looked for each word of an image's caption, as one PNG: IMAGE=file
@@ -94,7 +94,7 @@ sql: $(READY)  ## a prompt for SQL on the demo's tables and views (SQL="select .
 test: $(READY)  ## all tests, on real Spark, Delta and Ray
 	@$(RUN) -m pytest
 
-test-slow: $(READY)  ## the tests that need minutes, root, Horovod, MLflow or Prometheus; what is missing here is skipped
+test-slow: $(READY)  ## the tests that need minutes, root, Horovod, a browser or Prometheus; what is missing here is skipped
 	@$(RUN) -m pytest -n 0 -m slow
 
 test-fast: $(READY)  ## the tests that start neither Spark nor Ray

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> None:
     """Score the captions of the model in use beside the controls; write the report, and metrics by views of sql/."""
+    from lib.captioning.attention_sheet import attention_sheets
     from lib.captions.scores import evaluate_captions
     from lib.lake.delta_tables import Lake
     from lib.lake.models import model_in_use
@@ -22,9 +23,10 @@ def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> N
     from lib.training.model_registry import attach_report
 
     lake = Lake(spark, settings.storage)
-    model_version = model_in_use(lake, settings.prediction.model_version, settings.dataset).version
+    model_version, checkpoint = model_in_use(lake, settings.prediction.model_version, settings.dataset)
     evaluate_captions(lake, model_version, as_sentences=settings.evaluation.metrics == "sentences")
-    if report := write_report(lake, settings.report, model_version):
+    sheets_of = partial(attention_sheets, checkpoint=checkpoint, settings=settings.prediction)
+    if report := write_report(lake, settings.report, model_version, sheets_of):
         attach_report(settings.storage, settings.tracking, model_version, report)
     write_batch_metrics(lake, model_version, sql_folder(conf))
 

@@ -2,18 +2,36 @@
 
 import io
 import textwrap
+from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lib.captioning.attention_maps import AttentionMaps
+from lib.captioning.attention_maps import AttentionMaps, attention_maps
+from lib.captioning.image_captioning import ImageCaptioner
+from lib.images.cleaning import decode_png
+from lib.sections.captioning import PredictionSettings
 
 SHEET_WIDTH_PX, TILE_AREA_PX = 1600, 200 * 200
 GAP_PX, TEXT_PX, HEADING_PX = 12, 15, 18
 PAGE, WRITING, GLOW = (246, 248, 251), (15, 23, 42), np.array((234, 88, 12), np.float32)
+NUM_COLOURS = 96
 STRONGEST = 0.75  # of the glow, where attention looked most
 FULL_FROM = 0.05  # attention above that of an even spread from which the glow is at its strongest
+
+
+def attention_sheets(
+    images: Iterable[tuple[bytes, int]], checkpoint: Path, settings: PredictionSettings
+) -> list[bytes]:
+    """The sheet of each cleaned image, a PNG with the degrees clockwise by which cleaning turned it.
+
+    Raises CheckpointError, NotationError.
+    """
+    captioner = ImageCaptioner(checkpoint, settings)
+    upright = (captioner.upright(decode_png(image), rotation_deg) for image, rotation_deg in images)
+    return [attention_sheet(attention_maps(captioner, pixels)) for pixels in upright]
 
 
 def attention_sheet(looked: AttentionMaps) -> bytes:
@@ -39,7 +57,7 @@ def attention_sheet(looked: AttentionMaps) -> bytes:
         sheet.paste(tile, (left, upper))
         draw.text((left + width // 2, upper + height + 4), label, WRITING, ImageFont.load_default(TEXT_PX), anchor="ma")
     file = io.BytesIO()
-    sheet.save(file, "PNG", optimize=True)
+    sheet.quantize(NUM_COLOURS).save(file, "PNG", optimize=True)  # a third of the bytes
     return file.getvalue()
 
 

@@ -2,8 +2,8 @@
 
 import base64
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyspark.sql.functions as F
@@ -13,6 +13,8 @@ from pyspark.sql import DataFrame, Row
 from lib.captions.marked_texts import Segments, marked_as_read
 from lib.lake.delta_tables import Lake
 from lib.sections.images import IMAGE_FORMATS
+
+SheetsOf = Callable[[list[tuple[bytes, int]]], list[bytes]]  # cleaned PNG files and their rotation_deg to PNG files
 
 SCORED_GROUPS = ("Best", "Worst", "At random")  # of images with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
@@ -28,6 +30,7 @@ class ShownImage:
     caption: Segments
     reference: Segments
     further_references: list[str]  # of an image with several references, those that are not the nearest
+    attention: str | None = None  # where attention looked for each token
 
 
 def choose_images(
@@ -84,6 +87,17 @@ def choose_images(
     }
 
 
+def with_attention(lake: Lake, groups: dict[str, list[ShownImage]], number: int, sheets_of: SheetsOf) -> None:
+    """Give the first `number` images of each group their attention sheets."""
+    first = {card.prediction.image_id for cards in groups.values() for card in cards[:number]}
+    found = lake.read("images_clean").where(F.col("image_id").isin(sorted(first)))
+    rows = found.select("image_id", "image", "rotation_deg").collect()
+    sheets = sheets_of([(bytes(row.image), row.rotation_deg) for row in rows])
+    shown = {row.image_id: _as_uri(sheet, "png") for row, sheet in zip(rows, sheets, strict=True)}
+    for cards in groups.values():
+        cards[:number] = [replace(card, attention=shown.get(card.prediction.image_id)) for card in cards[:number]]
+
+
 def _references(captions: DataFrame, image_ids: list[str]) -> dict[str, list[str]]:
     rows = captions.where(F.col("image_id").isin(image_ids) & F.col("caption").isNotNull())
     references: dict[str, list[str]] = {}
@@ -118,7 +132,11 @@ def thumbnail(image: bytes) -> str | None:
     else:
         pixels.save(file, "JPEG", quality=85)
     kind = "png" if is_drawing else "jpeg"
-    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
+    return _as_uri(file.getvalue(), kind)
+
+
+def _as_uri(image: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode()
 
 
 def _as_eight_bit(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Row, Window
 
 from lib.captions.scores import CONSTANT_CAPTION, MODEL, scores_by_predictor, with_known_reference
+from lib.errors import CaptionlakeError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.lake.row_fingerprints import fingerprint_of_rows
@@ -21,10 +22,11 @@ from lib.reporting.charts import (
     loss_chart,
     sentence_confidence_chart,
 )
-from lib.reporting.gallery import ShownImage, choose_images
+from lib.reporting.gallery import SheetsOf, ShownImage, choose_images, with_attention
 from lib.reporting.headline import FIGURES, PREDICTORS, headline, is_of_sentences, verdict
 from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.reporting import ReportSettings
+from model.errors import CheckpointError
 from model.whole_writes import written_whole
 
 logger = logging.getLogger(__name__)
@@ -45,10 +47,13 @@ FORMATS = {
 Evaluations = dict[str, dict[str, Row]]  # split, predictor
 
 
-def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Path | None:
+def write_report(
+    lake: Lake, settings: ReportSettings, model_version: str, sheets_of: SheetsOf | None = None
+) -> Path | None:
     """Write the report on a model, unless it is there already; None if it has captioned nothing.
 
-    Without evaluations it shows images with captions, and no score.
+    Without evaluations it shows images with captions, and no score. `sheets_of` draws where the model's attention
+    looked; without it nothing of that is shown.
     """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
@@ -78,7 +83,7 @@ def write_report(lake: Lake, settings: ReportSettings, model_version: str) -> Pa
         "colours": COLOURS,
         "reasons": REJECTION_REASONS,
         **(_scored_figures(lake, predictions, evaluations, ciders) if evaluations else _unscored_figures(predictions)),
-        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings),
+        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings, sheets_of),
     }
     with written_whole(path) as file:
         file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
@@ -140,7 +145,12 @@ def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
 
 
 def _gallery(
-    lake: Lake, predictions: DataFrame, split: str | None, ciders: dict[str, float], settings: ReportSettings
+    lake: Lake,
+    predictions: DataFrame,
+    split: str | None,
+    ciders: dict[str, float],
+    settings: ReportSettings,
+    sheets_of: SheetsOf | None,
 ) -> list[tuple[str, str, list[ShownImage]]]:
     """(title, meaning, images) of each group that the report shows."""
     score = "CIDEr" if ciders else "similarity"
@@ -160,6 +170,11 @@ def _gallery(
     }
     numbers = {title: number for title, (_, number) in groups.items()}
     chosen = choose_images(lake, predictions, split, numbers, ciders)
+    if sheets_of and settings.num_with_attention:
+        try:
+            with_attention(lake, chosen, settings.num_with_attention, sheets_of)
+        except (CaptionlakeError, CheckpointError) as error:
+            logger.warning("evaluate_captions: the report does not show where attention looked: %s", error)
     return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 
 

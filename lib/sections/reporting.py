@@ -21,3 +21,4 @@ class ReportSettings(BaseModel):
     num_best: int = Field(ge=0)
     num_worst: int = Field(ge=0)
     num_random: int = Field(ge=0)
+    num_with_attention: int = Field(ge=0)

@@ -121,6 +121,7 @@ def make_app(
         """200 while the server answers at all."""
         return StatusAnswer(status="alive")
 
+    @app.get("/ping", include_in_schema=False)  # what platforms that serve models for MLflow ask
     @app.get("/readyz", responses={503: REFUSALS[503]}, tags=["server"])
     async def readyz() -> StatusAnswer:
         """200 once the models are loaded and have captioned an image."""

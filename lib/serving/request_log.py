@@ -21,10 +21,20 @@ from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
 
 DRAIN_BYTES, DRAIN_S = 1 << 28, 10.0  # of a body that is refused: its client reads the answer only when it has sent all
-ENDPOINTS = {"/caption", "/invocations", "/version", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+ENDPOINTS = {
+    "/caption",
+    "/invocations",
+    "/version",
+    "/healthz",
+    "/readyz",
+    "/ping",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+}
 FORM = b"multipart/form-data"
 UTF_8 = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}  # what a form may call its encoding; the last two are parts of it
-QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: logged only when they fail
+QUIET = {"/healthz", "/readyz", "/ping", "/metrics"}  # asked every few seconds: logged only when they fail
 
 
 @dataclass

@@ -80,7 +80,7 @@ def record_training(
 
 
 def attach_report(storage: StorageSettings, settings: TrackingSettings, model_version: str, report: Path) -> None:
-    """Put a model's report beside its run, unless the same one is there."""
+    """Put a model's report beside its run, if it has one, unless the same report is there."""
 
     def attach(mlflow: Tracking) -> None:
         content = hashlib.sha256(report.read_bytes()).hexdigest()
@@ -89,16 +89,18 @@ def attach_report(storage: StorageSettings, settings: TrackingSettings, model_ve
             mlflow.client.log_artifact(run_id, str(report))
             mlflow.client.set_tag(run_id, "report", content)
 
-    _ask(storage, settings, attach, f"did not take the report on model {model_version}")
+    if (checkpoints_folder(storage) / model_version / RUN_ID).is_file():
+        _ask(storage, settings, attach, f"did not take the report on model {model_version}")
 
 
 def follow_models(storage: StorageSettings, settings: TrackingSettings) -> None:
-    """Let the registry's aliases follow the files: `champion` is the current model, `candidate` the newest trained."""
+    """Let the registered model's aliases follow the files: `champion` the current model, `candidate` the newest."""
 
     def follow(mlflow: Tracking) -> None:
         _move_aliases(mlflow, storage, settings.registered_model)
 
-    _ask(storage, settings, follow, "did not move its aliases")
+    if settings.registered_model is not None:
+        _ask(storage, settings, follow, "did not move its aliases")
 
 
 def _ask(

@@ -16,13 +16,16 @@ import pyarrow as pa
 import pytest
 from conftest import Run
 from deltalake import DeltaTable, QueryBuilder
+from mlflow import MlflowClient
 
 from lib.fingerprints import git_commit
 from lib.lake.delta_tables import Lake
+from lib.lake.registered_models import DATABASE, RUN_ID
 from lib.sections.lake import StorageSettings
 from lib.settings import CONF
 from lib.sql.views import SQL, create_views, open_schema, read_views
 from lib.task_graph import read_task_graph
+from lib.training.model_registry import EXPERIMENT
 from model.batches import step_sizes
 from tests.ray.views_in_python import expected_views
 
@@ -147,6 +150,19 @@ def test_the_model_says_what_made_it(finished):
     assert provenance["validation_edit_distance"] == best["distance"] > 0
     assert set(column(finished, "caption_predictions", "model_version")) == {version}
     assert not (finished.root / "training" / version).exists()
+
+
+def test_a_training_is_a_run_in_mlflow_with_its_losses_and_its_report(finished):
+    client = MlflowClient(f"sqlite:///{finished.root / DATABASE}")
+    (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    (checkpoint,) = (finished.root / "checkpoints").glob("*/provenance.json")
+    assert (run.info.status, run.data.tags["model_version"]) == ("FINISHED", checkpoint.parent.name)
+    assert (checkpoint.parent / RUN_ID).read_text().strip() == run.info.run_id
+    assert run.data.params["settings.training.num_epochs"] == "2"
+    logged = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train_loss")]
+    metrics = DeltaTable(str(finished.root / "training_metrics")).to_pandas().dropna(subset=["train_loss"])
+    assert sorted(logged) == sorted(zip(metrics.step, metrics.train_loss, strict=True))
+    assert [one.path for one in client.list_artifacts(run.info.run_id)] == [f"{checkpoint.parent.name}.html"]
 
 
 def test_the_report_shows_the_model_and_needs_no_network(finished):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from lib.lake.delta_tables import Lake
@@ -17,7 +18,6 @@ from tests.slow.review_browser import start_browser
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow without an experiment: to make its tables takes seconds."""
-    mlflow = pytest.importorskip("mlflow")
     file = tmp_path_factory.mktemp("mlflow") / DATABASE
     mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
@@ -26,7 +26,6 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(lake: Lake, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings of the lake, with that database in it."""
-    mlflow = pytest.importorskip("mlflow")
     for name, value in (*PATIENCE.items(), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -1,7 +1,4 @@
-"""Runs and models in a real MLflow with its database: `pytest -m slow tests/slow/test_model_registry.py`.
-
-Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
-"""
+"""Runs and models in a real MLflow with its database."""
 
 import logging
 import os
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,8 +25,6 @@ from lib.training import model_registry
 from lib.training.model_registry import EXPERIMENT, attach_report, check_tracking, follow_models
 from tests.slow.recorded import EXAMPLE, NAME, NOON, record, trained
 from tests.unit.serving.served import ROOT
-
-mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
 pytestmark = [
     pytest.mark.slow,

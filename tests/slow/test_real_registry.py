@@ -1,13 +1,11 @@
-"""Models that a real MLflow registry names: `pytest -m slow tests/slow/test_real_registry.py`.
-
-Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
-"""
+"""Models that a real MLflow registry names."""
 
 import shutil
 import socket
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from lib.captioning.captioner import Captioner
@@ -21,8 +19,6 @@ from lib.settings import Settings, load_settings
 from lib.training.model_registry import EXPERIMENT, follow_models
 from tests.slow.recorded import NAME, record, trained
 from tests.unit.serving.served import ASPIRIN, QUICK, drawing
-
-mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
 pytestmark = [
     pytest.mark.slow,

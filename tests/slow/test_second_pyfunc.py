@@ -1,7 +1,4 @@
-"""Models that a real MLflow loads beside ours: `pytest -m slow tests/slow/test_second_pyfunc.py`.
-
-Left out by default, since set-up does not bring MLflow: install the extra `mlflow` first (3.17 was seen to work).
-"""
+"""Models that a real MLflow loads beside ours."""
 
 import base64
 import json
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import mlflow
 import pytest
 
 from lib.captioning.captioner import Captioner
@@ -28,8 +26,6 @@ from lib.serving import score
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
 from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, drawing
-
-mlflow = pytest.importorskip("mlflow", reason="needs the Python package mlflow-skinny")
 
 pytestmark = [
     pytest.mark.slow,

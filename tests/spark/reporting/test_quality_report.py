@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import EpsImagePlugin, Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+from lib.captioning.attention_sheet import attention_sheets
 from lib.captions.marked_texts import marked
 from lib.captions.scores import evaluate_captions
 from lib.lake.delta_tables import Lake
@@ -29,9 +31,12 @@ from lib.reporting.headline import headline
 from lib.reporting.quality_report import deciles, verdict, write_report
 from lib.sections.lake import StorageSettings
 from lib.sections.reporting import ReportSettings
+from lib.settings import load_settings
+from model.checkpoint import PRETRAINED
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4)
+SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4, num_with_attention=1)
+NO_IMAGES = ReportSettings(num_best=0, num_worst=0, num_random=0, num_with_attention=0)
 
 
 def image(file_format: str, mode: str = "L") -> bytes:
@@ -133,13 +138,35 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
 
 
+def test_the_first_images_of_each_group_show_where_attention_looked(
+    evaluated: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    prediction = load_settings("molecules", "local").prediction.model_copy(update={"num_beams": 1})
+    (Path(evaluated.storage.root) / "reports" / "m1.html").unlink(missing_ok=True)
+    sheets_of = partial(attention_sheets, checkpoint=PRETRAINED / "molecules", settings=prediction)
+    html = write_report(evaluated, SETTINGS, "m1", sheets_of).read_text(encoding="utf-8")
+    sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
+    shown = {
+        title: re.findall(r'<details>.*?src="data:image/png;base64,(.*?)"', part, re.S)
+        for title, part in sections.items()
+    }
+    assert {title: len(sheets) for title, sheets in shown.items()} == {"Best": 1, "Worst": 0, "At random": 1}
+    width, height = Image.open(io.BytesIO(base64.b64decode(shown["Best"][0]))).size
+    assert width > 1000
+    assert height > 400  # two rows of tiles and more
+    (Path(evaluated.storage.root) / "reports" / "m1.html").unlink()
+    sheets_of = partial(attention_sheets, checkpoint=Path("nowhere"), settings=prediction)
+    assert "<details>" not in write_report(evaluated, SETTINGS, "m1", sheets_of).read_text(encoding="utf-8")
+    assert "evaluate_captions: the report does not show where attention looked: " in caplog.text
+
+
 @pytest.mark.slow
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
     path = write_report(evaluated, SETTINGS, "m1")
     first = path.stat().st_mtime_ns
     write_report(evaluated, SETTINGS, "m1")
     assert path.stat().st_mtime_ns == first
-    write_report(evaluated, ReportSettings(num_best=0, num_worst=0, num_random=0), "m1")
+    write_report(evaluated, NO_IMAGES, "m1")
     assert path.stat().st_mtime_ns != first
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 

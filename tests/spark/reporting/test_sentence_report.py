@@ -61,7 +61,9 @@ def test_sentences_lead_the_report_and_confidence_is_checked_by_cider(
     assert tenths[-1][0] == pytest.approx(0.9)
 
     # Both similarities are 0.5: sentences are chosen by CIDEr, of equal ones the most confident.
-    html = write_report(lake, ReportSettings(num_best=1, num_worst=1, num_random=0), "m1").read_text(encoding="utf-8")
+    html = write_report(
+        lake, ReportSettings(num_best=1, num_worst=1, num_random=0, num_with_attention=0), "m1"
+    ).read_text(encoding="utf-8")
     sections = dict(re.findall(r"<h2>(Best|Worst)</h2>(.*?)</section>", html, re.DOTALL))
     assert "The lowest CIDEr" in sections["Worst"]
     assert re.findall(r"\bp\d\d\b", sections["Worst"])[0] == "p06"

@@ -43,7 +43,7 @@ def test_the_sheet_glows_where_attention_looked_and_nowhere_else(shape: tuple[in
     maps[1, 3, 5] += 0.025  # but for the lower right, a little
     pixels = np.full(shape, 200, np.uint8)
     sheet = attention_sheet(AttentionMaps(pixels, "two words", ["two", "w\u00f6rds"], maps, 16))
-    seen = np.asarray(Image.open(io.BytesIO(sheet))).astype(int)
+    seen = np.asarray(Image.open(io.BytesIO(sheet)).convert("RGB")).astype(int)
     redness = seen[..., 0] - seen[..., 2]
     width, height = (round(side * (200 * 200 / (64 * 96)) ** 0.5) for side in (96, 64))
     is_tile = (np.abs(seen - 200).max(axis=2) < 3) | (redness > 30)

@@ -86,7 +86,7 @@ def test_it_is_alive_before_its_models_are_warm_and_ready_when_they_are(server: 
     early = client.get("/readyz")
     assert early.status_code == 200 or detail(early).startswith("the models are being loaded")
     server.wait_until_ready()
-    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.get("/readyz").json() == client.get("/ping").json() == {"status": "ready"}
 
 
 def test_answers_equal_those_of_the_captioner(client: httpx.Client) -> None:
