@@ -34,6 +34,7 @@ from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, validation_batches
 from lib.molecules.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
 from lib.molecules.drawing_training import frequent_tokens
+from lib.molecules.layout import Layout
 from lib.progress import show_progress
 from lib.settings import Settings, load_settings
 from model.batches import Batch
@@ -70,9 +71,11 @@ def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
     for row in rows:
         inchi = stored.read(stored.join(row["tokens_0"].split(" ")))
         assert inchi is not None, row["tokens_0"]
-        atoms = np.array(row["positions_xy"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
+        atoms_xy = np.array(row["positions_xy"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
         for turn_deg in ORIENTATIONS_DEG:
-            written = wanted.write(inchi, atoms if turn_deg == 0 else -atoms, 0)
+            x, y = (atoms_xy if turn_deg == 0 else -atoms_xy).T
+            layout = Layout(x, y, *[np.zeros(0)] * 4)  # no notation of LESSONS but the stored one needs bonds
+            written = wanted.write(inchi, layout._asdict(), 0)
             row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.marks}
     with pa.ipc.new_file(str(folder / shard.name), SCHEMA) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
