@@ -18,6 +18,11 @@ LONG_PER_TYPICAL = (
 SHORTEST_SIDE_PX = 16  # of a copy shrunk for measuring
 
 
+def grey_of(pixels: Pixels) -> Pixels:
+    """Pixels (H, W) or (H, W, 3) RGB in grey (H, W)."""
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+
+
 def stroke_width(pixels: Pixels) -> float:
     """The mean width of strokes in pixels, of pixels (H, W): what they cover, over half the length of their edges.
 
@@ -57,8 +62,7 @@ def typical_stroke_length(pixels: Pixels) -> float | None:
     Three tenths of the length of all are in longer strokes: pieces of letters, and of bonds beside labels, are short.
     Bonds in a row, as at a triple one, count as one stroke, and are left out.
     """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-    lengths = np.sort(lengths_of(straight_strokes(grey)))
+    lengths = np.sort(lengths_of(straight_strokes(grey_of(pixels))))
     if not len(lengths):
         return None
     lengths = lengths[lengths <= BONDS_IN_A_ROW * _quantile(lengths, 0.5)]

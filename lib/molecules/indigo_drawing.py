@@ -134,7 +134,7 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
 def restyle_with_indigo(
     molfile: str, bond_length_px: float, margin_px: int, options: Mapping[str, object], has_circles: bool
 ) -> Drawing:
-    """Draw a molecule in colours (H, W, 3) BGR, with options of Indigo's renderer, and circles in aromatic rings.
+    """Draw a molecule in colours (H, W, 3) RGB, with options of Indigo's renderer, and circles in aromatic rings.
 
     The options stay for the next drawing. Raises as draw_with_indigo.
     """
@@ -149,7 +149,7 @@ def restyle_with_indigo(
         raise NotationError(f"Indigo cannot read a molecule: {error}") from None
     for option, value in options.items():
         parts.session.setOption(option, value)
-    pixels = _rastered(parts, molecule, bond_length_px, margin_px, cv2.IMREAD_COLOR)
+    pixels = _rastered(parts, molecule, bond_length_px, margin_px, cv2.IMREAD_COLOR_RGB)
     return Drawing(pixels, _in_pixels(parts, molecule, layout))
 
 

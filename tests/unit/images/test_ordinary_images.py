@@ -14,6 +14,7 @@ import pytest
 from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
+from lib.images.paper import darkest_channel
 from lib.images.strokes import stroke_width, typical_stroke_length
 from lib.images.thinning import local_ink, middle_lines, thin_strokes, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
@@ -94,6 +95,13 @@ def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
         grey, white = ((255.0 - cleaned(one, **changes)).sum() for one, changes in ((image, step), (png(pixels), {})))
         assert grey > 1.15 * white
         assert (255.0 - cleaned(image)).sum() < 1.05 * white
+
+
+def test_whether_ink_is_light_is_told_by_how_light_its_colour_looks() -> None:
+    pixels = drawn(ASPIRIN)
+    navy, maroon = (0, 0, 63), (166, 0, 0)  # levels 7 and 50
+    image = np.where(pixels[..., None] == 0, maroon, navy).astype(np.uint8)
+    assert np.array_equal(darkest_channel(image) < 128, pixels == 0)
 
 
 @pytest.mark.parametrize("inchi", [ASPIRIN, CAFFEINE])
