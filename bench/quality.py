@@ -20,6 +20,7 @@ from bench.osra import has_osra, read_with_osra
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import ImageCaptioner
+from lib.captions.predictors import CONSTANT_CAPTION, SHUFFLED_PICTURES
 from lib.errors import CorruptImageError
 from lib.images.cleaning import CleanImage, clean_image
 from lib.images.wear_removal import mend_strokes, remove_specks
@@ -74,8 +75,8 @@ def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, A
     constant = min(tried, key=lambda one: sum(Levenshtein.distance(one, other) for other in references[:300]))
     shuffled = [predicted[index - 1] for index in range(len(predicted))]
     return {
-        "constant_caption": scores([constant] * len(references), references),
-        "shuffled_pictures": scores(shuffled, references),
+        CONSTANT_CAPTION: scores([constant] * len(references), references),
+        SHUFFLED_PICTURES: scores(shuffled, references),
     }
 
 
