@@ -24,6 +24,7 @@ from lib.captions.predictors import CONSTANT_CAPTION, SHUFFLED_PICTURES
 from lib.errors import CorruptImageError
 from lib.images.cleaning import CleanImage, clean_image
 from lib.images.wear_removal import mend_strokes, remove_specks
+from lib.lake.schemas import PERCENTS
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import read_inchi
 from lib.progress import show_progress
@@ -34,7 +35,6 @@ from model.checkpoint import PRETRAINED, load_provenance
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
-PERCENTS = (5, 25, 50, 75, 95)
 NUM_FOR_OSRA = 100
 NO_CAPTION = PredictedCaption("", 0.0, False, [])
 STEREO_LAYERS = ("b", "t", "m", "s")  # of an InChI, by the letters they begin with

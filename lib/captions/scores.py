@@ -14,11 +14,10 @@ from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.row_fingerprints import fingerprint_of_rows
-from lib.lake.schemas import EVALUATIONS
+from lib.lake.schemas import EVALUATIONS, PERCENTS
 
 logger = logging.getLogger(__name__)
 
-PERCENTS = (5, 25, 50, 75, 95)
 NUM_CONSTANT_CANDIDATES = 200
 NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many references
 

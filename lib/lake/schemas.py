@@ -290,10 +290,11 @@ CAPTION_PREDICTIONS = Table(
     ),
 )
 
+PERCENTS = (5, 25, 50, 75, 95)  # of the percentiles in `evaluations`
 _QUANTILES = [
     _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of the {measure.replace('_', ' ')}, {unit}.")
     for measure, unit in (("edit_distance", "in characters"), ("similarity", "0..1"))
-    for percent in (5, 25, 50, 75, 95)
+    for percent in PERCENTS
 ]
 
 _OF_SENTENCES = "over all captions at once; null where captions are not scored as sentences"
