@@ -177,7 +177,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def decode_png(png: bytes) -> Pixels:
     """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB. Raises CorruptImageError."""
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if pixels is None:
         raise CorruptImageError("corrupt_image", "a PNG of a cleaned image is damaged")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
