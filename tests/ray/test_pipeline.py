@@ -21,7 +21,8 @@ from lib.fingerprints import git_commit
 from lib.lake.delta_tables import Lake
 from lib.sections.lake import StorageSettings
 from lib.settings import CONF
-from lib.sql.views import SQL, create_views, open_schema, read_views
+from lib.sql.views import create_views, open_schema, read_views
+from lib.sql_folder import SQL
 from lib.task_graph import read_task_graph
 from model.batches import step_sizes
 from tests.ray.views_in_python import expected_views
