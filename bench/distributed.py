@@ -37,7 +37,7 @@ from model.batches import Batch, collate
 from model.captioner import Captioner, Explaining
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig, TrainingConfig
-from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from model.workers import over_all_workers
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"
@@ -93,7 +93,7 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
         over_all_workers(torch.zeros(1), "max")  # all begin together
         began = time.perf_counter()
         with clock.watching():
-            train_epoch(model, clock.timed(batches), optimizer, training, state, NUM_STEPS, _ignore)
+            train_epoch(model, clock.timed(batches), optimizer, training, state, NUM_STEPS, ignore_step)
         report = {"seconds": time.perf_counter() - began, "steps": clock.steps, "meeting_s": clock.meeting_s}
         ray.get(turns.report.remote(way.name, turn, report))
 
@@ -118,10 +118,6 @@ def _batches(
     for part, weight in parts_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
         samples = [as_sample(row, captioner, notation) for row in part]
         yield replace(collate(samples, captioner.num_channels), weight=weight)
-
-
-def _ignore(report: StepReport) -> None:
-    """The clock sees more."""
 
 
 @ray.remote(num_cpus=0)

@@ -41,7 +41,7 @@ from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import new_captioner
 from model.decoding import greedy
-from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
 from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
@@ -114,7 +114,7 @@ def teach(name: str, folder: Path, settings: Settings, num_steps: int) -> dict[s
     feed = DrawingFeed(store, vocabulary, settings, state, device)
     while state.step < num_steps:
         batches = islice(feed.batches(), num_steps - state.step)
-        train_epoch(captioner, batches, optimizer, training, state, num_steps, lambda _: None)
+        train_epoch(captioner, batches, optimizer, training, state, num_steps, ignore_step)
     scores = validate(captioner, kept_back, training.precision)
     per_drawing = scores["num_tokens"] / len(kept_back)
     exact, valid = read_back(captioner, kept_back, store, notation, vocabulary, settings.captions.max_tokens)

@@ -30,7 +30,7 @@ from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig
-from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
 ROUNDS = 5
@@ -54,7 +54,7 @@ class OurTraining:
         """Learn from so many batches; return them."""
         used = list[Batch]()
         batches = self._noted(islice(self._batches, num_steps), used)
-        train_epoch(self.captioner, batches, self.optimizer, self.training, TrainingState(), num_steps, _ignore)
+        train_epoch(self.captioner, batches, self.optimizer, self.training, TrainingState(), num_steps, ignore_step)
         return used
 
     def _noted(self, batches: Iterator[Batch], used: list[Batch]) -> Iterator[Batch]:
@@ -66,10 +66,6 @@ class OurTraining:
                 return
             used.append(batch)
             yield batch
-
-
-def _ignore(report: StepReport) -> None:
-    """Nobody reads the reports of these steps."""
 
 
 def flops_of_step(config: CaptionerConfig, num_tokens: int, batch: Batch) -> int:

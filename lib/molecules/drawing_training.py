@@ -23,14 +23,14 @@ from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_ba
 from lib.molecules.drawing_marks import LABELS
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
 from lib.settings import Settings
-from lib.training.step_reports import StepReporter, ignore_step
+from lib.training.step_reports import StepReporter
 from model.batches import Batch
 from model.captioner import Captioner, Explaining
 from model.checkpoint import has_checkpoint, load_captioner, load_provenance
 from model.decoding import greedy
 from model.learner import Learner, begin_or_resume
 from model.publishing import publish as write_published
-from model.training_loop import StepReport, train_epoch, validate
+from model.training_loop import StepReport, ignore_step, train_epoch, validate
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
 
