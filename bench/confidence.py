@@ -18,6 +18,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
+from bench.lakeless_settings import lakeless_settings
 from bench.other_drawers import DRAWERS as PROGRAMS
 from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
@@ -39,7 +40,7 @@ from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
 from lib.progress import show_progress
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.checkpoint import PRETRAINED
 
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
@@ -304,7 +305,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     if not arguments.readings.is_file():
         arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint, arguments.packages)))
     rows = json.loads(arguments.readings.read_text())

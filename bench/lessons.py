@@ -27,6 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.lakeless_settings import lakeless_settings
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import SettingsError
@@ -36,7 +37,7 @@ from lib.molecules.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, Draw
 from lib.molecules.drawing_training import frequent_tokens
 from lib.molecules.layout import Layout
 from lib.progress import show_progress
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import new_captioner
@@ -196,8 +197,6 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     given = [
-        "landing.path=unused",
-        "storage.root=unused",
         "drawing.num_drawings=150000",
         "drawing.max_heavy_atoms=18",
         "drawing.stereo_fraction=0",
@@ -208,7 +207,7 @@ def main() -> None:
         "training.start_from=null",
         "training.attention_loss_weight=1",
     ]
-    settings = load_settings("molecules", "local", [*given, *arguments.overrides])
+    settings = lakeless_settings([*given, *arguments.overrides])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as folder:
         fill_stores(Path(folder), settings)

@@ -16,6 +16,7 @@ from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
+from bench.lakeless_settings import lakeless_settings
 from bench.osra import has_osra, read_with_osra
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
@@ -30,7 +31,7 @@ from lib.molecules.smiles import read_inchi
 from lib.progress import show_progress
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.checkpoint import PRETRAINED, load_provenance
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
@@ -274,7 +275,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sets = {}
     for name, drawer in DRAWERS.items():

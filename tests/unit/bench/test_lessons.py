@@ -5,20 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.lakeless_settings import lakeless_settings
 from bench.lessons import LESSONS, rewrite_shard
 from lib.captions.notations import notation_named
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store
 from lib.molecules.smiles import SLANT
-from lib.settings import load_settings
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawings")
     (folder / "molecules.smi").write_text("CC(=O)Oc1ccccc1C(=O)O\nC[C@H](N)C(=O)O\nClc1ccncc1")
-    given = ["landing.path=unused", "storage.root=unused", "drawing.num_processes=1"]
-    given += [f"drawing.smiles_file={folder}/molecules.smi", "drawing.min_heavy_atoms=2"]
-    settings = load_settings("molecules", "local", given)
+    file = f"drawing.smiles_file={folder}/molecules.smi"
+    settings = lakeless_settings(["drawing.num_processes=1", "drawing.min_heavy_atoms=2", file])
     fill_store(folder / NOTATION, settings.drawing, settings.cleaning)
     return folder / NOTATION
 

@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 
+from bench.lakeless_settings import lakeless_settings
 from bench.training_table import training_table
 from lib.captions.notations import notation_named
 from lib.images.cleaning import decode_png
 from lib.molecules.layout import Layout
 from lib.molecules.smiles import SLANT
-from lib.settings import load_settings
 from model.checkpoint import PRETRAINED, load_captioner
 
 
 def test_a_row_has_the_caption_as_it_is_drawn_and_where_its_atoms_lie_in_the_cleaned_image() -> None:
-    given = ["landing.path=unused", "storage.root=unused", "drawing.num_processes=1"]
-    settings = load_settings("molecules", "local", given)
+    settings = lakeless_settings(["drawing.num_processes=1"])
     notation = notation_named(settings.captions.notation)
     _, vocabulary, _ = load_captioner(PRETRAINED / "molecules")
     table, writing_s = training_table(settings, vocabulary, 8)

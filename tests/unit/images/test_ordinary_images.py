@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
+from bench.lakeless_settings import lakeless_settings
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.paper import darkest_channel
@@ -21,7 +22,6 @@ from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
 from lib.sections.molecules import Pen
-from lib.settings import load_settings
 
 ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
@@ -32,7 +32,7 @@ MOLECULES = [ASPIRIN, CAFFEINE, DIYNE]
 
 
 def settings(**changes: object) -> CleaningSettings:
-    asked = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"])
+    asked = lakeless_settings()
     return asked.cleaning.model_copy(update=changes)
 
 
