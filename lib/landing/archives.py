@@ -18,7 +18,7 @@ from typing import IO, Literal
 from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_listing import is_hidden
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
-from lib.landing.zip_directory import member_name, seek_content, zip_entries
+from lib.landing.zip_directory import END_MAGIC, LOCAL_MAGIC, member_name, seek_content, zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
     GZIP_MAGIC,
@@ -42,7 +42,7 @@ HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_byte
 # It is gone, locked, on a bad sector, or no file that can be read from its middle; what else fails may fail for all.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EINVAL)
 LINK = "the member is a link or device, not a file"
-ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP_MAGICS = (LOCAL_MAGIC, END_MAGIC)
 
 Outcome = tuple[Arrival, bytes | None, str | None, str | None]
 
