@@ -36,8 +36,9 @@ from lib.landing.zone import (
 )
 from lib.sections.landing import LandingSettings
 
-DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
-DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
+# What broken bytes raise when a member is read, and when an archive is listed.
+MEMBER_ERRORS = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)
+LISTING_ERRORS = (*MEMBER_ERRORS, tarfile.TarError, RecursionError, ValueError, OverflowError)
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
 # It is gone, locked, on a bad sector, or no file that can be read from its middle; what else fails may fail for all.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EINVAL)
@@ -81,7 +82,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 num_hidden += 1
             else:
                 yield _checked(arrival, settings)
-    except DAMAGE_WHEN_LISTED as error:
+    except LISTING_ERRORS as error:
         detail = _other_kind(file.path) or str(error)
         yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", detail)
     if num_hidden:
@@ -110,7 +111,7 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
                     open_path = arrival.path
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
-            except DAMAGE as error:
+            except MEMBER_ERRORS as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
             except OSError as error:

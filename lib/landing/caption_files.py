@@ -39,8 +39,8 @@ MARKS = {  # at the beginning of a text, longer ones first
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
 MAX_LINES_OF_ROW = 50  # lines after the first, as far as the end of a quoted field is looked for
-# What a damaged or encrypted file raises when it is read.
-DAMAGE = (
+# What a damaged or encrypted table raises when it is read.
+TABLE_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -100,7 +100,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
                 return None
             for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
                 pass  # damage may lie at the end
-    except (*DAMAGE, OSError) as error:
+    except (*TABLE_ERRORS, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     header = first[0]
     if header.lstrip().startswith("{"):
