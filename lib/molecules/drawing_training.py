@@ -21,7 +21,7 @@ from lib.lake.models import starting_checkpoint
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_batches
 from lib.molecules.drawing_marks import LABELS
-from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
+from lib.molecules.drawing_store import NOTATION, DrawingStore, all_tokens, fill_store
 from lib.settings import Settings
 from lib.training.step_reports import StepReporter
 from model.batches import Batch
@@ -111,7 +111,7 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
 
 def frequent_tokens(store: DrawingStore) -> list[str]:
     """Every token of the store that is used often enough to be learned."""
-    return [token for token, uses in Counter(token_counts(store)).items() if uses >= MIN_TOKEN_USES]
+    return [token for token, uses in Counter(all_tokens(store)).items() if uses >= MIN_TOKEN_USES]
 
 
 def _train_spawned(rank: int, *arguments: Any) -> None:
