@@ -56,7 +56,7 @@ class PredictedCaption(NamedTuple):
     """A caption, and the other candidates, best first, with their log-probabilities as scores."""
 
     caption: str
-    confidence: float  # probability that the caption is right; of a sentence, that a word of it is
+    confidence: float  # probability of being right, 0..1; of a sentence, the geometric mean of its words' probabilities
     is_valid: bool
     alternatives: list[tuple[str, float]]
 

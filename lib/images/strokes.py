@@ -12,9 +12,8 @@ INK_BELOW = 192  # grey level under which a pixel counts as ink: fine strokes ar
 THIN_PX = 1.8  # strokes up to this width count as thin: the line segment detector takes them for one line
 BONDS_IN_A_ROW = 2.0  # times the typical length
 LONG_QUANTILE = 0.7
-LONG_PER_TYPICAL = (
-    0.879  # as medians over 500 stored drawings are: the typical stroke 0.811 of a bond, the long one 0.923
-)
+# As medians over 500 stored drawings are: the typical stroke 0.811 of a bond, the long one 0.923.
+LONG_PER_TYPICAL = 0.879
 SHORTEST_SIDE_PX = 16  # of a copy shrunk for measuring
 
 
