@@ -15,8 +15,6 @@ from torch import Tensor
 from model.vocabulary import END, PAD, START
 
 PAPER = 255
-
-
 SIDE_STEP_PX = 16  # sides of a batch are multiples of this
 
 
@@ -61,13 +59,11 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return this batch on the device; images stay uint8, a quarter of the bytes of fp32."""
-        marks = self.marks.to(device) if self.marks else None
-        indices = None if self.image_indices is None else self.image_indices.to(device)
-        advantages = None if self.advantages is None else self.advantages.to(device)
-        weights = None if self.caption_weights is None else self.caption_weights.to(device)
-        images, tokens = self.images.to(device), self.tokens.to(device)
-        on_device = replace(self, images=images, tokens=tokens, marks=marks, image_indices=indices)
-        return replace(on_device, advantages=advantages, caption_weights=weights)
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor | Marks)
+        }
+        return replace(self, **moved)
 
 
 def as_ink(images: Tensor) -> Tensor:
