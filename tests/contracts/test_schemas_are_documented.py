@@ -43,17 +43,6 @@ def test_the_alternatives_of_a_prediction_are_looked_into() -> None:
 
 def test_tables_are_found_by_their_names() -> None:
     assert {name: table.name for name, table in TABLES.items()} == {name: name for name in TABLES}
-    assert {
-        "images_raw",
-        "captions",
-        "images_clean",
-        "image_layouts",
-        "images_rejected",
-        "vocabulary",
-        "training_metrics",
-        "caption_predictions",
-        "evaluations",
-    } <= set(TABLES)
 
 
 def test_every_reason_of_a_rejection_is_explained() -> None:
