@@ -8,9 +8,9 @@ import pytest
 
 from lib.reviewing.caption_desk import BARE, COVERED, DRAWN_ALONE, CaptionDesk, decoded_png
 from lib.serving.refusals import RefusedRequestError
-from tests.unit.serving.served import ASPIRIN, drawing
+from tests.known_molecules import ASPIRIN, ETHANOL
+from tests.unit.serving.served import drawing
 
-ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
 
