@@ -18,6 +18,7 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
+from bench.lakeless_settings import lakeless_settings
 from bench.other_drawers import DRAWERS as PROGRAMS
 from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
@@ -39,14 +40,14 @@ from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
 from lib.progress import show_progress
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.checkpoint import PRETRAINED
 
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
 VARIANTS_DRAWN = 3  # of each skeleton, the likeliest
-SEEN_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
+GRAPH_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 NUM_AT_ONCE = 64
 LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
@@ -232,7 +233,7 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
     return tuple(weights.round(3).tolist())
 
 
-def fit_strange(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ...]:
+def fit_no_fit(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ...]:
     """The weights of a caption that votes chose, on images that no drawing fits."""
     features, is_right = [], []
     for truth, votes, _, readings in states(rows, are_alike=False, are_traced=are_traced):
@@ -246,10 +247,10 @@ def fit_strange(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ..
     return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
 
 
-SeenState = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]], int]
+GraphState = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]], int]
 
 
-def seen_states(rows: list[dict[str, Any]], seen_fraction: float) -> list[SeenState]:
+def graph_states(rows: list[dict[str, Any]], graph_fraction: float) -> list[GraphState]:
     """Truth, votes, agreements, readings as graphs and number of other readings after each reading of each image."""
     found = []
     for row in rows:
@@ -257,7 +258,7 @@ def seen_states(rows: list[dict[str, Any]], seen_fraction: float) -> list[SeenSt
         graphs = [[CaptionCandidate(**candidate) for candidate in one] for one in row["graphs"]]
         for count in range(1, len(readings) + 1):
             traces = Traces(dict(row["variants"][: row["num_traced"][count - 1]]), row["skeleton_of"])
-            votes = with_variants(mixed_votes(readings[:count], graphs, seen_fraction), traces)
+            votes = with_variants(mixed_votes(readings[:count], graphs, graph_fraction), traces)
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
             if votes:
@@ -265,20 +266,20 @@ def seen_states(rows: list[dict[str, Any]], seen_fraction: float) -> list[SeenSt
     return found
 
 
-def fit_seen(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, tuple[float, ...]]:
+def fit_graphs(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, tuple[float, ...]]:
     """The part of the votes of readings as graphs with which what is right is likeliest, and the weights then."""
     tried = []
-    for seen_fraction in SEEN_FRACTIONS:
+    for graph_fraction in GRAPH_FRACTIONS:
         features, is_right = [], []
-        for truth, votes, agreements, graphs, count in seen_states(rows, seen_fraction):
+        for truth, votes, agreements, graphs, count in graph_states(rows, graph_fraction):
             chosen, values = weigh_graphs(votes, agreements, graphs, count, mismatch, unavoidable)
             features.append(values)
             is_right.append(chosen == truth)
         weights = fit_logistic(np.array(features), np.array(is_right))
         right = 1 / (1 + np.exp(-np.array(features) @ weights))
         cost = -np.log(np.where(is_right, right, 1 - right)).mean()
-        print(f"graphs have {seen_fraction} of the votes: {np.mean(is_right):.4f} right, {cost:.4f} nats")
-        tried.append((cost, seen_fraction, tuple(weights.round(3).tolist())))
+        print(f"graphs have {graph_fraction} of the votes: {np.mean(is_right):.4f} right, {cost:.4f} nats")
+        tried.append((cost, graph_fraction, tuple(weights.round(3).tolist())))
     return min(tried)[1:]
 
 
@@ -305,7 +306,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     if not arguments.readings.is_file():
         arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint, arguments.packages)))
     rows = json.loads(arguments.readings.read_text())
@@ -313,10 +314,10 @@ def main() -> None:
     mismatch, unavoidable = fit_mismatch(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
-    print(f"TRACED_LOG_ODDS = {fit_strange(rows, are_traced=True)}")
-    print(f"STRANGE_LOG_ODDS = {fit_strange(rows, are_traced=False)}")
+    print(f"TRACED_LOG_ODDS = {fit_no_fit(rows, are_traced=True)}")
+    print(f"NO_FIT_LOG_ODDS = {fit_no_fit(rows, are_traced=False)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
-    print(f"SEEN_FRACTION, SEEN_LOG_ODDS = {fit_seen(rows, mismatch, unavoidable)}")
+    print(f"GRAPH_FRACTION, GRAPH_LOG_ODDS = {fit_graphs(rows, mismatch, unavoidable)}")
     print(f"AGREED_LOG_ODDS = {fit_agreed(rows)}")
 
 

@@ -10,7 +10,6 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median, variance
@@ -23,21 +22,21 @@ from rich.table import Table
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.parallel import DistributedDataParallel
 
+from bench.lakeless_settings import lakeless_settings
 from bench.step_clock import PHASES, StepClock
 from bench.training_table import training_table
 from bench.turns import Report, Turns, all_alive, my_turns
-from lib.captions.notations import Notation, notation_named
-from lib.settings import Settings, load_settings
+from lib.captions.notations import notation_named
+from lib.settings import Settings
+from lib.training.distributed_training import batches_of_epoch
 from lib.training.horovod_training import run_on_horovod
 from lib.training.ray_cluster import ray_cluster
-from lib.training.row_blocks import RowBlocks, parts_of_epoch, row_blocks
-from lib.training.training_samples import as_sample
+from lib.training.row_blocks import row_blocks
 from lib.training.worker_group import WorkerGroup, run_on_ray_train
-from model.batches import Batch, collate
 from model.captioner import Captioner, Explaining
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig, TrainingConfig
-from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from model.workers import over_all_workers
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"
@@ -89,11 +88,11 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     optimizer, model = make_optimizer(captioner, training), _shared(captioner, group, way.variant)
     for turn in my_turns(turns, way.name):
         clock, state = StepClock(model), TrainingState(epoch=turn)
-        batches = _batches(rows, training, captioner_config, notation, turn, group)
+        batches = batches_of_epoch(rows, captioner_config, notation, training, state, group.rank, group.num_workers)
         over_all_workers(torch.zeros(1), "max")  # all begin together
         began = time.perf_counter()
         with clock.watching():
-            train_epoch(model, clock.timed(batches), optimizer, training, state, NUM_STEPS, _ignore)
+            train_epoch(model, clock.timed(batches), optimizer, training, state, NUM_STEPS, ignore_step)
         report = {"seconds": time.perf_counter() - began, "steps": clock.steps, "meeting_s": clock.meeting_s}
         ray.get(turns.report.remote(way.name, turn, report))
 
@@ -105,23 +104,6 @@ def _shared(captioner: Captioner, group: WorkerGroup, variant: str) -> torch.nn.
     if variant == "bf16 gradients":
         model.register_comm_hook(None, default_hooks.bf16_compress_hook)
     return model
-
-
-def _batches(
-    rows: RowBlocks,
-    training: TrainingConfig,
-    captioner: CaptionerConfig,
-    notation: Notation,
-    epoch: int,
-    group: WorkerGroup,
-) -> Iterator[Batch]:
-    for part, weight in parts_of_epoch(rows, training, epoch, 0, group.rank, group.num_workers):
-        samples = [as_sample(row, captioner, notation) for row in part]
-        yield replace(collate(samples, captioner.num_channels), weight=weight)
-
-
-def _ignore(report: StepReport) -> None:
-    """The clock sees more."""
 
 
 @ray.remote(num_cpus=0)
@@ -251,7 +233,7 @@ def main() -> None:
         console.print("Horovod is not installed (make horovod): its workers are left out")
         ways.remove(HOROVOD_2)
     ways += ([] if arguments.without_four else [RAY_4]) + list(VARIANTS if arguments.variants else ())
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     results = measure(settings, ways, arguments.rounds, arguments.steps, console)
     show(results, console)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from lib.captions.notations import notation_named
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_batches import DrawnMolecule, draw_batches
 from lib.molecules.drawing_noise import INK
-from lib.molecules.layout import Layout
+from lib.molecules.layout import Layout, mean_bond_length
 from lib.molecules.smiles import read_inchi
 from lib.sections.molecules import DrawingSettings
 from lib.settings import load_settings
@@ -83,7 +83,7 @@ def measure(drawing: DrawnMolecule, settings: DrawingSettings) -> Measured:
     is_ink = pixels == INK
     height, width = pixels.shape
     symbols = [atom.GetSymbol() for atom in read_inchi(drawing.inchi).GetAtoms()]
-    bond_px = _mean_bond_length(drawing.layout)
+    bond_px = mean_bond_length(drawing.layout)
     left, top, ink_width, ink_height = cv2.boundingRect(is_clean_ink.astype(np.uint8))
     return Measured(
         drawing.inchi,
@@ -103,11 +103,6 @@ def measure(drawing: DrawnMolecule, settings: DrawingSettings) -> Measured:
         sum(symbol != "H" for symbol in symbols),
         len(notation_named("inchi").write(drawing.inchi, None, 0).tokens),
     )
-
-
-def _mean_bond_length(layout: Layout) -> float:
-    across, down = (axis[layout.bond_begin] - axis[layout.bond_end] for axis in (layout.atom_x, layout.atom_y))
-    return float(np.hypot(across, down).mean())
 
 
 def _letter_height(is_ink: np.ndarray, layout: Layout, symbols: Sequence[str], bond_px: float) -> float:

@@ -11,7 +11,7 @@ CAPTIONS_HEADER = "image_id,InChI\n"
 INCHI = "InChI=1S/CH4/h1H4"
 
 
-def hostile_captions(seed: int = 0) -> Iterator[HostileFile]:
+def hostile_captions() -> Iterator[HostileFile]:
     """Caption files; READ or reasons by image_id. Rows without a usable id are called `row` and their number."""
     row = {"unpaired_quote": "unpaired_quote", "uneven": "uneven_row", "empty": "empty_caption"}
     rows = {
@@ -45,7 +45,7 @@ def hostile_captions(seed: int = 0) -> Iterator[HostileFile]:
     for encoding in ("utf-8-sig", "utf-16"):
         yield HostileFile(f"{encoding}_labels.csv", many.encode(encoding), all_right)
     yield HostileFile("packed_labels.csv.gz", gzip.compress(whole, mtime=0), all_right)
-    lots = random.Random(seed)
+    lots = random.Random(0)
     for end in range(len(CAPTIONS_HEADER), len(whole), CUT_EVERY_BYTES):
         complete = whole[:end].decode().count("\n") - 1
         half = frozenset({READ, "uneven_row", "empty_caption", "other_notation"})

@@ -70,11 +70,11 @@ def members(prefix: str) -> dict[str, bytes]:
     return {f"{prefix}-{i}.png": encoded(drawing(seed=i), "PNG") for i in range(NUM_MEMBERS)}
 
 
-def zipped(images: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(images: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, content in images.items():
-            archive.writestr(zipfile.ZipInfo(name), content, compression)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
@@ -99,9 +99,9 @@ def legal_archives() -> Iterator[HostileFile]:
         yield HostileFile(f"{prefix}.{suffix}", write(members(prefix)), right)
 
 
-def damaged_archives(seed: int = 0) -> Iterator[HostileFile]:
+def damaged_archives() -> Iterator[HostileFile]:
     """Archives cut at every 64th byte, or at 30 positions if those are fewer, and with bits flipped."""
-    lots = random.Random(seed)
+    lots = random.Random(0)
     for suffix, write in WRITERS.items():
         whole = write(members("m"))
         step = max(CUT_EVERY_BYTES, len(whole) // 30 // CUT_EVERY_BYTES * CUT_EVERY_BYTES)

@@ -102,11 +102,11 @@ def framed(pixels: Pixels, thickness: int, inset: int) -> Pixels:
     return found
 
 
-def underlined(pixels: Pixels, thickness: int = 1) -> Pixels:
+def underlined(pixels: Pixels) -> Pixels:
     """A line below the drawing, nearly as wide as the image."""
     found = _with_room_below(pixels, 10)
     height, width = found.shape
-    cv2.line(found, (8, height - 12), (width - 9, height - 12), 0, thickness)
+    cv2.line(found, (8, height - 12), (width - 9, height - 12), 0, 1)
     return found
 
 
@@ -232,9 +232,9 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
 }
 
 
-def _pen(bond_length: float, line_width: int, font: str = "BuiltinTelexRegular") -> Callable[[str], bytes]:
+def _pen(bond_length: float, line_width: int) -> Callable[[str], bytes]:
     """Draw again with another pen."""
-    pen = Pen(bond_length, INK_OF_MARGIN, line_width, font)
+    pen = Pen(bond_length, INK_OF_MARGIN, line_width, "BuiltinTelexRegular")
     return lambda inchi: png(draw_with_rdkit(inchi, pen).pixels)
 
 

@@ -118,11 +118,11 @@ class Stage:
         return len(self.leftovers(lake))
 
 
-def killed(stage: Stage, variant: str, num_seeds: int, seed: int = 0) -> Outcome:
+def killed(stage: Stage, variant: str, num_seeds: int) -> Outcome:
     """Killed `num_seeds` times, once in each of as many equal parts of its duration; the fullest lake gets upkeep."""
     duration = stage.undisturbed[1]
     outcome = Outcome(stage.job, variant, round(duration, 1))
-    lots = random.Random(f"{stage.job} {variant} {seed}")
+    lots = random.Random(f"{stage.job} {variant}")
     fullest, most_left = stage.work / "none", -1
     for turn in range(num_seeds):
         lake = stage.copy(f"killed-{turn}")

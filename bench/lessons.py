@@ -27,6 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.lakeless_settings import lakeless_settings
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import SettingsError
@@ -34,13 +35,14 @@ from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, validation_batches
 from lib.molecules.drawing_store import NOTATION, ORIENTATIONS_DEG, SCHEMA, DrawingStore, fill_store
 from lib.molecules.drawing_training import frequent_tokens
+from lib.molecules.layout import Layout
 from lib.progress import show_progress
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import new_captioner
 from model.decoding import greedy
-from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
 from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
@@ -70,9 +72,11 @@ def rewrite_shard(shard: Path, notation: str, folder: Path) -> None:
     for row in rows:
         inchi = stored.read(stored.join(row["tokens_0"].split(" ")))
         assert inchi is not None, row["tokens_0"]
-        atoms = np.array(row["positions_xy"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
+        atoms_xy = np.array(row["positions_xy"]).reshape(-1, 2)[: max(row["atoms_0"]) + 1]
         for turn_deg in ORIENTATIONS_DEG:
-            written = wanted.write(inchi, atoms if turn_deg == 0 else -atoms, 0)
+            x, y = (atoms_xy if turn_deg == 0 else -atoms_xy).T
+            layout = Layout(x, y, *[np.zeros(0)] * 4)  # no notation of LESSONS but the stored one needs bonds
+            written = wanted.write(inchi, layout._asdict(), 0)
             row |= {f"tokens_{turn_deg}": " ".join(written.tokens), f"atoms_{turn_deg}": written.marks}
     with pa.ipc.new_file(str(folder / shard.name), SCHEMA) as writer:
         writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
@@ -111,7 +115,7 @@ def teach(name: str, folder: Path, settings: Settings, num_steps: int) -> dict[s
     feed = DrawingFeed(store, vocabulary, settings, state, device)
     while state.step < num_steps:
         batches = islice(feed.batches(), num_steps - state.step)
-        train_epoch(captioner, batches, optimizer, training, state, num_steps, lambda _: None)
+        train_epoch(captioner, batches, optimizer, training, state, num_steps, ignore_step)
     scores = validate(captioner, kept_back, training.precision)
     per_drawing = scores["num_tokens"] / len(kept_back)
     exact, valid = read_back(captioner, kept_back, store, notation, vocabulary, settings.captions.max_tokens)
@@ -193,8 +197,6 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     given = [
-        "landing.path=unused",
-        "storage.root=unused",
         "drawing.num_drawings=150000",
         "drawing.max_heavy_atoms=18",
         "drawing.stereo_fraction=0",
@@ -205,7 +207,7 @@ def main() -> None:
         "training.start_from=null",
         "training.attention_loss_weight=1",
     ]
-    settings = load_settings("molecules", "local", [*given, *arguments.overrides])
+    settings = lakeless_settings([*given, *arguments.overrides])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as folder:
         fill_stores(Path(folder), settings)

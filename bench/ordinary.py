@@ -18,13 +18,14 @@ from rich.table import Table
 
 from bench.contact_sheet import pairs_sheet
 from bench.image_variations import DRAWN_AGAIN, IMAGE_VARIATIONS, png
+from bench.lakeless_settings import lakeless_settings
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.molecules.drawing_batches import draw_batches
 from lib.progress import show_progress
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.checkpoint import PRETRAINED
 
 RESULTS = Path(__file__).parent / "results" / "ordinary.json"
@@ -142,7 +143,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     captioner = ImageCaptioner(arguments.checkpoint, settings.prediction)
     drawings = drawings_that_are_read(unworn_drawings(settings), arguments.num_drawings, captioner, settings)

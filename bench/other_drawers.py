@@ -18,11 +18,11 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from bench.lakeless_settings import lakeless_settings
 from bench.quality_sets import Sample, unseen_with_inchi
 from lib.captioning.captioner import Captioner
 from lib.lake.java import ensure_java
 from lib.molecules.free_style import FONTS_FOLDER
-from lib.settings import load_settings
 
 BATCH = 30
 OPENBABEL_PX = 500
@@ -157,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     arguments = parser.parse_args(argv)
     sys.path.append(str(arguments.packages))
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     molecules = [
         (inchi, Chem.MolToSmiles(molecule)) for inchi, molecule in islice(unseen_with_inchi(settings), arguments.number)
     ]

@@ -20,7 +20,8 @@ from rich.table import Table
 from jobs import clean_images, extract_features, ingest_images
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captions.nearest_neighbour import neighbour_captions
-from lib.captions.scores import MODEL, best_constant_caption, captions_by_predictor
+from lib.captions.predictors import LABELS, MODEL
+from lib.captions.scores import best_constant_caption, captions_by_predictor
 from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError, SettingsError
@@ -40,13 +41,6 @@ from model.encoders import frozen_encoder
 RESULTS = Path(__file__).parent / "results" / "photos.json"
 NUM_TIMED = 64  # images whose features are computed again, to time it
 GREEDY = "model_greedy"
-LABELS = {
-    MODEL: "this model",
-    GREEDY: "greedily",
-    "nearest_neighbour": "nearest neighbour",
-    "constant_caption": "one caption",
-    "shuffled_pictures": "shuffled",
-}
 # Flickr8k, as their authors give them; what a row lacks was not given. A public notebook with VGG16, GloVe and an LSTM,
 # Brownlee's tutorial with VGG16 and an LSTM, and two attentions of arXiv 1502.03044.
 PUBLISHED: dict[str, dict[str, float]] = {
@@ -187,7 +181,8 @@ def _print(results: dict[str, Any]) -> None:
     table.add_column("captions by", no_wrap=True)
     for name in METRICS:
         table.add_column(name.upper().replace("_", "-"), justify="right")
-    rows = {LABELS[name]: results["scores"][name] for name in LABELS if name in results["scores"]}
+    labels = LABELS | {GREEDY: "model, greedily"}
+    rows = {label: results["scores"][name] for name, label in labels.items() if name in results["scores"]}
     for label, scores in (rows | results["published"]).items():
         values = (scores.get(name) for name in METRICS)
         table.add_row(label, *("" if value is None else f"{value:.3f}" for value in values))

@@ -16,24 +16,26 @@ from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
+from bench.lakeless_settings import lakeless_settings
 from bench.osra import has_osra, read_with_osra
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, plain_samples, scanned_samples
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import ImageCaptioner
+from lib.captions.predictors import CONSTANT_CAPTION, SHUFFLED_PICTURES
 from lib.errors import CorruptImageError
 from lib.images.cleaning import CleanImage, clean_image
 from lib.images.wear_removal import mend_strokes, remove_specks
+from lib.lake.schemas import PERCENTS
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import read_inchi
 from lib.progress import show_progress
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.checkpoint import PRETRAINED, load_provenance
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 SIZES = (0, 15, 25, 35, 61)  # heavy atoms, lower bounds
-PERCENTS = (5, 25, 50, 75, 95)
 NUM_FOR_OSRA = 100
 NO_CAPTION = PredictedCaption("", 0.0, False, [])
 STEREO_LAYERS = ("b", "t", "m", "s")  # of an InChI, by the letters they begin with
@@ -74,8 +76,8 @@ def controls(predicted: Sequence[str], references: Sequence[str]) -> dict[str, A
     constant = min(tried, key=lambda one: sum(Levenshtein.distance(one, other) for other in references[:300]))
     shuffled = [predicted[index - 1] for index in range(len(predicted))]
     return {
-        "constant_caption": scores([constant] * len(references), references),
-        "shuffled_pictures": scores(shuffled, references),
+        CONSTANT_CAPTION: scores([constant] * len(references), references),
+        SHUFFLED_PICTURES: scores(shuffled, references),
     }
 
 
@@ -273,7 +275,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused", *arguments.overrides])
+    settings = lakeless_settings(arguments.overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sets = {}
     for name, drawer in DRAWERS.items():

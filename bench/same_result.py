@@ -16,12 +16,13 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from bench.lakeless_settings import lakeless_settings
 from lib.captions.notation_process import NotationProcess
 from lib.images.cleaning import clean_image, encode_png
 from lib.job_entry import start_process
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.molecules.drawing_batches import draw_batches
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from lib.training.distributed_training import run_workers
 from lib.training.ray_cluster import ray_cluster
 from lib.training.row_blocks import RowBlocks, parts_of_epoch, row_blocks
@@ -36,8 +37,6 @@ NUM_TRAIN, NUM_VALIDATION = 541, 60  # neither 2 nor 4 divides what is learned f
 TOLERANCE = 0.05  # of the validation loss: norms have the statistics of each worker's part, and dropout its own indices
 SCORES = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 OVERRIDES = [
-    "storage.root=unused",
-    "landing.path=unused",
     "drawing.num_processes=1",
     "captioner.grid_width=64",
     "captioner.width=64",
@@ -79,7 +78,7 @@ def main() -> None:
 
 
 def _settings(num_workers: int) -> Settings:
-    return load_settings("molecules", "local", [*OVERRIDES, f"cluster.num_workers={num_workers}"])
+    return lakeless_settings([*OVERRIDES, f"cluster.num_workers={num_workers}"])
 
 
 def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import platform
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +28,7 @@ from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
+from bench.timing import timed
 from jobs import build_vocabulary, clean_images, ingest_images, predict_captions
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.captions.notations import notation_named
@@ -174,13 +174,6 @@ STAGES: dict[str, Callable[[SparkSession, Path, Path], Measured]] = {
     "predict": measure_predict,
     "score": measure_score,
 }
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def bare(work: Callable[[list[Any]], float], items: list[Any]) -> float:

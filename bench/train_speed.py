@@ -11,7 +11,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,18 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.lakeless_settings import lakeless_settings
 from bench.starter import StarterTraining, starter_images
+from bench.timing import timed
 from lib.captions.checkpoint_fit import checked_vocabulary
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig
-from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
 ROUNDS = 5
@@ -54,7 +56,7 @@ class OurTraining:
         """Learn from so many batches; return them."""
         used = list[Batch]()
         batches = self._noted(islice(self._batches, num_steps), used)
-        train_epoch(self.captioner, batches, self.optimizer, self.training, TrainingState(), num_steps, _ignore)
+        train_epoch(self.captioner, batches, self.optimizer, self.training, TrainingState(), num_steps, ignore_step)
         return used
 
     def _noted(self, batches: Iterator[Batch], used: list[Batch]) -> Iterator[Batch]:
@@ -66,10 +68,6 @@ class OurTraining:
                 return
             used.append(batch)
             yield batch
-
-
-def _ignore(report: StepReport) -> None:
-    """Nobody reads the reports of these steps."""
 
 
 def flops_of_step(config: CaptionerConfig, num_tokens: int, batch: Batch) -> int:
@@ -90,14 +88,7 @@ def flops_of_step(config: CaptionerConfig, num_tokens: int, batch: Batch) -> int
 def matrix_flops_per_second() -> float:
     """The rate of a large product of bf16 matrices."""
     left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE).bfloat16() for _ in range(2))
-    return 2 * MATRIX_SIDE**3 / min(seconds_of(lambda: left @ right) for _ in range(5))
-
-
-def seconds_of(work: Callable[[], Any]) -> float:
-    """How long it takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    return 2 * MATRIX_SIDE**3 / min(timed(lambda: left @ right) for _ in range(5))
 
 
 def one_round(ours: OurTraining, starter: StarterTraining) -> dict[str, float]:
@@ -105,11 +96,11 @@ def one_round(ours: OurTraining, starter: StarterTraining) -> dict[str, float]:
     matrix_rate = matrix_flops_per_second()
     used: list[Batch] = []
     ours.making_seconds = 0.0
-    seconds = seconds_of(lambda: used.extend(ours.take_steps(BATCHES_PER_ROUND)))
+    seconds = timed(lambda: used.extend(ours.take_steps(BATCHES_PER_ROUND)))
     images = torch.cat([starter_images(batch.images[::BATCHES_PER_ROUND]) for batch in used])
     tokens = [caption for batch in used for caption in batch.tokens[::BATCHES_PER_ROUND]]
     padded = pad_sequence(tokens, batch_first=True)
-    starter_seconds = seconds_of(lambda: starter.step(images, padded))
+    starter_seconds = timed(lambda: starter.step(images, padded))
     config, num_tokens = ours.captioner.config, ours.captioner.decoder.output.out_features
     flop_rate = sum(flops_of_step(config, num_tokens, batch) for batch in used) / seconds
     return {
@@ -167,8 +158,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    unused = ["landing.path=unused", "storage.root=unused", f"drawing.num_drawings={arguments.num_drawings}"]
-    settings = load_settings("molecules", "local", [*unused, *arguments.overrides])
+    settings = lakeless_settings([f"drawing.num_drawings={arguments.num_drawings}", *arguments.overrides])
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         fill_store(Path(folder), settings.drawing, settings.cleaning)

@@ -36,22 +36,22 @@ def _row(
 ) -> dict[str, Any] | None:
     cleaned, layout = clean_image(drawn.png, settings.cleaning), drawn.layout
     arrived = np.stack((layout.atom_x, layout.atom_y, np.ones_like(layout.atom_x)))  # (3, A)
-    positions_xy = (cleaned.transform @ arrived).T.astype(np.float32)  # (A, 2)
+    x, y = (cleaned.transform @ arrived).astype(np.float32)
+    columns = layout._replace(atom_x=x, atom_y=y)._asdict()
     began = time.perf_counter()
     try:
-        written = notation_named(settings.captions.notation).write(drawn.inchi, positions_xy, cleaned.rotation_deg)
+        written = notation_named(settings.captions.notation).write(drawn.inchi, columns, cleaned.rotation_deg)
     except NotationError:
         return None
     seconds.append(time.perf_counter() - began)
     token_ids = vocabulary.encode(list(written.tokens))
     if UNKNOWN in token_ids or not 1 <= len(token_ids) <= settings.captions.max_tokens:
         return None
-    moved = layout._replace(atom_x=positions_xy[:, 0], atom_y=positions_xy[:, 1])
     return {
         "image_id": drawn.image_id,
         "image": encode_png(cleaned.pixels),
         "token_ids": token_ids,
         "marks_of_tokens": [int(mark) for mark in written.marks],
         "caption": drawn.inchi,
-        **{name: values.tolist() for name, values in moved._asdict().items()},
+        **{name: values.tolist() for name, values in columns.items()},
     }

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> None:
     """Create or replace every view of sql/, beside the folder conf; without a catalog it does nothing."""
     from lib.lake.delta_tables import Lake
-    from lib.sql.views import publish_views, sql_folder
+    from lib.sql.views import publish_views
+    from lib.sql_folder import sql_folder
 
     if settings.storage.catalog:
         publish_views(Lake(spark, settings.storage), sql_folder(conf))

@@ -19,7 +19,7 @@ def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> N
     from lib.lake.models import model_in_use
     from lib.reporting.quality_report import write_report
     from lib.sql.batch_metrics import write_batch_metrics
-    from lib.sql.views import sql_folder
+    from lib.sql_folder import sql_folder
     from lib.training.model_registry import attach_report
 
     lake = Lake(spark, settings.storage)

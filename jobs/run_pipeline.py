@@ -24,7 +24,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
     from lib.lake.spark_session import open_spark
     from lib.reporting.pipeline_summary import print_summary
     from lib.sql.captions_file import write_captions_file
-    from lib.sql.views import sql_folder
+    from lib.sql_folder import sql_folder
 
     tasks = select_tasks(read_task_graph(Path(arguments.conf or CONF)), arguments.only, arguments.start)
     settings = settings_from(arguments)

@@ -17,7 +17,8 @@ def run_prompt(arguments: argparse.Namespace) -> None:
     from lib.lake.spark_session import open_spark
     from lib.sql.display import open_console
     from lib.sql.prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
-    from lib.sql.views import read_views, sql_folder
+    from lib.sql.views import read_views
+    from lib.sql_folder import sql_folder
 
     text, values = statement_text(arguments), parameters(arguments.param)
     settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)

@@ -1,7 +1,7 @@
 """Settings: composed from YAML layers, overridden by --set, checked once, all faults at once.
 
 conf/base.yaml <- conf/datasets/<dataset>.yaml <- conf/environments/<environment>.yaml <- --set a.b=c.
-Every value stands in base.yaml once, with its meaning and unit; each owner declares its types beside itself.
+Every value stands in base.yaml once, with its meaning and unit; lib/sections/ and model/config.py have the types.
 """
 
 import difflib

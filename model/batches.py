@@ -15,8 +15,6 @@ from torch import Tensor
 from model.vocabulary import END, PAD, START
 
 PAPER = 255
-
-
 SIDE_STEP_PX = 16  # sides of a batch are multiples of this
 
 
@@ -61,13 +59,11 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return this batch on the device; images stay uint8, a quarter of the bytes of fp32."""
-        marks = self.marks.to(device) if self.marks else None
-        indices = None if self.image_indices is None else self.image_indices.to(device)
-        advantages = None if self.advantages is None else self.advantages.to(device)
-        weights = None if self.caption_weights is None else self.caption_weights.to(device)
-        images, tokens = self.images.to(device), self.tokens.to(device)
-        on_device = replace(self, images=images, tokens=tokens, marks=marks, image_indices=indices)
-        return replace(on_device, advantages=advantages, caption_weights=weights)
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor | Marks)
+        }
+        return replace(self, **moved)
 
 
 def as_ink(images: Tensor) -> Tensor:
@@ -190,9 +186,9 @@ def step_sizes(num_rows: int, batch_size: int, num_batches_in_buffer: int) -> li
     return [len(batch) for batch in plan_batches(np.zeros(num_rows, int), batch_size, num_batches_in_buffer, (0,))]
 
 
-def part_of(batch: np.ndarray, worker: int, num_workers: int) -> np.ndarray:
-    """Return one worker's part (B / num_workers,) of a batch (B,) of plan_batches; parts have similar lengths."""
-    return batch[worker::num_workers]
+def part_of(batch: np.ndarray, rank: int, num_workers: int) -> np.ndarray:
+    """Return a worker's part (B / num_workers,) of a batch (B,) of plan_batches; parts have similar lengths."""
+    return batch[rank::num_workers]
 
 
 def weight_of(part: np.ndarray, batch: np.ndarray, token_weights: np.ndarray, num_workers: int) -> float:

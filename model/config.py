@@ -77,9 +77,7 @@ class TrainingConfig:
     max_gradient_norm: float  # L2 norm to which gradients are clipped; above 0
     objective: Literal["likelihood", "cider"]  # cider = self-critical training on sampled captions; needs start_from
     num_samples: int  # captions sampled of each image where the objective is cider; from 2
-    reference_weight: (
-        float  # weight of an image's own captions beside the sampled ones where objective is cider; from 0
-    )
+    reference_weight: float  # of an image's own captions beside the sampled ones where objective is cider; from 0
     label_smoothing: float  # target probability spread over all tokens; 0 to below 1
     mirrored_fraction: float  # fraction of the images that are turned left to right; 0 to below 1
     blanked_fraction: float  # fraction of the positions of a frozen encoder's grid that are 0; 0 to below 1

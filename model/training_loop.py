@@ -118,6 +118,10 @@ def reinforced_loss(logits: Tensor, targets: Tensor, advantages: Tensor) -> Tens
     return (losses * advantages[:, None]).sum() / (targets != PAD).sum()
 
 
+def ignore_step(step: StepReport) -> None:
+    """Does nothing, for steps whose reports nobody reads."""
+
+
 def train_epoch(
     model: nn.Module,
     batches: Iterable[Batch],

@@ -20,7 +20,7 @@ LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
 # The same for a caption chosen by votes only. Features: 1, log-odds of its mean probability over the readings,
 # logarithm of their number. The first weights are for captions without drawings, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
-STRANGE_LOG_ODDS = (-1.42, 0.706, 0.612)
+NO_FIT_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same where no drawing fits but captions were traced. Features: 1, log-odds of its votes, logarithm of the number
 # of readings.
 TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
@@ -28,11 +28,11 @@ VARIANT_FRACTION = 0.6  # of the votes for a skeleton, distributed by its traced
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-SEEN_FRACTION = 0.5  # of the votes, of readings as graphs
+GRAPH_FRACTION = 0.5  # of the votes, of readings as graphs
 # Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
 # of its votes, the fraction of the graphs that say it; where a drawing fits 1, log-odds of its probability among the
 # candidates and logarithm of the largest hole in its drawing; logarithm of the number of readings.
-SEEN_LOG_ODDS = (-0.669, 0.519, 1.437, 0.055, 0.291, -0.478, 0.196)
+GRAPH_LOG_ODDS = (-0.669, 0.519, 1.437, 0.055, 0.291, -0.478, 0.196)
 # The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
 AGREED_LOG_ODDS = (3.021, 1.821)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
@@ -56,7 +56,7 @@ class PredictedCaption(NamedTuple):
     """A caption, and the other candidates, best first, with their log-probabilities as scores."""
 
     caption: str
-    confidence: float  # probability that the caption is right; of a sentence, that a word of it is
+    confidence: float  # probability of being right, 0..1; of a sentence, the geometric mean of its words' probabilities
     is_valid: bool
     alternatives: list[tuple[str, float]]
 
@@ -91,7 +91,7 @@ def choose(
         chosen, confidence = repair(best.text), best.probability
     elif graphs:
         chosen, features = weigh_graphs(votes, agreements or {}, graphs, len(readings))
-        confidence = _probability(SEEN_LOG_ODDS, features)
+        confidence = _probability(GRAPH_LOG_ODDS, features)
     elif agreements and is_drawn_alike(agreements):
         chosen, features = weigh_agreements(votes, agreements, len(readings))
         confidence = _probability(LOG_ODDS, features)
@@ -100,7 +100,7 @@ def choose(
         confidence = _probability(TRACED_LOG_ODDS, traced_features(chosen, votes, len(readings)))
     else:
         chosen = next(iter(votes))
-        weights = STRANGE_LOG_ODDS if agreements else VOTES_LOG_ODDS
+        weights = NO_FIT_LOG_ODDS if agreements else VOTES_LOG_ODDS
         confidence = _probability(weights, vote_features(chosen, readings))
     others: dict[str, float] = {}
     candidates = (candidate for reading in (*readings, *graphs) for candidate in reading)
@@ -110,7 +110,7 @@ def choose(
     return PredictedCaption(chosen, confidence, bool(votes), list(others.items()))
 
 
-def agree(greedy: CaptionCandidate) -> PredictedCaption:
+def agreed_with_graph(greedy: CaptionCandidate) -> PredictedCaption:
     """A valid greedy caption with its confidence, where the image says the same as a graph."""
     assert greedy.caption is not None
     return PredictedCaption(greedy.caption, _probability(AGREED_LOG_ODDS, agreed_features(greedy)), True, [])
@@ -121,7 +121,7 @@ def agreed_features(greedy: CaptionCandidate) -> tuple[float, ...]:
     return 1.0, math.log(max(greedy.probability, LEAST))
 
 
-def confirm(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
+def confirmed_by_drawing(candidate: CaptionCandidate, agreement: Agreement) -> PredictedCaption:
     """A valid greedy caption with its confidence, given how well its drawing agrees with the image."""
     assert candidate.caption is not None
     confidence = _probability(GREEDY_LOG_ODDS, greedy_features(candidate, agreement))
@@ -135,7 +135,7 @@ def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[
 
 
 def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
-    """The features of the weights VOTES_LOG_ODDS and STRANGE_LOG_ODDS."""
+    """The features of the weights VOTES_LOG_ODDS and NO_FIT_LOG_ODDS."""
     votes = (candidate.probability for reading in readings for candidate in reading if candidate.caption == chosen)
     mean = sum(votes) / len(readings)
     return 1.0, _log_odds(mean), math.log(len(readings))
@@ -169,15 +169,15 @@ def with_variants(votes: Mapping[str, float], traces: Traces) -> dict[str, float
     return dict(sorted(dealt.items(), key=lambda item: -item[1]))
 
 
-def mixed_votes(readings: Readings, graphs: Readings, seen_fraction: float = SEEN_FRACTION) -> dict[str, float]:
+def mixed_votes(readings: Readings, graphs: Readings, graph_fraction: float = GRAPH_FRACTION) -> dict[str, float]:
     """Each valid caption's fraction of the votes, the largest first; readings as graphs have their part of them."""
     votes = vote_fractions(readings)
-    seen = vote_fractions(graphs)
-    if not seen:
+    of_graphs = vote_fractions(graphs)
+    if not of_graphs:
         return votes
     mixed = {
-        caption: (1 - seen_fraction) * votes.get(caption, 0.0) + seen_fraction * seen.get(caption, 0.0)
-        for caption in {**votes, **seen}
+        caption: (1 - graph_fraction) * votes.get(caption, 0.0) + graph_fraction * of_graphs.get(caption, 0.0)
+        for caption in {**votes, **of_graphs}
     }
     return dict(sorted(mixed.items(), key=lambda item: -item[1]))
 
@@ -190,14 +190,14 @@ def weigh_graphs(
     mismatch: float = MISMATCH,
     unavoidable: float = UNAVOIDABLE,
 ) -> tuple[str, tuple[float, ...]]:
-    """The most probable caption of an image that was read as graphs too, with the features of SEEN_LOG_ODDS."""
+    """The most probable caption of an image that was read as graphs too, with the features of GRAPH_LOG_ODDS."""
     is_alike = bool(agreements) and is_drawn_alike(agreements)
     if is_alike:
         chosen, (_, drawn, hole, _, _) = weigh_agreements(votes, agreements, num_readings, mismatch, unavoidable)
     else:
         chosen, drawn, hole = next(iter(votes)), 0.0, 0.0
-    seen = vote_fractions(graphs).get(chosen, 0.0)
-    return chosen, (1.0, _log_odds(votes[chosen]), seen, float(is_alike), drawn, hole, math.log(num_readings))
+    of_graphs = vote_fractions(graphs).get(chosen, 0.0)
+    return chosen, (1.0, _log_odds(votes[chosen]), of_graphs, float(is_alike), drawn, hole, math.log(num_readings))
 
 
 def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:

@@ -15,9 +15,9 @@ from lib.captioning.caption_choice import (
     CaptionCandidate,
     PredictedCaption,
     Readings,
-    agree,
+    agreed_with_graph,
     choose,
-    confirm,
+    confirmed_by_drawing,
     mixed_votes,
     with_variants,
 )
@@ -229,7 +229,7 @@ class ImageCaptioner:
         """The greedy caption, if the image says the same as a graph and that makes it sure."""
         if greedy.caption is None or not graphs[0] or graphs[0][0].caption != greedy.caption:
             return None
-        caption = agree(greedy)
+        caption = agreed_with_graph(greedy)
         return caption if self._is_sure(caption) else None
 
     def _confirmed(self, candidate: CaptionCandidate, redrawn: RedrawnImage | None) -> PredictedCaption | None:
@@ -237,7 +237,7 @@ class ImageCaptioner:
         if redrawn is None or candidate.caption is None:
             return None
         redrawn.draw(candidate.caption)
-        caption = confirm(candidate, redrawn.agreements[candidate.caption])
+        caption = confirmed_by_drawing(candidate, redrawn.agreements[candidate.caption])
         return caption if self._is_sure(caption) else None
 
     def _choose(

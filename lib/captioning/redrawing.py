@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.images.strokes import grey_of
+
 Ink = NDArray[np.float32]
 
 INK_FROM = 0.3  # darkness from which a pixel is ink, in shrunk images
@@ -227,8 +229,7 @@ def _fitted(image: PreparedImage, laid: Ink) -> Ink:
 
 
 def _ink_of(pixels: NDArray[np.uint8]) -> Ink:
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return (1 - grey / 255).astype(np.float32)
+    return (1 - grey_of(pixels) / 255).astype(np.float32)
 
 
 def _box(ink: Ink) -> Sequence[int]:

@@ -22,7 +22,7 @@ from model.patch_reader import PatchReader, Readers
 
 Floats = NDArray[np.float32]
 
-INK_BELOW = 178  # grey level under which a pixel is ink
+TRACED_INK_BELOW = 178  # grey level under which a pixel is ink
 AROUND = 1  # cells on each side of the attention peak that are averaged to a position
 FAR_PX = 10.0  # the pull of ink grows no further beyond this distance
 PAPER_PX = 16  # paper added around the image, so that edges may leave it
@@ -88,7 +88,7 @@ def fit(
 
     length_px is about the length of an edge.
     """
-    ink = np.pad((pixels < INK_BELOW).astype(np.uint8), PAPER_PX)
+    ink = np.pad((pixels < TRACED_INK_BELOW).astype(np.uint8), PAPER_PX)
     away = np.minimum(cv2.distanceTransform(1 - ink, cv2.DIST_L2, 5), FAR_PX)
     slopes = [slope.astype(np.float32) for slope in np.gradient(away)[::-1]]  # along x, along y
     points = np.argwhere(ink)[:, ::-1].astype(np.float32)

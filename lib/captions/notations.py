@@ -86,6 +86,11 @@ class Notation:
     molfile: Callable[[str], str] | None
 
 
+def unchanged(text: str) -> str:
+    """The text as it is: the repair of notations in which nothing can be repaired."""
+    return text
+
+
 def notation_named(name: str, setting: str = "captions.notation") -> Notation:
     """The notation of that name. Raises NotationError, which names the setting and the known notations."""
     if name not in FOUND_IN:

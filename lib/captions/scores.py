@@ -7,19 +7,17 @@ import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
 
 from lib.captions.nearest_neighbour import neighbour_captions
+from lib.captions.predictors import CONSTANT_CAPTION, MODEL, NEAREST_NEIGHBOUR, SHUFFLED_PICTURES
 from lib.captions.sentence_evaluation import score_sentences
 from lib.captions.sentence_scores import METRICS
 from lib.errors import MissingInputError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.row_fingerprints import fingerprint_of_rows
-from lib.lake.schemas import EVALUATIONS
+from lib.lake.schemas import EVALUATIONS, PERCENTS
 
 logger = logging.getLogger(__name__)
 
-MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES = "model", "constant_caption", "shuffled_pictures"
-NEAREST_NEIGHBOUR = "nearest_neighbour"
-PERCENTS = (5, 25, 50, 75, 95)
 NUM_CONSTANT_CANDIDATES = 200
 NUM_CONSTANT_REFERENCES = 1_000  # each candidate is compared with as many references
 

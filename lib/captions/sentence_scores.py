@@ -19,12 +19,6 @@ class TokenizedSet(NamedTuple):
     references: dict[str, list[str]]  # at least one for each image, none of them ''
 
 
-def sentence_scores(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """The scores of one set: see SentenceScorer.score, which saves METEOR's start where there are several."""
-    with SentenceScorer() as scorer:
-        return scorer.score(predictions, references)
-
-
 class SentenceScorer:
     """Scores sets of captions; a context manager, at whose end METEOR's process ends."""
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from lib.captions.notations import Columns, Notation, Writing
+from lib.captions.notations import Columns, Notation, Writing, unchanged
 from lib.errors import NotationError
 
 
@@ -68,10 +68,6 @@ def _read_words(text: str) -> str | None:
     return text.strip() or None
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
 def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
     raise NotationError(f"caption {caption!r} is in words and cannot be drawn")
 
@@ -86,7 +82,7 @@ NOTATIONS = {
         write=_writer(cut),
         join=" ".join,
         read=_read_words,
-        repair=_as_it_is,
+        repair=unchanged,
         draw=_refuse_to_draw,
         mark=None,
         graph=None,

@@ -14,7 +14,7 @@ from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_s
 from lib.images.hashes import sparser_hashes
 from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
-from lib.images.strokes import INK_BELOW, Pixels, stroke_width, typical_stroke_length
+from lib.images.strokes import INK_BELOW, Pixels, grey_of, stroke_width, typical_stroke_length
 from lib.images.thinning import thin_if_wide
 from lib.images.wear_removal import mend_strokes, remove_specks, without_dither
 from lib.sections.images import CleaningSettings
@@ -57,7 +57,7 @@ def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -
         raise CorruptImageError("blank_image", f"ink covers {ink_fraction:.5f} of the image")
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
-    is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(_grey(pixels))
+    is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(grey_of(pixels))
     pixels, length, has_words = _without_gaps_and_words(pixels, settings, is_worn)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
@@ -87,7 +87,7 @@ def _without_lines_and_specks(pixels: Pixels, settings: CleaningSettings) -> tup
     """
     if not (settings.longest_line or settings.speck_max_px or settings.rejects_shapes):
         return pixels, 0, 0
-    grey = _grey(pixels)
+    grey = grey_of(pixels)
     width = stroke_width(grey)
     groups = ink_groups(grey, max(1, round(width)))
     if settings.longest_line:
@@ -108,7 +108,7 @@ def _without_gaps_and_words(
     The length is None if there are no strokes or no step needs it.
     """
     unmended = pixels
-    if is_worn and settings.mend_reach_px and stroke_width(_grey(pixels)) < MEND_BELOW_PX:
+    if is_worn and settings.mend_reach_px and stroke_width(grey_of(pixels)) < MEND_BELOW_PX:
         pixels = mend_strokes(pixels, settings.mend_reach_px)
     needs_length = settings.words_apart_from or settings.rejects_shapes or settings.thin_from
     if not needs_length and settings.stroke_length_px is None:
@@ -195,11 +195,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def decode_png(png: bytes) -> Pixels:
     """Pixels of a PNG that `encode_png` wrote: (H, W) grey or (H, W, 3) RGB. Raises CorruptImageError."""
-    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if pixels is None:
         raise CorruptImageError("corrupt_image", "a PNG of a cleaned image is damaged")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
-
-
-def _grey(pixels: Pixels) -> Pixels:
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels

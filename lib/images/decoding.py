@@ -16,7 +16,7 @@ from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
 from lib.images.geometry import Transform, enlarging
 from lib.images.paper import darkest_channel, on_contrasting_paper
-from lib.images.strokes import Pixels
+from lib.images.strokes import Pixels, grey_of
 from lib.sections.images import IMAGE_FORMATS, CleaningSettings
 
 MAX_PIXELS_IN_COLOUR = 16_000_000  # of an rgb image in memory; larger ones are reduced
@@ -197,7 +197,7 @@ def _as_pixels(image: Image.Image, size: tuple[int, int] | None, settings: Clean
         pixels = np.array(image.convert("RGB"))
     if settings.color == "rgb":
         return pixels
-    return darkest_channel(pixels) if settings.is_normalised else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return darkest_channel(pixels) if settings.is_normalised else grey_of(pixels)
 
 
 def _reduced(image: Image.Image) -> Image.Image:

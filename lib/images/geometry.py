@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.images.strokes import INK_BELOW, Pixels
+from lib.images.strokes import INK_BELOW, Pixels, grey_of
 
 Transform = NDArray[np.float64]  # (2, 3): [x', y'] = transform @ [x, y, 1]
 
@@ -40,8 +40,7 @@ def enlarging(factor_x: float, factor_y: float) -> Transform:
 
 def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) around the ink, right and bottom exclusive; the whole image if there is none."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-    left, top, width, height = cv2.boundingRect((grey < INK_BELOW).view(np.uint8))
+    left, top, width, height = cv2.boundingRect((grey_of(pixels) < INK_BELOW).view(np.uint8))
     return (left, top, left + width, top + height) if width else (0, 0, pixels.shape[1], pixels.shape[0])
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lib.images.strokes import Pixels
 
-INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
+HASH_INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
 LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
 WIDTH = 0.05  # stroke lengths, of the lines that stay
 LONGEST_LINE = 0.6  # stroke lengths
@@ -68,7 +68,7 @@ def _ink_of(found: _Components, labels: list[int], side: int) -> NDArray[np.uint
 
 def _components(pixels: Pixels, longest: float) -> _Components:
     """The components of ink; those that fit into no square of side `longest` have length 0."""
-    count, labels, stats, centres = cv2.connectedComponentsWithStats((pixels < INK_BELOW).astype(np.uint8))
+    count, labels, stats, centres = cv2.connectedComponentsWithStats((pixels < HASH_INK_BELOW).astype(np.uint8))
     is_short = stats[:, 2:4].max(axis=1) <= longest
     is_short[0] = False
     ys, xs = np.nonzero(is_short[labels])

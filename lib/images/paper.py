@@ -1,6 +1,6 @@
 """Paper of any shade and ink of any colour to black on white; the first step of cleaning a drawing.
 
-Pixels are uint8, (H, W) grey or (H, W, 3) RGB or BGR, of any ink and paper; results are (H, W), 0 is ink, 255 is paper.
+Pixels are uint8, (H, W) grey or (H, W, 3) RGB, of any ink and paper; results are (H, W), 0 is ink, 255 is paper.
 Paper is what more than half of an image is.
 """
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.images.strokes import Pixels, typical_stroke_length
+from lib.images.strokes import Pixels, grey_of, typical_stroke_length
 
 MIDDLE = 128  # grey level between ink and paper
 SHEER_FRACTION = 0.5  # fraction of opaque pixels below which the opaque pixels are the ink
@@ -57,7 +57,7 @@ def darkest_channel(pixels: Pixels) -> Pixels:
 
     Paper is looked for in each channel: a patch of colour, as a highlighter leaves, is paper of that colour.
     """
-    if has_light_ink(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)):
+    if has_light_ink(grey_of(pixels)):
         pixels = 255 - pixels
     channels = _with_paper(cv2.split(pixels))
     if all(np.array_equal(channels[0], channel) for channel in channels[1:]):

@@ -12,10 +12,14 @@ INK_BELOW = 192  # grey level under which a pixel counts as ink: fine strokes ar
 THIN_PX = 1.8  # strokes up to this width count as thin: the line segment detector takes them for one line
 BONDS_IN_A_ROW = 2.0  # times the typical length
 LONG_QUANTILE = 0.7
-LONG_PER_TYPICAL = (
-    0.879  # as medians over 500 stored drawings are: the typical stroke 0.811 of a bond, the long one 0.923
-)
+# As medians over 500 stored drawings are: the typical stroke 0.811 of a bond, the long one 0.923.
+LONG_PER_TYPICAL = 0.879
 SHORTEST_SIDE_PX = 16  # of a copy shrunk for measuring
+
+
+def grey_of(pixels: Pixels) -> Pixels:
+    """Pixels (H, W) or (H, W, 3) RGB in grey (H, W)."""
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
 
 
 def stroke_width(pixels: Pixels) -> float:
@@ -57,8 +61,7 @@ def typical_stroke_length(pixels: Pixels) -> float | None:
     Three tenths of the length of all are in longer strokes: pieces of letters, and of bonds beside labels, are short.
     Bonds in a row, as at a triple one, count as one stroke, and are left out.
     """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-    lengths = np.sort(lengths_of(straight_strokes(grey)))
+    lengths = np.sort(lengths_of(straight_strokes(grey_of(pixels))))
     if not len(lengths):
         return None
     lengths = lengths[lengths <= BONDS_IN_A_ROW * _quantile(lengths, 0.5)]

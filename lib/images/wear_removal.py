@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.images.stray_ink import Groups, ink_groups
-from lib.images.strokes import INK_BELOW, Pixels
+from lib.images.strokes import INK_BELOW, Pixels, grey_of
 
 DITHERED_FROM = 0.21  # holes for each pixel of ink; up to 0.2 where wide strokes are worn, 0.23 to 0.28 where dithered
 DITHER_BLUR_PX = 1.0  # standard deviation
@@ -20,7 +20,7 @@ def remove_specks(pixels: Pixels, speck_max_px: int, groups: Groups | None = Non
 
     Strokes of old drawings fall into fragments as small as specks, but the fragments lie close to each other.
     """
-    groups = groups or ink_groups(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    groups = groups or ink_groups(grey_of(pixels))
     is_speck = (groups.num_ink <= speck_max_px) & (groups.num_ink > 0)
     cleaned = pixels.copy()
     cleaned[is_speck[groups.labels] & groups.ink] = 255

@@ -31,7 +31,7 @@ MODEL_VERSION = _column("model_version", _TEXT, "Model, named by the settings, d
 LANDING_FILES = Table(
     "landing_files",
     ("path",),
-    "Archives and caption files that were read to their end, so that an unchanged one is not opened again.",
+    "Archives, caption and layout files that were read to their end, so that an unchanged one is not opened again.",
     T.StructType(
         [
             _column("path", _TEXT, "Where the file lies."),
@@ -171,9 +171,7 @@ IMAGES_CLEAN = Table(
             IMAGE_ID,
             _column("width", _INT, "Width of the cleaned image in pixels."),
             _column("height", _INT, "Height of the cleaned image in pixels."),
-            _column(
-                "rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0, 90, 180, 270."
-            ),
+            _column("rotation_deg", _INT, "Quarter turns taken to set it upright, in degrees clockwise: 0 or 90."),
             _column("num_specks_removed", _INT, "Isolated specks that were removed."),
             _column(
                 "ink_fraction", _FLOAT, "Fraction of dark pixels in the arrived image after specks were removed, 0..1."
@@ -295,10 +293,11 @@ CAPTION_PREDICTIONS = Table(
     ),
 )
 
+PERCENTS = (5, 25, 50, 75, 95)  # of the percentiles in `evaluations`
 _QUANTILES = [
     _column(f"{measure}_p{percent:02d}", _DOUBLE, f"{percent}th percentile of the {measure.replace('_', ' ')}, {unit}.")
     for measure, unit in (("edit_distance", "in characters"), ("similarity", "0..1"))
-    for percent in (5, 25, 50, 75, 95)
+    for percent in PERCENTS
 ]
 
 _OF_SENTENCES = "over all captions at once; null where captions are not scored as sentences"

@@ -1,7 +1,6 @@
 """Tables inside archives: caption files may lie beside the images."""
 
 import posixpath
-import struct
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -16,7 +15,7 @@ from lib.landing.caption_file_names import (
     is_split_list,
     may_hold_captions,
 )
-from lib.landing.caption_files import DAMAGE
+from lib.landing.caption_files import TABLE_ERRORS
 from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
 from lib.landing.zone import LandedFile
@@ -45,7 +44,7 @@ def list_members(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> I
         for path in batch["path"]:
             try:  # of members of one name the last is meant
                 tables = {name: num_bytes for name, num_bytes, _ in files_of(path) if _is_table(name, landing)}
-            except (*DAMAGE, struct.error):
+            except TABLE_ERRORS:
                 tables = {"": 0}
             rows = [(path, name, num_bytes) for name, num_bytes in tables.items()]
             yield pd.DataFrame(rows, columns=["path", "member", "num_bytes"])

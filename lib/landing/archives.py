@@ -18,7 +18,7 @@ from typing import IO, Literal
 from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_listing import is_hidden
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
-from lib.landing.zip_directory import member_name, seek_content, zip_entries
+from lib.landing.zip_directory import END_MAGIC, LOCAL_MAGIC, member_name, seek_content, zip_entries
 from lib.landing.zone import (
     ARCHIVE_SUFFIXES,
     GZIP_MAGIC,
@@ -36,13 +36,14 @@ from lib.landing.zone import (
 )
 from lib.sections.landing import LandingSettings
 
-DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)  # what broken bytes raise
-DAMAGE_WHEN_LISTED = (*DAMAGE, tarfile.TarError, RecursionError, ValueError, OverflowError)
+# What broken bytes raise when a member is read, and when an archive is listed.
+MEMBER_ERRORS = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)
+LISTING_ERRORS = (*MEMBER_ERRORS, tarfile.TarError, RecursionError, ValueError, OverflowError)
 HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
 # It is gone, locked, on a bad sector, or no file that can be read from its middle; what else fails may fail for all.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EINVAL)
 LINK = "the member is a link or device, not a file"
-ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP_MAGICS = (LOCAL_MAGIC, END_MAGIC)
 
 Outcome = tuple[Arrival, bytes | None, str | None, str | None]
 
@@ -81,7 +82,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 num_hidden += 1
             else:
                 yield _checked(arrival, settings)
-    except DAMAGE_WHEN_LISTED as error:
+    except LISTING_ERRORS as error:
         detail = _other_kind(file.path) or str(error)
         yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", detail)
     if num_hidden:
@@ -110,7 +111,7 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
                     open_path = arrival.path
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
-            except DAMAGE as error:
+            except MEMBER_ERRORS as error:
                 reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
             except OSError as error:

@@ -24,7 +24,8 @@ from lib.landing.archived_files import open_member
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
 from lib.landing.coco_captions import check_coco, coco_rows
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
-from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed
+from lib.landing.zip_directory import LOCAL_MAGIC
+from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed, unpacked
 from lib.sections.landing import LandingSettings
 
 SEPARATORS = ",;\t|"
@@ -38,8 +39,8 @@ MARKS = {  # at the beginning of a text, longer ones first
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
 MAX_LINES_OF_ROW = 50  # lines after the first, as far as the end of a quoted field is looked for
-# What a damaged or encrypted file raises when it is read.
-DAMAGE = (
+# What a damaged or encrypted table raises when it is read.
+TABLE_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -53,7 +54,6 @@ DAMAGE = (
 )
 
 
-ZIP_MAGIC = b"PK\x03\x04"
 # Marks of encodings and signs without width, that programs leave at the ends of names.
 UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 
@@ -90,7 +90,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     try:
         with _open_bytes(path, member) as content:
             head = content.read(HEAD_BYTES)
-        kind = "an Excel file or another zip archive" if head.startswith(ZIP_MAGIC) else kind_of_no_table(head)
+        kind = "an Excel file or another zip archive" if head.startswith(LOCAL_MAGIC) else kind_of_no_table(head)
         if kind:
             raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
         encoding = landing.captions_encoding or encoding_of(path, member)
@@ -100,7 +100,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
                 return None
             for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
                 pass  # damage may lie at the end
-    except (*DAMAGE, OSError) as error:
+    except (*TABLE_ERRORS, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     header = first[0]
     if header.lstrip().startswith("{"):
@@ -188,9 +188,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
 def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
     """A file or a member of an archive, unpacked if it is gzip."""
     with open_member(path, member) if member else open_landed(path) as stream:
-        is_packed = stream.read(2) == b"\x1f\x8b"
-        stream.seek(0)
-        yield gzip.GzipFile(fileobj=stream, mode="rb") if is_packed else stream  # type: ignore[misc]
+        yield unpacked(stream)  # once more, of a file that is packed twice
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.lake.splits import split_of
-from lib.landing.caption_files import DAMAGE, CaptionFile, examine, read_rows, source_of
+from lib.landing.caption_files import TABLE_ERRORS, CaptionFile, examine, read_rows, source_of
 from lib.landing.caption_folders import with_folder_faults
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
@@ -253,7 +253,7 @@ def _rows_to_the_end(file: CaptionFile, landing: LandingSettings, prefixes: tupl
     """The rows of a file; where it cannot be read on, as it could when it was found, one row of position 0 says so."""
     try:
         yield from read_rows(file, landing, prefixes)
-    except (LandingZoneError, *DAMAGE, OSError) as error:
+    except (LandingZoneError, *TABLE_ERRORS, OSError) as error:
         source = source_of(file.path, file.member)
         yield CaptionRow(source, None, source, 0, "unreadable_row", str(error)[:MAX_DETAIL_CHARS], source)
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 MIN_VALUES, MAX_VALUES_PER_ROW, MAX_VALUES_IN_GROUP = 100_000, 1_000, 100_000_000  # of a column of a row group
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
-DAMAGE = (pa.ArrowException, OSError, UnicodeError)
+PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeError)
 FILE_TYPES = pa.schema(
     [("image_id", pa.string())]
     + [(name, pa.list_(pa.float32() if kind == "float" else pa.int32())) for name, (kind, _) in LAYOUT_COLUMNS.items()]
@@ -120,7 +120,7 @@ def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> 
                         whole = rows.dropna(subset=FILE_COLUMNS)
                         num_left_out += len(rows) - len(whole)
                         yield whole.assign(source=path, fault=None, num_left_out=None)[ROW_COLUMNS]
-            except DAMAGE as error:
+            except PARQUET_ERRORS as error:
                 said["fault"] = str(error)
             said["num_left_out"] = num_left_out
             yield pd.DataFrame([dict.fromkeys(ROW_COLUMNS) | said], dtype=object)
@@ -145,7 +145,7 @@ def _check_columns(file: LandedFile) -> None:
     try:
         with open_landed(file.path) as stream:
             schema = pq.read_schema(stream)
-    except DAMAGE as error:
+    except PARQUET_ERRORS as error:
         raise LandingZoneError(f"{file.path} is no Parquet file that can be read: {error}") from None
     wrong = [name for name in FILE_COLUMNS if name not in schema.names or not _fits(name, schema.field(name).type)]
     if wrong:

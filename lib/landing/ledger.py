@@ -1,4 +1,4 @@
-"""The ledger of what was read: archives and caption files that did not change since are not opened again."""
+"""The ledger of what was read: archives, caption and layout files that did not change since are not opened again."""
 
 import pyspark.sql.functions as F
 

@@ -9,7 +9,7 @@ import pyspark.sql.functions as F
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
 from lib.landing.caption_file_names import is_coco_file
-from lib.landing.caption_files import DAMAGE, encoding_of, open_text, source_of
+from lib.landing.caption_files import TABLE_ERRORS, encoding_of, open_text, source_of
 from lib.landing.caption_rows import MAX_NAME_SHOWN, UNREADABLE
 from lib.landing.coco_captions import file_names
 from lib.landing.zone import LandingZone, image_id_of
@@ -74,7 +74,7 @@ def _names_in(path: str, member: str, landing: LandingSettings) -> list[str]:
                         "landing.split_files names have one image's name a line, or are COCO's and end with .json"
                     )
                 names.append(line.strip())
-    except (*DAMAGE, OSError) as error:
+    except (*TABLE_ERRORS, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     return [name for name in names if name]
 

@@ -17,6 +17,8 @@ END = struct.Struct("<4s4H2LH")  # signature, 2 disks, 2 counts, size and offset
 ZIP64_PLACE = struct.Struct("<4sLQL")  # signature, disk, offset of the next, number of disks
 ZIP64_END = struct.Struct("<4sQ2H2L4Q")  # signature, size, 2 versions, 2 disks, 2 counts, directory's size and offset
 ENTRY = struct.Struct("<4s6H3L5H2L")  # 17 fields, from the signature to the offset of the local header
+LOCAL_MAGIC, ENTRY_MAGIC = b"PK\x03\x04", b"PK\x01\x02"
+ZIP64_PLACE_MAGIC, ZIP64_END_MAGIC = b"PK\x06\x07", b"PK\x06\x06"
 END_MAGIC = b"PK\x05\x06"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (4.3.7)
 MAX_COMMENT_BYTES = 65_535
@@ -49,7 +51,7 @@ def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
         fields = ENTRY.unpack(file.read(ENTRY.size))
         signature, flags, compression = fields[0], fields[3], fields[4]
         checksum, packed, unpacked, name_length, extra_length, comment_length = fields[7:13]
-        if signature != b"PK\x01\x02":
+        if signature != ENTRY_MAGIC:
             raise zipfile.BadZipFile(f"no entry of the directory at byte {position}")
         name, extra = file.read(name_length), file.read(extra_length)
         position += ENTRY.size + name_length + extra_length + comment_length
@@ -86,7 +88,7 @@ def seek_content(file: IO[bytes], offset: int) -> None:
     """Go to a member's packed bytes, behind the local header at `offset`. Raises zipfile.BadZipFile or struct.error."""
     file.seek(offset)
     signature, name_length, extra_length = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
-    if signature != b"PK\x03\x04":
+    if signature != LOCAL_MAGIC:
         raise zipfile.BadZipFile("no member where the archive's directory says there is one")
     file.seek(name_length + extra_length, io.SEEK_CUR)
 
@@ -118,7 +120,7 @@ def _directory(file: IO[bytes]) -> tuple[int, int, int]:
     end = tail_start + at
     file.seek(max(0, end - ZIP64_PLACE.size))
     signature, *_ = ZIP64_PLACE.unpack(file.read(ZIP64_PLACE.size))
-    if signature == b"PK\x06\x07":
+    if signature == ZIP64_PLACE_MAGIC:
         end -= ZIP64_PLACE.size + ZIP64_END.size
         file.seek(end)
         *_, num_bytes, offset = _zip64_end(file.read(ZIP64_END.size))
@@ -144,7 +146,7 @@ def _place_of_end(tail: bytes) -> int:
 
 def _zip64_end(packed: bytes) -> tuple[int, ...]:
     signature, *numbers = ZIP64_END.unpack(packed)
-    if signature != b"PK\x06\x06":
+    if signature != ZIP64_END_MAGIC:
         raise zipfile.BadZipFile("the directory of a zip64 is not where it should be")
     return tuple(numbers)
 

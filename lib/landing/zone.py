@@ -280,10 +280,14 @@ def _opened(landing_path: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def open_landed(path: str) -> IO[bytes]:
     """A landed file's bytes, unpacked if they are gzip, whatever the file is called."""
-    file = open_as_it_is(path)
+    return unpacked(open_as_it_is(path))
+
+
+def unpacked(file: IO[bytes]) -> IO[bytes]:
+    """The bytes of a file, unpacked if they are gzip."""
     magic = file.read(len(GZIP_MAGIC))
     file.seek(0)
-    return gzip.GzipFile(fileobj=file) if magic == GZIP_MAGIC else file  # type: ignore[return-value]
+    return gzip.GzipFile(fileobj=file, mode="rb") if magic == GZIP_MAGIC else file  # type: ignore[return-value]
 
 
 def open_as_it_is(path: str) -> IO[bytes]:

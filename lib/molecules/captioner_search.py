@@ -22,7 +22,7 @@ from lib.progress import polling, show_progress
 from lib.settings import Settings
 from lib.training.ray_cluster import check_cluster, ray_cluster
 from model.checkpoint import new_captioner
-from model.training_loop import StepReport, TrainingState, make_optimizer, train_epoch, validate
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def _run_trial(chosen: dict[str, Any], settings: Settings, drawings: Path, vocab
     optimizer, state = make_optimizer(captioner, training), TrainingState()
     feed = DrawingFeed(store, vocabulary, settings, state, device)
     while not state.is_out_of_time:
-        train_epoch(captioner, feed.batches(), optimizer, training, state, NUM_STEPS, _ignore)
+        train_epoch(captioner, feed.batches(), optimizer, training, state, NUM_STEPS, ignore_step)
     scores = validate(captioner, validation_batches(store, vocabulary, settings, device), training.precision)
     ray.tune.report(
         {
@@ -106,10 +106,6 @@ def _run_trial(chosen: dict[str, Any], settings: Settings, drawings: Path, vocab
             "seconds": state.seconds,
         }
     )
-
-
-def _ignore(report: StepReport) -> None:
-    """A trial is judged at its end."""
 
 
 def _as_table(results: list[Any]) -> str:

@@ -252,7 +252,7 @@ def as_cleaned(drawing: Drawing, cleaning: CleaningSettings, has_sparser_hashes:
     return drawing._replace(pixels=pixels)
 
 
-def token_counts(store: DrawingStore) -> Iterator[str]:
+def all_tokens(store: DrawingStore) -> Iterator[str]:
     """Every token of every writing of the store."""
     for index in range(len(store)):
         for turn_deg in ORIENTATIONS_DEG:

@@ -21,16 +21,16 @@ from lib.lake.models import starting_checkpoint
 from lib.molecules.drawing_batches import begin_worker
 from lib.molecules.drawing_feed import DrawingFeed, num_kept_back, validation_batches
 from lib.molecules.drawing_marks import LABELS
-from lib.molecules.drawing_store import NOTATION, DrawingStore, fill_store, token_counts
+from lib.molecules.drawing_store import NOTATION, DrawingStore, all_tokens, fill_store
 from lib.settings import Settings
-from lib.training.step_reports import StepReporter, ignore_step
+from lib.training.step_reports import StepReporter
 from model.batches import Batch
 from model.captioner import Captioner, Explaining
 from model.checkpoint import has_checkpoint, load_captioner, load_provenance
 from model.decoding import greedy
 from model.learner import Learner, begin_or_resume
 from model.publishing import publish as write_published
-from model.training_loop import StepReport, train_epoch, validate
+from model.training_loop import StepReport, ignore_step, train_epoch, validate
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
 
@@ -111,7 +111,7 @@ def _vocabulary(settings: Settings, folder: Path) -> Vocabulary:
 
 def frequent_tokens(store: DrawingStore) -> list[str]:
     """Every token of the store that is used often enough to be learned."""
-    return [token for token, uses in Counter(token_counts(store)).items() if uses >= MIN_TOKEN_USES]
+    return [token for token, uses in Counter(all_tokens(store)).items() if uses >= MIN_TOKEN_USES]
 
 
 def _train_spawned(rank: int, *arguments: Any) -> None:

@@ -17,7 +17,7 @@ from lib.captions.notations import Graph
 from lib.errors import NotationError
 from lib.images.geometry import middle_of_widest_gap
 from lib.molecules.drawn_letters import MOST_CAPTIONS, WORTH_NAMING, likeliest_choices, likeliest_symbols, with_symbols
-from lib.molecules.smiles import inchi_of_molecule, is_atom, split_smiles
+from lib.molecules.smiles import flat_conformer, inchi_of_molecule, is_atom, split_smiles
 from model.trace_kinds import HASH, TURNED_HASH, TURNED_WEDGE, WEDGE
 
 CLOCKWISE, COUNTER = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
@@ -113,11 +113,7 @@ def _open_atoms(molecule: Chem.Mol) -> list[int]:
 
 def laid_out(molecule: Chem.Mol, positions_xy: np.ndarray) -> Chem.Mol:
     """The molecule itself, with its atoms (A, 2) where they lie in pixels, y counted downwards."""
-    conformer = Chem.Conformer(molecule.GetNumAtoms())
-    conformer.Set3D(False)
-    for index, (x, y) in enumerate((positions_xy / BOND_PX).tolist()):
-        conformer.SetAtomPosition(index, (x, -y, 0.0))
-    molecule.AddConformer(conformer)
+    molecule.AddConformer(flat_conformer(positions_xy / BOND_PX))
     return molecule
 
 

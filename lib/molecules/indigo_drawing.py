@@ -20,7 +20,7 @@ import numpy as np
 
 from lib.errors import NotationError, RuntimeMissingError
 from lib.molecules.drawing_noise import INK, PAPER
-from lib.molecules.layout import Drawing, Layout
+from lib.molecules.layout import Drawing, Layout, mean_bond_length
 
 OPTIONS = {
     "render-coloring": False,
@@ -134,7 +134,7 @@ def draw_with_indigo(inchi: str, bond_length_px: float, margin_px: int, ink_belo
 def restyle_with_indigo(
     molfile: str, bond_length_px: float, margin_px: int, options: Mapping[str, object], has_circles: bool
 ) -> Drawing:
-    """Draw a molecule in colours (H, W, 3) BGR, with options of Indigo's renderer, and circles in aromatic rings.
+    """Draw a molecule in colours (H, W, 3) RGB, with options of Indigo's renderer, and circles in aromatic rings.
 
     The options stay for the next drawing. Raises as draw_with_indigo.
     """
@@ -149,7 +149,7 @@ def restyle_with_indigo(
         raise NotationError(f"Indigo cannot read a molecule: {error}") from None
     for option, value in options.items():
         parts.session.setOption(option, value)
-    pixels = _rastered(parts, molecule, bond_length_px, margin_px, cv2.IMREAD_COLOR)
+    pixels = _rastered(parts, molecule, bond_length_px, margin_px, cv2.IMREAD_COLOR_RGB)
     return Drawing(pixels, _in_pixels(parts, molecule, layout))
 
 
@@ -158,7 +158,7 @@ def _in_pixels(parts: Indigo, molecule: Any, layout: Layout) -> Layout:
     matrix = _MATRIX.search(_render(parts, molecule, "svg"))
     assert matrix is not None
     scale, left, top = map(float, matrix.groups())
-    scale /= _mean_bond_length(layout)  # which Indigo draws as long as asked for
+    scale /= mean_bond_length(layout)  # which Indigo draws as long as asked for
     return layout._replace(  # a pixel's centre lies half a pixel from its corner
         atom_x=left + scale * (layout.atom_x - layout.atom_x.min()) - 0.5,
         atom_y=top + scale * (layout.atom_y - layout.atom_y.min()) - 0.5,
@@ -204,12 +204,6 @@ def _render(parts: Indigo, molecule: Any, file_format: str) -> bytes:
         return bytes(parts.renderer.renderToBuffer(molecule))
     except parts.error as error:
         raise NotationError(f"a molecule cannot be drawn by Indigo: {error}") from None
-
-
-def _mean_bond_length(layout: Layout) -> float:
-    across = layout.atom_x[layout.bond_begin] - layout.atom_x[layout.bond_end]
-    down = layout.atom_y[layout.bond_begin] - layout.atom_y[layout.bond_end]
-    return float(np.hypot(across, down).mean())
 
 
 def _layout_of(molecule: Any) -> Layout:

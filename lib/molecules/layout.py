@@ -27,6 +27,12 @@ class Drawing(NamedTuple):
     layout: Layout
 
 
+def mean_bond_length(layout: Layout) -> float:
+    """The mean length of bonds, in the unit of the positions; NaN without bonds."""
+    across, down = (axis[layout.bond_begin] - axis[layout.bond_end] for axis in (layout.atom_x, layout.atom_y))
+    return float(np.hypot(across, down).mean())
+
+
 def turn(drawing: Drawing, is_clockwise: bool) -> Drawing:
     """The drawing turned by 90 degrees, its layout with it."""
     height, width = drawing.pixels.shape

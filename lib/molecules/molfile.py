@@ -1,10 +1,11 @@
 """A caption as a molfile, which an editor of structures opens: laid out as its image may have been."""
 
+import numpy as np
 from rdkit import Chem
 
 from lib.molecules.layout import Layout
 from lib.molecules.redrawn import layout_as_drawn
-from lib.molecules.smiles import drawn_molecule
+from lib.molecules.smiles import drawn_molecule, flat_conformer
 
 
 def molfile_as_drawn(inchi: str) -> str:
@@ -20,13 +21,9 @@ def molfile_as_drawn(inchi: str) -> str:
     molecule = Chem.AddHs(molecule, onlyOnAtoms=list(hydrogen_at)) if hydrogen_at else molecule
     added = (molecule.GetAtomWithIdx(index) for index in range(len(positions), molecule.GetNumAtoms()))
     positions += [hydrogen_at[atom.GetNeighbors()[0].GetIdx()] for atom in added]
-    conformer = Chem.Conformer(len(positions))
-    conformer.Set3D(False)
-    for index, position in enumerate(positions):
-        conformer.SetAtomPosition(index, (float(layout.atom_x[position]), -float(layout.atom_y[position]), 0.0))
     molecule.SetIntProp("_MolFileChiralFlag", 1)  # its configurations are as drawn, not those of a mixture
     molecule.RemoveAllConformers()
-    molecule.AddConformer(conformer)
+    molecule.AddConformer(flat_conformer(np.stack((layout.atom_x, layout.atom_y), axis=1)[positions]))
     return Chem.MolToMolBlock(molecule)
 
 

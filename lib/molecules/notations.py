@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from rdkit import Chem, RDLogger
 
-from lib.captions.notations import Columns, Notation, Writing
+from lib.captions.notations import Columns, Notation, Writing, unchanged
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.graph_assembly import assemble
@@ -81,10 +81,6 @@ def _write_smiles(
     return write_smiles(caption, laid_out if follows_drawing else None, is_kekule)
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
 def _mark(caption: str, layout: Columns) -> tuple[np.ndarray, np.ndarray]:
     laid_out = Layout(**layout)
     return mark_positions(laid_out), mark_labels(caption, laid_out)
@@ -100,7 +96,7 @@ def _inchi() -> Notation:
         write=_write_inchi,
         join=_join_inchi,
         read=_read_inchi,
-        repair=_as_it_is,
+        repair=unchanged,
         draw=draw_unworn_ink,
         mark=_mark,
         graph=None,

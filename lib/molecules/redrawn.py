@@ -23,7 +23,7 @@ DRAWERS = (("indigo", "indigo small"), ("rdkit", "rdkit smiles"), ("coordgen",))
 INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
 PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
 MOST_IN_RING = 20  # atoms
-INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
+COLLECTION_INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
 
 
 def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
@@ -34,7 +34,7 @@ def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
     if drawer in INDIGO_BONDS_PX:
         if not _has_indigo():
             raise NotationError("EPAM Indigo is not installed")
-        return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, INK_BELOW)
+        return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, COLLECTION_INK_BELOW)
     if drawer == "coordgen" and _largest_ring(inchi) > MOST_IN_RING:
         raise NotationError(f"CoordGen takes seconds to lay out a ring of more than {MOST_IN_RING} atoms")
     pixels = draw_with_rdkit(inchi, PEN, drawer == "coordgen", drawer == "rdkit smiles").pixels

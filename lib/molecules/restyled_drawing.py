@@ -102,7 +102,7 @@ def _by_indigo(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generat
 
 
 def _padded(png: bytes, bond_length_px: float) -> tuple[np.ndarray, int]:
-    """An image (H, W, 3) BGR with a margin of white, and its width in pixels."""
-    pixels: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    """An image (H, W, 3) RGB with a margin of white, and its width in pixels."""
+    pixels: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
     margin = round(MARGIN * bond_length_px)
     return np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=PAPER), margin

@@ -84,6 +84,14 @@ def drawn_molecule(inchi: str, layout: Layout | None) -> Chem.Mol:
     return drawn if Chem.MolToInchi(drawn) == inchi else molecule  # type: ignore[no-untyped-call]
 
 
+def flat_conformer(positions_xy: np.ndarray) -> Chem.Conformer:
+    """Where atoms lie (A, 2), y counted downwards, in units of about a bond: RDKit takes them for angstroms."""
+    conformer = Chem.Conformer(len(positions_xy))
+    conformer.Set3D(False)
+    conformer.SetPositions(np.pad(positions_xy * (1.0, -1.0), ((0, 0), (0, 1))))
+    return conformer
+
+
 def amides_of(molecule: Chem.Mol) -> list[tuple[int, int, int]]:
     """Oxygen, carbon and nitrogen of each HO-C=N that chemists draw as O=C-NH; standard InChI does not tell them apart.
 

@@ -15,6 +15,7 @@ from rdkit.Chem import BRICS, rdMolDescriptors
 
 from lib.errors import NotationError, RuntimeMissingError, SettingsError
 from lib.molecules.atom_labels import GROUPS
+from lib.molecules.drawing_marks import ELEMENTS
 from lib.molecules.smiles import read_inchi
 
 # Of the molecules that come inside RDKit's wheel: a screening library, the NCI's first, ligands from ChEMBL.
@@ -24,7 +25,7 @@ SHIPPED_FILES = (
     (RDConfig.RDContribDir, "FreeWilson/data/CHEMBL2321810.smi"),
     (RDConfig.RDContribDir, "fraggle/data/ChEMBL_11265_actives.smi"),
 )
-ELEMENTS = frozenset({"H", "C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se"})
+DRAWN_ELEMENTS = frozenset({*ELEMENTS, "H"})
 UNSEEN_PERCENT = 2  # of molecules, by hash of the InChI
 NUM_FRAGMENTED = 1500  # molecules that are cut for recombination: a second of work, some 1,500 distinct fragments
 TRITIUM_FRACTION = 0.1  # of the molecules with heavy hydrogen
@@ -65,12 +66,12 @@ def parse_smiles(smiles: str) -> Chem.Mol | None:
 def label_molecule(molecule: Chem.Mol, min_heavy_atoms: int, max_heavy_atoms: int) -> str | None:
     """The molecule's standard InChI, or None if it is not one to draw.
 
-    To be drawn it must be one piece, of those sizes and of ELEMENTS, without radicals, and its InChI must come back
-    the same from the molecule that RDKit makes of it.
+    To be drawn it must be one piece, of those sizes and of DRAWN_ELEMENTS, without radicals, and its InChI must come
+    back the same from the molecule that RDKit makes of it.
     """
     if not min_heavy_atoms <= molecule.GetNumHeavyAtoms() <= max_heavy_atoms:
         return None
-    if any(atom.GetNumRadicalElectrons() or atom.GetSymbol() not in ELEMENTS for atom in molecule.GetAtoms()):
+    if any(atom.GetNumRadicalElectrons() or atom.GetSymbol() not in DRAWN_ELEMENTS for atom in molecule.GetAtoms()):
         return None
     inchi: str = Chem.MolToInchi(molecule)  # type: ignore[no-untyped-call]
     if not inchi.startswith("InChI=1S/") or "." in inchi.split("/")[1]:

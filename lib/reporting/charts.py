@@ -10,20 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from lib.captions.predictors import CONSTANT_CAPTION, LABELS, MODEL, NEAREST_NEIGHBOUR, SHUFFLED_PICTURES
+
 # Blue, orange and grey stay apart for colour-blind people; lines differ in dashes too.
-COLOURS = {
-    "model": "#1d4ed8",
-    "constant_caption": "#b45309",
-    "shuffled_pictures": "#64748b",
-    "nearest_neighbour": "#0f766e",
-}
-LABELS = {
-    "model": "model",
-    "constant_caption": "constant caption",
-    "shuffled_pictures": "shuffled images",
-    "nearest_neighbour": "nearest neighbour",
-}
-DASHES: dict[str, Any] = {"model": "solid", "constant_caption": (0, (4, 1.5)), "shuffled_pictures": (0, (1, 1.2))}
+COLOURS = {MODEL: "#1d4ed8", CONSTANT_CAPTION: "#b45309", SHUFFLED_PICTURES: "#64748b", NEAREST_NEIGHBOUR: "#0f766e"}
+DASHES: dict[str, Any] = {MODEL: "solid", CONSTANT_CAPTION: (0, (4, 1.5)), SHUFFLED_PICTURES: (0, (1, 1.2))}
 POINTS, POINTS_COLOUR = "o--", "#b45309"
 TEXT, GRID = "#334155", "#e2e8f0"
 STYLE: dict[Any, Any] = {
@@ -45,7 +36,7 @@ def histogram_chart(fractions: Mapping[str, Sequence[float]], edges: Sequence[fl
     def draw(axes: Axes) -> None:
         for predictor, values in fractions.items():
             colour = COLOURS[predictor]
-            if predictor == "model":
+            if predictor == MODEL:
                 axes.stairs(values, edges, fill=True, alpha=0.18, color=colour)
             axes.stairs(
                 values, edges, color=colour, linestyle=DASHES[predictor], linewidth=1.8, label=LABELS[predictor]
@@ -62,7 +53,7 @@ def loss_chart(train: Sequence[tuple[int, float]], validation: Sequence[tuple[in
 
     def draw(axes: Axes) -> None:
         if train:
-            axes.plot(*zip(*train, strict=True), color=COLOURS["model"], linewidth=1.2, label="train")
+            axes.plot(*zip(*train, strict=True), color=COLOURS[MODEL], linewidth=1.2, label="train")
         if validation:
             axes.plot(*zip(*validation, strict=True), POINTS, color=POINTS_COLOUR, linewidth=1.4, label="validation")
         axes.set(xlabel="optimizer steps", ylabel="loss (nats per token)", yscale="log")
@@ -85,7 +76,7 @@ def confidence_chart(deciles: Sequence[tuple[float, float, float]]) -> str:
     positions = range(len(deciles))
 
     def draw(axes: Axes) -> None:
-        axes.bar(positions, exact, color=COLOURS["model"], alpha=0.75, width=0.7, label="exact")
+        axes.bar(positions, exact, color=COLOURS[MODEL], alpha=0.75, width=0.7, label="exact")
         axes.plot(positions, confidence, "_", color=TEXT, markersize=19, markeredgewidth=1.8, label="confidence")
         axes.plot(positions, similarity, POINTS, color=POINTS_COLOUR, linewidth=1.4, label="mean similarity")
         axes.set(xlabel="mean confidence of each tenth", ylabel="fraction exact, means", ylim=(0, 1.03))
@@ -101,7 +92,7 @@ def sentence_confidence_chart(deciles: Sequence[tuple[float, float]]) -> str:
     positions = range(len(deciles))
 
     def draw(axes: Axes) -> None:
-        axes.bar(positions, cider, color=COLOURS["model"], alpha=0.75, width=0.7)
+        axes.bar(positions, cider, color=COLOURS[MODEL], alpha=0.75, width=0.7)
         axes.set(xlabel="mean confidence of each tenth", ylabel="mean CIDEr", ylim=(0, None))
         axes.set_xticks(positions, [f"{value:.2f}" for value in confidence], fontsize=9)
 

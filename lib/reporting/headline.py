@@ -2,9 +2,8 @@
 
 from pyspark.sql import Row
 
-from lib.captions.scores import CONSTANT_CAPTION, MODEL, NEAREST_NEIGHBOUR, SHUFFLED_PICTURES
+from lib.captions.predictors import LABELS, MODEL
 
-PREDICTORS = (MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES, NEAREST_NEIGHBOUR)  # the last where images have features
 CLEARLY_ABOVE = 0.05  # similarity or CIDEr above the better control from which the model is called better than chance
 FEW_IMAGES = 100
 Figures = tuple[tuple[str, str, str, str], ...]  # label, what it means, how to format it, column of evaluations
@@ -33,7 +32,7 @@ def is_of_sentences(evaluations: dict[str, Row]) -> bool:
 def headline(evaluations: dict[str, Row]) -> list[tuple[str, str, str, dict[str, float | None]]]:
     """Cards: (label, what it means, how to format it, value by predictor)."""
     return [
-        (label, meaning, kind, {one: evaluations[one][column] if one in evaluations else None for one in PREDICTORS})
+        (label, meaning, kind, {one: evaluations[one][column] if one in evaluations else None for one in LABELS})
         for label, meaning, kind, column in (SENTENCE_FIGURES if is_of_sentences(evaluations) else FIGURES)
     ]
 
@@ -47,7 +46,7 @@ def verdict(evaluations: dict[str, Row]) -> tuple[str, str]:
     name, column = ("CIDEr", "cider") if is_of_sentences(evaluations) else ("mean similarity", "mean_similarity")
     model = evaluations[MODEL]
     score, constant, shuffled, nearest = (
-        evaluations[predictor][column] if predictor in evaluations else None for predictor in PREDICTORS
+        evaluations[predictor][column] if predictor in evaluations else None for predictor in LABELS
     )
     controls = [control for control in (constant, shuffled) if control is not None]
     figures = f"The model's {name} on {model.split} is {score:.2f}"

@@ -10,16 +10,11 @@ from pyspark.sql import Row
 from rich.console import Console
 from rich.table import Table
 
+from lib.captions.predictors import LABELS
 from lib.lake.delta_tables import Lake
 
 COUNTED_TABLES = ("images_raw", "images_clean", "captions", "vocabulary", "caption_predictions")
 STAGES = ("ingest", "clean")
-PREDICTORS = {
-    "model": "model",
-    "constant_caption": "constant caption",
-    "shuffled_pictures": "shuffled images",
-    "nearest_neighbour": "nearest neighbour",
-}
 
 # Column of evaluations to heading and decimals; with either, the table fits a terminal of 80 columns.
 EDIT_SCORES = {
@@ -69,7 +64,7 @@ def summarise_pipeline(lake: Lake, model_version: str | None) -> PipelineSummary
     return PipelineSummary(
         num_rows={name: lake.read(name).count() for name in COUNTED_TABLES},
         num_rejected=by_stage,
-        evaluations=sorted(of_model, key=lambda row: (row.split, list(PREDICTORS).index(row.predictor))),
+        evaluations=sorted(of_model, key=lambda row: (row.split, list(LABELS).index(row.predictor))),
         storage_root=lake.storage.root,
         reasons=by_reason,
     )
@@ -112,7 +107,7 @@ def _scores_table(summary: PipelineSummary) -> Table:
     for row, following in zip_longest(summary.evaluations, summary.evaluations[1:]):
         table.add_row(
             row.split,
-            PREDICTORS[row.predictor],
+            LABELS[row.predictor],
             f"{row.num_images:,}",
             *(_score(row[column], num_decimals) for column, (_, num_decimals) in scores.items()),
             end_section=following is not None and following.split != row.split,

@@ -8,22 +8,16 @@ import jinja2
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Row, Window
 
-from lib.captions.scores import CONSTANT_CAPTION, MODEL, scores_by_predictor, with_known_reference
+from lib.captions.predictors import CONSTANT_CAPTION, LABELS, MODEL
+from lib.captions.scores import scores_by_predictor, with_known_reference
 from lib.errors import CaptionlakeError
 from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import REJECTION_REASONS, TABLES
-from lib.reporting.charts import (
-    COLOURS,
-    LABELS,
-    confidence_chart,
-    histogram_chart,
-    loss_chart,
-    sentence_confidence_chart,
-)
+from lib.reporting.charts import COLOURS, confidence_chart, histogram_chart, loss_chart, sentence_confidence_chart
 from lib.reporting.gallery import SheetsOf, ShownImage, choose_images, with_attention
-from lib.reporting.headline import FIGURES, PREDICTORS, headline, is_of_sentences, verdict
+from lib.reporting.headline import FIGURES, headline, is_of_sentences, verdict
 from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.reporting import ReportSettings
 from model.errors import CheckpointError
@@ -78,7 +72,7 @@ def write_report(
     figures = {
         "model_version": model_version,
         **shown,
-        "predictors": PREDICTORS,
+        "predictors": list(LABELS),
         "labels": LABELS,
         "colours": COLOURS,
         "reasons": REJECTION_REASONS,
@@ -130,7 +124,7 @@ def _unscored_figures(predictions: DataFrame) -> dict[str, object]:
     """The template's values for a model without scores: no captioned image has a reference."""
     mean = predictions.agg(F.avg(F.col("is_valid").cast("double")), F.avg("confidence")).collect()[0]
     cards = [
-        (label, meaning, kind, dict.fromkeys(PREDICTORS) | {MODEL: value})
+        (label, meaning, kind, dict.fromkeys(LABELS) | {MODEL: value})
         for (label, meaning, kind, _), value in zip(FIGURES[-2:], mean, strict=True)
     ]
     return {
@@ -261,7 +255,7 @@ def _histogram(scores: DataFrame, measure: str, width: float) -> tuple[dict[str,
     if not rows:
         return None
     num_bins = NUM_BINS if measure == "similarity" else max(row.bin_index for row in rows) + 1
-    counts = {predictor: [0] * num_bins for predictor in PREDICTORS if any(row.predictor == predictor for row in rows)}
+    counts = {predictor: [0] * num_bins for predictor in LABELS if any(row.predictor == predictor for row in rows)}
     for row in rows:
         counts[row.predictor][min(row.bin_index, num_bins - 1)] += row["count"]
     fractions = {predictor: [number / sum(numbers) for number in numbers] for predictor, numbers in counts.items()}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, INK_FROM, Ink, Laid, lay_over
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
-from lib.errors import NotationError
+from lib.errors import CorruptImageError, NotationError
+from lib.images.cleaning import decode_png
 from lib.serving.refusals import RefusedRequestError
 
 # Blue, green, red; static/review.css has the same ones.
@@ -108,10 +109,10 @@ class CaptionDesk:
 
 def decoded_png(image: bytes) -> NDArray[np.uint8]:
     """The pixels of a cleaned image: (H, W) grey or (H, W, 3) RGB. Raises RefusedRequestError if it is damaged."""
-    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_ANYCOLOR) if image else None
-    if pixels is None:
-        raise RefusedRequestError(422, "the cleaned image is damaged: clean it again")
-    return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        return decode_png(image)
+    except CorruptImageError:
+        raise RefusedRequestError(422, "the cleaned image is damaged: clean it again") from None
 
 
 def _transparent(laid: Laid) -> bytes:

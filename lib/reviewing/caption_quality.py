@@ -29,7 +29,6 @@ class Quality(NamedTuple):
 
     group: str
     num_captions: int
-    num_scored: int  # captions of images with a reference
     exact_match: float | None
     mean_edit_distance: float | None
     mean_similarity: float | None
@@ -91,16 +90,13 @@ def _measured(predictions: pa.Table) -> pa.Table:
 def _grouped(measured: pa.Table, group: str) -> pa.Table:
     means = [(name, "mean") for name in ("is_exact", "edit_distance", "similarity", "confidence")]
     known = measured.filter(pc.is_valid(measured[group]))
-    return known.group_by(group).aggregate(
-        [*means, ("edit_distance", "count"), ("predicted_at", "max"), ([], "count_all")]
-    )
+    return known.group_by(group).aggregate([*means, ("predicted_at", "max"), ([], "count_all")])
 
 
 def _quality(group: str, row: dict[str, float]) -> Quality:
     return Quality(
         group,
         int(row["count_all"]),
-        int(row["edit_distance_count"]),
         row["is_exact_mean"],
         row["edit_distance_mean"],
         row["similarity_mean"],

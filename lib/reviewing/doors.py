@@ -9,7 +9,7 @@ from starlette.requests import Request
 from lib.reviewing.sessions import Session, Sessions
 from lib.sections.reviewing import ReviewingSettings, Role
 from lib.serving.api_keys import ApiKeys, hash_of_key
-from lib.serving.refusals import RefusedRequestError
+from lib.serving.refusals import UNKNOWN_KEY, RefusedRequestError
 from lib.serving.server import requires_key_for
 
 COOKIE = "captionlake_session"
@@ -66,7 +66,7 @@ class Doors:
         key = key.strip()
         if name := self._keys.name_of(key):
             return self.sessions.begin(Session(name, hash_of_key(key)[:HASH_DIGITS]))
-        raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")
+        raise RefusedRequestError(401, UNKNOWN_KEY)
 
     def check_form(self, visitor: Visitor, token: str) -> None:
         """Raise RefusedRequestError with status 403 if a form is not of a page that this visitor got."""

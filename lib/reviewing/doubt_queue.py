@@ -15,7 +15,7 @@ from lib.reviewing.review_thresholds import Thresholds
 from lib.reviewing.table_cache import TableCache
 
 TABLE = "caption_predictions"
-READ = {
+QUEUE_COLUMNS = {
     "image_id": pa.string(),
     "model_version": pa.string(),
     "caption": pa.string(),
@@ -33,7 +33,7 @@ JUDGED = ("accept", "wrong", "correct")
 
 
 class Page(NamedTuple):
-    """Rows of the queue: columns of READ without NOT_SHOWN, `reasons` and `day`."""
+    """Rows of the queue: QUEUE_COLUMNS without NOT_SHOWN, `reasons` and `day`."""
 
     rows: list[dict[str, Any]]
     num_found: int  # on all pages
@@ -124,7 +124,7 @@ class DoubtQueue:
     """The order of a lake's predictions, made again when the table has changed. May be used by threads."""
 
     def __init__(self, rows: DeltaRows, thresholds: Thresholds) -> None:
-        self._cache = TableCache(rows, TABLE, READ, lambda predictions: in_order(predictions, thresholds))
+        self._cache = TableCache(rows, TABLE, QUEUE_COLUMNS, lambda predictions: in_order(predictions, thresholds))
 
     def order(self) -> DoubtOrder:
         """The predictions as they stand; as they stood before, while many are read. Raises UnreadableTableError."""
@@ -132,7 +132,7 @@ class DoubtQueue:
 
 
 def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
-    """Sort predictions, columns READ: malformed, far, unsure or disputed, and other ones, each by confidence."""
+    """Sort predictions: malformed, far, unsure or disputed, and other ones, each by confidence."""
     of_reason = _reasons(predictions, thresholds)
     is_malformed = of_reason["no_caption"] | of_reason["invalid"]
     is_doubtful = of_reason["low_confidence"] | of_reason["disputed"]

@@ -6,22 +6,10 @@ import pyarrow as pa
 
 from lib.captions.marked_texts import Segments, marked_as_read
 from lib.lake.delta_rows import DeltaRows
-from lib.reviewing.doubt_queue import TABLE
+from lib.reviewing.doubt_queue import QUEUE_COLUMNS, TABLE
 from lib.reviewing.row_index import RowIndex
 
-PREDICTION = {
-    "image_id": pa.string(),
-    "model_version": pa.string(),
-    "caption": pa.string(),
-    "confidence": pa.float64(),
-    "is_valid": pa.bool_(),
-    "alternatives": pa.list_(pa.struct([("caption", pa.string()), ("score", pa.float64())])),
-    "reference": pa.string(),
-    "edit_distance": pa.int32(),
-    "similarity": pa.float64(),
-    "split": pa.string(),
-    "predicted_at": pa.timestamp("us", tz="UTC"),
-}
+PREDICTION = QUEUE_COLUMNS | {"edit_distance": pa.int32(), "split": pa.string()}
 CAPTION = {"caption_index": pa.int32(), "caption": pa.string()}
 
 

@@ -34,7 +34,7 @@ class ModelReviews(NamedTuple):
         return self.num_by_verdict["accept"] / judged if judged else None
 
 
-class Agreement(NamedTuple):
+class ReviewAgreement(NamedTuple):
     """How often two reviewers agree on a caption."""
 
     reviewer: str
@@ -71,7 +71,7 @@ def precision_by_confidence(order: DoubtOrder, standing: Standing) -> list[Preci
     return [Precision(bin_ / NUM_BINS, len(found), sum(found) / len(found)) for bin_, found in sorted(bins.items())]
 
 
-def agreement_of_reviewers(standing: Standing) -> list[Agreement]:
+def agreement_of_reviewers(standing: Standing) -> list[ReviewAgreement]:
     """Each two people who judged the same captions, those with most of them first."""
     found: dict[tuple[str, str], list[bool]] = {}
     for reviews in standing.values():
@@ -80,5 +80,5 @@ def agreement_of_reviewers(standing: Standing) -> list[Agreement]:
             if reviews[one].caption == reviews[other].caption:
                 accepts = [reviews[name].verdict == "accept" for name in (one, other)]
                 found.setdefault((one, other), []).append(accepts[0] == accepts[1])
-    pairs = [Agreement(*names, len(agreed), sum(agreed) / len(agreed)) for names, agreed in found.items()]
+    pairs = [ReviewAgreement(*names, len(agreed), sum(agreed) / len(agreed)) for names, agreed in found.items()]
     return sorted(pairs, key=lambda pair: (-pair.num_captions, pair))

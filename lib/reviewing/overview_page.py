@@ -15,8 +15,8 @@ from lib.reviewing.doors import Visitor
 from lib.reviewing.doubt_queue import DoubtOrder
 from lib.reviewing.line_chart import LineChart, line_chart
 from lib.reviewing.overview import (
-    Agreement,
     ModelReviews,
+    ReviewAgreement,
     agreement_of_reviewers,
     precision_by_confidence,
     reviews_by_model,
@@ -48,7 +48,7 @@ class Reviews(NamedTuple):
     verdicts: list[Bar]
     by_model: list[ModelReviews]
     precision: list[Bar]
-    agreements: list[Agreement]
+    agreements: list[ReviewAgreement]
 
 
 def overview_routes(parts: Parts) -> APIRouter:

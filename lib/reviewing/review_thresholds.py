@@ -1,14 +1,12 @@
 """The figures of the view review_thresholds, read from its file: they stand there alone."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import sqlglot
 from sqlglot import expressions
 
 from lib.errors import SettingsError
-
-SQL = Path(__file__).resolve().parents[2] / "sql"
+from lib.sql_folder import sql_folder
 
 
 class Thresholds(NamedTuple):
@@ -22,7 +20,7 @@ class Thresholds(NamedTuple):
 
 def read_thresholds(conf: str | None) -> Thresholds:
     """The figures of the folder sql beside the settings' folder `conf`. Raises SettingsError if they are not there."""
-    path = (Path(conf).parent / "sql" if conf else SQL) / "views" / "review_thresholds.sql"
+    path = sql_folder(conf) / "views" / "review_thresholds.sql"
     try:
         select = sqlglot.parse_one(path.read_text(), read="spark")
         found = {one.alias: float(one.find(expressions.Literal).this) for one in select.expressions}  # type: ignore[union-attr]

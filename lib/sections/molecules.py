@@ -13,7 +13,7 @@ def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
 
 Drawer = Literal["indigo", "rdkit", "coordgen", "free", "restyled"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-ShareRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
+FractionRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
 BondLength = Annotated[float, Field(ge=8, le=200)]  # pixels
 BondLengthRange = Annotated[tuple[BondLength, BondLength], AfterValidator(_in_order)]
 
@@ -56,9 +56,9 @@ class DrawingSettings(BaseModel):
     font: Literal["BuiltinTelexRegular", "BuiltinRobotoRegular"]
 
     noise: float = Field(ge=0, le=5)
-    missing_pixel_fraction: ShareRange
-    reduced_missing_pixel_fraction: ShareRange
-    speck_density: ShareRange
+    missing_pixel_fraction: FractionRange
+    reduced_missing_pixel_fraction: FractionRange
+    speck_density: FractionRange
     dropped_bond_fraction: Fraction
     sideways_fraction: Fraction
 
@@ -80,8 +80,8 @@ class WearSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    missing_pixel_fraction: ShareRange
-    speck_density: ShareRange
+    missing_pixel_fraction: FractionRange
+    speck_density: FractionRange
     dropped_bond_fraction: Fraction
     cleaned_fraction: Fraction
     whole_fraction: Fraction

@@ -15,7 +15,7 @@ from lib.serving.api_keys import ApiKeys
 from lib.serving.error_answers import answer_errors_in_one_sentence
 from lib.serving.metrics import Metrics
 from lib.serving.openapi_page import CAPTION_BODY, DESCRIPTION, INVOCATION_BODY, REFUSALS
-from lib.serving.refusals import HUNG_UP, RefusedRequestError
+from lib.serving.refusals import HUNG_UP, LOADING, UNKNOWN_KEY, RefusedRequestError
 from lib.serving.request_images import RequestImages
 from lib.serving.request_log import BodyLimits, RequestLog
 from lib.serving.request_rates import RequestRates
@@ -50,7 +50,7 @@ def make_app(
                 raise RefusedRequestError(401, "no API key: send the header `Authorization: Bearer KEY`")
             name = await asyncio.to_thread(keys.name_of, given.credentials)
             if name is None:
-                raise RefusedRequestError(401, "this API key is unknown or was revoked: ask for another one")
+                raise RefusedRequestError(401, UNKNOWN_KEY)
             request.state.key_name = name
             who = f"key {name}"
         if (wait_s := rates.seconds_to_wait(who)) is not None:
@@ -126,7 +126,7 @@ def make_app(
     async def readyz() -> StatusAnswer:
         """200 once the models are loaded and have captioned an image."""
         if not service.is_warm:
-            raise RefusedRequestError(503, "the models are being loaded: try again in a moment", 5)
+            raise RefusedRequestError(503, LOADING, 5)
         return StatusAnswer(status="ready")
 
     @app.get("/metrics", response_class=Response, tags=["server"])

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from lib.errors import CaptionlakeError
 
 HUNG_UP = "the client hung up"
+UNKNOWN_KEY = "this API key is unknown or was revoked: ask for another one"
+LOADING = "the models are being loaded: try again in a moment"
 
 
 class RefusedRequestError(CaptionlakeError):

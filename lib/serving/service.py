@@ -15,7 +15,7 @@ from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
-from lib.serving.refusals import RefusedRequestError, check_dataset
+from lib.serving.refusals import LOADING, RefusedRequestError, check_dataset
 from lib.serving.second_captioners import SecondCaptioners
 from lib.settings import Settings, load_settings
 
@@ -85,7 +85,7 @@ class CaptionService:
         `until` is the time of the event loop at which the request is too late: no second caption is waited for then.
         """
         if not self.is_warm:
-            raise RefusedRequestError(503, "the models are being loaded: try again in a moment", retry_after_s=5)
+            raise RefusedRequestError(503, LOADING, retry_after_s=5)
         asked_at, asked = asyncio.get_running_loop().time(), self._second.ask(dataset, images)
         try:
             answers = await self.queue.caption(dataset, images)

@@ -8,7 +8,8 @@ import pyspark.sql.functions as F
 
 from lib.lake.delta_tables import Lake
 from lib.lake.drift_limits import NUM_TELLING
-from lib.sql.views import SQL, read_views
+from lib.sql.views import read_views
+from lib.sql_folder import SQL
 from model.whole_writes import written_whole
 
 COUNTED_TABLES = ("images_raw", "images_clean", "captions", "caption_predictions")

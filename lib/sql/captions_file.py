@@ -6,7 +6,8 @@ from pathlib import Path
 import pyspark.sql.functions as F
 
 from lib.lake.delta_tables import Lake
-from lib.sql.views import SQL, read_views
+from lib.sql.views import read_views
+from lib.sql_folder import SQL
 from model.whole_writes import written_whole
 
 COLUMNS = ("image_id", "caption", "confidence", "is_valid", "flagged")

@@ -19,10 +19,9 @@ from lib.errors import SettingsError
 from lib.lake.delta_tables import Lake, absolute_root, quoted_name
 from lib.lake.schemas import TABLES
 from lib.sql.errors import Needs, spark_errors_as_sentences
+from lib.sql_folder import SQL
 
 logger = logging.getLogger(__name__)
-
-SQL = Path(__file__).resolve().parents[2] / "sql"
 
 _READ_NAME = re.compile(r"\b(?:from|join)\s+(\w+)", re.IGNORECASE)
 _COLUMN_COMMENT = re.compile(r"^  (\w+): (.+)$")
@@ -60,11 +59,6 @@ def _parse(name: str, text: str, known: Iterable[str]) -> View:
     without_comments = re.sub(r"--.*", "", query)
     reads = frozenset(_READ_NAME.findall(without_comments)) & frozenset(known)
     return View(name, query, " ".join(sentence), columns, reads)
-
-
-def sql_folder(conf: str | None) -> Path:
-    """The folder sql beside the folder of settings that --conf names: on Databricks neither is in the wheel."""
-    return Path(conf).parent / "sql" if conf else SQL
 
 
 def needs_of(views: Iterable[View]) -> Needs:

@@ -119,7 +119,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
 
     scorer = _cider_scorer(rows["train"]) if config["are_sentences"] else None
     while not state.is_over(training):
-        batches = _batches(rows["train"], captioner.config, notation, training, state, rank, num_workers)
+        batches = batches_of_epoch(rows["train"], captioner.config, notation, training, state, rank, num_workers)
         batches = augmented(batches, training)
         if training.objective == "cider":
             assert scorer is not None, "settings ask for a dataset of sentences"
@@ -223,7 +223,7 @@ def _device(local_rank: int, uses_gpus: bool) -> torch.device:
     return torch.device("cpu")
 
 
-def _batches(
+def batches_of_epoch(
     rows: RowBlocks,
     captioner: CaptionerConfig,
     notation: Notation,

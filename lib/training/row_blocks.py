@@ -66,7 +66,7 @@ def row_blocks(blocks: list[ray.ObjectRef]) -> RowBlocks:
 
 
 def parts_of_epoch(
-    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
+    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, rank: int, num_workers: int
 ) -> Iterator[tuple[list[dict[str, Any]], float]]:
     """This worker's rows of each step of an epoch, from `first_step` on, with the weight of their mean loss.
 
@@ -75,7 +75,7 @@ def parts_of_epoch(
     steps = plan_batches(rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch))[
         first_step:
     ]
-    parts = [part_of(step, worker, num_workers) for step in steps]
+    parts = [part_of(step, rank, num_workers) for step in steps]
     for index, (step, part) in enumerate(zip(steps, parts, strict=True)):
         for coming in parts[index + 1 : index + 2]:
             rows.fetch(coming)

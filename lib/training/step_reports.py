@@ -78,7 +78,3 @@ class StepReporter(ABC):
             provenance=self.provenance() | facts,
             training_state=training_state,
         )
-
-
-def ignore_step(step: StepReport) -> None:
-    """The callback of all other workers: nothing."""

@@ -28,7 +28,7 @@ def validate_together(
     notation: Notation,
     max_tokens: int,
     precision: Precision,
-    worker: int,
+    rank: int,
     num_workers: int,
     scorer: CiderScorer | None = None,
 ) -> dict[str, float]:
@@ -40,7 +40,7 @@ def validate_together(
     for buffer in captioner.buffers():  # running means of norms: each worker's are of its own images
         if buffer.is_floating_point():
             buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
-    own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[worker::num_workers]
+    own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[rank::num_workers]
     scores = validate(captioner, _batches(rows, own, captioner.config, notation), precision)
     count = scores["num_tokens"]
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]

@@ -11,7 +11,12 @@ READ = ("lib", "jobs", "model", "bench", "conf", "sql", "docs", "Makefile", "REA
 ENDINGS = {".py", ".md", ".yml", ".yaml", ".sql", ".jinja", ".js", ".css", ""}
 # Names in the tables stay as they are: renaming a column or its values would break what reads them.
 IN_TABLES = re.compile(r"shuffled_pictures|share_of_pictures|valid_share")
-REPLACED = {r"\bpictures?\b": "image", r"in the box": "pretrained model", r"_shares?\b": "fraction"}
+REPLACED = {
+    r"\bpictures?\b": "image",
+    r"in the box": "pretrained model",
+    r"_shares?\b": "fraction",
+    r"(?-i:Shares?[A-Z])": "fraction",
+}
 ALLOWED = {"lib/settings.py": r"_shares?\b"}  # names the old ends of settings, to say the new ones
 
 
@@ -41,6 +46,7 @@ def test_no_word_is_used_that_another_has_replaced() -> None:
         ("each picture is read", ["a.py:1: 'picture' is 'image' here"]),
         ("the model in the box", ["a.py:1: 'in the box' is 'pretrained model' here"]),
         ("test_share: 0.05", ["a.py:1: '_share' is 'fraction' here"]),
+        ("ShareRange = tuple", ["a.py:1: 'ShareR' is 'fraction' here"]),
         ("predictor = 'shuffled_pictures'", []),
         ("workers share a core", []),
     ],

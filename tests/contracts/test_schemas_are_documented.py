@@ -1,26 +1,16 @@
 """Every table says what it holds, every column what it means, and every key is made of the table's own columns."""
 
-from collections.abc import Iterator
-
-import pyspark.sql.types as T
 import pytest
 
 from lib.lake.schemas import REJECTION_REASONS, TABLES, Table
-
-
-def columns(data_type: T.DataType, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(name, comment) of every column, those inside arrays and structs too."""
-    if isinstance(data_type, T.ArrayType):
-        yield from columns(data_type.elementType, prefix)
-    elif isinstance(data_type, T.StructType):
-        for field in data_type:
-            yield prefix + field.name, field.metadata.get("comment", "")
-            yield from columns(field.dataType, f"{prefix}{field.name}.")
+from tests.described_columns import described_columns
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_column_has_a_comment_that_is_a_sentence(table: Table) -> None:
-    assert [name for name, comment in columns(table.schema) if len(comment) < 10 or not comment.endswith(".")] == []
+    assert [
+        name for name, comment in described_columns(table.schema) if len(comment) < 10 or not comment.endswith(".")
+    ] == []
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -37,23 +27,12 @@ def test_every_key_is_made_of_columns_of_the_table(table: Table) -> None:
 
 
 def test_the_alternatives_of_a_prediction_are_looked_into() -> None:
-    names = [name for name, _ in columns(TABLES["caption_predictions"].schema)]
+    names = [name for name, _ in described_columns(TABLES["caption_predictions"].schema)]
     assert {"alternatives", "alternatives.caption", "alternatives.score"} <= set(names)
 
 
 def test_tables_are_found_by_their_names() -> None:
     assert {name: table.name for name, table in TABLES.items()} == {name: name for name in TABLES}
-    assert {
-        "images_raw",
-        "captions",
-        "images_clean",
-        "image_layouts",
-        "images_rejected",
-        "vocabulary",
-        "training_metrics",
-        "caption_predictions",
-        "evaluations",
-    } <= set(TABLES)
 
 
 def test_every_reason_of_a_rejection_is_explained() -> None:

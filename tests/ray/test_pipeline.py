@@ -23,7 +23,8 @@ from lib.lake.delta_tables import Lake
 from lib.lake.registered_models import DATABASE, RUN_ID
 from lib.sections.lake import StorageSettings
 from lib.settings import CONF
-from lib.sql.views import SQL, create_views, open_schema, read_views
+from lib.sql.views import create_views, open_schema, read_views
+from lib.sql_folder import SQL
 from lib.task_graph import read_task_graph
 from lib.training.model_registry import EXPERIMENT
 from model.batches import step_sizes

@@ -14,6 +14,7 @@ from bench.hostile_captions import hostile_captions
 from bench.hostile_files import hostile_files, wrong_outcomes
 from bench.hostile_outcomes import caption_outcomes, image_outcomes, write_hostile_files, wrong_in_lake
 from bench.killed_jobs import run_job
+from bench.lakeless_settings import lakeless_settings
 from lib.lake.schemas import REJECTION_REASONS
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
 from lib.landing.zone import list_landing_zone
@@ -26,7 +27,7 @@ MOST_BYTES_PER_PIXEL = 25  # of cleaning.max_pixels, beyond what the process had
 
 def main(folder: Path) -> None:
     """Print how many files there were, what is wrong, and by how many bytes the process has grown."""
-    settings = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"])
+    settings = lakeless_settings()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     num_files, wrong = 0, []
     for files, outcomes in ((hostile_files(), image_outcomes), (hostile_captions(), caption_outcomes)):

@@ -23,6 +23,7 @@ from lib.molecules.drawing import draw_molecule
 from lib.settings import Settings
 from lib.training import model_registry
 from lib.training.model_registry import EXPERIMENT, attach_report, check_tracking, follow_models
+from tests.known_molecules import ASPIRIN
 from tests.slow.recorded import EXAMPLE, NAME, NOON, record, trained
 from tests.unit.serving.served import ROOT
 
@@ -30,7 +31,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 
 
 def runs() -> list[Any]:

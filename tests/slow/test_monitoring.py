@@ -23,8 +23,9 @@ import yaml
 
 from lib.serving.metrics import Metrics
 from lib.sql.batch_metrics import METRICS, as_text
+from tests.known_molecules import ASPIRIN
 from tests.unit.serving.neighbour_lake import STRIPES, fill, photograph
-from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
+from tests.unit.serving.served import ROOT, Server, drawing
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 pytestmark = [

@@ -17,8 +17,9 @@ from lib.sections.lake import StorageSettings
 from lib.serving.service import models_to_serve
 from lib.settings import Settings, load_settings
 from lib.training.model_registry import EXPERIMENT, follow_models
+from tests.known_molecules import ASPIRIN
 from tests.slow.recorded import NAME, record, trained
-from tests.unit.serving.served import ASPIRIN, QUICK, drawing
+from tests.unit.serving.served import QUICK, drawing
 
 pytestmark = [
     pytest.mark.slow,

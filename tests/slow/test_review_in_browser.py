@@ -15,9 +15,10 @@ import pytest
 from lib.lake.delta_rows import DeltaRows
 from lib.lake.models import pretrained_model
 from lib.reviewing.review_log import ReviewLog
+from tests.known_molecules import ASPIRIN
 from tests.slow.review_browser import RunningPage, faults_of, heading, press, show_at, wait_for
 from tests.unit.reviewing.reviewed_lake import NIGHT, fill, prediction, write
-from tests.unit.serving.served import ASPIRIN, cleaned, drawing
+from tests.unit.serving.served import cleaned, drawing
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install selenium")
 from selenium.webdriver.common.by import By  # noqa: E402

@@ -25,7 +25,8 @@ from lib.sections.lake import StorageSettings
 from lib.serving import score
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
-from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, drawing
+from tests.known_molecules import ASPIRIN, CAFFEINE
+from tests.unit.serving.served import QUICK, ROOT, Server, drawing
 
 pytestmark = [
     pytest.mark.slow,

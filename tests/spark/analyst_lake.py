@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
+from tests.known_molecules import ETHANOL
 
 NIGHT_1, NIGHT_2 = datetime(2026, 1, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 2, tzinfo=UTC)
 METHANE = "InChI=1S/CH4/h1H4"  # 17 characters
-ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"  # 33 characters
 ETHER = "InChI=1S/C2H6O/c1-3-2/h1-2H3"  # 28 characters
 SALT = "InChI=1S/2ClH.Zn/h2*1H;/q;;+2/p-2"
 PROTON = "InChI=1S/p+1"  # an InChI without a formula

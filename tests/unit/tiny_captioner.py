@@ -9,7 +9,6 @@ from model.batches import Batch, collate
 from model.captioner import Captioner
 from model.checkpoint import save_checkpoint
 from model.config import CaptionerConfig, TrainingConfig
-from model.training_loop import StepReport
 from model.vocabulary import Vocabulary
 
 # Threads would wait for each other longer than they compute.
@@ -104,7 +103,3 @@ def stroke_samples(count: int, seed: int = 0) -> list[dict]:
 
 def stroke_batch(count: int, seed: int = 0) -> Batch:
     return collate(stroke_samples(count, seed), 1)
-
-
-def ignore(report: StepReport) -> None:
-    """Of steps whose reports do not matter."""

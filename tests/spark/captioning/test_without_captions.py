@@ -18,11 +18,10 @@ from lib.lake.models import model_in_use, pretrained_model, why_nothing_is_train
 from lib.molecules.drawing import draw_molecule
 from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
+from tests.known_molecules import ASPIRIN, CAFFEINE
 from tests.spark.landing_files import write_captions
 
 ROOT = Path(__file__).resolve().parents[3]
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
-CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
 VERSION = pretrained_model("molecules", "").version
 
 

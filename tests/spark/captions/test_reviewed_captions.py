@@ -11,7 +11,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_REVIEWS, CAPTIONS, IMAGES_RAW
 from lib.sections.captions import CaptionSettings
 from lib.settings import load_settings
-from lib.sql.views import SQL
+from lib.sql_folder import SQL
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 ANNA, BORIS = "anna", "boris"

@@ -30,13 +30,6 @@ def captions_in(lake: Lake) -> dict[str, str]:
     return {row.image_id: row.caption for row in lake.read("captions").collect()}
 
 
-@pytest.fixture
-def arrived(landing: Path) -> Path:
-    """A landing zone with one image, p."""
-    (landing / "p.png").write_bytes(image(1))
-    return landing
-
-
 @pytest.mark.slow
 def test_captions_of_a_later_file_are_added_to_those_an_image_has(lake, arrived):
     (arrived / "a_labels.csv").write_text("image_id,InChI\np,one\np,two\n")

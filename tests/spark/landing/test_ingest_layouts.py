@@ -8,7 +8,6 @@ import pytest
 
 from lib.lake.delta_tables import Lake
 from tests.spark.landing.test_ingest_images import ingest, num_commits
-from tests.spark.landing_files import image
 
 FLOATS, INTS = pa.list_(pa.float32()), pa.list_(pa.int32())
 SCHEMA = pa.schema(
@@ -42,12 +41,6 @@ def write_layouts(path: Path, first_x: dict[str, float], schema: pa.Schema = SCH
 
 def first_x(lake: Lake) -> dict[str, float]:
     return {row.image_id: row.atom_x[0] for row in lake.read("image_layouts").collect()}
-
-
-@pytest.fixture
-def arrived(landing: Path) -> Path:
-    (landing / "p.png").write_bytes(image(1))
-    return landing
 
 
 def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, arrived):

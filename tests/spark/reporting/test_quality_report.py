@@ -66,7 +66,9 @@ def write_tables(lake: Lake) -> None:
     split = {name: "train" if name == "p4" else "test" for name in raw}
     rows = {
         IMAGES_RAW: [(name, name, 1, "", NOW, bytearray(content), "", False) for name, content in raw.items()],
-        IMAGES_CLEAN: [(name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG"))) for name in raw if name != "p3"],
+        IMAGES_CLEAN: [
+            (name, 2, 2, 0, 0, 0.5, [], "c1", NOW, bytearray(image("PNG")), None) for name in raw if name != "p3"
+        ],
         IMAGES_REJECTED: [("p5", "ingest", "not_an_image", "text", "p5.png", None, NOW)],
         CAPTIONS: [
             *((name, 0, text, "captions.csv", split[name], NOW, 1, name) for name, text in references.items()),

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.reviewing.caption_quality import PREDICTIONS
 from lib.reviewing.confidence_drift import confidence_drift
-from lib.sql.views import SQL
+from lib.sql_folder import SQL
 from tests.unit.reviewing.test_confidence_drift import random_rows, row
 
 

@@ -20,8 +20,10 @@ from lib.sections.lake import StorageSettings
 from lib.settings import load_settings
 from lib.sql.batch_metrics import write_batch_metrics
 from lib.sql.errors import SqlRefusedError
-from lib.sql.views import SQL, create_views, open_schema, publish_views, read_views, sql_folder
-from tests.spark.analyst_lake import ETHANOL, ETHER, METHANE, NIGHT_1, NIGHT_2, PNG, PROTON, SALT, fill
+from lib.sql.views import create_views, open_schema, publish_views, read_views
+from lib.sql_folder import SQL, sql_folder
+from tests.known_molecules import ETHANOL
+from tests.spark.analyst_lake import ETHER, METHANE, NIGHT_1, NIGHT_2, PNG, PROTON, SALT, fill
 
 VIEWS = read_views()
 DASHBOARD = json.loads((SQL.parent / "conf/dashboards/captions.lvdash.json").read_text())

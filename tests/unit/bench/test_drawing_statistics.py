@@ -5,13 +5,12 @@ from itertools import chain, islice
 import pytest
 
 from bench.drawing_statistics import GENUINE, measure, summarize, tabulate
+from bench.lakeless_settings import lakeless_settings
 from lib.molecules.drawing_batches import draw_batches
-from lib.settings import load_settings
 
 
 def figures(num_drawings: int, *overrides: str) -> dict[str, float]:
-    here = ["landing.path=unused", "storage.root=unused", "drawing.num_processes=1"]
-    settings = load_settings("molecules", "local", [*here, *overrides]).drawing
+    settings = lakeless_settings(["drawing.num_processes=1", *overrides]).drawing
     drawings = islice(chain.from_iterable(batch.drawings for batch in draw_batches(settings)), num_drawings)
     return summarize([measure(drawing, settings) for drawing in drawings], settings)
 

@@ -14,9 +14,10 @@ from lib.captioning.caption_choice import PredictedCaption
 from lib.errors import SettingsError
 from lib.molecules.sources import is_unseen
 from lib.settings import Settings, load_settings
+from tests.known_molecules import ETHANOL
 from tests.unit.tiny_captioner import smiles_checkpoint
 
-ETHANOL, METHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH4O/c1-2/h2H,1H3"
+METHANOL = "InChI=1S/CH4O/c1-2/h2H,1H3"
 
 
 def settings(tmp_path: Path, *overrides: str) -> Settings:

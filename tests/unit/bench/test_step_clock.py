@@ -10,9 +10,9 @@ import torch
 from bench.step_clock import PHASES, StepClock
 from model.batches import Batch
 from model.captioner import Explaining
-from model.training_loop import TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from model.workers import connect
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import quick_training, stroke_batch, tiny_captioner
 
 PAUSE_S = 0.2  # far longer than anything in a step of so small a network
 
@@ -46,7 +46,7 @@ def clocked(monkeypatch: pytest.MonkeyPatch, slow: str) -> StepClock:
     clock = StepClock(model)
     try:
         with clock.watching():
-            train_epoch(model, clock.timed(batches()), optimizer, config, TrainingState(), 3, ignore)
+            train_epoch(model, clock.timed(batches()), optimizer, config, TrainingState(), 3, ignore_step)
     finally:
         connect(None)
     return clock

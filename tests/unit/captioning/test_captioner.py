@@ -19,12 +19,11 @@ from lib.molecules.free_style import free_style
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
+from tests.known_molecules import ASPIRIN, CAFFEINE
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
 
 ROOT = Path(__file__).resolve().parents[3]
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
-CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
 QUICK = ("prediction.num_beams=2", "prediction.scales=[1.0]")
 
 

@@ -25,10 +25,11 @@ from model.captioner import Captioner
 from model.checkpoint import PRETRAINED, load_captioner, save_checkpoint
 from model.decoding import Candidate
 from model.vocabulary import END, Vocabulary
+from tests.known_molecules import ETHANOL
 from tests.unit.tiny_captioner import SMILES, smiles_checkpoint, tiny_config
 
 PROPANOL, PROPYLAMINE = "InChI=1S/C3H8O/c1-2-3-4/h4H,2-3H2,1H3", "InChI=1S/C3H9N/c1-2-3-4/h2-4H2,1H3"
-ETHANOL, METHYLAMINE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/CH5N/c1-2/h2H2,1H3"
+METHYLAMINE = "InChI=1S/CH5N/c1-2/h2H2,1H3"
 
 
 def settings(**changes: object) -> PredictionSettings:

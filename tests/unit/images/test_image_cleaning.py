@@ -203,6 +203,12 @@ def test_colours_written_by_another_library_come_back_as_rgb():
     np.testing.assert_array_equal(decode_png(encode_png(pixels))[0, 0], [200, 30, 10])
 
 
+@pytest.mark.parametrize("png", [b"", b"no PNG", encode_png(np.zeros((20, 10), np.uint8))[:30]])
+def test_a_damaged_png_of_a_cleaned_image_has_its_reason(png: bytes):
+    with pytest.raises(CorruptImageError, match="damaged"):
+        decode_png(png)
+
+
 def test_transparent_paper_is_white():
     clear = Image.new("RGBA", (20, 10), (0, 0, 0, 0))
     buffer = io.BytesIO()

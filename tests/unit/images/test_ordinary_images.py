@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
+from bench.lakeless_settings import lakeless_settings
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
+from lib.images.paper import darkest_channel
 from lib.images.strokes import stroke_width, typical_stroke_length
 from lib.images.thinning import local_ink, middle_lines, thin_strokes, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
 from lib.sections.molecules import Pen
-from lib.settings import load_settings
+from tests.known_molecules import ASPIRIN, CAFFEINE
 
-ASPIRIN = "InChI=1S/C9H8O4/c1-6(10)13-8-5-3-2-4-7(8)9(11)12/h2-5H,1H3,(H,11,12)"
-CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
 DIYNE = "InChI=1S/C6H6O2/c7-5-3-1-2-4-6-8/h7-8H,5-6H2"
 SAME = 0.9  # fraction of the ink of either image that lies on or beside ink of the other
 
@@ -31,7 +31,7 @@ MOLECULES = [ASPIRIN, CAFFEINE, DIYNE]
 
 
 def settings(**changes: object) -> CleaningSettings:
-    asked = load_settings("molecules", "local", ["landing.path=unused", "storage.root=unused"])
+    asked = lakeless_settings()
     return asked.cleaning.model_copy(update=changes)
 
 
@@ -94,6 +94,13 @@ def test_each_step_is_what_does_it(name: str, step: dict[str, object]) -> None:
         grey, white = ((255.0 - cleaned(one, **changes)).sum() for one, changes in ((image, step), (png(pixels), {})))
         assert grey > 1.15 * white
         assert (255.0 - cleaned(image)).sum() < 1.05 * white
+
+
+def test_whether_ink_is_light_is_told_by_how_light_its_colour_looks() -> None:
+    pixels = drawn(ASPIRIN)
+    navy, maroon = (0, 0, 63), (166, 0, 0)  # levels 7 and 50
+    image = np.where(pixels[..., None] == 0, maroon, navy).astype(np.uint8)
+    assert np.array_equal(darkest_channel(image) < 128, pixels == 0)
 
 
 @pytest.mark.parametrize("inchi", [ASPIRIN, CAFFEINE])

@@ -21,17 +21,9 @@ from model.checkpoint import (
 )
 from model.decoding import greedy
 from model.errors import CheckpointError, EncoderWeightsError
-from model.training_loop import TrainingState, make_optimizer, pack_training, train_epoch, unpack_training
+from model.training_loop import TrainingState, ignore_step, make_optimizer, pack_training, train_epoch, unpack_training
 from model.vocabulary import Vocabulary
-from tests.unit.tiny_captioner import (
-    TINY,
-    VOCABULARY,
-    ignore,
-    quick_training,
-    stroke_batch,
-    tiny_captioner,
-    tiny_config,
-)
+from tests.unit.tiny_captioner import TINY, VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 DETAILS = {"notation": "inchi", "max_tokens": 20}
 
@@ -148,7 +140,7 @@ def test_a_training_that_starts_from_weights_is_as_the_settings_say(tmp_path: Pa
         torch.equal(tensor, learned[name]) for name, tensor in started.state_dict().items() if "cells" not in name
     )
     optimizer = make_optimizer(captioner, quick_training())
-    train_epoch(captioner, [stroke_batch(4)], optimizer, quick_training(), TrainingState(), 1, on_step=ignore)
+    train_epoch(captioner, [stroke_batch(4)], optimizer, quick_training(), TrainingState(), 1, on_step=ignore_step)
 
 
 def test_weights_of_another_network_to_start_from_are_one_sentence(tmp_path: Path) -> None:

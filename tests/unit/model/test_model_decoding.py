@@ -9,9 +9,9 @@ import torch
 from model.batches import as_ink
 from model.captioner import Captioner, Grid, join_grids
 from model.decoding import beam_search, greedy
-from model.training_loop import TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from model.vocabulary import END, START
-from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import VOCABULARY, quick_training, stroke_batch, tiny_captioner
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def reader() -> Iterator[Captioner]:
     """A captioner that has learned a little: enough to write captions of different lengths, not all of them right."""
     captioner, config = tiny_captioner(), quick_training()
     batches = [stroke_batch(16, seed) for seed in range(40)]
-    train_epoch(captioner, batches, make_optimizer(captioner, config), config, TrainingState(), 40, ignore)
+    train_epoch(captioner, batches, make_optimizer(captioner, config), config, TrainingState(), 40, ignore_step)
     return captioner.eval()
 
 

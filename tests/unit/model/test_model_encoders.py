@@ -13,8 +13,8 @@ from model.checkpoint import load_captioner, new_captioner, save_checkpoint
 from model.config import CaptionerConfig
 from model.encoders import PACKAGES, Encoder, frozen_encoder, load_encoder_weights
 from model.errors import EncoderWeightsError
-from model.training_loop import TrainingState, make_optimizer, train_epoch
-from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner, tiny_config
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
+from tests.unit.tiny_captioner import VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 
 def inknet(seed: int = 0) -> Encoder:
@@ -160,7 +160,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_running_means_while_the_rest_le
     captioner, config = tiny_captioner(is_encoder_frozen=True), quick_training()
     before = {name: tensor.clone() for name, tensor in captioner.state_dict().items()}
     optimizer = make_optimizer(captioner, config)
-    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
+    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore_step)
     changed = {name for name, tensor in captioner.state_dict().items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("encoder.backbone.") for name in changed)
     assert {"encoder.positions.weight", "decoder.output.weight"} <= changed
@@ -170,7 +170,7 @@ def test_a_backbone_that_is_not_frozen_learns() -> None:
     captioner, config = tiny_captioner(), quick_training()
     before = {name: tensor.clone() for name, tensor in captioner.encoder.backbone.state_dict().items()}
     optimizer = make_optimizer(captioner, config)
-    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore)
+    train_epoch(captioner, [stroke_batch(8)] * 2, optimizer, config, TrainingState(), 2, on_step=ignore_step)
     after = captioner.encoder.backbone.state_dict()
     assert [name for name, tensor in before.items() if torch.equal(tensor, after[name])] == []
 

@@ -11,12 +11,11 @@ from model.batches import Batch, Marks, pad_marks
 from model.captioner import Captioner, Explained
 from model.checkpoint import captioner_to_train, save_checkpoint
 from model.supervision import attention_loss, cell_labels, cell_loss, cells_of
-from model.training_loop import TrainingState, make_optimizer, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from tests.unit.tiny_captioner import (
     HEIGHT_PX,
     VOCABULARY,
     WIDTH_PX,
-    ignore,
     quick_training,
     stroke_batch,
     tiny_captioner,
@@ -70,7 +69,9 @@ def test_each_loss_falls_where_its_weight_asks_for_it_and_not_without(loss, sett
         captioner = tiny_captioner()
         changes = {"cell_loss_weight": 0.0, "attention_loss_weight": 0.0, setting: weight}
         config = quick_training(**changes)
-        train_epoch(captioner, [batch] * 40, make_optimizer(captioner, config), config, TrainingState(), 40, ignore)
+        train_epoch(
+            captioner, [batch] * 40, make_optimizer(captioner, config), config, TrainingState(), 40, ignore_step
+        )
         after[weight] = loss(explain(captioner.eval(), batch), batch).item()
     assert after[3.0] < 0.5 * after[0.0]
 
@@ -126,7 +127,7 @@ def test_images_without_marks_train_beside_those_with() -> None:
     captioner, config = tiny_captioner(), quick_training()
     optimizer = make_optimizer(captioner, config)
     state = TrainingState()
-    train_epoch(captioner, [marked_batch(), stroke_batch(8)] * 2, optimizer, config, state, 4, ignore)
+    train_epoch(captioner, [marked_batch(), stroke_batch(8)] * 2, optimizer, config, state, 4, ignore_step)
     assert state.step == 4
     assert all(parameter.grad is not None for parameter in captioner.parameters())
 
@@ -140,7 +141,7 @@ def test_weights_that_know_fewer_labels_learn_the_new_one_and_keep_the_others(tm
     grown = captioner_to_train(tmp_path / "none", tmp_path / "model", tiny_config(num_cell_labels=4), VOCABULARY)
     before = plain_cell_loss(explain(grown.eval(), batch), batch).item()
     config = quick_training(cell_loss_weight=3.0, attention_loss_weight=0.0)
-    train_epoch(grown, [batch] * 40, make_optimizer(grown, config), config, TrainingState(), 40, ignore)
+    train_epoch(grown, [batch] * 40, make_optimizer(grown, config), config, TrainingState(), 40, ignore_step)
     after = explain(grown.eval(), batch)
     assert plain_cell_loss(after, batch).item() < 0.6 * before
     labels = cell_labels(batch.marks, batch.images.shape, after.cells.shape[1])[..., 3] > 0

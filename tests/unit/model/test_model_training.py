@@ -15,6 +15,7 @@ from model.training_loop import (
     DivergedError,
     StepReport,
     TrainingState,
+    ignore_step,
     learning_rate_at,
     make_optimizer,
     pack_training,
@@ -24,7 +25,7 @@ from model.training_loop import (
     unpack_training,
     validate,
 )
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
+from tests.unit.tiny_captioner import quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 BATCHES = [stroke_batch(8, seed) for seed in range(6)]
 
@@ -33,7 +34,7 @@ def train(
     captioner: Captioner,
     batches: list[Batch],
     state: TrainingState | None = None,
-    on_step: Callable[[StepReport], None] = ignore,
+    on_step: Callable[[StepReport], None] = ignore_step,
     **changes: object,
 ) -> list[StepReport]:
     config, reports = quick_training(**changes), []

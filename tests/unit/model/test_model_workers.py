@@ -10,8 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.batches import collate, part_of, plan_batches, weight_of
 from model.captioner import Explaining
-from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
+from tests.unit.tiny_captioner import quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 
 def train_one_of_two(rank: int, folder: str) -> None:
@@ -22,7 +22,7 @@ def train_one_of_two(rank: int, folder: str) -> None:
     batches = [stroke_batch(8, seed=10 * rank + index) for index in range(3 + 2 * rank)]
     # Clocks differ between workers, and the learning rate follows the clock.
     state = TrainingState(seconds=400.0 * rank)
-    train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
+    train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore_step)
     scores = validate(captioner, batches, "fp32")
     torch.save({"weights": captioner.state_dict(), "steps": state.step, "scores": scores}, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -59,7 +59,7 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
             part = part_of(step, rank, num_workers)
             weight = weight_of(part, step, WEIGHTS * (NUM_TOKENS + 1), num_workers)
             batches.append(replace(collate([SAMPLES[index] for index in part], 1), weight=weight))
-        train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore)
+        train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore_step)
     return validate(captioner, [stroke_batch(40, seed=5)], "fp32")["loss"]
 
 

@@ -9,9 +9,9 @@ from model.batches import collate
 from model.config import TrainingConfig
 from model.decoding import NEVER_WRITTEN
 from model.self_critical import CiderScorer, bare, captions_of_images, sample_captions, self_critical
-from model.training_loop import TrainingState, make_optimizer, reinforced_loss, token_loss, train_epoch
+from model.training_loop import TrainingState, ignore_step, make_optimizer, reinforced_loss, token_loss, train_epoch
 from model.vocabulary import END, PAD, START, UNKNOWN
-from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, stroke_samples, tiny_captioner
+from tests.unit.tiny_captioner import VOCABULARY, quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 WORDS = ["a", "dog", "runs", "over", "the", "hill", "while", "two", "children", "watch", "it", "from", "their", "boat"]
 
@@ -156,7 +156,7 @@ def test_captions_that_are_rewarded_become_likelier() -> None:
     state, optimizer = TrainingState(), make_optimizer(captioner, training)
     for _ in range(60):
         batches = self_critical([batch], captioner, scorer, training, max_tokens=8)
-        train_epoch(captioner, batches, optimizer, training, state, 60, ignore)
+        train_epoch(captioner, batches, optimizer, training, state, 60, ignore_step)
     assert mean_reward() > 3 * before
 
 

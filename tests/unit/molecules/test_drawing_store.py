@@ -24,7 +24,7 @@ from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
-from lib.molecules.drawing_store import MOST_GROUPS, DrawingStore, as_cleaned, fill_store, token_counts
+from lib.molecules.drawing_store import MOST_GROUPS, DrawingStore, all_tokens, as_cleaned, fill_store
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.molecules.free_drawing import draw_freely
@@ -95,7 +95,7 @@ def clean_batch(store: DrawingStore, folder: Path, *overrides: str) -> Batch:
     ]
     ranges = ["wear.missing_pixel_fraction=[0, 0]", "wear.speck_density=[0, 0]", "wear.scale=[1, 1]"]
     asked = settings(folder, *nothing, *ranges, *overrides)
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
     indices = range(len(store))
     return worn_batch(store, indices, vocabulary, asked.wear, asked.cleaning, seed=3, device=torch.device("cpu"))
 
@@ -109,7 +109,7 @@ def test_what_names_no_configuration_is_given_one_in_the_fraction_asked_for_wher
         folder = tmp_path / str(fraction)
         overrides = (f"drawing.smiles_file={tmp_path}/centres.smi", f"drawing.stereo_fraction={fraction}")
         fill(folder, settings(tmp_path, *overrides, f"drawing.drawers={drawers}"))
-        tokens = set(token_counts(DrawingStore(folder)))
+        tokens = set(all_tokens(DrawingStore(folder)))
         assert tokens - {"O", "(", ")", "=", "C"} == expected
 
 
@@ -297,7 +297,7 @@ def bond_lengths(batch: Batch) -> list[float]:
 def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
     asked = settings(folder, "wear.scale=[0.6, 1.0]", "training.batch_size=4")
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
 
     def first_batch(epoch: int, rank: int) -> Batch:
         state = TrainingState(epoch=epoch)
@@ -313,7 +313,7 @@ def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder
 def test_helpers_make_the_same_batches_epoch_after_epoch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = DrawingStore(folder / "drawings")
     asked = settings(folder, "training.batch_size=4")
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
 
     def two_epochs(num_helpers: int) -> list[Batch]:
         state = TrainingState()
@@ -459,7 +459,7 @@ def test_a_notation_that_drawings_are_not_kept_in_is_refused(tmp_path: Path) -> 
 def test_a_network_that_goes_on_sees_other_wear_in_another_order(folder: Path) -> None:
     store = DrawingStore(folder / "drawings")
     asked = settings(folder, "training.batch_size=4")
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
 
     def first_batch(seen_before: int) -> Batch:
         feed = DrawingFeed(store, vocabulary, asked, TrainingState(), torch.device("cpu"), seen_before=seen_before)

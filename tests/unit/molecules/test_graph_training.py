@@ -8,7 +8,7 @@ import torch
 from rdkit import Chem
 
 from lib.molecules.drawing_marks import mark_labels, mark_positions
-from lib.molecules.drawing_store import DrawingStore, StoredDrawing, fill_store, token_counts
+from lib.molecules.drawing_store import DrawingStore, StoredDrawing, all_tokens, fill_store
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
 from lib.molecules.graph_training import (
@@ -150,7 +150,7 @@ def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     )
     fill_store(tmp_path / "drawings", asked.drawing, asked.cleaning)
     store = DrawingStore(tmp_path / "drawings")
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
     captioner = Captioner(asked.captioner, len(vocabulary))
     only = np.eye(len(store))[-1]
     assert set(next(_batches(store, only, vocabulary, asked))[0]) == {len(store) - 1}

@@ -17,11 +17,11 @@ from lib.molecules.layout import Drawing, Layout, turn
 from lib.molecules.rdkit_drawing import prepare_molecule
 from lib.sections.molecules import Drawer, DrawingSettings
 from lib.settings import CONF
+from tests.known_molecules import CAFFEINE
 
 BASE = DrawingSettings(**yaml.safe_load((CONF / "base.yaml").read_text())["drawing"])
 
 IBUPROFEN = "InChI=1S/C13H18O2/c1-9(2)8-11-4-6-12(7-5-11)10(3)13(14)15/h4-7,9-10H,8H2,1-3H3,(H,14,15)"
-CAFFEINE = "InChI=1S/C8H10N4O2/c1-10-4-9-6-5(10)7(13)12(3)8(14)11(6)2/h4H,1-3H3"
 TESTOSTERONE = (
     "InChI=1S/C19H28O2/c1-18-9-7-13(20)11-12(18)3-4-14-15-5-6-17(21)19(15,2)10-8-16(14)18/"
     "h11,14-17,21H,3-10H2,1-2H3/t14-,15-,16-,17-,18-,19-/m0/s1"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
-from lib.molecules.drawing_store import DrawingStore, StoredDrawing, fill_store, token_counts
+from lib.molecules.drawing_store import DrawingStore, StoredDrawing, all_tokens, fill_store
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
 from lib.molecules.reader_training import (
@@ -46,7 +46,7 @@ def store(asked: Settings) -> DrawingStore:
 
 @pytest.mark.slow
 def test_some_seconds_of_training_tell_bonds_from_paper(store: DrawingStore, asked: Settings) -> None:
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
     _, right = train_edge_reader(store, vocabulary, asked, num_drawings=len(store), num_steps=200)
     assert min(right["nothing"], right["single"], right["double"]) > 0.5
 
@@ -93,7 +93,7 @@ def test_some_seconds_of_training_tell_letters_from_corners(asked: Settings, tmp
     drawing = asked.drawing.model_copy(update={"smiles_file": str(tmp_path / "chains.smi")})
     fill_store(tmp_path / "drawings", drawing, asked.cleaning)
     store = DrawingStore(tmp_path / "drawings")
-    vocabulary = Vocabulary.from_tokens(token_counts(store))
+    vocabulary = Vocabulary.from_tokens(all_tokens(store))
     _, right = train_node_reader(store, vocabulary, asked, num_drawings=3 * len(store), num_steps=600)
     assert min(right["C"], right["N"], right["O"], right["S"]) > 0.5
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from lib.images.cleaning import encode_png
 from lib.lake.models import pretrained_model
+from tests.known_molecules import ASPIRIN
 from tests.unit.reviewing.review_page import JSON, ReviewPage, RunnableParts, fields
 from tests.unit.reviewing.reviewed_lake import prediction, write
-from tests.unit.serving.served import ASPIRIN, QUICK, cleaned
+from tests.unit.serving.served import QUICK, cleaned
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.reviewing.caption_desk import BARE, COVERED, DRAWN_ALONE, CaptionDesk
+from lib.reviewing.caption_desk import BARE, COVERED, DRAWN_ALONE, CaptionDesk, decoded_png
 from lib.serving.refusals import RefusedRequestError
-from tests.unit.serving.served import ASPIRIN, drawing
+from tests.known_molecules import ASPIRIN, ETHANOL
+from tests.unit.serving.served import drawing
 
-ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
 
@@ -65,3 +65,9 @@ def test_what_agrees_and_what_does_not_are_told_apart_by_colour(desk: CaptionDes
     assert right[BARE] < 0.05 < wrong[BARE]
     assert right[COVERED] > wrong[COVERED]
     assert desk.overlay("no molecule", pixels.shape, pixels.tobytes()) is None
+
+
+@pytest.mark.parametrize("image", [b"", b"no PNG"])
+def test_a_damaged_image_is_refused_in_a_sentence(image: bytes) -> None:
+    with pytest.raises(RefusedRequestError, match="the cleaned image is damaged: clean it again"):
+        decoded_png(image)

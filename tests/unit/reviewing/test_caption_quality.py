@@ -35,15 +35,12 @@ def test_captions_are_scored_by_day_model_and_length_without_the_train_split() -
             row("m2", "C" * 24, 6, None, predicted_at=DAY_2),
         )
     )
-    day_1 = Quality("2026-01-01", 3, 2, 0.5, 2.0, 0.5, pytest.approx(0.6))
-    day_2 = Quality("2026-01-02", 2, 2, 0.5, 3.0, 0.5, 0.8)
+    day_1 = Quality("2026-01-01", 3, 0.5, 2.0, 0.5, pytest.approx(0.6))
+    day_2 = Quality("2026-01-02", 2, 0.5, 3.0, 0.5, 0.8)
     assert quality.by_day == [day_1, day_2]
     assert quality.by_model == [day_2._replace(group="m2"), day_1._replace(group="m1")]
     assert quality.newest_model == "m2"
-    assert quality.by_length == [
-        Quality("0 to 24", 1, 1, 0.0, 6.0, 0.5, None),
-        Quality("25 to 49", 1, 1, 1.0, 0.0, 0.5, 0.8),
-    ]
+    assert quality.by_length == [Quality("0 to 24", 1, 0.0, 6.0, 0.5, None), Quality("25 to 49", 1, 1.0, 0.0, 0.5, 0.8)]
 
 
 def test_very_long_references_are_one_group_and_a_confidence_that_is_no_number_is_left_out() -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.known_molecules import ASPIRIN
 from tests.unit.reviewing.review_page import ReviewPage, RunnableParts, fields
-from tests.unit.serving.served import ASPIRIN, QUICK, drawing
+from tests.unit.serving.served import QUICK, drawing
 
 
 @pytest.fixture

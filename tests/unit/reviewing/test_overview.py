@@ -10,8 +10,8 @@ from deltalake import write_deltalake
 from lib.lake.delta_rows import DeltaRows
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.overview import (
-    Agreement,
     Precision,
+    ReviewAgreement,
     agreement_of_reviewers,
     precision_by_confidence,
     reviews_by_model,
@@ -69,7 +69,7 @@ def test_agreement_is_about_accepting() -> None:
         ("c", "bert", "skip"),
         ("d", "carla", "accept"),
     )
-    assert agreement_of_reviewers(reviews) == [Agreement("anna", "bert", 2, 0.5)]
+    assert agreement_of_reviewers(reviews) == [ReviewAgreement("anna", "bert", 2, 0.5)]
 
 
 def test_the_page_shows_the_numbers_as_charts_that_need_no_network(tmp_path: Path) -> None:

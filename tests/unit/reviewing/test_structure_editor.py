@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lib.reviewing.structure_editor import editor_folder
+from tests.known_molecules import ETHANOL
 from tests.unit.reviewing.review_page import JSON, ReviewPage, RunnableParts
 from tests.unit.reviewing.reviewed_lake import image, prediction, write
 
-ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -15,7 +15,8 @@ from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
 from lib.settings import load_settings
-from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, drawing
+from tests.known_molecules import ASPIRIN, CAFFEINE
+from tests.unit.serving.served import QUICK, drawing
 
 
 def serving() -> ServingSettings:

@@ -30,7 +30,8 @@ from lib.lake.models import make_current
 from lib.sections.lake import StorageSettings
 from lib.serving.api_keys import ApiKeys
 from model.checkpoint import PRETRAINED
-from tests.unit.serving.served import ASPIRIN, CAFFEINE, QUICK, ROOT, Server, drawing
+from tests.known_molecules import ASPIRIN, CAFFEINE
+from tests.unit.serving.served import QUICK, ROOT, Server, drawing
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
 

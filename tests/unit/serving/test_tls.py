@@ -15,7 +15,8 @@ from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
 from lib.serving.server import check_doors
 from lib.settings import load_settings
-from tests.unit.serving.served import ASPIRIN, ROOT, Server, drawing
+from tests.known_molecules import ASPIRIN
+from tests.unit.serving.served import ROOT, Server, drawing
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lib.training.horovod_training import HorovodGroup, _all_reduce
-from model.training_loop import TrainingState, make_optimizer, train_epoch, validate
+from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
 from model.workers import connect, over_all_workers
-from tests.unit.tiny_captioner import ignore, quick_training, stroke_batch, tiny_captioner
+from tests.unit.tiny_captioner import quick_training, stroke_batch, tiny_captioner
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,7 +28,7 @@ def train_one_of_two(folder: str) -> None:
     # One worker has fewer batches, and clocks differ.
     batches = [stroke_batch(8, seed=10 * group.rank + index) for index in range(3 + 2 * group.rank)]
     state, config = TrainingState(seconds=400.0 * group.rank), quick_training(max_train_seconds=1000.0)
-    train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore)
+    train_epoch(model, batches, make_optimizer(model, config), config, state, 3, ignore_step)
     loss = validate(captioner, [stroke_batch(8, seed=99)], "fp32")["loss"]
     total = over_all_workers(torch.tensor([1.0 + group.rank]), "sum").item()
     saved = {"weights": captioner.state_dict(), "steps": state.step, "loss": loss, "total": total}

@@ -14,8 +14,9 @@ from lib.settings import load_settings
 from lib.training.training_samples import as_sample
 from model.batches import collate
 from model.vocabulary import END
+from tests.known_molecules import ETHANOL
 
-ETHANOL, BENZENE = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"
+BENZENE = "InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H"
 SETTINGS = load_settings("molecules", "local")
 TAUGHT = replace(SETTINGS.captioner, num_cell_labels=len(LABELS))
 

@@ -12,9 +12,9 @@ from lib.training.word_vectors import PACKAGED, word_vectors
 from model.checkpoint import load_captioner, save_checkpoint
 from model.config import TrainingConfigError
 from model.learner import begin_or_resume
-from model.training_loop import train_epoch
+from model.training_loop import ignore_step, train_epoch
 from model.vocabulary import Vocabulary
-from tests.unit.tiny_captioner import VOCABULARY, ignore, quick_training, stroke_batch, tiny_captioner, tiny_config
+from tests.unit.tiny_captioner import VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
 
 WORDS = Vocabulary.from_tokens(["cat", "dog", "zebra"])
 CAT, DOG, ZEBRA = WORDS.encode(["cat", "dog", "zebra"])
@@ -95,7 +95,7 @@ def test_training_begins_with_the_vectors_and_a_checkpoint_needs_no_file(tmp_pat
     assert (embedding.weight[6:] == 0.25).all()
     assert 0.1 < embedding.weight[:6].std() < 0.5  # random, at the scale of the others
     random = embedding.weight[1:6].clone()  # without <pad>, which no caption has a loss for
-    train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore)
+    train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore_step)
     assert bool((embedding.weight[6:] == 0.25).all()) == is_frozen
     assert (embedding.weight[[1, 4, 5]] != random[[0, 3, 4]]).any(dim=1).all()  # a vector that nobody gave is learned
     save_checkpoint(tmp_path / "m", learner.captioner, VOCABULARY, details={"notation": "words"}, provenance={})
@@ -112,7 +112,7 @@ def test_vectors_of_the_model_to_start_from_are_frozen_and_those_of_added_tokens
     grown = VOCABULARY.extended(["i"])
     learner = begin_or_resume(tmp_path / "none", tmp_path / "m", tiny_config(), training, grown, torch.device("cpu"))
     before = learner.captioner.decoder.embedding.weight.clone()
-    train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore)
+    train_epoch(learner.captioner, [stroke_batch(4)], learner.optimizer, training, learner.state, 9, ignore_step)
     after = learner.captioner.decoder.embedding.weight
     assert torch.equal(after[:-1], before[:-1])
     assert not torch.equal(after[-1], before[-1])  # by the decay of weights
