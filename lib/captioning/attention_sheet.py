@@ -30,7 +30,7 @@ def attention_sheets(
     Raises CheckpointError, NotationError.
     """
     captioner = ImageCaptioner(checkpoint, settings)
-    upright = (captioner.upright(decode_png(image), rotation_deg) for image, rotation_deg in images)
+    upright = (captioner.upright(decode_png(image), rotation_deg).pixels for image, rotation_deg in images)
     return [attention_sheet(attention_maps(captioner, pixels)) for pixels in upright]
 
 
