@@ -12,8 +12,7 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from lib.images.cleaning import clean_image, encode_png
-from lib.images.strokes import Pixels
+from lib.images.cleaning import clean_image, decode_png, encode_png
 from lib.molecules.drawing_batches import draw_batches
 from lib.sections.images import CleaningSettings
 from lib.settings import load_settings
@@ -66,7 +65,7 @@ def clean(image: bytes, settings: CleaningSettings) -> bytes:
 
 def textbook_clean(image: bytes, settings: CleaningSettings) -> bytes:
     """What tutorials do: blur specks away, close gaps with a square, scale to the canvas whatever the shape."""
-    pixels: Pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
+    pixels = decode_png(image)
     pixels = cv2.medianBlur(pixels, 3)
     pixels = 255 - cv2.morphologyEx(255 - pixels, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return encode_png(cv2.resize(pixels, (settings.canvas_width_px, settings.canvas_height_px)))

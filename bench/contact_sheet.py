@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleaningSettings, clean_image
+from lib.images.cleaning import clean_image
 from lib.images.decoding import decode_image
 from lib.images.strokes import Pixels
 from lib.job_entry import argument_parser, exit_with_one_sentence
 from lib.landing.archives import list_arrivals, read_arrivals
 from lib.landing.zone import list_landing_zone
+from lib.sections.images import CleaningSettings
 from lib.settings import Settings, load_settings
 
 GAP_PX = 14

@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, variance
 from typing import Any
@@ -100,13 +101,13 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
 def _shared(captioner: Captioner, group: WorkerGroup, variant: str) -> torch.nn.Module:
     if variant == "one bucket":
         return DistributedDataParallel(Explaining(captioner), bucket_cap_mb=1000)
-    model = group.wrap(captioner)
+    model: Any = group.wrap(captioner)
     if variant == "bf16 gradients":
         model.register_comm_hook(None, default_hooks.bf16_compress_hook)
     return model
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]  # Ray comes without types
 def start(way: Way, config: dict[str, Any], folder: str) -> None:
     """Start the workers and wait until they end."""
     config = config | {"way": way}
@@ -129,7 +130,7 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
     cluster = settings.cluster.model_copy(update={"num_workers": sum(way.num_workers for way in ways)})
     with tempfile.TemporaryDirectory() as folder, ray_cluster(cluster):
         blocks = [ray.put(table.rows.slice(at, ROWS_PER_BLOCK)) for at in range(0, num_images, ROWS_PER_BLOCK)]
-        turns = Turns.remote()
+        turns = Turns.remote()  # type: ignore[attr-defined]  # Ray comes without types
         config = {
             "turns": turns,
             "rows": ray.put(row_blocks(blocks)),
@@ -137,7 +138,7 @@ def measure(settings: Settings, ways: list[Way], num_rounds: int, num_steps: int
             "captioner": asdict(settings.captioner),
             "notation": settings.captions.notation,
         }
-        starts = {way.name: lambda way=way: start.remote(way, config, folder) for way in ways}
+        starts = {way.name: partial(start.remote, way, config, folder) for way in ways}
         with all_alive(turns, starts, {way.name: way.num_workers for way in ways}) as players:
             for turn in range(num_rounds + 1):  # the first warms up and does not count
                 for way in ways:

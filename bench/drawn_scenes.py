@@ -98,7 +98,8 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     for thing in (scene.second, scene.first):
         _draw(canvas, thing)
     pixels = cv2.resize(canvas, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    light = np.linspace(*rng.uniform(0.85, 1.0, 2), WIDTH_PX)[None, :, None]
+    left, right = rng.uniform(0.85, 1.0, 2)
+    light = np.linspace(left, right, WIDTH_PX)[None, :, None]
     uneven: np.ndarray = (pixels * light + rng.normal(0, 4, pixels.shape)).clip(0, 255).astype(np.uint8)
     return uneven
 

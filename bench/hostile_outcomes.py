@@ -6,8 +6,8 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from bench.hostile_files import HostileFile, wrong_outcomes
-from bench.hostile_images import READ
+from bench.hostile_files import wrong_outcomes
+from bench.hostile_images import READ, HostileFile
 from lib.errors import CorruptImageError, LandingZoneError
 from lib.images.cleaning import clean_image
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals

@@ -47,7 +47,7 @@ from model.vocabulary import Vocabulary
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
 WITHOUT = {"cell_loss_weight": 0.0, "attention_loss_weight": 0.0}
-LESSONS: dict[str, tuple[str, dict[str, float]]] = {  # notation, and what differs in `training`; the longest first
+LESSONS: dict[str, tuple[str, dict[str, Any]]] = {  # notation, and what differs in `training`; the longest first
     "inchi": ("inchi", {}),
     "inchi, captions alone": ("inchi", WITHOUT),
     "smiles_drawn_kekule": (NOTATION, {}),

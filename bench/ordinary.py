@@ -22,7 +22,7 @@ from bench.lakeless_settings import lakeless_settings
 from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.errors import CorruptImageError
-from lib.images.cleaning import clean_image
+from lib.images.cleaning import clean_image, decode_png
 from lib.molecules.drawing_batches import draw_batches
 from lib.progress import show_progress
 from lib.settings import Settings
@@ -53,7 +53,7 @@ def unworn_drawings(settings: Settings) -> Iterator[Drawing]:
     drawing = settings.drawing.model_copy(update={"only_unseen": True, "noise": 0.0})
     for batch in draw_batches(drawing):
         for drawn in batch.drawings:
-            yield Drawing(drawn.inchi, cv2.imdecode(np.frombuffer(drawn.png, np.uint8), cv2.IMREAD_GRAYSCALE))
+            yield Drawing(drawn.inchi, decode_png(drawn.png))
 
 
 def read(images: Sequence[bytes], captioner: ImageCaptioner, settings: Settings) -> list[PredictedCaption | None]:

@@ -10,7 +10,6 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rich.console import Console
@@ -23,7 +22,7 @@ from lib.captioning.caption_choice import PredictedCaption
 from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.predictors import CONSTANT_CAPTION, SHUFFLED_PICTURES
 from lib.errors import CorruptImageError
-from lib.images.cleaning import CleanImage, clean_image
+from lib.images.cleaning import CleanImage, clean_image, decode_png
 from lib.images.wear_removal import mend_strokes, remove_specks
 from lib.lake.schemas import PERCENTS
 from lib.molecules.drawing import draw_molecule
@@ -197,8 +196,8 @@ def osra_scores(samples: Sequence[Sample], settings: Settings) -> dict[str, Any]
     if not has_osra():
         return None
     cleaning, unworn = settings.cleaning, settings.drawing.model_copy(update={"noise": 0.0})
-    worn = [cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_GRAYSCALE) for sample in samples]
-    ways = {
+    worn = [decode_png(sample.image) for sample in samples]
+    ways: dict[str, Sequence[np.ndarray]] = {
         "as they are": worn,
         "cleaned": [
             mend_strokes(remove_specks(pixels, cleaning.speck_max_px)[0], cleaning.mend_reach_px) for pixels in worn
@@ -277,7 +276,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = lakeless_settings(arguments.overrides)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sets = {}
+    sets: dict[str, list[Sample]] = {}
     for name, drawer in DRAWERS.items():
         number = arguments.num_others if sets else arguments.num_drawings
         with show_progress(f"draw {name}", number, "drawings") as line:

@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import cv2
@@ -115,7 +116,7 @@ def image_id(number: int) -> str:
     return f"{number * 2654435761 % 2**32:08x}"
 
 
-def append(root: Path, name: str, rows: dict[str, list[object]], columns: dict[str, pa.DataType]) -> None:
+def append(root: Path, name: str, rows: dict[str, Any], columns: dict[str, pa.DataType]) -> None:
     """One commit."""
     table = pa.table({column: pa.array(rows[column], kind) for column, kind in columns.items()})
     write_deltalake(str(root / name), table, mode="append")

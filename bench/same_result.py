@@ -85,7 +85,7 @@ def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
     """Rows as lib.training.training_data makes them, without layouts, and the vocabulary of their captions."""
     notation = NotationProcess(settings.captions.notation)
     drawings = (drawn for batch in draw_batches(settings.drawing) for drawn in batch.drawings)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for drawn in islice(drawings, NUM_TRAIN + NUM_VALIDATION):
         cleaned = clean_image(drawn.png, settings.cleaning)
         written = notation.write(drawn.inchi, None, cleaned.rotation_deg)
@@ -115,11 +115,11 @@ def _is_every_image_once(rows: RowBlocks, settings: Settings) -> bool:
     """Whether the workers' parts of an epoch, read by processes of their own, are every image once."""
     num_workers = settings.cluster.num_workers
     parts = [_ids_of.remote(rows, settings.training, worker, num_workers) for worker in range(num_workers)]
-    seen = sum(ray.get(parts), Counter())
+    seen: Counter[str] = sum(ray.get(parts), Counter())
     return len(seen) == NUM_TRAIN and set(seen.values()) == {1}
 
 
-@ray.remote
+@ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types
 def _ids_of(rows: RowBlocks, training: TrainingConfig, worker: int, num_workers: int) -> Counter[str]:
     parts = parts_of_epoch(rows, training, 0, 0, worker, num_workers)
     return Counter(row["image_id"] for part, _ in parts for row in part)

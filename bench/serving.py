@@ -133,7 +133,7 @@ def main() -> None:
     print("clients  requests/s  p50 s  p99 s  ratio to the bare captioner")
     for row in rows:
         row["ratio"] = row["per_s"] / bare
-        print("{clients:7d}  {per_s:10.2f}  {p50_s:5.2f}  {p99_s:5.2f}  {ratio:5.2f}".format(**row))
+        print("{clients:7.0f}  {per_s:10.2f}  {p50_s:5.2f}  {p99_s:5.2f}  {ratio:5.2f}".format(**row))
     arguments.output.write_text(
         json.dumps({"bare_per_s": bare, "num_images": len(images), "rows": rows}, indent=2) + "\n"
     )

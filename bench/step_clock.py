@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model import training_loop
 from model.batches import Batch
+from model.workers import over_all_workers
 
 # data: until the batch is there. forward: with the loss. backward: until the last gradient is known. exchange: from
 # then until all gradients are averages, and the meeting before each step, where the fast wait for the slow. rest:
@@ -49,7 +50,7 @@ class StepClock:
             for parameter in self._model.parameters()
             if parameter.requires_grad
         ]
-        backward, meet = torch.autograd.backward, training_loop.over_all_workers
+        backward, meet = torch.autograd.backward, over_all_workers
         with (
             mock.patch.object(torch.autograd, "backward", self._around_backward(backward)),
             mock.patch.object(training_loop, "over_all_workers", self._around_meeting(meet)),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ from lib.reviewing.review_log import Review, ReviewLog
 from lib.settings import Settings, load_settings
 
 BOND_PX = 36.0
-STYLE = {
+STYLE: dict[str, Any] = {
     "layout": "indigo",
     "turn_deg": 0.0,
     "is_mirrored": False,
@@ -71,7 +72,8 @@ def drawn(settings: Settings) -> Iterator[tuple[str, str, np.ndarray]]:
 def land(zone: Path, settings: Settings, num_taught: int, num_others: int) -> dict[str, str]:
     """Write images, captions of the others alone, a third of which validate; return the InChI of each to be taught."""
     zone.mkdir(parents=True)
-    taught, captions, splits = {}, ["image_id,InChI"], {name: [] for name in SPLITS}
+    taught, captions = {}, ["image_id,InChI"]
+    splits: dict[str, list[str]] = {name: [] for name in SPLITS}
     for number, (image_id, inchi, pixels) in enumerate(islice(drawn(settings), num_taught + num_others)):
         cv2.imwrite(str(zone / f"{image_id}.png"), pixels)
         if number < num_taught:
@@ -105,8 +107,21 @@ def review(lake: Path, taught: dict[str, str]) -> int:
             continue
         is_right = row["caption"] == right
         num_right += is_right
-        found = ("accept", 5, None) if is_right else ("correct", 1, right)
-        log.append(Review(str(uuid.uuid4()), *row.values(), *found, REVIEWER, None, datetime.now(UTC)))
+        verdict, rating, corrected = ("accept", 5, None) if is_right else ("correct", 1, right)
+        log.append(
+            Review(
+                str(uuid.uuid4()),
+                row["image_id"],
+                row["model_version"],
+                row["caption"],
+                verdict,
+                rating,
+                corrected,
+                REVIEWER,
+                None,
+                datetime.now(UTC),
+            )
+        )
     return num_right
 
 

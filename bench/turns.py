@@ -6,7 +6,7 @@ What else the machine does then meets all alike, and none has to be started agai
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ def my_turns(turns: Any, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def all_alive(turns: Any, starts: dict[str, Callable[[], Any]], num_workers: dict[str, int]) -> Iterator["Players"]:
+def all_alive(turns: Any, starts: Mapping[str, Callable[[], Any]], num_workers: dict[str, int]) -> Iterator["Players"]:
     """Start everything, one after another, each a Ray task; inside the block whose turn it is not is stopped."""
     players = Players(turns, num_workers)
     try:
