@@ -17,6 +17,15 @@ from tests.unit.tiny_captioner import quick_training, stroke_batch, tiny_caption
 PAUSE_S = 0.2  # far longer than anything in a step of so small a network
 
 
+@pytest.fixture(autouse=True, scope="module")
+def first_step() -> None:
+    """The first step of a process takes longer, for what it loads."""
+    captioner, config = tiny_captioner(), quick_training()
+    train_epoch(
+        captioner, [stroke_batch(4)], make_optimizer(captioner, config), config, TrainingState(), 1, ignore_step
+    )
+
+
 def clocked(monkeypatch: pytest.MonkeyPatch, slow: str) -> StepClock:
     """Three steps of which one phase is slow."""
 
