@@ -236,9 +236,11 @@ def captioner_of() -> ImageCaptioner:
 def caption_all(images: list[tuple[bytes, bytes | None]]) -> float:
     """Caption cleaned images, with the larger ones, as Spark's workers do; seconds without loading the model."""
     captioner = captioner_of()
-    return timed(
-        lambda: captioner.caption([CleanedImage(*(one and decode_png(one) for one in both)) for both in images])
-    )
+
+    def decoded(image: bytes, larger: bytes | None) -> CleanedImage:
+        return CleanedImage(decode_png(image), None if larger is None else decode_png(larger))
+
+    return timed(lambda: captioner.caption([decoded(*both) for both in images]))
 
 
 def distances(pairs: list[tuple[str, str, str]]) -> float:
