@@ -39,7 +39,7 @@ from model.patch_reader import pretrained_readers
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
 LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
-GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 1.1), (180, 1.1), (0, 1.2), (180, 1.2))
+GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 0.9), (180, 0.9), (0, 1.2), (180, 1.2))
 UPRIGHT_VIEWS = GRAPH_VIEWS[:4]  # in which an image that was turned is compared with itself turned back
 
 
