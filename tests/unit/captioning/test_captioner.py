@@ -86,7 +86,7 @@ def captioned_by_the_job(rows: pd.DataFrame) -> str:
     return caption
 
 
-@pytest.mark.parametrize(("smiles", "seed"), [("CSc1ccc(CCCS(=O)(=O)N)cc1", 4), ("Clc1ccc(CCOCCSC)cc1Br", 1)])
+@pytest.mark.parametrize(("smiles", "seed"), [("CSc1ccc(CCCS(=O)(=O)N)cc1", 0), ("Clc1ccc(CCOCCSC)cc1Br", 1)])
 def test_a_drawing_that_stands_upright_is_read_so_by_the_captioner_and_by_the_job(smiles: str, seed: int) -> None:
     asked, inchi = load_settings("molecules", "local"), inchi_of_smiles(smiles)
     style = free_style((30.0, 30.0), np.random.default_rng(seed))._replace(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.captioning.image_captioning import ImageCaptioner
+from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.smiles import inchi_of_smiles
@@ -28,6 +28,6 @@ def test_it_reads_worn_drawings_of_well_known_molecules(settings: Settings) -> N
     inchis = [inchi_of_smiles(smiles) for smiles in SMILES]
     drawn = [draw_molecule(inchi, settings.drawing, np.random.default_rng(7)).pixels for inchi in inchis]
     images = [clean_image(encode_png(pixels), settings.cleaning).pixels for pixels in drawn]
-    captions = ImageCaptioner(MOLECULES, settings.prediction).caption(images)
+    captions = ImageCaptioner(MOLECULES, settings.prediction).caption(list(map(CleanedImage, images)))
     assert [one.caption for one in captions] == inchis
     assert min(one.confidence for one in captions) > 0.8
