@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
+from bench.image_variations import IMAGE_VARIATIONS, framed, noisy, png, with_words
 from bench.lakeless_settings import lakeless_settings
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
@@ -215,6 +215,12 @@ def test_a_shape_alone_is_rejected_as_no_drawing(shape: str) -> None:
     with pytest.raises(CorruptImageError, match="no_drawing"):
         cleaned(png(page))
     assert cleaned(png(page), rejects_shapes=False).size
+
+
+@pytest.mark.parametrize("deviation", [30, 60])
+def test_noise_alone_is_rejected_as_blank(deviation: int) -> None:
+    with pytest.raises(CorruptImageError, match="blank_image"):
+        cleaned(png(noisy(np.full((300, 400), 255, np.uint8), deviation, 200)))
 
 
 def test_rings_alone_are_drawings() -> None:
