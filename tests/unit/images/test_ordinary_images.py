@@ -24,6 +24,7 @@ from lib.sections.images import CleaningSettings
 from lib.sections.molecules import Pen
 from tests.known_molecules import ASPIRIN, CAFFEINE
 
+ACETONE = "InChI=1S/C3H6O/c1-3(2)4/h1-2H3"
 DIYNE = "InChI=1S/C6H6O2/c7-5-3-1-2-4-6-8/h7-8H,5-6H2"
 SAME = 0.9  # fraction of the ink of either image that lies on or beside ink of the other
 
@@ -250,6 +251,16 @@ def test_a_line_of_text_goes_where_no_label_would_be_so_near_and_large_letters_g
 ) -> None:
     pixels = drawn(ASPIRIN)
     assert likeness(cleaned(png(pixels)), cleaned(png(with_words(pixels, words, gap, size)))) > SAME
+
+
+@pytest.mark.parametrize("num_lines", [1, 3])
+@pytest.mark.parametrize("inchi", [ACETONE, ASPIRIN, DIYNE])
+def test_a_paragraph_larger_than_the_drawing_goes(inchi: str, num_lines: int) -> None:
+    pixels = drawn(inchi)
+    with_text = pixels
+    for _ in range(num_lines):
+        with_text = with_words(with_text, "the mixture was stirred at 20 C", 0)
+    assert likeness(cleaned(png(pixels)), cleaned(png(with_text))) > SAME
 
 
 def test_words_that_ink_joins_to_the_drawing_stay() -> None:
