@@ -20,7 +20,7 @@ from lib.images.wear_removal import mend_strokes, remove_specks, without_dither
 from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
-SMALLEST_DRAWING = 1.2  # stroke lengths
+SMALLEST_DRAWING = 1.1  # stroke lengths; a ring of three has 1.15
 LARGER_FROM = 1.1  # times the size of the cleaned image
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core

@@ -224,9 +224,9 @@ def test_noise_alone_is_rejected_as_blank(deviation: int) -> None:
         cleaned(png(noisy(np.full((300, 400), 255, np.uint8), deviation, 200)))
 
 
-def test_rings_alone_are_drawings() -> None:
-    for inchi in ("InChI=1S/C6H12/c1-2-4-6-5-3-1/h1-6H2", "InChI=1S/C4H8/c1-2-4-3-1/h1-4H2"):
-        assert cleaned(png(drawn(inchi))).size
+@pytest.mark.parametrize("ring", ["C6H12/c1-2-4-6-5-3-1/h1-6H2", "C4H8/c1-2-4-3-1/h1-4H2", "C3H6/c1-2-3-1/h1-3H2"])
+def test_rings_alone_are_drawings(ring: str) -> None:
+    assert cleaned(png(drawn(f"InChI=1S/{ring}", bond_length=60))).size
 
 
 def test_places_follow_a_drawing_with_wide_strokes() -> None:
