@@ -250,7 +250,7 @@ def _pen(bond_length: float, line_width: int) -> Callable[[str], bytes]:
     return lambda inchi: png(draw_with_rdkit(inchi, pen).pixels)
 
 
-def _rdkit(width: int, height: int, **options: object) -> Callable[[str], bytes]:
+def rdkit_default(width: int, height: int, **options: object) -> Callable[[str], bytes]:
     """Draw again as RDKit does where nothing else is asked for: in colour, with grey edges."""
 
     def draw(inchi: str) -> bytes:
@@ -271,8 +271,8 @@ DRAWN_AGAIN: dict[str, Callable[[str], bytes]] = {
     "strokes of 2 px, bonds of 25 px": _pen(25, 2),
     "strokes of 4 px, bonds of 80 px": _pen(80, 4),
     "strokes of 8 px, bonds of 100 px": _pen(100, 8),
-    "RDKit's default, 300 x 300": _rdkit(300, 300),
-    "RDKit's default, 700 x 500": _rdkit(700, 500),
-    "RDKit's default, small letters": _rdkit(700, 500, fixedFontSize=8),
-    "RDKit's default, atom numbers": _rdkit(700, 500, addAtomIndices=True),
+    "RDKit's default, 300 x 300": rdkit_default(300, 300),
+    "RDKit's default, 700 x 500": rdkit_default(700, 500),
+    "RDKit's default, small letters": rdkit_default(700, 500, fixedFontSize=8),
+    "RDKit's default, atom numbers": rdkit_default(700, 500, addAtomIndices=True),
 }
