@@ -83,6 +83,16 @@ def _flashed(pixels: Pixels) -> Pixels:
     return _as_bytes(on_paper(pixels, 150 + 105 * np.exp(-((far / 0.3) ** 2))))
 
 
+def on_desk(pixels: Pixels) -> Pixels:
+    """A page that covers three fifths of a photograph of a dark desk."""
+    height, width = (round(side * 0.14) for side in pixels.shape)
+    page = _as_bytes(on_paper(pixels, 230))
+    around = np.pad(np.full_like(page, 70), ((height, height), (width, width)), constant_values=70)
+    photograph = noisy(around, 10)
+    photograph[height:-height, width:-width] = page
+    return photograph
+
+
 def on_page(pixels: Pixels) -> Pixels:
     """Enlarged three times, as 300 dpi make of it, and somewhere on an A4 page."""
     large = scaled(pixels, 3, cv2.INTER_CUBIC)
@@ -202,6 +212,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "white on a blue slide": lambda pixels: png(coloured(pixels, (70, 150, 220), (255, 255, 255))),
     "on a white table": lambda pixels: png(_beside_white(_as_bytes(on_paper(pixels, 180)))),
     "with a flash": lambda pixels: png(_flashed(pixels)),
+    "on a dark desk": lambda pixels: png(on_desk(pixels)),
     "black on grey 100": lambda pixels: png(_as_bytes(on_paper(pixels, 100))),
     "white on grey 140": lambda pixels: png(_as_bytes(on_paper(pixels, 140, 255))),
     "JPEG of quality 50": lambda pixels: jpeg(pixels, 50),
@@ -227,6 +238,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "on a grey patch": lambda pixels: png(patched(pixels, (190, 190, 190))),
     "ruled paper": lambda pixels: png(ruled(pixels, 31)),
     "squared paper": lambda pixels: png(ruled(pixels, 23, is_squared=True)),
+    "fine squared paper": lambda pixels: png(ruled(pixels, 10, is_squared=True)),
     "watermark": lambda pixels: png(watermarked(pixels, "DRAFT", 215)),
     "turned by 2 degrees": lambda pixels: png(turned(pixels, 2)),
 }
@@ -238,7 +250,7 @@ def _pen(bond_length: float, line_width: int) -> Callable[[str], bytes]:
     return lambda inchi: png(draw_with_rdkit(inchi, pen).pixels)
 
 
-def _rdkit(width: int, height: int, **options: object) -> Callable[[str], bytes]:
+def rdkit_default(width: int, height: int, **options: object) -> Callable[[str], bytes]:
     """Draw again as RDKit does where nothing else is asked for: in colour, with grey edges."""
 
     def draw(inchi: str) -> bytes:
@@ -259,8 +271,8 @@ DRAWN_AGAIN: dict[str, Callable[[str], bytes]] = {
     "strokes of 2 px, bonds of 25 px": _pen(25, 2),
     "strokes of 4 px, bonds of 80 px": _pen(80, 4),
     "strokes of 8 px, bonds of 100 px": _pen(100, 8),
-    "RDKit's default, 300 x 300": _rdkit(300, 300),
-    "RDKit's default, 700 x 500": _rdkit(700, 500),
-    "RDKit's default, small letters": _rdkit(700, 500, fixedFontSize=8),
-    "RDKit's default, atom numbers": _rdkit(700, 500, addAtomIndices=True),
+    "RDKit's default, 300 x 300": rdkit_default(300, 300),
+    "RDKit's default, 700 x 500": rdkit_default(700, 500),
+    "RDKit's default, small letters": rdkit_default(700, 500, fixedFontSize=8),
+    "RDKit's default, atom numbers": rdkit_default(700, 500, addAtomIndices=True),
 }

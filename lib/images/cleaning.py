@@ -11,7 +11,7 @@ import numpy as np
 from lib.errors import CorruptImageError
 from lib.images.decoding import decode_reduced
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
-from lib.images.hashes import sparser_hashes
+from lib.images.hashes import sparser_hashes_and_length
 from lib.images.paper import normalise
 from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, grey_of, stroke_width, typical_stroke_length
@@ -20,7 +20,7 @@ from lib.images.wear_removal import mend_strokes, remove_specks, without_dither
 from lib.sections.images import CleaningSettings
 
 MEND_BELOW_PX = 2.2  # width of strokes; wider ones do not fall apart
-SMALLEST_DRAWING = 1.2  # stroke lengths
+SMALLEST_DRAWING = 1.1  # stroke lengths; a ring of three has 1.15
 LARGER_FROM = 1.1  # times the size of the cleaned image
 
 cv2.setNumThreads(1)  # Spark and Ray already run one task per core
@@ -65,7 +65,7 @@ def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -
         _refuse_shapes(pixels, length)
     if settings.thin_from and length:
         if not is_worn:
-            pixels = sparser_hashes(pixels, length)
+            pixels, length = sparser_hashes_and_length(pixels, length)
         thinned = thin_if_wide(pixels, length, is_worn, settings)
         factor = thinned.shape[0] / pixels.shape[0]
         pixels, length, transform = thinned, factor * length, then(transform, enlarging(factor, factor))

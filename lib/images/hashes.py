@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.images.strokes import Pixels
+from lib.images.strokes import INK_BELOW, Pixels, typical_stroke_length
 
 HASH_INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
 LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
@@ -21,6 +21,7 @@ LEAST_LINES = 5
 STRAIGHT = 0.05  # stroke lengths that the middle of a line may lie beside the row's axis, as a standard deviation
 EVEN = 0.35  # standard deviation of the distances between lines over their mean
 ACROSS = 0.5  # cosine of the angle between a line and the row's axis, at most
+LARGER, LONGER = 2.0, 2.0  # stroke lengths; if strokes of pieces larger than the first are so long, hashes decided it
 SLENDER = 1.6  # length of a line over its width, from which it has a direction
 
 
@@ -32,6 +33,31 @@ class _Components(NamedTuple):
     lengths: NDArray[np.float64]  # (C,) in pixels, of a rectangle that is spread as widely
     widths: NDArray[np.float64]  # (C,)
     directions: NDArray[np.float64]  # (C, 2), along the lengths, of length 1
+
+
+def sparser_hashes_and_length(pixels: Pixels, length: float) -> tuple[Pixels, float]:
+    """`sparser_hashes`, and the length of strokes in pixels.
+
+    In a small drawing of high resolution the many lines of a hash are most of the strokes, so that `length` is theirs.
+    Then it is measured without them.
+    """
+    sparse = sparser_hashes(pixels, length)
+    if sparse is pixels:
+        return pixels, length
+    longer = typical_stroke_length(_large_pieces(pixels, LARGER * length))
+    if longer is None or longer < LONGER * length:
+        return sparse, length
+    sparse = sparser_hashes(pixels, longer)
+    return sparse, typical_stroke_length(sparse) or longer
+
+
+def _large_pieces(pixels: Pixels, side: float) -> Pixels:
+    """Pixels without the pieces of ink that fit into a square of that side."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((pixels < INK_BELOW).astype(np.uint8), connectivity=8)
+    is_small = stats[:, 2:4].max(axis=1) <= side
+    is_small[0] = False
+    large: Pixels = np.where(is_small[labels], 255, pixels).astype(np.uint8)
+    return large
 
 
 def sparser_hashes(pixels: Pixels, length: float) -> Pixels:

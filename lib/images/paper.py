@@ -27,6 +27,7 @@ EVEN_WITHIN, MOSTLY = 0.1, 0.5  # even paper: deviation from the usual level, an
 EDGE_FROM = 0.15  # times the usual paper's level; a larger step over two cells is an edge of the paper
 NEAR_WHITE = 24  # grey levels below the paper's level that still count as paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that still count as paper
+MOST_NOISE = 0.43  # times the paper's level; what spreads the paper's levels further is no noise but lines or a desk
 FULL_INK_FRACTION = 0.05  # fraction of the ink pixels that become fully black
 FAINT_FROM = 140  # grey level from which ink is faint; a one-pixel stroke on the border of two pixels is darker
 FAINT_REACH_PX = 2  # faint ink this close to darker ink is its edge
@@ -35,6 +36,7 @@ FAINT_WORD = 0.15  # stroke lengths; pieces of faint ink closer than this belong
 FAINT_LENGTH = 1.5  # stroke lengths; smaller faint pieces stay: they may be a pale label with half its bond
 FAINT_QUANTILE, FAINT_SPREAD = 0.1, 10  # ink from this quantile of the faint grey levels, less the spread, is removed
 MIN_CONTRAST = 1.5  # times the levels that count as paper; images with less contrast are blank
+MIN_CONTRAST_OF_MOST = 2.2  # the same where the levels that count as paper are the most there may be
 
 
 def is_black_on_white(pixels: Pixels) -> bool:
@@ -119,8 +121,10 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
     if paper.min() >= 255:
         return pixels
     if _steepest(paper) > EDGE_FROM * usual:
-        side = INK_CELLS * cell | 1  # with a middle, or edges would move
-        levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+        square = np.ones((INK_CELLS * cell | 1,) * 2, np.uint8)  # with a middle, or edges would move
+        levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, square)
+        without_noise = cv2.morphologyEx(cv2.blur(pixels, (3, 3)), cv2.MORPH_CLOSE, square)
+        levels[without_noise < DARKEST_PAPER * usual] = 0
     else:
         levels = cv2.resize(cv2.blur(paper, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
     divided: Pixels = cv2.divide(pixels, levels, scale=255)
@@ -156,12 +160,13 @@ def stretch(pixels: Pixels) -> Pixels:
     # Of noise about the paper's level the sixth of the paper's pixels that is darkest lies a deviation below it.
     paper = np.where(np.arange(256) >= MIDDLE, levels, 0)
     middle, low = _quantile(paper, 0.5), _quantile(paper, 0.159)
-    near_white = max(NEAR_WHITE, NOISE_WIDTHS * (middle - low))
+    noise, most = max(NEAR_WHITE, NOISE_WIDTHS * (middle - low)), MOST_NOISE * middle
+    near_white, contrast = (noise, MIN_CONTRAST) if noise <= most else (most, MIN_CONTRAST_OF_MOST)
     is_ink = np.arange(256) < middle - near_white
     if not (levels * is_ink).any():
         return np.full_like(pixels, 255)
     black = _quantile(levels * is_ink, FULL_INK_FRACTION)
-    if middle - black < MIN_CONTRAST * near_white:
+    if middle - black < contrast * near_white:
         return np.full_like(pixels, 255)
     shades = 255 * (np.arange(256) - black) / (middle - black)
     shades[~is_ink] = 255

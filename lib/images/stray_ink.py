@@ -22,6 +22,7 @@ WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this,
 LARGE_WORDS_BELOW = 1.6  # nor those of several letters as large as this
 NEAR_WORDS_FROM = 0.45  # stroke lengths; a bond ends nearer to its label
 LETTERS_OF_NEAR_WORDS = 3  # in one line, at least
+DRAWING_OVER_TEXT = 1.5  # longest piece of a drawing, over that of a paragraph with a larger box
 LINE_HEIGHT = 1.5  # of a line of text, in heights of its tallest letter
 PIECES_IF_WORN = 0.035  # pieces for each pixel of ink; 0.005 to 0.02 in whole drawings, 0.08 to 0.16 in worn ones
 CELL_FRACTION = 0.12  # of a stroke length, side of the cells in which distances are measured
@@ -49,15 +50,17 @@ class Parts(NamedTuple):
 
     labels: NDArray[np.int32]  # (H, W), of ink
     boxes: NDArray[np.int64]  # (P + 1, 4), left, top, width, height
+    longest: NDArray[np.int64]  # (P + 1,), longer side of the longest piece of touching ink
 
     @property
     def num_parts(self) -> int:
         return len(self.boxes) - 1
 
     @property
-    def largest(self) -> int:
-        """The part with the largest box."""
-        return int(np.argmax(self.boxes[:, 2] * self.boxes[:, 3]))
+    def drawing(self) -> int:
+        """The part with the largest box, or that with a much longer piece: a paragraph has short pieces."""
+        largest, longest = int(np.argmax(self.boxes[:, 2] * self.boxes[:, 3])), int(np.argmax(self.longest))
+        return longest if self.longest[longest] >= DRAWING_OVER_TEXT * self.longest[largest] else largest
 
 
 class LetterSizes(NamedTuple):
@@ -148,13 +151,13 @@ def words_apart(
     """Words and numbers that stand `from_lengths` stroke lengths from all else; None if there are none.
 
     `unmended` is the image (H, W) before mending, `length` that of strokes. Where there are words it is measured
-    again, on the largest part of the image: many letters would decide it. In worn images, whose strokes are in
+    again, on the drawing alone: many letters would decide it. In worn images, whose strokes are in
     pieces, a lost bond may leave a label alone, so that another distance counts.
     """
     near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
     if near.num_parts < 2:
         return None
-    left, top, width, height = near.boxes[near.largest]
+    left, top, width, height = near.boxes[near.drawing]
     rows, columns = slice(top, top + height), slice(left, left + width)
     drawing = pixels[rows, columns]
     is_worn = is_in_pieces(unmended[rows, columns])
@@ -177,10 +180,10 @@ def is_in_pieces(pixels: Pixels) -> bool:
 
 
 def _are_words(parts: Parts, letters: Pixels, length: float) -> Mask:
-    """Which parts (P + 1,) have only pieces as small as letters, beside strokes of that length. The largest is none."""
+    """Which parts (P + 1,) have only pieces as small as letters, beside strokes of that length. The drawing is none."""
     sizes = _letter_sizes(parts, letters)
     are_words = (sizes.num > 0) & (sizes.longest < np.where(sizes.num < 2, WORDS_BELOW, LARGE_WORDS_BELOW) * length)
-    are_words[parts.largest] = False
+    are_words[parts.drawing] = False
     return are_words
 
 
@@ -189,7 +192,7 @@ def _are_lines_of_text(parts: Parts, letters: Pixels, length: float) -> Mask:
     sizes = _letter_sizes(parts, letters)
     are_lines = (sizes.num >= LETTERS_OF_NEAR_WORDS) & (sizes.longest < WORDS_BELOW * length)
     are_lines &= parts.boxes[:, 3] <= LINE_HEIGHT * sizes.tallest
-    are_lines[parts.largest] = False
+    are_lines[parts.drawing] = False
     return are_lines
 
 
@@ -229,7 +232,9 @@ def _parts_apart(pixels: Pixels, distance: float, cell: float) -> Parts:
     starts, ends = np.full((num_labels, 2), max(height, width)), np.zeros((num_labels, 2), np.int64)
     np.minimum.at(starts, part_of, boxes[:, :2])
     np.maximum.at(ends, part_of, boxes[:, :2] + boxes[:, 2:])
-    return Parts(labels, np.hstack((starts, np.maximum(0, ends - starts))))
+    longest = np.zeros(num_labels, np.int64)
+    np.maximum.at(longest, part_of, boxes[:, 2:].max(axis=1))
+    return Parts(labels, np.hstack((starts, np.maximum(0, ends - starts))), longest)
 
 
 def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.image_variations import IMAGE_VARIATIONS, framed, png, with_words
+from bench.image_variations import IMAGE_VARIATIONS, framed, noisy, png, rdkit_default, with_words
 from bench.lakeless_settings import lakeless_settings
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
@@ -24,7 +24,10 @@ from lib.sections.images import CleaningSettings
 from lib.sections.molecules import Pen
 from tests.known_molecules import ASPIRIN, CAFFEINE
 
+ACETONE = "InChI=1S/C3H6O/c1-3(2)4/h1-2H3"
+ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
 DIYNE = "InChI=1S/C6H6O2/c7-5-3-1-2-4-6-8/h7-8H,5-6H2"
+LACTIC_ACID = "InChI=1S/C3H6O3/c1-2(4)3(5)6/h2,4H,1H3,(H,5,6)/t2-/m0/s1"
 SAME = 0.9  # fraction of the ink of either image that lies on or beside ink of the other
 
 MOLECULES = [ASPIRIN, CAFFEINE, DIYNE]
@@ -217,9 +220,23 @@ def test_a_shape_alone_is_rejected_as_no_drawing(shape: str) -> None:
     assert cleaned(png(page), rejects_shapes=False).size
 
 
-def test_rings_alone_are_drawings() -> None:
-    for inchi in ("InChI=1S/C6H12/c1-2-4-6-5-3-1/h1-6H2", "InChI=1S/C4H8/c1-2-4-3-1/h1-4H2"):
-        assert cleaned(png(drawn(inchi))).size
+@pytest.mark.parametrize("deviation", [30, 60])
+def test_noise_alone_is_rejected_as_blank(deviation: int) -> None:
+    with pytest.raises(CorruptImageError, match="blank_image"):
+        cleaned(png(noisy(np.full((300, 400), 255, np.uint8), deviation, 200)))
+
+
+@pytest.mark.parametrize("ring", ["C6H12/c1-2-4-6-5-3-1/h1-6H2", "C4H8/c1-2-4-3-1/h1-4H2", "C3H6/c1-2-3-1/h1-3H2"])
+def test_rings_alone_are_drawings(ring: str) -> None:
+    assert cleaned(png(drawn(f"InChI=1S/{ring}", bond_length=60))).size
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("inchi", [LACTIC_ACID, ALANINE])
+def test_the_lines_of_a_hash_do_not_decide_the_scale(inchi: str, factor: int) -> None:
+    small, large = (rdkit_default(500 * times, 400 * times)(inchi) for times in (1, factor))
+    scales = [clean_image(image, settings()).transform[0, 0] for image in (small, large)]
+    assert scales[0] / scales[1] == pytest.approx(factor, rel=0.2)
 
 
 def test_places_follow_a_drawing_with_wide_strokes() -> None:
@@ -244,6 +261,16 @@ def test_a_line_of_text_goes_where_no_label_would_be_so_near_and_large_letters_g
 ) -> None:
     pixels = drawn(ASPIRIN)
     assert likeness(cleaned(png(pixels)), cleaned(png(with_words(pixels, words, gap, size)))) > SAME
+
+
+@pytest.mark.parametrize("num_lines", [1, 3])
+@pytest.mark.parametrize("inchi", [ACETONE, ASPIRIN, DIYNE])
+def test_a_paragraph_larger_than_the_drawing_goes(inchi: str, num_lines: int) -> None:
+    pixels = drawn(inchi)
+    with_text = pixels
+    for _ in range(num_lines):
+        with_text = with_words(with_text, "the mixture was stirred at 20 C", 0)
+    assert likeness(cleaned(png(pixels)), cleaned(png(with_text))) > SAME
 
 
 def test_words_that_ink_joins_to_the_drawing_stay() -> None:
