@@ -16,6 +16,9 @@ Mask = NDArray[np.bool_]
 LONG_FRACTION = 0.25  # of the longer side of all ink, from which a group may be a line or a frame
 BORDER_FRACTION = 0.01  # of a frame's side: lines of scans are not quite straight
 INNER_FRACTION = 0.08  # of a box's sides; a frame has next to no ink so far inside
+ROUNDED = 0.8  # fraction of a rounded frame's ink that lies along the sides of its box
+RULE = 0.25  # of a table's side, least length of its rules
+OF_RULES = 0.95  # fraction of a table's ink that its rules are, and of its sides that they cover
 ALONE = 0.3  # stroke lengths around a line in which a multiple bond has its other lines
 SURELY_LONG = 7.0  # stroke lengths; no straight row of bonds is as long
 WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this,
@@ -86,7 +89,7 @@ def ink_groups(pixels: Pixels, reach_px: int = 1) -> Groups:
 
 
 def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Mask | None:
-    """Frames and straight lines longer than `least` stroke lengths that touch nothing else; None if there are none.
+    """Frames, tables and straight lines longer than `least` stroke lengths that touch nothing else; None without any.
 
     `width` is that of strokes. The length of strokes is measured without them, since they would decide it.
     """
@@ -96,6 +99,9 @@ def long_lines(pixels: Pixels, groups: Groups, width: float, least: float) -> Ma
     extent = max((lefts + widths).max() - lefts.min(), (tops + heights).max() - tops.min())
     large = 1 + np.flatnonzero(np.maximum(widths, heights) >= LONG_FRACTION * extent)
     found = {group: sides for group in large.tolist() if (sides := _sides_of_line(groups, group, width))}
+    for group in large.tolist():
+        if group not in found and _is_around_all_else(groups, group, width):
+            found[group] = tuple(groups.boxes[group, 2:].tolist())
     if not found:
         return None
     rest = np.where(np.isin(groups.labels, list(found)) & groups.ink, 255, pixels).astype(np.uint8)
@@ -134,6 +140,41 @@ def _sides_of_line(groups: Groups, group: int, width: float) -> tuple[float, flo
     along = (points - middle) @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], np.float32)
     to_border = (np.array(sides) / 2 - np.abs(along)).min(axis=1)
     return sides if min(sides) > 4 * slack and np.mean(to_border <= slack) > 0.98 else None
+
+
+def _is_around_all_else(groups: Groups, group: int, width: float) -> bool:
+    """Whether a group is a table, a rounded frame or an ellipse with all other ink inside its box."""
+    left, top, box_width, box_height = groups.boxes[group]
+    slack = round(2 * width + 2 + BORDER_FRACTION * max(box_width, box_height))
+    if min(box_width, box_height) <= 4 * slack:  # such as a chain
+        return False
+    others = groups.boxes[(groups.num_ink > 0) & (np.arange(len(groups.boxes)) != group)]
+    starts, ends = others[:, :2], others[:, :2] + others[:, 2:]
+    if not len(others) or (starts <= (left, top)).any() or (ends >= (left + box_width, top + box_height)).any():
+        return False
+    rows, columns = slice(top, top + box_height), slice(left, left + box_width)
+    mask = (groups.labels[rows, columns] == group) & groups.ink[rows, columns]
+    if _is_ellipse(mask, width):
+        return True
+    along = mask.copy()
+    along[slack:-slack, slack:-slack] = False
+    if np.count_nonzero(along) > ROUNDED * np.count_nonzero(mask):
+        return True
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+    rules = np.zeros_like(near)
+    for side in ((1, round(RULE * box_width)), (round(RULE * box_height), 1)):
+        rules |= cv2.morphologyEx(near, cv2.MORPH_OPEN, np.ones(side, np.uint8))
+    across = np.min((along[:slack].any(axis=0).mean(), along[-slack:].any(axis=0).mean()))
+    down = np.min((along[:, :slack].any(axis=1).mean(), along[:, -slack:].any(axis=1).mean()))
+    return bool(min(across, down, rules[mask].mean()) > OF_RULES)
+
+
+def _is_ellipse(mask: Mask, width: float) -> bool:
+    """Whether ink (H, W) that fills its box is an upright ellipse of strokes of that width."""
+    height, box_width = mask.shape
+    ys, xs = np.nonzero(mask)
+    far = np.hypot((xs + 0.5) / box_width - 0.5, (ys + 0.5) / height - 0.5)
+    return bool(far.std() < ROUND_SPREAD * far.mean() + 0.3 * width / max(box_width, height))
 
 
 def _is_alone(groups: Groups, group: int, around_px: int) -> bool:
@@ -251,7 +292,5 @@ def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
     sides = _sides_of_line(groups, group, width)
     if sides is not None:
         return min(sides) < SQUARE_FROM * max(sides) or width < THINNEST_BOND * max(sides)
-    ys, xs = np.nonzero(groups.mask(group))
     left, top, box_width, box_height = groups.boxes[group]
-    far = np.hypot((xs - left + 0.5) / box_width - 0.5, (ys - top + 0.5) / box_height - 0.5)
-    return bool(far.std() < ROUND_SPREAD * far.mean() + 0.3 * width / max(box_width, box_height))
+    return _is_ellipse(groups.mask(group)[top : top + box_height, left : left + box_width], width)

@@ -10,6 +10,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from bench.image_variations import IMAGE_VARIATIONS, framed, noisy, png, rdkit_default, with_words
 from bench.lakeless_settings import lakeless_settings
@@ -271,6 +272,41 @@ def test_a_paragraph_larger_than_the_drawing_goes(inchi: str, num_lines: int) ->
     for _ in range(num_lines):
         with_text = with_words(with_text, "the mixture was stirred at 20 C", 0)
     assert likeness(cleaned(png(pixels)), cleaned(png(with_text))) > SAME
+
+
+def surrounded(pixels: np.ndarray, outline: str) -> np.ndarray:
+    """A drawing in the left cell of a table of two, in an ellipse or in a frame with round corners."""
+    height, width = (side + 120 for side in pixels.shape)
+    page = Image.new("L", (width + 100, height), 255)
+    page.paste(Image.fromarray(pixels), (60, 60))
+    pen, box = ImageDraw.Draw(page), (5, 5, width - 5, height - 5)
+    if outline == "ellipse":
+        pen.ellipse(box, outline=0, width=2)
+    elif outline == "round corners":
+        pen.rounded_rectangle(box, radius=50, outline=0, width=2)
+    else:
+        pen.rectangle((5, 5, width + 90, height - 5), outline=0, width=2)
+        pen.line((width, 5, width, height - 5), fill=0, width=2)
+    return np.asarray(page)
+
+
+@pytest.mark.parametrize("outline", ["table", "ellipse", "round corners"])
+@pytest.mark.parametrize("inchi", [ACETONE, ASPIRIN])
+def test_what_surrounds_the_drawing_goes(inchi: str, outline: str) -> None:
+    pixels = drawn(inchi)
+    assert likeness(cleaned(png(pixels)), cleaned(png(surrounded(pixels, outline)))) > SAME
+
+
+@pytest.mark.parametrize("bond_length", [40, 60])
+def test_a_level_chain_with_double_bonds_is_no_frame(bond_length: int) -> None:
+    steps = np.arange(20)
+    points = np.stack((20 + 0.87 * bond_length * steps, 30 + 0.5 * bond_length * (steps % 2)), axis=1)
+    pixels = np.full((90, int(points.max()) + 20), 255, np.uint8)
+    cv2.polylines(pixels, [np.rint(points).astype(int)], False, 0, 1)
+    for begin, end in zip(points[::2], points[1::2], strict=True):
+        inner = np.array([0.7 * begin + 0.3 * end, 0.3 * begin + 0.7 * end]) + (0.06 * bond_length, -0.1 * bond_length)
+        cv2.line(pixels, *np.rint(inner).astype(int).tolist(), 0, 1)
+    np.testing.assert_array_equal(cleaned(png(pixels)), cleaned(png(pixels), longest_line=0))
 
 
 def test_words_that_ink_joins_to_the_drawing_stay() -> None:
