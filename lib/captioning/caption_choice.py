@@ -28,11 +28,11 @@ VARIANT_FRACTION = 0.6  # of the votes for a skeleton, distributed by its traced
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-GRAPH_FRACTION = 0.5  # of the votes, of readings as graphs
+GRAPH_FRACTION = 0.4  # of the votes, of readings as graphs
 # Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
 # of its votes, the fraction of the graphs that say it; where a drawing fits 1, log-odds of its probability among the
 # candidates and logarithm of the largest hole in its drawing; logarithm of the number of readings.
-GRAPH_LOG_ODDS = (-1.023, 0.219, 2.855, -1.216, 0.539, -0.483, 0.101)
+GRAPH_LOG_ODDS = (-0.997, 0.204, 2.881, -1.142, 0.533, -0.444, 0.111)
 # The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
 AGREED_LOG_ODDS = (2.993, 0.621)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
