@@ -17,7 +17,7 @@ PNG = b"\x89PNG of an image"
 def fill(lake: Lake) -> None:
     """Write the rows of every table that a view reads."""
     write(lake, "images_raw", [(name, f"in/{name}.png", 9, "0", NIGHT_1, PNG, "", False) for name in "abcd"])
-    write(lake, "images_clean", [("d", 256, 160, 0, 0, 0.01, [1.0], "k1", NIGHT_2, PNG)])
+    write(lake, "images_clean", [("d", 256, 160, 0, 0, 0.01, [1.0], "k1", NIGHT_2, PNG, None)])
     write(
         lake,
         "images_rejected",

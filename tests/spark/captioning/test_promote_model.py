@@ -53,7 +53,7 @@ def arrive(lake: Lake) -> None:
     pixels[10:12, 5:50] = 0
     png = encode_png(pixels)
     named = [*images(), ("t", "usual.csv")]
-    write(lake, "images_clean", [(name, 64, 32, 0, 0, 0.1, [1.0], "k1", NOON, png) for name, _ in named])
+    write(lake, "images_clean", [(name, 64, 32, 0, 0, 0.1, [1.0], "k1", NOON, png, None) for name, _ in named])
     split = {"t": "train"}
     write(
         lake,
