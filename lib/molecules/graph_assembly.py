@@ -66,7 +66,8 @@ LARGE_PART = 4  # nodes of a second part from which it is another molecule
 LOST_LENGTH = 0.4  # part of the length of edges by which that of a lost one may differ: ions lie further apart
 UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, and of what else it may be
 ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
-ALTERNATES = 1.5  # added to the log-odds of a double bond between others in doubt: an atom of such more often has one
+IN_A_ROW = 3  # bonds in doubt that are joined, as around the oxygen of a ring with a circle; fewer are in doubt alone
+ALTERNATES = 1.5  # added to the log-odds of a double bond in such a row: an atom of it more often has one
 MOST_CHANGED = 3  # pieces that may be something else
 WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
@@ -139,7 +140,7 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
         odds = others[rows, seconds] / np.maximum(probabilities[rows, chosen], LEAST)
         changes += [(float(odds[row]), name, row, int(seconds[row])) for row in rows.tolist()]
     for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MOST_CHANGED]:
-        if WORTH_CHANGING <= odds_of_change <= 1:  # above 1: a bond that is what it is because bonds alternate
+        if odds_of_change >= WORTH_CHANGING:
             other = pieces.copied()
             getattr(other, f"chosen_{name}")[row] = second
             yield other
@@ -220,25 +221,36 @@ def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:
 def _alternate(pieces: _Pieces) -> None:
     """Let single and double bonds alternate where it is not sure which is which, as in rings with a circle.
 
-    A carbon or nitrogen then has one double bond at most, and as many as can be have one.
+    A carbon or nitrogen then has one double bond at most, and as many as can be have one; those without room, none.
     """
     doubles, singles = pieces.edges[:, DOUBLE], pieces.edges[:, SINGLE]
     is_unsure = (np.maximum(doubles, singles) == pieces.edges.max(axis=1)) & (np.abs(doubles - 0.5) < 0.5 - UNSURE_FROM)
     is_unsure &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
     is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
     saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
-    num_unsure = np.bincount(pieces.pairs[is_unsure].ravel(), minlength=len(pieces.kinds))
+    degrees = np.bincount(pieces.pairs.ravel(), minlength=len(pieces.kinds))
+    is_nitrogen = pieces.chosen_kinds == WRITTEN_KINDS.index("N")
+    is_full = degrees >= np.where(is_nitrogen & (pieces.chosen_charges != CHARGES.index(1)), 3, 4)
+    saturated |= set(np.flatnonzero(is_full).tolist())
     unsure = networkx.Graph()
     for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
         if saturated & {first, second}:
             continue
-        is_in_a_row = min(num_unsure[first], num_unsure[second]) > 1
         odds = np.log(doubles[bond] / max(singles[bond], LEAST))
-        unsure.add_edge(first, second, weight=odds + ALTERNATES * is_in_a_row, bond=bond)
+        unsure.add_edge(first, second, weight=odds, bond=bond)
         pieces.chosen_edges[bond] = SINGLE
+    for row in networkx.connected_components(unsure):
+        bonds = unsure.subgraph(row).edges
+        if len(bonds) >= IN_A_ROW:
+            for bond in bonds:
+                unsure.edges[bond]["weight"] += ALTERNATES
     for first, second in networkx.max_weight_matching(unsure):
         pieces.chosen_edges[unsure.edges[first, second]["bond"]] = DOUBLE
+    for *_, bond in unsure.edges(data="bond"):  # what it is in its row is the likelier from here on
+        least, most = sorted(pieces.edges[bond, [SINGLE, DOUBLE]])
+        pieces.edges[bond, [SINGLE, DOUBLE]] = least
+        pieces.edges[bond, pieces.chosen_edges[bond]] = most
 
 
 def _log(probabilities: np.ndarray) -> float:

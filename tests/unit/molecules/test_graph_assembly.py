@@ -151,6 +151,24 @@ def test_double_bonds_alternate_in_a_ring_with_a_circle() -> None:
     assert inchi_of(graph) == inchi_of_smiles("ClC1CCCCC1")
 
 
+@pytest.mark.parametrize("smiles", ["Cc1ccco1", "Cc1nnco1", "Cc1ncon1", "Cn1cccc1", "Cn1ccnc1C", "Cc1csc(Cl)n1"])
+def test_double_bonds_alternate_in_a_ring_of_five_with_a_circle(smiles: str) -> None:
+    inchi = inchi_of_smiles(smiles)
+    graph = seen_as_laid_out(inchi, lay_out_with_rdkit(inchi))
+    molecule = drawn_molecule(inchi, lay_out_with_rdkit(inchi))
+    Chem.FastFindRings(molecule)
+    atoms = {atom.GetIdx() for atom in molecule.GetAtoms() if atom.IsInRing()}
+    in_ring = np.array([set(pair) <= atoms for pair in graph.pairs.tolist()])
+    graph.edges[np.ix_(in_ring, [SINGLE, DOUBLE])] = [0.7, 0.25]
+    assert inchi_of(graph) == inchi
+
+
+def test_two_bonds_in_doubt_beside_each_other_are_no_row() -> None:
+    graph = seen(["C"] * 5, {(one, one + 1): SINGLE for one in range(4)})
+    graph.edges[1:3, [SINGLE, DOUBLE]] = 0.78, 0.2
+    assert inchi_of(graph) == inchi_of_smiles("CCCCC")
+
+
 def test_a_lone_bond_in_doubt_is_what_it_more_likely_is() -> None:
     chain = {(one, one + 1): SINGLE for one in range(5)}
     graph = seen(["C"] * 6, chain)
