@@ -11,8 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deltalake import DeltaTable
 
 from lib.captioning.captioner import Captioner
+from lib.images.cleaning import decode_png
 from lib.lake.delta_tables import Lake
 from lib.lake.models import model_in_use, pretrained_model, why_nothing_is_trained
 from lib.molecules.drawing import draw_molecule
@@ -69,6 +71,8 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
     assert f"Report: {root}/reports/{VERSION}.html" in run.stdout.splitlines()
     assert "Rejected: 1 not_an_image." in run.stdout
     assert (root / "reports" / f"{VERSION}.html").is_file()
+    (clean,) = DeltaTable(str(root / "images_clean")).to_pandas().query("image_id == 'aspirin'").to_dict("records")
+    assert decode_png(clean["larger_image"]).shape > (clean["height"], clean["width"])
     assert not (root / "vocabulary").exists()
     assert not (root / "checkpoints").exists()
 
