@@ -73,6 +73,7 @@ WORTH_CHANGING = 0.02  # probability of the next best over the best, from which 
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
 LEAST = 1e-9  # probability of what cannot be
 MOST_REPAIRS = 8
+BONDS_OF_CROSSING, STRAIGHT = 4, -0.9  # cosine of the angle at a node between two that it lies between, at most
 ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
 
 
@@ -114,7 +115,7 @@ def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
     one molecule: single atoms beside it are left out, and of several molecules nothing is said.
     """
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    largest = _largest_part(graph)
+    largest = _largest_part(_without_crossings(graph))
     if largest is None:
         return []
     pieces, beside = largest
@@ -179,6 +180,34 @@ def _written(molecule: Chem.Mol) -> Iterator[tuple[str, float]]:
         for bond in unnamed.GetBonds():
             bond.SetBondDir(Chem.BondDir.NONE)
         yield Chem.MolToSmiles(unnamed), UNNAMED
+
+
+def _without_crossings(graph: DrawnGraph) -> DrawnGraph:
+    """The graph without the edges of nodes that are only where two bonds cross, which are edges themselves."""
+    edges = graph.edges.copy()
+    joined = {frozenset(pair) for pair in graph.pairs[edges[:, NOTHING] < 0.5].tolist()}
+    for node in range(len(graph.positions_xy)):
+        others = [next(iter(pair - {node})) for pair in joined if node in pair]
+        if len(others) == BONDS_OF_CROSSING and any(
+            {frozenset(one), frozenset(other)} <= joined
+            and all(_is_between(graph, node, *ends) for ends in (one, other))
+            for one, other in _pairings(others)
+        ):
+            edges[(graph.pairs == node).any(axis=1)] = np.arange(edges.shape[1]) == NOTHING
+    return graph._replace(edges=edges)
+
+
+def _pairings(four: list[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    first, *rest = four
+    for index, partner in enumerate(rest):
+        second, third = rest[:index] + rest[index + 1 :]
+        yield (first, partner), (second, third)
+
+
+def _is_between(graph: DrawnGraph, node: int, first: int, last: int) -> bool:
+    """Whether a node lies on the line between two others."""
+    begin, end = (graph.positions_xy[one] - graph.positions_xy[node] for one in (first, last))
+    return float(np.dot(begin, end)) < STRAIGHT * float(np.linalg.norm(begin) * np.linalg.norm(end))
 
 
 def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:

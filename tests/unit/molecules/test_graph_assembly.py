@@ -163,6 +163,14 @@ def test_double_bonds_alternate_in_a_ring_of_five_with_a_circle(smiles: str) -> 
     assert inchi_of(graph) == inchi
 
 
+@pytest.mark.parametrize(("diagonals", "smiles"), [([(0, 2), (1, 3)], "C12CC1C2"), ([], "CC(C)(C)C")])
+def test_a_place_where_two_bonds_cross_is_no_atom(diagonals: list[tuple[int, int]], smiles: str) -> None:
+    sides = [(0, 1), (1, 2), (2, 3)] if diagonals else []
+    edges = dict.fromkeys([*sides, *diagonals, (0, 4), (1, 4), (2, 4), (3, 4)], SINGLE)
+    graph = seen(["C"] * 5, edges, [(0, 0), (20, 0), (20, 20), (0, 20), (10, 11)])
+    assert inchi_of(graph) == inchi_of_smiles(smiles)
+
+
 def test_two_bonds_in_doubt_beside_each_other_are_no_row() -> None:
     graph = seen(["C"] * 5, {(one, one + 1): SINGLE for one in range(4)})
     graph.edges[1:3, [SINGLE, DOUBLE]] = 0.78, 0.2
