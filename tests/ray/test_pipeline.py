@@ -153,6 +153,7 @@ def test_the_model_says_what_made_it(finished):
     assert not (finished.root / "training" / version).exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # SQLAlchemy's, of what MLflow uses
 def test_a_training_is_a_run_in_mlflow_with_its_losses_and_its_report(finished):
     client = MlflowClient(f"sqlite:///{finished.root / DATABASE}")
     (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
