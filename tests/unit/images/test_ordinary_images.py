@@ -304,7 +304,8 @@ def test_a_level_chain_with_double_bonds_is_no_frame(bond_length: int) -> None:
     pixels = np.full((90, int(points.max()) + 20), 255, np.uint8)
     cv2.polylines(pixels, [np.rint(points).astype(int)], False, 0, 1)
     for begin, end in zip(points[::2], points[1::2], strict=True):
-        inner = np.array([0.7 * begin + 0.3 * end, 0.3 * begin + 0.7 * end]) - (-0.06 * bond_length, 0.1 * bond_length)
+        beside = bond_length * np.array([0.06, -0.1])
+        inner = np.array([0.7 * begin + 0.3 * end, 0.3 * begin + 0.7 * end]) + beside
         cv2.line(pixels, *np.rint(inner).astype(int).tolist(), 0, 1)
     np.testing.assert_array_equal(cleaned(png(pixels)), cleaned(png(pixels), longest_line=0))
 
