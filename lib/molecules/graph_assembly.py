@@ -9,6 +9,7 @@ A nodes, E edges, N kinds of nodes, K kinds of edges.
 import math
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 import networkx
@@ -73,7 +74,8 @@ WORTH_CHANGING = 0.02  # probability of the next best over the best, from which 
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
 LEAST = 1e-9  # probability of what cannot be
 MOST_REPAIRS = 8
-BONDS_OF_CROSSING, STRAIGHT = 4, -0.9  # cosine of the angle at a node between two that it lies between, at most
+BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
+STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies between, at most
 ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
 
 
@@ -184,30 +186,22 @@ def _written(molecule: Chem.Mol) -> Iterator[tuple[str, float]]:
 
 def _without_crossings(graph: DrawnGraph) -> DrawnGraph:
     """The graph without the edges of nodes that are only where two bonds cross, which are edges themselves."""
+    bonds = networkx.Graph(graph.pairs[graph.edges[:, NOTHING] < 0.5].tolist())
     edges = graph.edges.copy()
-    joined = {frozenset(pair) for pair in graph.pairs[edges[:, NOTHING] < 0.5].tolist()}
-    for node in range(len(graph.positions_xy)):
-        others = [next(iter(pair - {node})) for pair in joined if node in pair]
-        if len(others) == BONDS_OF_CROSSING and any(
-            {frozenset(one), frozenset(other)} <= joined
-            and all(_is_between(graph, node, *ends) for ends in (one, other))
-            for one, other in _pairings(others)
-        ):
+    for node, others in bonds.adjacency():
+        if len(others) != BONDS_OF_CROSSING:
+            continue
+        pairs = combinations(others, 2)
+        passing = {pair for pair in pairs if bonds.has_edge(*pair) and _is_between(graph.positions_xy, node, *pair)}
+        if set(chain.from_iterable(passing)) == set(others):
             edges[(graph.pairs == node).any(axis=1)] = np.arange(edges.shape[1]) == NOTHING
     return graph._replace(edges=edges)
 
 
-def _pairings(four: list[int]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    first, *rest = four
-    for index, partner in enumerate(rest):
-        second, third = rest[:index] + rest[index + 1 :]
-        yield (first, partner), (second, third)
-
-
-def _is_between(graph: DrawnGraph, node: int, first: int, last: int) -> bool:
-    """Whether a node lies on the line between two others."""
-    begin, end = (graph.positions_xy[one] - graph.positions_xy[node] for one in (first, last))
-    return float(np.dot(begin, end)) < STRAIGHT * float(np.linalg.norm(begin) * np.linalg.norm(end))
+def _is_between(positions_xy: np.ndarray, node: int, first: int, last: int) -> bool:
+    """Whether a node lies on the line between two others, by places (A, 2)."""
+    begin, end = positions_xy[[first, last]] - positions_xy[node]
+    return float(begin @ end) < STRAIGHT * float(np.linalg.norm(begin) * np.linalg.norm(end))
 
 
 def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:
@@ -257,10 +251,10 @@ def _alternate(pieces: _Pieces) -> None:
     is_unsure &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
     is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
     saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
-    degrees = np.bincount(pieces.pairs.ravel(), minlength=len(pieces.kinds))
-    is_nitrogen = pieces.chosen_kinds == WRITTEN_KINDS.index("N")
-    is_full = degrees >= np.where(is_nitrogen & (pieces.chosen_charges != CHARGES.index(1)), 3, 4)
-    saturated |= set(np.flatnonzero(is_full).tolist())
+    choices = zip(pieces.chosen_kinds.tolist(), pieces.chosen_charges.tolist(), strict=True)
+    for node, (kind, charge) in enumerate(choices):
+        if not _holds(kind, CHARGES[charge], len(pieces.bonds_of(node)) + 1):
+            saturated.add(node)
     unsure = networkx.Graph()
     for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
