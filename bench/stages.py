@@ -30,11 +30,11 @@ from rich.table import Table
 
 from bench.timing import timed
 from jobs import build_vocabulary, clean_images, ingest_images, predict_captions
-from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
+from lib.captioning.image_captioning import ImageCaptioner
 from lib.captions.notations import notation_named
 from lib.captions.scores import with_scores
 from lib.errors import NotationError
-from lib.images.cleaning import clean_image, decode_png, encode_png
+from lib.images.cleaning import clean_image, encode_png
 from lib.lake.models import pretrained_model
 from lib.lake.spark_session import open_spark
 from lib.molecules.landing_writer import write_landing_zone
@@ -146,9 +146,9 @@ def measure_predict(spark: SparkSession, zone: Path, folder: Path) -> Measured:
         ingest_images.run(spark, settings)
         clean_images.run(spark, settings)
         seconds = timed(lambda: predict_captions.run(spark, settings))
-        columns = ("image", "larger_image")
+        columns = ("image", "larger_image", "rotation_deg")
         rows = spark.read.format("delta").load(f"{lake}/images_clean").select(*columns).collect()
-    images = [(bytes(row.image), row.larger_image and bytes(row.larger_image)) for row in rows]
+    images = [(bytes(row.image), row.larger_image and bytes(row.larger_image), row.rotation_deg) for row in rows]
     return Measured(len(images), seconds, bare(caption_all, images))
 
 
@@ -233,14 +233,10 @@ def captioner_of() -> ImageCaptioner:
     return ImageCaptioner(pretrained_model("molecules", "the bench").directory, prediction)
 
 
-def caption_all(images: list[tuple[bytes, bytes | None]]) -> float:
-    """Caption cleaned images, with the larger ones, as Spark's workers do; seconds without loading the model."""
+def caption_all(images: list[tuple[bytes, bytes | None, int]]) -> float:
+    """Caption rows of images_clean as Spark's workers do; seconds without loading the model."""
     captioner = captioner_of()
-
-    def decoded(image: bytes, larger: bytes | None) -> CleanedImage:
-        return CleanedImage(decode_png(image), None if larger is None else decode_png(larger))
-
-    return timed(lambda: captioner.caption([decoded(*both) for both in images]))
+    return timed(lambda: captioner.caption([captioner.stored(*row) for row in images]))
 
 
 def distances(pairs: list[tuple[str, str, str]]) -> float:

@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lib.captioning.attention_maps import AttentionMaps, attention_maps
 from lib.captioning.image_captioning import ImageCaptioner
-from lib.images.cleaning import decode_png
 from lib.sections.captioning import PredictionSettings
 
 SHEET_WIDTH_PX, TILE_AREA_PX = 1600, 200 * 200
@@ -23,15 +22,14 @@ FULL_FROM = 0.05  # attention above that of an even spread from which the glow i
 
 
 def attention_sheets(
-    images: Iterable[tuple[bytes, int]], checkpoint: Path, settings: PredictionSettings
+    images: Iterable[tuple[bytes, bytes | None, int]], checkpoint: Path, settings: PredictionSettings
 ) -> list[bytes]:
-    """The sheet of each cleaned image, a PNG with the degrees clockwise by which cleaning turned it.
+    """The sheet of each row (image, larger_image, rotation_deg) of images_clean.
 
     Raises CheckpointError, NotationError.
     """
     captioner = ImageCaptioner(checkpoint, settings)
-    upright = (captioner.upright(decode_png(image), rotation_deg).pixels for image, rotation_deg in images)
-    return [attention_sheet(attention_maps(captioner, pixels)) for pixels in upright]
+    return [attention_sheet(attention_maps(captioner, captioner.stored(*image).pixels)) for image in images]
 
 
 def attention_sheet(looked: AttentionMaps) -> bytes:

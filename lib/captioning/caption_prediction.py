@@ -15,7 +15,6 @@ from pyspark.sql import DataFrame
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner, of_like_size
 from lib.captions.checkpoint_fit import check_fit
 from lib.captions.scores import with_scores
-from lib.images.cleaning import decode_png
 from lib.images.frozen_features import encoder_version_of
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake, commit_time
@@ -190,8 +189,7 @@ def predict_batches(
 def _to_caption(row: Any, captioner: ImageCaptioner) -> CleanedImage:
     if row.features is not None:
         return CleanedImage(unpack_features(row.features))
-    larger = None if row.larger_image is None else decode_png(row.larger_image)
-    image = captioner.upright(decode_png(row.image), row.rotation_deg, larger)
+    image = captioner.stored(row.image, row.larger_image, row.rotation_deg)
     return image._replace(pixels=captioner.encoded(image.pixels))
 
 

@@ -27,6 +27,7 @@ from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
+from lib.images.cleaning import decode_png
 from lib.sections.captioning import PredictionSettings
 from model.batches import as_ink, round_up, stack_images
 from model.captioner import Grid, join_grids
@@ -189,6 +190,11 @@ class ImageCaptioner:
             return float(np.mean([how_legible(graph) for graph in graphs]))
 
         return max((cleaned, turned_back), key=legibility)
+
+    def stored(self, image: bytes, larger_image: bytes | None, rotation_deg: int) -> CleanedImage:
+        """A row of images_clean as it is captioned: PNG files decoded, and turned back as `upright` says."""
+        larger = None if larger_image is None else decode_png(larger_image)
+        return self.upright(decode_png(image), rotation_deg, larger)
 
     def prepared(self, pixels: np.ndarray) -> RedrawnImage | None:
         """A cleaned image prepared for comparison with drawings; None without prediction.is_redrawn or without ink."""

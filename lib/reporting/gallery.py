@@ -14,7 +14,8 @@ from lib.captions.marked_texts import Segments, marked_as_read
 from lib.lake.delta_tables import Lake
 from lib.sections.images import IMAGE_FORMATS
 
-SheetsOf = Callable[[list[tuple[bytes, int]]], list[bytes]]  # cleaned PNG files and their rotation_deg to PNG files
+# Rows (image, larger_image, rotation_deg) of images_clean to PNG files.
+SheetsOf = Callable[[list[tuple[bytes, bytes | None, int]]], list[bytes]]
 
 SCORED_GROUPS = ("Best", "Worst", "At random")  # of images with a reference
 THUMBNAIL_PX = (560, 420)  # twice the size on the page, for sharp screens
@@ -91,8 +92,10 @@ def with_attention(lake: Lake, groups: dict[str, list[ShownImage]], number: int,
     """Give the first `number` images of each group their attention sheets."""
     first = {card.prediction.image_id for cards in groups.values() for card in cards[:number]}
     found = lake.read("images_clean").where(F.col("image_id").isin(sorted(first)))
-    rows = found.select("image_id", "image", "rotation_deg").collect()
-    sheets = sheets_of([(bytes(row.image), row.rotation_deg) for row in rows])
+    rows = found.select("image_id", "image", "larger_image", "rotation_deg").collect()
+    sheets = sheets_of(
+        [(bytes(row.image), row.larger_image and bytes(row.larger_image), row.rotation_deg) for row in rows]
+    )
     shown = {row.image_id: _as_uri(sheet, "png") for row, sheet in zip(rows, sheets, strict=True)}
     for cards in groups.values():
         cards[:number] = [replace(card, attention=shown.get(card.prediction.image_id)) for card in cards[:number]]
