@@ -75,6 +75,7 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
     assert decode_png(clean["larger_image"]).shape > (clean["height"], clean["width"])
     assert not (root / "vocabulary").exists()
     assert not (root / "checkpoints").exists()
+    assert not (root / "mlflow.db").exists()
 
 
 def test_the_rows_are_what_the_captioner_of_the_server_answers(ended, landing: Path) -> None:
