@@ -8,6 +8,7 @@ H W height and width of an image, A nodes, E pairs of nodes, K kinds of edges, N
 
 import math
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +26,11 @@ CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
 EDGE_FROM = 0.5  # probability that something joins two nodes
 LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
+INK_BELOW = 200  # grey value: thin strokes become pale when they are scaled
+MIDDLE = (0.25, 0.75)  # the part of an edge in which ink is looked for
+ASIDE_PX = 2  # from an edge, within which ink is its own
+INKLESS = 0.1  # part of the middle of an edge with ink, below which it is taken to have none
+ODDS_OF_INKLESS = 0.05  # factor of the odds of an edge without ink: networks expect some rings too surely
 
 
 @torch.inference_mode()
@@ -52,6 +58,8 @@ def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | N
         if abs(measured / length - 1) <= LENGTH_MAY_DIFFER:
             break
         length = measured
+    kinds[~_has_ink(pixels, positions[pairs]), NOTHING] /= ODDS_OF_INKLESS
+    kinds /= kinds.sum(dim=1, keepdim=True)
     written, charges = (part[0, :, rows, columns].T.softmax(dim=1).numpy() for part in (spots.kinds, spots.charges))
     return DrawnGraph(positions.numpy(), found.numpy(), written, charges, pairs.numpy(), kinds.numpy())
 
@@ -89,3 +97,13 @@ def _edges(reader: GraphReader, features: Tensor, ends: Tensor, length: float) -
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
     forth, back = (reader.join(features, owners, one, lengths).softmax(dim=1) for one in (ends, ends.flip(1)))
     return (forth + back[:, list(TURNED_ROUND)]) / 2
+
+
+def _has_ink(pixels: NDArray[np.uint8], ends: Tensor) -> Tensor:
+    """Whether there is ink between the ends (E, 2, 2) of each pair, in pixels of an image (H, W)."""
+    side = 2 * ASIDE_PX + 1
+    near_ink = torch.from_numpy(cv2.dilate((pixels < INK_BELOW).astype(np.uint8), np.ones((side, side), np.uint8)))
+    along = torch.linspace(*MIDDLE, steps=25)[:, None]
+    x, y = (ends[:, :1] * (1 - along) + ends[:, 1:] * along).round().long().unbind(dim=2)  # (E, 25)
+    height, width = near_ink.shape
+    return near_ink[y.clamp(0, height - 1), x.clamp(0, width - 1)].float().mean(dim=1) >= INKLESS

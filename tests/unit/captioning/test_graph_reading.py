@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.graph_reading import CLOSEST_PX, _apart, read_graph
+from lib.captioning.graph_reading import ASIDE_PX, CLOSEST_PX, _apart, _has_ink, read_graph
 from lib.images.cleaning import clean_image
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -67,6 +67,30 @@ def test_of_nodes_that_are_too_close_the_likeliest_stays() -> None:
     positions = torch.tensor([[0.0, 0.0], [CLOSEST_PX - 1, 0.0], [2 * CLOSEST_PX, 0.0], [3 * CLOSEST_PX - 1, 0.0]])
     assert _apart(positions, torch.tensor([0.5, 0.9, 0.6, 0.4])) == [1, 2]
     assert _apart(positions, torch.tensor([0.9, 0.5, 0.4, 0.6])) == [0, 3]
+
+
+def test_ink_between_two_nodes_is_seen_where_it_is_theirs() -> None:
+    pixels = np.full((60, 90), 255, np.uint8)
+    cv2.line(pixels, (10, 10), (50, 10), 0)
+    ends = [
+        [[10, 10], [50, 10]],
+        [[50, 10 + ASIDE_PX], [10, 10 + ASIDE_PX]],
+        [[10, 11 + ASIDE_PX], [50, 11 + ASIDE_PX]],  # beside it
+        [[30, 30], [70, -10]],  # across it
+        [[50, 10], [89, 10]],  # from its end on
+    ]
+    seen = _has_ink(pixels, torch.tensor(ends, dtype=torch.float32)).tolist()
+    assert seen == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("smiles", ["COc1ccccc1OC", "COc1cc(C=O)c(Cl)cc1OC"])
+def test_an_edge_without_ink_is_read_only_where_it_is_sure(smiles: str) -> None:
+    pixels = cleaned(draw_with_rdkit(inchi_of_smiles(smiles), PEN).pixels)
+    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    assert graph is not None
+    has_ink = _has_ink(pixels, torch.from_numpy(graph.positions_xy[graph.pairs])).numpy()
+    assert (graph.edges[has_ink, NOTHING] < 0.5).sum() == len(graph.positions_xy)  # it has one ring
+    assert graph.edges[~has_ink, NOTHING].min() > 0.9
 
 
 def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:
