@@ -164,6 +164,8 @@ def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
     try:
         Chem.SanitizeMol(molecule)
         Chem.AssignChiralTypesFromBondDirs(molecule)
+        for bond in molecule.GetBonds():
+            bond.SetBondDir(Chem.BondDir.NONE)  # beside a wedge RDKit finds no configuration of a double bond
         Chem.DetectBondStereochemistry(molecule)
         Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
         return Chem.RemoveHs(molecule)
@@ -248,21 +250,23 @@ def _alternate(pieces: _Pieces) -> None:
     """
     doubles, singles = pieces.edges[:, DOUBLE], pieces.edges[:, SINGLE]
     is_unsure = (np.maximum(doubles, singles) == pieces.edges.max(axis=1)) & (np.abs(doubles - 0.5) < 0.5 - UNSURE_FROM)
+    nodes = range(len(pieces.kinds))
+    wrong = [node for node in nodes if not _has_room(pieces, node, 0) or _is_bent_cumulene(pieces, node)]
+    is_unsure |= (pieces.chosen_edges == DOUBLE) & np.isin(pieces.pairs, wrong).any(axis=1)
     is_unsure &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
     is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
     saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
-    choices = zip(pieces.chosen_kinds.tolist(), pieces.chosen_charges.tolist(), strict=True)
-    for node, (kind, charge) in enumerate(choices):
-        if not _holds(kind, CHARGES[charge], len(pieces.bonds_of(node)) + 1):
-            saturated.add(node)
+    pieces.chosen_edges[is_unsure] = SINGLE
+    saturated |= {node for node in nodes if not _has_room(pieces, node, 1)}
     unsure = networkx.Graph()
     for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
         if saturated & {first, second}:
+            if doubles[bond] > singles[bond] and all(_has_room(pieces, node, 1) for node in (first, second)):
+                pieces.chosen_edges[bond] = DOUBLE
             continue
         odds = np.log(doubles[bond] / max(singles[bond], LEAST))
         unsure.add_edge(first, second, weight=odds, bond=bond)
-        pieces.chosen_edges[bond] = SINGLE
     for row in networkx.connected_components(unsure):
         bonds = unsure.subgraph(row).edges
         if len(bonds) >= IN_A_ROW:
@@ -274,6 +278,21 @@ def _alternate(pieces: _Pieces) -> None:
         least, most = sorted(pieces.edges[bond, [SINGLE, DOUBLE]])
         pieces.edges[bond, [SINGLE, DOUBLE]] = least
         pieces.edges[bond, pieces.chosen_edges[bond]] = most
+
+
+def _is_bent_cumulene(pieces: _Pieces, node: int) -> bool:
+    """Whether two double bonds meet at an angle, which those of an allene do not."""
+    doubles = [bond for bond in pieces.bonds_of(node) if pieces.chosen_edges[bond] == DOUBLE]
+    if len(doubles) != 2:
+        return False
+    others = [int(end) for bond in doubles for end in pieces.pairs[bond] if end != node]
+    return not _is_between(pieces.positions_xy, node, *others)
+
+
+def _has_room(pieces: _Pieces, node: int, num_more: int) -> bool:
+    """Whether a node may have so many bonds more than it has."""
+    num_bonds = sum(ORDER_OF[int(pieces.chosen_edges[bond])] for bond in pieces.bonds_of(node))
+    return _holds(int(pieces.chosen_kinds[node]), CHARGES[int(pieces.chosen_charges[node])], num_bonds + num_more)
 
 
 def _log(probabilities: np.ndarray) -> float:

@@ -74,6 +74,7 @@ def inchi_of(graph: DrawnGraph) -> str | None:
         "O=[N+]([O-])c1ccc2[nH]ccc2c1",
         "CP(=O)(O)O",
         "[O-][n+]1ccccc1",
+        "O=C1CC[C@H](/C=C/C)N1C",  # RDKit's wedge ends at the double bond
     ],
 )
 def test_what_is_laid_out_is_put_together_again(smiles: str, lay_out) -> None:
@@ -169,6 +170,24 @@ def test_a_place_where_two_bonds_cross_is_no_atom(diagonals: list[tuple[int, int
     edges = dict.fromkeys([*sides, *diagonals, (0, 4), (1, 4), (2, 4), (3, 4)], SINGLE)
     graph = seen(["C"] * 5, edges, [(0, 0), (20, 0), (20, 20), (0, 20), (10, 11)])
     assert inchi_of(graph) == inchi_of_smiles(smiles)
+
+
+def test_double_bonds_alternate_in_a_ring_with_dashes_of_which_two_seem_surely_double() -> None:
+    ring = {(one, (one + 1) % 6): SINGLE for one in range(6)} | {(0, 6): SINGLE}
+    graph = seen(["C"] * 6 + ["Cl"], ring)
+    graph.edges[:6, [SINGLE, DOUBLE]] = [[0.02, 0.95], [0.02, 0.93], [0.4, 0.6], [0.3, 0.6], [0.4, 0.6], [0.3, 0.6]]
+    assert inchi_of(graph) == inchi_of_smiles("Clc1ccccc1")
+
+
+def test_a_bond_in_doubt_is_single_beside_a_full_atom() -> None:
+    isobutene = seen(["C"] * 4, {(0, 1): DOUBLE, (1, 2): SINGLE, (1, 3): SINGLE})
+    isobutene.edges[0, DOUBLE] = 0.99
+    isobutene.edges[1, [SINGLE, DOUBLE]] = 0.4, 0.6
+    assert inchi_of(isobutene) == inchi_of_smiles("CC(C)=C")
+    allene = seen(["C"] * 3, {(0, 1): DOUBLE, (1, 2): SINGLE}, [(0, 0), (20, 0), (40, 1)])
+    allene.edges[0, DOUBLE] = 0.99
+    allene.edges[1, [SINGLE, DOUBLE]] = 0.4, 0.6
+    assert inchi_of(allene) == inchi_of_smiles("C=C=C")
 
 
 def test_two_bonds_in_doubt_beside_each_other_are_no_row() -> None:
