@@ -76,6 +76,8 @@ LEAST = 1e-9  # probability of what cannot be
 MOST_REPAIRS = 8
 BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
 STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies between, at most
+SAME_WAY = 0.9  # cosine of the angle between two edges of a node from which they may be one that is seen twice
+NEAR_END = 0.5  # distance between their ends over their length, at most
 ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
 
 
@@ -117,7 +119,7 @@ def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
     one molecule: single atoms beside it are left out, and of several molecules nothing is said.
     """
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    largest = _largest_part(_without_crossings(graph))
+    largest = _largest_part(_without_doubled_ends(_without_crossings(graph)))
     if largest is None:
         return []
     pieces, beside = largest
@@ -197,6 +199,23 @@ def _without_crossings(graph: DrawnGraph) -> DrawnGraph:
         passing = {pair for pair in pairs if bonds.has_edge(*pair) and _is_between(graph.positions_xy, node, *pair)}
         if set(chain.from_iterable(passing)) == set(others):
             edges[(graph.pairs == node).any(axis=1)] = np.arange(edges.shape[1]) == NOTHING
+    return graph._replace(edges=edges)
+
+
+def _without_doubled_ends(graph: DrawnGraph) -> DrawnGraph:
+    """The graph without the less likely of two ends beside each other at one node, as of one label seen twice."""
+    bonds = networkx.Graph(graph.pairs[graph.edges[:, NOTHING] < 0.5].tolist())
+    dropped: set[int] = set()
+    for node, others in bonds.adjacency():
+        for pair in combinations(others, 2):
+            first, second = graph.positions_xy[list(pair)] - graph.positions_xy[node]
+            ends = [one for one in pair if set(bonds[one]) <= {node, *pair}]
+            lengths = np.linalg.norm((first, second, first - second), axis=1)
+            is_same = first @ second > SAME_WAY * lengths[0] * lengths[1] and lengths[2] < NEAR_END * lengths.max()
+            if is_same and ends and not dropped & set(pair):
+                dropped.add(min(ends, key=lambda one: float(graph.found[one])))
+    edges = graph.edges.copy()
+    edges[np.isin(graph.pairs, list(dropped)).any(axis=1)] = np.arange(edges.shape[1]) == NOTHING
     return graph._replace(edges=edges)
 
 

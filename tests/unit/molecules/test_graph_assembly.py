@@ -18,6 +18,9 @@ from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
 from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
 
 SURE, UNSURE = 0.9, 0.05
+AROUND = [(20 * math.cos(angle), 20 * math.sin(angle)) for angle in np.arange(6) * math.pi / 3]
+RING = [*AROUND, (40, 0)]  # the last beside the first
+STAR = [(0, 0), *AROUND[::2], AROUND[3]]  # around the first
 
 
 def seen(names: list[str], edges: dict[tuple[int, int], int], positions_xy: object = None) -> DrawnGraph:
@@ -94,11 +97,12 @@ def test_every_kind_is_an_element_hydrogen_or_a_known_group() -> None:
 
 
 def test_of_two_faults_the_less_likely_is_mended() -> None:
-    graph = seen(["C", "C", "C", "C", "C"], {(0, 1): DOUBLE, (1, 2): DOUBLE, (1, 3): SINGLE, (3, 4): SINGLE})
+    bonds = {(0, 1): DOUBLE, (1, 2): DOUBLE, (1, 3): SINGLE, (3, 4): SINGLE}
+    graph = seen(["C"] * 5, bonds, [(0, 0), (20, 0), (30, 17), (30, -17), (50, -17)])
     graph.edges[1, SINGLE] = 0.4  # five bonds at one carbon: one of the double ones is surer than the other
     assert inchi_of(graph) == inchi_of_smiles("C=C(C)CC")
-    charged = seen(["C", "N", "C", "C", "C"], {(0, 1): SINGLE, (1, 2): SINGLE, (1, 3): SINGLE, (1, 4): SINGLE})
-    charged.charges[1, CHARGES.index(1)] = 0.4
+    charged = seen(["N", "C", "C", "C", "C"], {(0, one): SINGLE for one in range(1, 5)}, STAR)
+    charged.charges[0, CHARGES.index(1)] = 0.4
     assert inchi_of(charged) == inchi_of_smiles("C[N+](C)(C)C")
 
 
@@ -145,7 +149,7 @@ def test_parts_between_which_a_stroke_may_be_lost_are_joined() -> None:
 
 def test_double_bonds_alternate_in_a_ring_with_a_circle() -> None:
     ring = {(one, (one + 1) % 6): SINGLE for one in range(6)} | {(0, 6): SINGLE}
-    graph = seen(["C"] * 6 + ["Cl"], ring)
+    graph = seen(["C"] * 6 + ["Cl"], ring, RING)
     graph.edges[:6, [SINGLE, DOUBLE]] = [[0.5, 0.4], [0.4, 0.5], [0.4, 0.5], [0.5, 0.4], [0.4, 0.5], [0.5, 0.4]]
     assert inchi_of(graph) == inchi_of_smiles("Clc1ccccc1")
     graph.edges[:6, [SINGLE, DOUBLE]] = [0.99, 0.001]
@@ -172,9 +176,22 @@ def test_a_place_where_two_bonds_cross_is_no_atom(diagonals: list[tuple[int, int
     assert inchi_of(graph) == inchi_of_smiles(smiles)
 
 
+def test_of_two_ends_in_one_direction_the_likelier_stays() -> None:
+    edges = {(0, 1): SINGLE, (1, 2): SINGLE, (1, 3): SINGLE, (2, 3): SINGLE}
+    places = [(0, 0), (20, 0), (38, 2), (38, -5)]
+    graph = seen(["C", "C", "N", "C"], edges, places)
+    graph.found[3] = 0.5
+    assert inchi_of(graph) == inchi_of_smiles("CCN")
+    apart = graph._replace(positions_xy=np.array([*places[:3], (30, -17)], float))
+    assert inchi_of(apart) == inchi_of_smiles("CC1CN1")
+    longer = seen(["C", "C", "N", "C", "C"], edges | {(3, 4): SINGLE}, [*places, (58, -5)])  # no end: it goes on
+    longer.found[3] = 0.5
+    assert inchi_of(longer) != inchi_of_smiles("CCN")
+
+
 def test_double_bonds_alternate_in_a_ring_with_dashes_of_which_two_seem_surely_double() -> None:
     ring = {(one, (one + 1) % 6): SINGLE for one in range(6)} | {(0, 6): SINGLE}
-    graph = seen(["C"] * 6 + ["Cl"], ring)
+    graph = seen(["C"] * 6 + ["Cl"], ring, RING)
     graph.edges[:6, [SINGLE, DOUBLE]] = [[0.02, 0.95], [0.02, 0.93], [0.4, 0.6], [0.3, 0.6], [0.4, 0.6], [0.3, 0.6]]
     assert inchi_of(graph) == inchi_of_smiles("Clc1ccccc1")
 
@@ -208,7 +225,7 @@ def test_a_lone_bond_in_doubt_is_what_it_more_likely_is() -> None:
 
 def test_what_nobody_draws_with_hydrogen_has_a_charge_instead() -> None:
     three = {(0, 1): SINGLE, (0, 2): SINGLE, (0, 3): SINGLE}
-    graph = seen(["S", "C", "C", "C"], three)
+    graph = seen(["S", "C", "C", "C"], three, STAR[:4])
     graph.charges[0] = 0.5, 0.25, 0.0
     assert inchi_of(graph) == inchi_of_smiles("C[S+](C)C")
 
