@@ -21,7 +21,7 @@ from lib.captioning.caption_choice import (
     mixed_votes,
     with_variants,
 )
-from lib.captioning.graph_reading import how_legible, read_graph
+from lib.captioning.graph_reading import how_legible, read_at_best_size, read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
 from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
@@ -219,7 +219,7 @@ class ImageCaptioner:
         found = []
         captions: dict[str, str | None] = {}  # most views say the same
         for view in views:
-            graph = read_graph(seen_as(_largest(image), *view), self._graph_reader)
+            graph = read_at_best_size(seen_as(_largest(image), *view), self._graph_reader)
             scored = self.asked.assemble(graph) if graph else []
             captions |= {text: self.asked.read(text) for text, _ in scored if text not in captions}
             likelihoods = np.exp([score - scored[0][1] for _, score in scored])

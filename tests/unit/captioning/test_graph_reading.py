@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.graph_reading import ASIDE_PX, CLOSEST_PX, _apart, _has_ink, read_graph
+from lib.captioning.graph_reading import (
+    ASIDE_PX,
+    CLOSEST_PX,
+    _apart,
+    _has_ink,
+    how_legible,
+    read_at_best_size,
+    read_graph,
+)
 from lib.images.cleaning import clean_image
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -129,3 +137,15 @@ def test_an_image_is_seen_in_cells() -> None:
     assert spots.is_node.shape == (2, 48 // CELL_PX, 64 // CELL_PX)
     assert spots.kinds.shape == (2, len(WRITTEN_KINDS), 12, 16)
     assert (spots.charges.shape[1], spots.offsets.shape[1]) == (3, 2)
+
+
+def test_a_drawing_that_is_too_large_is_read_smaller() -> None:
+    reader, smaller = pretrained_graph_reader("molecules"), 0
+    for inchi in MOLECULES:
+        image = np.where(draw_unworn_ink(inchi, "rdkit"), 0, 255).astype(np.uint8)
+        pixels = cv2.resize(cleaned(np.pad(image, 9, constant_values=255)), None, fx=3, fy=3)
+        graph, as_it_is = read_at_best_size(pixels, reader), read_graph(pixels, reader)
+        assert how_legible(graph) >= how_legible(as_it_is)
+        found = assemble(graph) if graph else []
+        smaller += how_legible(graph) > how_legible(as_it_is) and inchi_of_smiles(found[0][0]) == inchi
+    assert smaller >= len(MOLECULES) - 3
