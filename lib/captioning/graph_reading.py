@@ -25,7 +25,7 @@ NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
 EDGE_FROM = 0.5  # probability that something joins two nodes
-LEGIBLE_FROM = -0.4  # hardly any drawing that is read right is less legible (LOG.md)
+SURE_OF_NODES_FROM = -0.32  # no drawing that is read right has been less sure (LOG.md)
 OTHER_SIZES = (0.5, 0.7)  # factors
 LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
 INK_BELOW = 200  # grey value: thin strokes become pale when they are scaled
@@ -67,22 +67,25 @@ def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | N
 
 
 def read_at_best_size(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | None:
-    """The graph of a cleaned image (H, W), which is read smaller too if little of it is legible.
+    """The graph of a cleaned image (H, W), which is read smaller too if its nodes are in doubt.
 
-    Large letters on long bonds are taken for bonds when the scale of a drawing is measured.
+    Where letters are large, their strokes are taken for bonds when cleaning measures the scale of a drawing.
     """
     graph = read_graph(pixels, reader)
-    if how_legible(graph) >= LEGIBLE_FROM:
+    if _how_sure_of_nodes(graph) >= SURE_OF_NODES_FROM:
         return graph
     smaller = (cv2.resize(pixels, None, fx=one, fy=one, interpolation=cv2.INTER_AREA) for one in OTHER_SIZES)
-    return max((graph, *(read_graph(one, reader) for one in smaller)), key=how_legible)
+    return max((graph, *(read_graph(one, reader) for one in smaller)), key=_how_sure_of_nodes)
 
 
 def how_legible(graph: DrawnGraph | None) -> float:
-    """The mean logarithm of the probabilities of nodes and of what is written there; low without a graph."""
-    if graph is None:
-        return math.log(NODE_FROM / len(WRITTEN_KINDS))
-    return float((np.log(graph.kinds.max(axis=1)) + np.log(graph.found)).mean())
+    """The mean logarithm of the probabilities of what is taken to be written at nodes; low without a graph."""
+    return float(np.log(graph.kinds.max(axis=1)).mean()) if graph else math.log(1 / len(WRITTEN_KINDS))
+
+
+def _how_sure_of_nodes(graph: DrawnGraph | None) -> float:
+    """The mean logarithm of the probabilities of nodes; low without a graph."""
+    return float(np.log(graph.found).mean()) if graph else math.log(NODE_FROM)
 
 
 def _nodes(is_node: Tensor) -> tuple[Tensor, Tensor, Tensor]:
