@@ -182,7 +182,7 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set training.max_train_seconds=$(SECONDS_OF_TRAINING) --set training.log_interval_steps=100 \
 	  --set training.checkpoint_interval_steps=100 --set training.learning_rate=$(RATE) --set training.batch_size=$(BATCH) \
 	  --set training.average_decay=0.999 --set drawing.stereo_fraction=0.9 --set drawing.isotope_fraction=0.03 --set drawing.group_fraction=0.3 \
-	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4, restyled: 4}" --set "drawing.free_bond_length_px=[22, 60]" \
+	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4, printed: 4, restyled: 4}" --set "drawing.free_bond_length_px=[22, 80]" \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 patch-readers: $(READY)  ## train what reads single bonds, labels and whole graphs on the drawings of `make reader` (READER=folder)

@@ -6,7 +6,7 @@ import numpy as np
 
 from lib.molecules.drawing_noise import add_specks, drop_at_random, erase_line, remove_stroke_pixels
 from lib.molecules.free_drawing import draw_freely
-from lib.molecules.free_style import fonts_of, free_style
+from lib.molecules.free_style import fonts_of, free_style, printed
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing, turn
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -56,8 +56,9 @@ def choose_drawer(settings: DrawingSettings, rng: np.random.Generator) -> Drawer
 def draw_unworn(inchi: str, drawer: Drawer, settings: DrawingSettings, rng: np.random.Generator) -> UnwornDrawing:
     """Draw one molecule at one of the two sizes, by lot. Raises NotationError if the drawer cannot."""
     is_reduced = rng.random() < settings.reduced_fraction
-    if drawer == "free":
+    if drawer in ("free", "printed"):
         style = free_style(settings.free_bond_length_px, rng, fonts_of(settings.fonts_folder))
+        style = printed(style, rng) if drawer == "printed" else style
         return UnwornDrawing(draw_freely(inchi, style, rng), style.bond_length_px, is_reduced)
     if drawer == "restyled":
         length = float(np.exp(rng.uniform(*np.log(settings.free_bond_length_px))))

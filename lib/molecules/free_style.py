@@ -121,6 +121,26 @@ def free_style(
     )
 
 
+def printed(style: FreeStyle, rng: np.random.Generator) -> FreeStyle:
+    """A style with the proportions that most drawings in journals and patents have."""
+    length = style.bond_length_px
+    return style._replace(
+        stroke_px=float(np.clip(length * rng.uniform(0.03, 0.07), 1.0, 8.0)),
+        turn_deg=float(rng.choice((0, 30, 90))),
+        letter_height=float(max(LEAST_CAPITAL_PX / length, rng.uniform(0.25, 0.42))),
+        letter_width=1.0,
+        spacing=float(rng.uniform(0.13, 0.2)),
+        has_circles=False,
+        wedge="solid",
+        writes_chains=False,
+        writes_carbons=False,
+        known_fraction=1.0,
+        has_amides=True,
+        beside="",
+        numbered_fraction=0.0,
+    )
+
+
 def _text(rng: np.random.Generator) -> str:
     number = int(rng.integers(1, 400))
     forms = (f"{number}", f"({number})", f"{number}a", f"Example {number}", f"Compound {number}", "IC50 = 12 nM", "(R)")

@@ -11,7 +11,7 @@ def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
-Drawer = Literal["indigo", "rdkit", "coordgen", "free", "restyled"]
+Drawer = Literal["indigo", "rdkit", "coordgen", "free", "printed", "restyled"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FractionRange = Annotated[tuple[Fraction, Fraction], AfterValidator(_in_order)]
 BondLength = Annotated[float, Field(ge=8, le=200)]  # pixels

@@ -13,7 +13,16 @@ from lib.molecules.atom_labels import GROUPS, Group, atom_label, free_side, grou
 from lib.molecules.drawing import draw_unworn
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.free_drawing import draw_freely
-from lib.molecules.free_style import FONTS, FONTS_FOLDER, LAYOUTS, LEAST_CAPITAL_PX, FreeStyle, fonts_of, free_style
+from lib.molecules.free_style import (
+    FONTS,
+    FONTS_FOLDER,
+    LAYOUTS,
+    LEAST_CAPITAL_PX,
+    FreeStyle,
+    fonts_of,
+    free_style,
+    printed,
+)
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles, read_inchi, write_smiles
 from lib.molecules.sources import with_random_group
@@ -217,6 +226,22 @@ def test_a_folder_without_fonts_is_refused(tmp_path: Path) -> None:
         fonts_of(str(tmp_path))
 
 
+def test_printed_drawings_have_letters_and_strokes_of_ordinary_size_in_upright_fonts() -> None:
+    rng = np.random.default_rng(0)
+    styles = [printed(style(seed), rng) for seed in range(300)]
+    assert max(one.letter_height for one in styles if one.bond_length_px > 20) <= 0.42
+    assert max(one.stroke_px / one.bond_length_px for one in styles if one.bond_length_px > 20) <= 0.07
+    assert {one.letter_width for one in styles} == {1.0}
+    assert {one.turn_deg for one in styles} == {0.0, 30.0, 90.0}
+    settings = load_settings("molecules", "local").drawing
+    inchi = inchi_of_smiles("CC(=O)Nc1ccc(O)cc1")
+    free, one_printed = (
+        draw_unworn(inchi, drawer, settings, np.random.default_rng(1)) for drawer in ("free", "printed")
+    )
+    assert free.bond_length_px == one_printed.bond_length_px
+    assert free.drawing.pixels.shape != one_printed.drawing.pixels.shape
+
+
 def test_letters_are_large_enough_to_be_read() -> None:
     styles = [style(seed) for seed in range(300)]
     heights = [one.letter_height * one.bond_length_px for one in styles]
@@ -225,7 +250,7 @@ def test_letters_are_large_enough_to_be_read() -> None:
     assert free_style((8.0, 8.0), np.random.default_rng(0)).letter_height == 0.6
 
 
-@pytest.mark.parametrize("drawer", ["free", "restyled"])
+@pytest.mark.parametrize("drawer", ["free", "printed", "restyled"])
 def test_drawings_are_written_in_the_fonts_that_the_settings_name(tmp_path: Path, drawer: str) -> None:
     shutil.copy(FONTS_FOLDER / "STIXGeneralBol.ttf", tmp_path)
     asked = [
