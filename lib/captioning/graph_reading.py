@@ -74,8 +74,14 @@ def read_at_best_size(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGr
     graph = read_graph(pixels, reader)
     if _how_sure_of_nodes(graph) >= SURE_OF_NODES_FROM:
         return graph
-    smaller = (cv2.resize(pixels, None, fx=one, fy=one, interpolation=cv2.INTER_AREA) for one in OTHER_SIZES)
-    return max((graph, *(read_graph(one, reader) for one in smaller)), key=_how_sure_of_nodes)
+    return max((graph, *(_read_smaller(pixels, reader, factor) for factor in OTHER_SIZES)), key=_how_sure_of_nodes)
+
+
+def _read_smaller(pixels: NDArray[np.uint8], reader: GraphReader, factor: float) -> DrawnGraph | None:
+    """The graph of an image at a smaller size, with positions in the image as it is."""
+    smaller: NDArray[np.uint8] = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    graph = read_graph(smaller, reader)
+    return graph and graph._replace(positions_xy=(graph.positions_xy + 0.5) / factor - 0.5)
 
 
 def how_legible(graph: DrawnGraph | None) -> float:
