@@ -28,10 +28,14 @@ ImageSource = bytes | str | Path | np.ndarray  # an image file's bytes, its path
 
 
 class CaptionedImage(NamedTuple):
-    """An image's caption; if the image could not be read, `reason` says why and the rest is null."""
+    """An image's caption; if the image could not be read, `reason` says why and the rest is null.
+
+    `confidence` is the probability that the caption is exactly right; of a sentence, the geometric mean probability of
+    its words.
+    """
 
     caption: str | None
-    confidence: float | None  # probability that the caption is right
+    confidence: float | None
     is_valid: bool | None
     alternatives: list[tuple[str, float]]  # other captions with their scores, best first
     reason: str | None = None
