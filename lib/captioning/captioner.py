@@ -28,10 +28,14 @@ ImageSource = bytes | str | Path | np.ndarray  # an image file's bytes, its path
 
 
 class CaptionedImage(NamedTuple):
-    """An image's caption; if the image could not be read, `reason` says why and the rest is null."""
+    """An image's caption; if the image could not be read, `reason` says why and the rest is null.
+
+    `confidence` is the probability that the caption is exactly right; of a sentence, the geometric mean probability of
+    its words.
+    """
 
     caption: str | None
-    confidence: float | None  # probability that the caption is right
+    confidence: float | None
     is_valid: bool | None
     alternatives: list[tuple[str, float]]  # other captions with their scores, best first
     reason: str | None = None
@@ -118,7 +122,9 @@ def _as_bytes(image: ImageSource) -> bytes:
         image = image[..., 0]
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not is_image or not image.size:
-        raise CorruptImageError("not_an_image", f"array of {image.dtype} {image.shape}: pixels must be uint8")
+        shapes = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+        detail = f"array of {image.dtype} {image.shape}: pixels must be uint8 of shape {shapes}"
+        raise CorruptImageError("not_an_image", detail)
     png = io.BytesIO()
     Image.fromarray(image).save(png, "PNG", compress_level=1)
     return png.getvalue()

@@ -12,7 +12,12 @@ FIGURES: Figures = (
     ("Exactly right", "equal to the reference", "percent", "exact_match"),
     ("Mean edit distance", "characters to change", "distance", "mean_edit_distance"),
     ("Well formed", "captions that their notation accepts", "percent", "valid_share"),
-    ("Mean confidence", "probability the model gives its captions", "score", "mean_confidence"),
+    (
+        "Mean confidence",
+        "probability of a caption; of a sentence, the geometric mean probability of its words",
+        "score",
+        "mean_confidence",
+    ),
 )
 SENTENCE_FIGURES: Figures = (
     ("CIDEr", "words that tell this image from others", "metric", "cider"),

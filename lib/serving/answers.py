@@ -71,7 +71,10 @@ class CaptionAnswer(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ANSWER]})
 
     caption: str | None
-    confidence: float | None = Field(description="probability that the caption is right")
+    confidence: float | None = Field(
+        description="probability that the caption is exactly right; of a sentence, the geometric mean probability of "
+        "its words"
+    )
     is_valid: bool | None = Field(description="whether the caption is well-formed in its notation")
     alternatives: list[Alternative] = Field(description="other captions, best first")
     reason: str | None = Field(description="why the image could not be read")

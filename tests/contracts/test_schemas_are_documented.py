@@ -2,7 +2,10 @@
 
 import pytest
 
+from lib.captioning.captioner import CaptionedImage
 from lib.lake.schemas import REJECTION_REASONS, TABLES, Table
+from lib.reporting.headline import FIGURES, SENTENCE_FIGURES
+from lib.serving.answers import CaptionAnswer
 from tests.described_columns import described_columns
 
 
@@ -37,3 +40,11 @@ def test_tables_are_found_by_their_names() -> None:
 
 def test_every_reason_of_a_rejection_is_explained() -> None:
     assert [reason for reason, meaning in REJECTION_REASONS.items() if len(meaning) < 8] == []
+
+
+def test_wherever_confidence_is_explained_it_is_said_what_it_is_of_a_sentence() -> None:
+    column = dict(described_columns(TABLES["caption_predictions"].schema))["confidence"]
+    of_answer = CaptionAnswer.model_fields["confidence"].description or ""
+    cards = [meaning for label, meaning, _, _ in FIGURES + SENTENCE_FIGURES if label == "Mean confidence"]
+    texts = [column, of_answer, " ".join((CaptionedImage.__doc__ or "").split()), *cards]
+    assert [text for text in texts if "geometric mean probability" not in text] == []

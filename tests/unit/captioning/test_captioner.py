@@ -57,12 +57,13 @@ def test_bytes_paths_and_arrays_are_captioned_in_the_order_given(captioner: Capt
 
 def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner: Captioner, tmp_path: Path) -> None:
     bad = [b"no image", "a\0.png", tmp_path / "nowhere.png", np.full((90, 90), 255, np.uint8), np.zeros((9, 9)), None]
+    bad += [np.zeros((3, 9, 9), np.uint8)]  # the colours are in front, as torch has them
     *unread, read = captioner.caption([*bad, drawing(ASPIRIN)])
     assert read.caption == ASPIRIN
     assert all(one[:4] == (None, None, None, []) for one in unread)
     reasons = ["not_an_image: begins", "not_an_image: 'a\\x00.png'", "No such file", "blank_image"]
-    reasons += ["array of float64", "NoneType is no"]
-    assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 6
+    reasons += ["array of float64", "NoneType is no", "array of uint8 (3, 9, 9): pixels must be uint8 of shape (H, W)"]
+    assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 7
 
 
 @pytest.mark.parametrize("image", ["drawing.png", Path("drawing.png"), b"bytes", np.zeros((9, 9), np.uint8)])
