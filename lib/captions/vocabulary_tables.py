@@ -28,7 +28,8 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
 
     What is up to date is left.
 
-    Raises MissingInputError if there are no train captions in the notation that the settings name.
+    Raises MissingInputError if there are no train captions in the notation that the settings name, or all their tokens
+    are too rare.
     """
     version = vocabulary_version(settings)
     captions = lake.require("captions", written_by="ingest_images")
@@ -44,6 +45,11 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     is_frequent = F.col("num_uses") >= settings.min_token_uses
     num_uses = {row.token: row.num_uses for row in counts.where(is_frequent).collect()}
     num_foreign = tokenized.where(F.col("tokens").isNull()).count()
+    if not num_uses and not counts.isEmpty():
+        raise MissingInputError(
+            f"no token of the train captions is used captions.min_token_uses {settings.min_token_uses} times or more: "
+            "set it lower, or put more captions into the landing zone"
+        )
     if not num_uses:
         raise MissingInputError(
             f"no train caption can be written in notation {settings.notation!r}: check captions.notation "

@@ -63,6 +63,15 @@ def test_tokens_that_are_too_rare_are_counted(lake, caplog):
     assert "5 tokens are used less than captions.min_token_uses 2 times and left out: 45.5 % of all uses" in caplog.text
 
 
+def test_captions_of_rare_tokens_alone_are_not_blamed_on_their_notation(lake):
+    arrive(lake, {"a": "a dog runs", "b": "two cats"})
+    words = ("captions.notation=words", "captions.min_token_uses=5")
+    with pytest.raises(MissingInputError, match=r"no token .* captions\.min_token_uses 5 times or more: set it lower"):
+        build(lake, *words)
+    build(lake, "captions.notation=words", "captions.min_token_uses=1")
+    assert lake.read("vocabulary").where("token = 'dog'").first().num_uses == 1
+
+
 def test_only_train_captions_count(lake):
     arrive(lake, dict.fromkeys("abcde", "InChI=1S/CH4"), a="validation", b="test")
     build(lake)
