@@ -49,6 +49,22 @@ def test_a_name_that_is_taken_odd_or_unknown_is_refused(tmp_path: Path) -> None:
         keys.entries()
 
 
+def test_keys_that_cannot_be_read_or_written_are_said_in_one_sentence(tmp_path: Path) -> None:
+    said = "cannot be used .*: make keys and serve as the same user"
+    keys = ApiKeys(str(tmp_path))
+    key = keys.add("first")
+    keys.path.unlink()
+    keys.path.mkdir()  # refused to every user, as another user's file is to all but root
+    for ask in (keys.entries, lambda: keys.name_of(key), lambda: keys.add("second")):
+        with pytest.raises(SettingsError, match=said):
+            ask()
+    (tmp_path / "a file").touch()
+    nowhere = ApiKeys(str(tmp_path / "a file"))
+    for ask in (nowhere.entries, lambda: nowhere.name_of(key), lambda: nowhere.add("second")):
+        with pytest.raises(SettingsError, match=said):
+            ask()
+
+
 def test_the_command_makes_lists_and_revokes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = ["--set", f"storage.root={tmp_path}"]
     api_keys.main([*root, "add", "first"])
