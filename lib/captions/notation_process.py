@@ -42,6 +42,11 @@ class NotationProcess:
         caption: str | None = self._ask("read", text)
         return caption
 
+    def read_typed(self, text: str) -> str | None:
+        """The caption in standard form of what a person types, or None if it is no valid caption."""
+        caption: str | None = self._ask("read_typed", text)
+        return caption
+
     def repair(self, text: str) -> str:
         """The best caption that can be made of joined tokens that are not a valid one."""
         return self._ask("repair", text) or ""

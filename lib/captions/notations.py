@@ -68,6 +68,8 @@ class Notation:
     write: Callable[[str, Columns | None, int], Writing]
     join: Callable[[Sequence[str]], str]
     read: Callable[[str], str | None]  # joined tokens -> caption in standard form; None if it is not valid
+    read_typed: Callable[[str], str | None]  # what a person types -> caption in standard form; None if it is none
+    typed_as: str  # what a person may type, for messages that begin "this is not"
     repair: Callable[[str], str]  # joined tokens that are not valid -> the best caption that they allow
     # (caption, drawer) -> image (H, W), True = ink. Raises NotationError.
     draw: Callable[[str, str], np.ndarray]

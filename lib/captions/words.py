@@ -68,6 +68,10 @@ def _read_words(text: str) -> str | None:
     return text.strip() or None
 
 
+def _typed_reader(cut: Callable[[str], list[str]]) -> Callable[[str], str | None]:
+    return lambda text: text.strip() if cut(text) else None
+
+
 def _refuse_to_draw(caption: str, _drawer: str) -> np.ndarray:
     raise NotationError(f"caption {caption!r} is in words and cannot be drawn")
 
@@ -82,6 +86,8 @@ NOTATIONS = {
         write=_writer(cut),
         join=" ".join,
         read=_read_words,
+        read_typed=_typed_reader(cut),
+        typed_as="a caption with words",
         repair=unchanged,
         draw=_refuse_to_draw,
         mark=None,

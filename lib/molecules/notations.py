@@ -18,14 +18,15 @@ from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
-from lib.molecules.smiles import inchi_of_smiles, nearest_readable, write_smiles
+from lib.molecules.smiles import inchi_of_smiles, inchi_of_typed, nearest_readable, write_smiles
 
 READING = frozenset(
-    {"read", "repair", "draw", "graph", "variants", "assemble", "molfile"}
+    {"read", "read_typed", "repair", "draw", "graph", "variants", "assemble", "molfile"}
 )  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
+TYPED_AS = "a well-formed InChI or SMILES of a molecule"
 
 # Layer marks such as /c, element symbols, whole numbers, and every other character on its own.
 _INCHI_TOKEN = re.compile(r"/[a-z]|[A-Z][a-z]?|\d+|.", re.DOTALL)
@@ -96,6 +97,8 @@ def _inchi() -> Notation:
         write=_write_inchi,
         join=_join_inchi,
         read=_read_inchi,
+        read_typed=inchi_of_typed,
+        typed_as=TYPED_AS,
         repair=unchanged,
         draw=draw_unworn_ink,
         mark=_mark,
@@ -118,6 +121,8 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         join="".join,
         # No drawing that was learned from shows a radical, and =[O+] looks like =O.
         read=partial(inchi_of_smiles, may_be_radical=not follows_drawing),
+        read_typed=inchi_of_typed,
+        typed_as=TYPED_AS,
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,

@@ -157,6 +157,24 @@ def inchi_of_smiles(smiles: str, may_be_radical: bool = True) -> str | None:
     return inchi_of_molecule(molecule) if may_be_radical or not is_radical else None
 
 
+def inchi_of_typed(text: str) -> str | None:
+    """The standard InChI of an InChI, standard or not, or of a SMILES; None if it is none of a molecule.
+
+    An InChI with too few hydrogens for its formula, as one that was cut off, is none: it would be read as a radical.
+    """
+    if not text.startswith("InChI="):
+        return inchi_of_smiles(text)
+    try:
+        inchi = inchi_of_molecule(read_inchi(text))
+    except NotationError:
+        return None
+    return inchi if inchi and _formula_of(inchi) == _formula_of(text) else None
+
+
+def _formula_of(inchi: str) -> str:
+    return inchi.split("/")[1]
+
+
 def inchi_of_molecule(molecule: Chem.Mol) -> str | None:
     """The standard InChI of a molecule, or None if there is none."""
     return Chem.MolToInchi(molecule) or None  # type: ignore[no-untyped-call]

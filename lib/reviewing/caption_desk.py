@@ -59,21 +59,10 @@ class CaptionDesk:
             raise RefusedRequestError(
                 422, f"the correction has {len(text):,} characters; at most {self._max_characters:,} are stored"
             )
-        caption = self._read(text)
+        caption = self._ask("read_typed", text)
         if caption is None:
-            prefixes = [prefix for prefix in self.notation.caption_prefixes if prefix]
-            wrong_start = f", whose captions begin with {' or '.join(prefixes)}" if prefixes else ""
-            known = "" if text.startswith(tuple(self.notation.caption_prefixes)) else wrong_start
-            raise RefusedRequestError(422, f"this is not a well-formed caption in notation {self.notation.name}{known}")
-        return caption
-
-    def _read(self, text: str) -> str | None:
-        """Where the network writes captions in other tokens than their own, both are read."""
-        if caption := self._ask("read", text):
-            return str(caption)
-        written = self._ask("write", text, None, 0)
-        joined = self.notation.join(written.tokens) if written else ""
-        return self._ask("read", joined) if joined not in ("", text) else None
+            raise RefusedRequestError(422, f"this is not {self.notation.typed_as}")
+        return str(caption)
 
     def _ask(self, function: str, *question: object) -> Any:
         """The notation's answer, None if it has none."""

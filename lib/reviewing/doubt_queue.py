@@ -46,6 +46,7 @@ class DoubtOrder:
 
     rows: pa.Table
     is_of_reason: dict[str, Any]  # by reason, (N,) whether the row has it
+    is_malformed: Any  # (N,) whether the row has no caption, or one that is malformed: it cannot be right
     index_of: dict[tuple[str, str], int]  # by image_id and model_version
     models: list[str]  # the newest first
     days: list[str]  # the newest first
@@ -148,6 +149,7 @@ def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
     return DoubtOrder(
         rows,
         {name: flags[indices] for name, flags in of_reason.items()},
+        is_malformed[indices],
         {key: index for index, key in enumerate(zip(*(rows[name].to_pylist() for name in KEY), strict=True))},
         [name for name in reversed(newest["model_version"].to_pylist()) if name],
         sorted(filter(None, pc.unique(rows["day"]).to_pylist()), reverse=True),

@@ -112,11 +112,15 @@ def _review(
         raise RefusedRequestError(
             404, f"there is no caption of image {key[0][:200]!r} by model {key[1][:100]!r} any more"
         )
-    caption: str | None = order.rows["caption"][order.index_of[key]].as_py()
+    index = order.index_of[key]
+    caption: str | None = order.rows["caption"][index].as_py()
     if _as_forms_send(caption or "") != _as_forms_send(seen):
         raise RefusedRequestError(409, "the image has a new caption since this page was loaded: review that one")
     if verdict not in GIVEN:
         raise RefusedRequestError(422, f"the verdict must be one of {', '.join(GIVEN)}")
+    if verdict == "accept" and order.is_malformed[index]:
+        what = "a malformed caption" if caption else "a missing caption"
+        raise RefusedRequestError(422, f"{what} cannot be accepted: type the right one, or press Wrong or Skip")
     if rating not in ("", "1", "2", "3", "4", "5"):
         raise RefusedRequestError(422, "the rating must be a number from 1 to 5, or none")
     corrected = parts.desk.standard_form(corrected_caption) if verdict == "correct" else None

@@ -105,20 +105,25 @@ class ReviewLog:
         raise ConcurrentWriteError(f"table {TABLE} was changed {MOST_TRIES} times by others: send the review again")
 
     def _open(self) -> DeltaTable:
-        """The table as it stands; made with the schema that Spark would give it, if it is not there."""
+        """The table, with all columns of a review; made as Spark would make it, if it is not there."""
         address = str(self._rows.root / TABLE)
-        if DeltaTable.is_deltatable(address):
-            return DeltaTable(address)
-        fields = [
-            Field(name, PrimitiveType(DELTA[kind]), nullable=True, metadata={"comment": comment})
+        fields = {
+            name: Field(name, PrimitiveType(DELTA[kind]), nullable=True, metadata={"comment": comment})
             for name, (kind, comment) in REVIEW_COLUMNS.items()
-        ]
-        try:
-            return DeltaTable.create(address, Schema(fields), mode="ignore", description=REVIEWS_COMMENT)
-        except DeltaError:
-            if DeltaTable.is_deltatable(address):  # another process has made it meanwhile
-                return DeltaTable(address)
-            raise
+        }
+        if not DeltaTable.is_deltatable(address):
+            try:
+                return DeltaTable.create(
+                    address, Schema(list(fields.values())), mode="ignore", description=REVIEWS_COMMENT
+                )
+            except DeltaError:
+                if not DeltaTable.is_deltatable(address):  # or another process has made it meanwhile
+                    raise
+        table = DeltaTable(address)
+        known = {field.name for field in table.schema().fields}
+        if missing := [field for name, field in fields.items() if name not in known]:
+            table.alter.add_columns(missing)  # a MERGE would leave their values out
+        return table
 
     def _refresh(self) -> None:
         dataset, version = self._rows.dataset(TABLE)

@@ -27,7 +27,7 @@ from lib.reviewing.structure_editor import editor_folder
 from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
-from lib.serving.server import check_doors, listen, print_line, requires_key_for, uvicorn_config
+from lib.serving.server import address_of, check_doors, listen, print_line, requires_key_for, uvicorn_config
 from lib.settings import Settings
 from lib.storage_faults import storage_fault
 
@@ -90,6 +90,5 @@ def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None
     server = uvicorn.Server(uvicorn_config(app, settings.reviewing, believes_proxy=False))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
-    scheme = "https" if settings.reviewing.tls_certificate else "http"
-    logger.info("listens at %s://%s:%d", scheme, *listening.getsockname()[:2])
+    logger.info("listens at %s", address_of(listening, settings.reviewing))
     server.run(sockets=[listening])

@@ -31,9 +31,11 @@ def _from_base64(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f"is {type(value).__name__}, not an image file's bytes in base 64")
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode("".join(value.split()), validate=True)  # many encoders break lines
     except (binascii.Error, ValueError):
-        raise ValueError("is not base64: send the bytes of an image file, encoded, without line breaks") from None
+        raise ValueError(
+            "is not base64: send the bytes of an image file, encoded, without data:...;base64, before"
+        ) from None
 
 
 Base64Image = Annotated[
@@ -151,14 +153,21 @@ class _Split(BaseModel):
     data: list[list[Any]]
 
 
+class _Params(BaseModel):
+    dataset: str | None = None
+
+
 class Invocation(BaseModel):
-    """Rows in one of the forms of MLflow's scoring protocol; `params.dataset` names the dataset."""
+    """Rows in one of the forms of MLflow's scoring protocol; `params.dataset` names the dataset.
+
+    As with MLflow, params may be null, and those that are not known are not looked at.
+    """
 
     dataframe_split: _Split | None = None
     dataframe_records: list[dict[str, Any]] | None = None
     instances: list[Any] | None = None
     inputs: dict[str, list[Any]] | list[Any] | None = None
-    params: dict[str, str] = {}
+    params: _Params | None = None
 
 
 def parse_invocation(body: bytes | str) -> tuple[list[bytes], str | None]:
@@ -186,7 +195,7 @@ def parse_invocation(body: bytes | str) -> tuple[list[bytes], str | None]:
             raise RefusedRequestError(422, f"{IMAGE_COLUMN} of row {index} {error}") from None
     if not images:
         raise RefusedRequestError(422, f"there is no row in the request: send an image in the column {IMAGE_COLUMN!r}")
-    return images, asked.params.get("dataset")
+    return images, asked.params.dataset if asked.params else None
 
 
 def _column(asked: Invocation) -> list[Any]:

@@ -39,11 +39,13 @@ class ApiKeys:
         self._read: tuple[tuple[int, int, int] | None, dict[str, str]] = (None, {})  # the file's state, names by hash
 
     def entries(self) -> list[KeyEntry]:
-        """All keys that were not revoked, the oldest first. Raises SettingsError if the file is damaged."""
+        """All keys that were not revoked, the oldest first. Raises SettingsError if the file cannot be read."""
         try:
             return [KeyEntry(**entry) for entry in json.loads(self.path.read_text())]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise self._fault(error) from None
         except (ValueError, TypeError) as error:
             raise SettingsError(f"{self.path} holds no keys ({error}): delete it and make new ones") from None
 
@@ -69,12 +71,17 @@ class ApiKeys:
             self._write([entry for entry in entries if entry.name != name])
 
     def name_of(self, key: str) -> str | None:
-        """The name of a key; None for an unknown key. The file is read again when it has changed."""
+        """The name of a key; None for an unknown key. The file is read again when it has changed.
+
+        Raises SettingsError if the file cannot be read.
+        """
         try:
             status = self.path.stat()
             state = (status.st_mtime_ns, status.st_ino, status.st_size)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._fault(error) from None
         read_at, names = self._read
         if state != read_at:
             names = {entry.sha256: entry.name for entry in self.entries()}
@@ -88,14 +95,22 @@ class ApiKeys:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep two commands from writing at a time."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        """Keep two commands from writing at a time. Raises SettingsError if the folder cannot be written to."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise self._fault(error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
+
+    def _fault(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"API keys in {self.path.parent} cannot be used ({error.strerror}): make keys and serve as the same user"
+        )
 
 
 def hash_of_key(key: str) -> str:

@@ -23,8 +23,8 @@ SECOND = "second_caption"  # a further column where the server has a second capt
 TIMEOUT_S = 300.0
 TRIES = 10  # over some three minutes: a server that is exchanged for a newer one is back by then
 TRY_AGAIN = (429, 502, 503)  # later: the server is busy, is being started, or is exchanged
-LATE, TRIES_IF_LATE = 504, 2  # many wait, or the image takes too long
-OF_THE_IMAGE = (413, 500, LATE)  # no other image need have this answer
+LATE, TRIES_IF_LATE = (408, 504), 2  # the line is slow, many wait, or the image takes too long
+OF_THE_IMAGE = (413, 500, *LATE)  # no other image need have this answer
 
 
 class ServerRefusedError(CaptionlakeError):
@@ -134,7 +134,8 @@ def _captioned(client: httpx.Client, path: Path) -> dict[str, Any]:
     except OSError as error:  # this image alone
         return dict.fromkeys(COLUMNS) | {"reason": f"unreadable_file: {error.strerror}"}
     answer = _answer(client, path.suffix, image)
-    body = answer.json() if answer.headers.get("content-type") == "application/json" else {}
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()  # gateways add a charset
+    body = answer.json() if kind == "application/json" else {}
     if "captions" in body:
         return dict(body["captions"][0])
     detail = body.get("detail", "an answer without JSON")
@@ -163,7 +164,7 @@ def _answer(client: httpx.Client, suffix: str, image: bytes) -> httpx.Response:
             if isinstance(error, httpx.TimeoutException):
                 break
         else:
-            if answer.status_code not in TRY_AGAIN and (answer.status_code != LATE or number >= TRIES_IF_LATE):
+            if answer.status_code not in TRY_AGAIN and (answer.status_code not in LATE or number >= TRIES_IF_LATE):
                 return answer
             asked_to_wait = answer.headers.get("retry-after", "")
         if number < TRIES:

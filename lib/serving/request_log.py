@@ -65,9 +65,11 @@ class RequestLog:
             return
         exchange = _Exchange(scope, receive, send, self._limits_of)
         scope.setdefault("state", {})["hold"] = exchange.hold  # for what a request brings that is not in its body
+        # FastAPI has no HEAD: it is answered as GET, and uvicorn, which keeps the request as it came, sends no body.
+        asked: Scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         self._metrics.requests_in_progress.inc()
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(asked, exchange.receive, exchange.send)
         except Exception:
             exchange.status = 500  # answered outside
             raise

@@ -66,8 +66,7 @@ def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> Non
     server = uvicorn.Server(uvicorn_config(app, settings.serving))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
-    scheme = "https" if settings.serving.tls_certificate else "http"
-    logger.info("listens at %s://%s:%d, page /docs", scheme, *listening.getsockname()[:2])
+    logger.info("listens at %s, page /docs", address_of(listening, settings.serving))
     server.run(sockets=[listening])
     if faults:
         raise faults[0]
@@ -101,6 +100,13 @@ def listen(settings: ListeningSettings) -> socket.socket:
             f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): "
             f"set {settings.section}.host and .port"
         ) from None
+
+
+def address_of(listening: socket.socket, settings: ListeningSettings) -> str:
+    """The URL of a socket that listens, as browsers take it."""
+    scheme = "https" if settings.tls_certificate else "http"
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def requires_key_for(settings: ListeningSettings) -> bool:

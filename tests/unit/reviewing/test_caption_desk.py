@@ -13,6 +13,8 @@ from tests.unit.serving.served import drawing
 
 PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
+COMPLEX = "InChI=1S/3C5H8O2.Co/c3*1-4(6)3-5(2)7;/h3*3H2,1-2H3;/q;;;+6"
+
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[CaptionDesk]:
@@ -30,8 +32,8 @@ def test_where_the_network_writes_other_tokens_captions_are_read_too(desk: Capti
     ("typed", "said"),
     [
         ("", "type the right caption first"),
-        ("C1CC", "not a well-formed caption in notation smiles, whose captions begin with InChI=1S/"),
-        ("InChI=1S/C99/c1", "not a well-formed caption in notation smiles"),
+        ("C1CC", "this is not a well-formed InChI or SMILES of a molecule"),
+        ("InChI=1S/C99/c1", "this is not a well-formed InChI or SMILES of a molecule"),
         ("\ud800", "type the right caption first"),
         ("C" * 301, "the correction has 301 characters; at most 300 are stored"),
     ],
@@ -42,8 +44,24 @@ def test_what_is_no_caption_is_refused_in_a_sentence(desk: CaptionDesk, typed: s
     assert desk.standard_form("CCO") == ETHANOL  # whatever became of the process
 
 
+@pytest.mark.parametrize("name", ["inchi", "smiles_drawn_kekule"])
+def test_a_molecule_is_typed_as_inchi_or_smiles_in_every_notation(name: str) -> None:
+    desk = CaptionDesk(name, 300)
+    try:
+        for typed in ("OCC", ETHANOL, ETHANOL.replace("1S", "1"), "InChI=1S/C2H6O/c3-2-1/h3H,2H2,1H3"):
+            assert desk.standard_form(typed) == ETHANOL
+        assert desk.standard_form(COMPLEX) == COMPLEX
+        for cut_off in ("InChI=1S/CH4", ASPIRIN[: ASPIRIN.index("/h")], ASPIRIN[: ASPIRIN.index(",(H")]):
+            with pytest.raises(RefusedRequestError, match="this is not a well-formed InChI or SMILES of a molecule"):
+                desk.standard_form(cut_off)
+    finally:
+        desk.close()
+
+
 def test_words_are_taken_as_they_are_and_not_drawn() -> None:
     desk = CaptionDesk("words", 300)
+    with pytest.raises(RefusedRequestError, match="this is not a caption with words"):
+        desk.standard_form("?!")
     assert desk.standard_form("  Two dogs,\r\nrunning. ") == "Two dogs, running."
     assert not desk.can_draw
     assert desk.overlay("two dogs", (4, 4), bytes(16)) is None

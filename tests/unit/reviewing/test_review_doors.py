@@ -309,6 +309,25 @@ def test_a_review_that_cannot_be_taken_is_refused_in_one_sentence(
     assert answer.json()["detail"].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("caption", "is_valid", "said"),
+    [
+        (None, None, "a missing caption cannot be accepted"),
+        ("", False, "a missing caption cannot be accepted"),
+        ("InChI=1S/C7H8/c1-7(", False, "a malformed caption cannot be accepted"),
+    ],
+)
+def test_a_caption_that_cannot_be_right_is_not_accepted(
+    tmp_path: Path, caption: str | None, is_valid: bool | None, said: str
+) -> None:
+    write(tmp_path, "caption_predictions", [prediction("a", 0.5, caption=caption, is_valid=is_valid)])
+    page = ReviewPage(tmp_path)
+    refused = page.review("a", "accept")
+    assert (refused.status_code, page.rows()) == (422, [])
+    assert refused.json()["detail"] == f"{said}: type the right one, or press Wrong or Skip"
+    assert page.review("a", "wrong").status_code == 200
+
+
 def test_a_part_of_a_form_that_is_too_large_is_said_in_the_same_sentence(tmp_path: Path) -> None:
     fill(tmp_path, 2)
     page = ReviewPage(tmp_path)

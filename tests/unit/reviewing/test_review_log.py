@@ -128,6 +128,19 @@ def test_a_newer_table_with_columns_and_verdicts_unknown_here_is_read_and_writte
     assert [(row.review_id, row.verdict) for row in log.reviews()] == [("r0", "praise"), ("r1", "accept")]
 
 
+@pytest.mark.parametrize("lacking", ["rating", "corrected_caption", "undoes", "verdict"])
+def test_a_table_that_lacks_a_column_loses_nothing_of_a_review(tmp_path: Path, lacking: str) -> None:
+    write(tmp_path, TABLE, [review("r0")._asdict()])
+    older = DeltaTable(tmp_path / TABLE).to_pyarrow_table().drop_columns([lacking])
+    write_deltalake(tmp_path / TABLE, older, mode="overwrite", schema_mode="overwrite")
+    log = ReviewLog(DeltaRows(str(tmp_path)))
+    given = review("r1", "correct", rating=2, corrected_caption="a cat")
+    undoing = review("r2", "undo", undoes="r1")
+    log.append(given)
+    log.append(undoing)
+    assert [row for row in log.reviews() if row.review_id != "r0"] == [given, undoing]
+
+
 def test_rows_that_no_page_wrote_are_left_out(tmp_path: Path) -> None:
     write(tmp_path, TABLE, [review("r0")._asdict(), review("r1")._asdict() | {"reviewed_at": None}, {}])
     assert ids(tmp_path) == ["r0"]

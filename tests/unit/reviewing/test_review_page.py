@@ -165,8 +165,8 @@ def test_a_molecule_is_drawn_again_over_its_image_and_its_correction_is_checked(
         checked = page.client.post("/check", data={"token": token, "corrected_caption": f" {ether} "}, headers=JSON)
         assert checked.json() == {"caption": ether}
         for typed, said in {
-            "C1CC": "not a well-formed caption in notation smiles_drawn_kekule, whose captions begin with InChI=1S/",
-            "InChI=1S/C99/c1": "not a well-formed caption in notation smiles_drawn_kekule",
+            "C1CC": "this is not a well-formed InChI or SMILES of a molecule",
+            "InChI=1S/C99/c1": "this is not a well-formed InChI or SMILES of a molecule",
             "": "type the right caption first",
         }.items():
             answer = page.client.post("/check", data={"token": token, "corrected_caption": typed}, headers=JSON)

@@ -104,7 +104,7 @@ def test_a_caption_is_opened_as_a_molfile_and_what_is_none_is_refused_in_a_sente
             assert "  3  2  0" in molfile.text  # atoms and bonds
         refused = page.client.get("/files/structure?caption=no+molecule", headers=JSON)
         assert refused.status_code == 422
-        assert "this is not a well-formed caption" in refused.json()["detail"]
+        assert "this is not a well-formed InChI or SMILES" in refused.json()["detail"]
     finally:
         page.parts.desk.close()
     words = page_of(tmp_path, "photos").client.get("/files/structure?caption=two+dogs", headers=JSON)

@@ -12,7 +12,7 @@ from jobs import api_keys
 from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
 from lib.serving.request_rates import RequestRates
-from lib.serving.server import check_doors
+from lib.serving.server import address_of, check_doors, listen
 from lib.settings import load_settings
 
 
@@ -47,6 +47,22 @@ def test_a_name_that_is_taken_odd_or_unknown_is_refused(tmp_path: Path) -> None:
     keys.path.write_text("{")
     with pytest.raises(SettingsError, match="holds no keys"):
         keys.entries()
+
+
+def test_keys_that_cannot_be_read_or_written_are_said_in_one_sentence(tmp_path: Path) -> None:
+    said = "cannot be used .*: make keys and serve as the same user"
+    keys = ApiKeys(str(tmp_path))
+    key = keys.add("first")
+    keys.path.unlink()
+    keys.path.mkdir()  # refused to every user, as another user's file is to all but root
+    for ask in (keys.entries, lambda: keys.name_of(key), lambda: keys.add("second")):
+        with pytest.raises(SettingsError, match=said):
+            ask()
+    (tmp_path / "a file").touch()
+    nowhere = ApiKeys(str(tmp_path / "a file"))
+    for ask in (nowhere.entries, lambda: nowhere.name_of(key), lambda: nowhere.add("second")):
+        with pytest.raises(SettingsError, match=said):
+            ask()
 
 
 def test_the_command_makes_lists_and_revokes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,3 +109,16 @@ def test_each_asker_has_a_number_of_requests_a_minute() -> None:
     assert waits
     assert all(0 < wait <= 60 for wait in waits)
     assert rates.seconds_to_wait("other") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", r"http://127\.0\.0\.1:\d+"), ("::1", r"http://\[::1\]:\d+")]
+)
+def test_the_address_that_is_said_is_one_that_clients_take(host: str, address: str) -> None:
+    serving = load_settings("molecules", "local", [f"serving.host={host}", "serving.port=0"]).serving
+    try:
+        listening = listen(serving)
+    except SettingsError:
+        pytest.skip(f"this machine has no address {host}")
+    with listening:
+        assert re.fullmatch(address, address_of(listening, serving))

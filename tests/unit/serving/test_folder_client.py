@@ -121,6 +121,36 @@ def test_a_server_that_is_away_for_a_moment_loses_no_image_and_one_that_fails_at
     assert "504" in rows[1]["reason"]
 
 
+class SlowServer(AnyServer):
+    """Never gets all of b.png in time; answers as a gateway before it does, with a charset."""
+
+    def do_POST(self) -> None:
+        is_late = b"content of b" in self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(408 if is_late else 200)
+        self.send_header("content-type", "application/json; charset=utf-8")
+        self.end_headers()
+        answer = {"detail": "the request's body did not come within 60 s"} if is_late else {"captions": [CAPTION]}
+        self.wfile.write(json.dumps(answer).encode())
+
+
+def test_an_image_that_does_not_arrive_in_time_costs_itself_alone(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowServer) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            assert send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1) == 1
+        finally:
+            server.shutdown()
+    rows = list(csv.DictReader((tmp_path / "captions.csv").open()))
+    assert [row["caption"] or row["reason"] for row in rows] == [
+        "a dog",
+        "status 408: the request's body did not come within 60 s",
+        "a dog",
+    ]
+
+
 class RefusingServer(AnyServer):
     """Captions a.png, and refuses all others for ever."""
 

@@ -40,6 +40,32 @@ def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> Non
     assert asyncio.run(ask_together()) == ([200, 429, 200], 0, "5")
 
 
+def test_head_is_answered_as_get_and_logged_as_it_came() -> None:
+    lines: list[dict[str, object]] = []
+    app = FastAPI()
+    limits = BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
+    app.add_middleware(
+        RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda line: lines.append(json.loads(line))
+    )
+    answer_errors_in_one_sentence(app)
+
+    @app.get("/version")
+    async def version(request: Request) -> str:
+        request.state.key_name = "anna"
+        return "0.2.0"
+
+    @app.post("/caption")
+    async def caption() -> None:
+        """Takes no GET."""
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [(await client.head(path)).status_code for path in ("/version", "/caption", "/nowhere")]
+
+    assert asyncio.run(ask()) == [200, 405, 404]
+    assert [(line["method"], line["key"]) for line in lines] == [("HEAD", "anna"), ("HEAD", None), ("HEAD", None)]
+
+
 def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> None:
     lines: list[dict[str, object]] = []
     app = FastAPI()
