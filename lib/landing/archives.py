@@ -112,7 +112,8 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
             except MEMBER_ERRORS as error:
-                reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
+                # A file that has become shorter since it was listed is being written: the next run may read it.
+                reason = "unreadable_member" if arrival.kind != "file" else "unreadable_file"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
             except OSError as error:
                 if arrival.kind != "file" or error.errno not in OF_ONE_FILE:
