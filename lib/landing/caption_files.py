@@ -7,6 +7,7 @@ import codecs
 import csv
 import gzip
 import io
+import lzma
 import re
 import struct
 import tarfile
@@ -46,6 +47,7 @@ TABLE_ERRORS = (
     gzip.BadGzipFile,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     RuntimeError,
     ValueError,

@@ -210,6 +210,17 @@ def test_a_tar_that_is_cut_is_not_searched_and_its_caption_file_is_a_sentence(tm
         rows_in(tmp_path / "a.tar", "labels.csv")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_caption_file_in_a_zip_is_a_sentence_however_it_is_packed(tmp_path: Path, method: int) -> None:
+    content = (HEADER + "".join(f"{number},text {number**2}\n" for number in range(3000))).encode()
+    write_zip(tmp_path / "a.zip", {"labels.csv": content}, method)
+    assert len(rows_in(tmp_path / "a.zip", "labels.csv")) == 3000
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole[:500] + bytes(20) + whole[520:])
+    with pytest.raises(LandingZoneError, match=r"a\.zip!labels\.csv cannot be read to its end: "):
+        rows_in(tmp_path / "a.zip", "labels.csv")
+
+
 def test_a_link_and_a_folder_of_a_tar_are_no_caption_files(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for name, kind in (("labels.csv", tarfile.SYMTYPE), ("more_labels.csv", tarfile.DIRTYPE)):
