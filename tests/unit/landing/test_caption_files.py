@@ -101,6 +101,18 @@ def test_encodings_separators_and_line_ends_are_found_out(
     assert texts(rows) == [("a", "caf\u00e9 au lait"), ("b", "h\u00f4tel")]
 
 
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"', "SEP={} "])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_first_line_that_names_the_separator_for_excel_is_no_header(
+    tmp_path: Path, encoding: str, separator: str, line: str
+) -> None:
+    lines = [line.format(separator), f"image_id{separator}caption", f"a{separator}x", f"sep={separator}y"]
+    rows = rows_of(tmp_path / "labels.csv", "\r\n".join(lines).encode(encoding))
+    assert texts(rows) == [("a", "x"), ("sep=", "y")]
+    assert [row.position for row in rows] == [1, 2]
+
+
 def test_bytes_that_are_wrong_in_a_utf8_file_cost_their_row_and_never_enter_a_table(tmp_path: Path) -> None:
     content = f"{HEADER}a,caf\u00e9\nb,h\u00f4tel\n".encode() + b"c,na\xefve\nd\xe9,x\nd,plain\ne,nul\0\n"
     rows = rows_of(tmp_path / "labels.csv", content)
