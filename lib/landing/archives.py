@@ -70,7 +70,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 0,
                 None,
                 None,
-                file.modified_at.rpartition(" ")[0],  # without the settings that it is read by
+                _time_stamp(file),
             ),
             settings,
         )
@@ -201,8 +201,14 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
             if arrival and not arrival.reason and not is_plain_file(member):
                 detail = "the member is sparse" if member.isreg() else LINK
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
-            if arrival:
-                yield arrival._replace(file_version=f"{member.mtime}")
+            if arrival:  # what writes tars without looking at files dates all members 1970
+                version = f"{member.mtime}" if member.mtime else _time_stamp(file)
+                yield arrival._replace(file_version=version)
+
+
+def _time_stamp(file: LandedFile) -> str:
+    """The storage's time stamp or entity tag, without the settings that the file is read by."""
+    return file.modified_at.rpartition(" ")[0]
 
 
 def _member(
