@@ -95,8 +95,9 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Tr
                 if factor > 1:
                     opened.draft(None, (width // factor, height // factor))  # JPEG is decoded at a fraction of its size
                 _scale_colour_key(opened)
+                frame = opened.tile[0].extents if file_format == "GIF" and opened.tile else None
                 opened.load()
-                pixels = _as_pixels(opened, size, settings)
+                pixels = _as_pixels(opened, size, settings, frame)
                 has_more = _has_more_pages(opened)
             except CorruptImageError:
                 raise
@@ -169,8 +170,19 @@ def _scale_colour_key(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] = int(key * scale) if is_grey else tuple(int(level * scale) for level in key)
 
 
-def _as_pixels(image: Image.Image, size: tuple[int, int] | None, settings: CleaningSettings) -> Pixels:
+def _as_pixels(
+    image: Image.Image,
+    size: tuple[int, int] | None,
+    settings: CleaningSettings,
+    frame: tuple[int, int, int, int] | None,
+) -> Pixels:
+    """The pixels once they are loaded; `frame` is where those of a GIF lie on its canvas, which is empty around it."""
     turn = _turn_of(image)
+    if frame and frame != (0, 0, *image.size):
+        mode, colour = ("RGBA", (0, 0, 0, 0)) if image.has_transparency_data else ("RGB", (255, 255, 255))
+        canvas = Image.new(mode, image.size, colour)
+        canvas.paste(image.convert(mode).crop(frame), frame)
+        image = canvas
     if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getextrema()[1]:
         image = image.convert("RGB")  # the fourth byte of many BMP means nothing
     if image.mode.startswith("I;16"):

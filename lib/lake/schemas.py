@@ -76,7 +76,7 @@ REJECTION_REASONS = {
     "unsafe_path": "an archive member's path climbs out of the archive",
     "unreadable_archive": "the archive is damaged or is no archive: the members before the damage are kept",
     "unreadable_member": "the member's bytes do not match its checksum, or it is encrypted",
-    "unreadable_file": "a link to nothing, no file, or one that may not be opened",
+    "unreadable_file": "a link to nothing, no file, or one that may not be opened or became shorter while it was read",
     "unreadable_name": "a name that is neither UTF-8 nor, for archive members, in landing.member_name_encoding",
     "unsupported_format": "images or archives of a format that is not read: convert them",
     "duplicate_image_id": "another image has this image_id: of equal ones one is kept, of different ones the one "

@@ -70,7 +70,7 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 0,
                 None,
                 None,
-                file.modified_at.rpartition(" ")[0],  # without the settings that it is read by
+                _time_stamp(file),
             ),
             settings,
         )
@@ -112,7 +112,8 @@ def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
                 assert file is not None
                 yield arrival, _read_member(file, arrival), None, None
             except MEMBER_ERRORS as error:
-                reason = "unreadable_member" if arrival.kind != "file" else "corrupt_image"
+                # A file that has become shorter since it was listed is being written: the next run may read it.
+                reason = "unreadable_member" if arrival.kind != "file" else "unreadable_file"
                 yield arrival, None, reason, f"{type(error).__name__}: {error}"
             except OSError as error:
                 if arrival.kind != "file" or error.errno not in OF_ONE_FILE:
@@ -200,8 +201,14 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
             if arrival and not arrival.reason and not is_plain_file(member):
                 detail = "the member is sparse" if member.isreg() else LINK
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)
-            if arrival:
-                yield arrival._replace(file_version=f"{member.mtime}")
+            if arrival:  # what writes tars without looking at files dates all members 1970
+                version = f"{member.mtime}" if member.mtime else _time_stamp(file)
+                yield arrival._replace(file_version=version)
+
+
+def _time_stamp(file: LandedFile) -> str:
+    """The storage's time stamp or entity tag, without the settings that the file is read by."""
+    return file.modified_at.rpartition(" ")[0]
 
 
 def _member(

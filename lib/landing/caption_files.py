@@ -7,6 +7,7 @@ import codecs
 import csv
 import gzip
 import io
+import lzma
 import re
 import struct
 import tarfile
@@ -46,6 +47,7 @@ TABLE_ERRORS = (
     gzip.BadGzipFile,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     RuntimeError,
     ValueError,
@@ -73,6 +75,7 @@ class CaptionFile(NamedTuple):
 
 
 NUMBERED_LINE = re.compile(r"([^\t]+)#\d+\t")  # how a line of Flickr8k's caption file begins
+SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)  # by which programs tell Excel the separator
 NUM_LINES_EXAMINED = 10  # lines that are not empty, by which a file without header is recognised
 
 
@@ -95,7 +98,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
             raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
         encoding = landing.captions_encoding or encoding_of(path, member)
         with open_text(path, member, encoding) as text:
-            first = list(islice((line for line in _lines(text) if line.strip()), NUM_LINES_EXAMINED))
+            first = list(islice(_lines_of_table(text), NUM_LINES_EXAMINED))
             if not first:
                 return None
             for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
@@ -156,7 +159,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
         yield from coco_rows(opened, source, landing, caption_prefixes)
         return
     with open_text(file.path, file.member, file.encoding) as text:
-        rows = (line for line in _lines(text) if line.strip())
+        rows = _lines_of_table(text)
         if file.has_header:
             next(rows)
         for position, (line, is_within) in enumerate(_with_parts_of_rows(rows, file), start=1):
@@ -225,6 +228,15 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         while not end.endswith("\n") and (end := text.readline(MAX_LINE_CHARS)):
             pass
         yield line.removesuffix("\n")
+
+
+def _lines_of_table(text: io.TextIOWrapper) -> Iterator[str]:
+    """The lines that are not empty, without a first one that names the separator for Excel."""
+    lines = (line for line in _lines(text) if line.strip())
+    first = next(lines, None)
+    if first is not None and not SEPARATOR_LINE.fullmatch(first):
+        yield first
+    yield from lines
 
 
 def _with_parts_of_rows(lines: Iterator[str], file: CaptionFile) -> Iterator[tuple[str, bool]]:

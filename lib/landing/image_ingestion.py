@@ -1,6 +1,7 @@
 """Landing zone to images_raw: list what is new, then read it in commits of bounded size, many tasks at a time."""
 
 import logging
+import posixpath
 from collections.abc import Iterator
 from functools import partial
 
@@ -30,6 +31,7 @@ MAY_PASS_LATER = (
     "decompression_bomb",
     "unreadable_member",
     "unreadable_file",
+    "corrupt_image",  # as versions before 0.3 called a file that became shorter while it was read
     "unreadable_name",
     "unsupported_format",
     "duplicate_image_id",
@@ -68,8 +70,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
             "ingest_images: files of %d images that are in the lake cannot be read now: their old bytes are kept",
             counts.known_unread,
         )
-    tables = [file for file in zone.captions + zone.layouts if file.path not in ledger.paths]
-    _forget_mended_files(lake, archives + tables, listed)
+    _forget_mended_files(lake, zone, listed)
     _forget_members_gone(lake, archives, zone, listed)
     _forget_taken_in(lake)
     ledger.remember(archives_read)
@@ -141,14 +142,24 @@ def _paths_to_open_again(lake: Lake, marked: DataFrame) -> set[str]:
     return {row.path for row in without_id.select("path").union(damaged.select("path")).distinct().collect()}
 
 
-def _forget_mended_files(lake: Lake, files: list[LandedFile], listed: DataFrame) -> None:
-    """Remove what was said of files that are no images, such as archives half copied then, and can be read now."""
-    if not files:
-        return
-    paths = lake.spark.createDataFrame(files, FILE_SCHEMA).select(F.col("path").alias("source"))
+def _forget_mended_files(lake: Lake, zone: LandingZone, listed: DataFrame) -> None:
+    """Remove what was said of folders, and of files that are no images, that can be read now.
+
+    Such are archives half copied then, and folders on a disk that was away.
+    """
     unread = listed.where(F.col("reason") != HIDDEN_MEMBERS).select("source")
     said = lake.read("images_rejected").where(F.col("stage") == "ingest")
-    _remove(lake, said.join(paths, on="source", how="left_semi").join(unread, on="source", how="left_anti"))
+    said = said.where(F.col("reason").isin("unreadable_archive", "unreadable_file"))
+    sources = [row.source for row in said.join(unread, on="source", how="left_anti").select("source").collect()]
+    if not sources:
+        return
+    readable = {file.path for file in zone.archives + zone.captions + zone.layouts + zone.split_lists}
+    for path in [*readable, *(file.path for file in zone.images)]:
+        while (path := posixpath.dirname(path)) and path not in readable:
+            readable.add(path)
+    mended = [(source,) for source in sources if source in readable]
+    if mended:
+        _remove(lake, said.join(lake.spark.createDataFrame(mended, "source string"), on="source", how="left_semi"))
 
 
 def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZone, listed: DataFrame) -> None:

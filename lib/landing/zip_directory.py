@@ -22,6 +22,7 @@ ZIP64_PLACE_MAGIC, ZIP64_END_MAGIC = b"PK\x06\x07", b"PK\x06\x06"
 END_MAGIC = b"PK\x05\x06"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field (4.3.7)
 MAX_COMMENT_BYTES = 65_535
+MAX_JOINED = 1000  # zips in one file; the end of each is looked for in a comment's length of bytes
 LARGEST = 2**62  # bytes
 UNIX = (3, 19)  # systems that keep a file's mode; 19 is macOS
 ZIP64_EXTRA, UNICODE_PATH_EXTRA = 0x0001, 0x7075
@@ -43,8 +44,16 @@ class ZipEntry(NamedTuple):
 
 
 def zip_entries(file: IO[bytes]) -> Iterator[ZipEntry]:
-    """The members of a zip. Raises zipfile.BadZipFile or struct.error where the directory is damaged."""
-    start, end, num_before = _directory(file)
+    """The members of a zip in their order, also of several that are joined.
+
+    Raises zipfile.BadZipFile or struct.error where a directory is damaged.
+    """
+    for directory in _directories(file):
+        yield from _entries(file, *directory)
+
+
+def _entries(file: IO[bytes], start: int, end: int, num_before: int) -> Iterator[ZipEntry]:
+    """The members that the directory between these places of the file names."""
     position = start
     while position < end:
         file.seek(position)
@@ -107,17 +116,25 @@ def open_entry(file: IO[bytes], entry: ZipEntry) -> IO[bytes]:
     return zipfile.ZipExtFile(file, "r", member)  # type: ignore[return-value]
 
 
-def _directory(file: IO[bytes]) -> tuple[int, int, int]:
-    """Where the directory begins and ends, and how many bytes were put before the archive."""
+def _directories(file: IO[bytes]) -> list[tuple[int, int, int]]:
+    """The directory of each zip in a file, in their order: `cat` joins several, and places in each are its own."""
     size = file.seek(0, io.SEEK_END)
-    tail_start = max(0, size - MAX_COMMENT_BYTES - END.size)
-    file.seek(tail_start)
-    tail = file.read()
+    found = [_directory(file, size)]
+    while (num_before := found[-1][2]) and _is_end(tail := _tail(file, num_before), _place_of_end(tail)):
+        if len(found) == MAX_JOINED:
+            raise zipfile.BadZipFile(f"more than {MAX_JOINED:,} zips are joined in it")
+        found.append(_directory(file, num_before))
+    return found[::-1]
+
+
+def _directory(file: IO[bytes], size: int) -> tuple[int, int, int]:
+    """Where the directory of a zip that ends at `size` begins and ends, and how many bytes lie before the zip."""
+    tail = _tail(file, size)
     at = _place_of_end(tail)
     if at < 0:
         raise zipfile.BadZipFile("File is not a zip file: it has no directory")
     *_, num_bytes, offset, _ = END.unpack(tail[at : at + END.size])
-    end = tail_start + at
+    end = size - len(tail) + at
     file.seek(max(0, end - ZIP64_PLACE.size))
     signature, *_ = ZIP64_PLACE.unpack(file.read(ZIP64_PLACE.size))
     if signature == ZIP64_PLACE_MAGIC:
@@ -130,6 +147,13 @@ def _directory(file: IO[bytes]) -> tuple[int, int, int]:
     return offset + num_before, end, num_before
 
 
+def _tail(file: IO[bytes], size: int) -> bytes:
+    """The last bytes before `size` in which the end record of a zip lies."""
+    num_bytes = min(size, MAX_COMMENT_BYTES + END.size)
+    file.seek(size - num_bytes)
+    return file.read(num_bytes)
+
+
 def _place_of_end(tail: bytes) -> int:
     """Where the end record begins: the last one whose comment ends with the file, else the last one; -1 if none.
 
@@ -137,11 +161,16 @@ def _place_of_end(tail: bytes) -> int:
     """
     at = last = tail.rfind(END_MAGIC)
     while at >= 0:
-        record = tail[at : at + END.size]
-        if len(record) == END.size and at + END.size + END.unpack(record)[-1] == len(tail):
+        if _is_end(tail, at):
             return at
         at = tail.rfind(END_MAGIC, 0, at)
     return last
+
+
+def _is_end(tail: bytes, at: int) -> bool:
+    """Whether an end record lies there whose comment ends with the tail."""
+    record = tail[at : at + END.size] if at >= 0 else b""
+    return len(record) == END.size and at + END.size + END.unpack(record)[-1] == len(tail)
 
 
 def _zip64_end(packed: bytes) -> tuple[int, ...]:

@@ -151,6 +151,7 @@ class Arrival(NamedTuple):
     `offset` is where the member's bytes begin in the (decompressed) archive, for a zip where its local header begins;
     `num_packed_bytes` is what it takes there. `reason` is one of lib.lake.schemas.REJECTION_REASONS or None.
     `file_version` tells versions of its bytes apart beside their number: a time stamp, an entity tag or a checksum.
+    A member of a tar that has no time stamp has the tar's.
     """
 
     image_id: str

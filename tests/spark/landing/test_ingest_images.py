@@ -142,6 +142,30 @@ def test_what_could_not_be_taken_in_is_read_later_and_what_was_said_of_it_goes(l
 
 
 @pytest.mark.slow
+def test_what_was_away_for_a_run_is_said_to_be_so_no_longer_than_it_is(lake, landing, tmp_path):
+    """A folder that is there later, and an archive and a table that are back as they were."""
+    (landing / "p.png").write_bytes(image(1))
+    (landing / "folder").symlink_to(tmp_path / "disk")
+    write_zip(landing / "a.zip", {"q.png": image(2)})
+    write_captions(landing / "labels.csv", {"p": "InChI=1S/CH4/h1H4"})
+    ingest(lake, landing)
+    assert rejected(lake) == {"folder": "unreadable_file"}
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "disk" / "deep" / "r.png").write_bytes(image(3))
+    for name in ("a.zip", "labels.csv"):
+        (landing / name).rename(tmp_path / name)
+        (landing / name).symlink_to(tmp_path / "gone")
+    ingest(lake, landing)
+    assert rejected(lake) == {"a.zip": "unreadable_file", "labels.csv": "unreadable_file"}
+    for name in ("a.zip", "labels.csv"):
+        (tmp_path / name).replace(landing / name)
+    ingest(lake, landing)
+    assert rejected(lake) == {}
+    assert sorted(row.image_id for row in lake.read("images_raw").collect()) == ["p", "q", "r"]
+    assert [row.image_id for row in lake.read("captions").collect()] == ["p"]
+
+
+@pytest.mark.slow
 def test_a_corrected_archive_takes_back_what_was_said_of_members_that_it_has_no_longer(lake, landing):
     nested = landing / "a.zip!b"  # is no member of a.zip
     nested.mkdir()

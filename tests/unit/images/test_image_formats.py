@@ -133,6 +133,21 @@ def test_smaller_copies_in_a_tiff_and_the_previews_of_a_camera_are_no_pages():
     assert decode_image(with_preview, PHOTO).shape == RGB.shape
 
 
+@pytest.mark.parametrize("transparent", [{}, {"transparency": 255}])
+@pytest.mark.parametrize("settings", [DRAWING, PHOTO])
+def test_the_canvas_around_the_pixels_of_a_gif_is_paper(settings, transparent):
+    """Programs that trim a GIF leave its canvas as large as it was."""
+    whole = np.full((80, 120), 255, np.uint8)
+    whole[30:50, 40:44] = 0
+    trimmed = saved(Image.fromarray(whole[20:60, 30:90]), "GIF", **transparent)
+    assert trimmed[6:10] == struct.pack("<2H", 60, 40)
+    at = trimmed.index(b",\0\0\0\0" + trimmed[6:10])
+    image = trimmed[:6] + struct.pack("<2H", 120, 80) + trimmed[10 : at + 1] + struct.pack("<2H", 30, 20)
+    pixels = decode_image(image + trimmed[at + 5 :], settings)
+    assert pixels.shape[:2] == whole.shape
+    assert (pixels.reshape(*whole.shape, -1) == whole[..., None]).all()
+
+
 @pytest.mark.parametrize("kept_as", ["zTXt", "iTXt", "iCCP"])
 def test_a_png_with_megabytes_of_packed_text_is_read(kept_as):
     size, options = 10_000_000, {}

@@ -101,6 +101,18 @@ def test_encodings_separators_and_line_ends_are_found_out(
     assert texts(rows) == [("a", "caf\u00e9 au lait"), ("b", "h\u00f4tel")]
 
 
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"', "SEP={} "])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_first_line_that_names_the_separator_for_excel_is_no_header(
+    tmp_path: Path, encoding: str, separator: str, line: str
+) -> None:
+    lines = [line.format(separator), f"image_id{separator}caption", f"a{separator}x", f"sep={separator}y"]
+    rows = rows_of(tmp_path / "labels.csv", "\r\n".join(lines).encode(encoding))
+    assert texts(rows) == [("a", "x"), ("sep=", "y")]
+    assert [row.position for row in rows] == [1, 2]
+
+
 def test_bytes_that_are_wrong_in_a_utf8_file_cost_their_row_and_never_enter_a_table(tmp_path: Path) -> None:
     content = f"{HEADER}a,caf\u00e9\nb,h\u00f4tel\n".encode() + b"c,na\xefve\nd\xe9,x\nd,plain\ne,nul\0\n"
     rows = rows_of(tmp_path / "labels.csv", content)
@@ -208,6 +220,17 @@ def test_a_tar_that_is_cut_is_not_searched_and_its_caption_file_is_a_sentence(tm
     assert list(found["member"]) == [""]
     with pytest.raises(LandingZoneError, match=r"a\.tar!labels\.csv cannot be read to its end: "):
         rows_in(tmp_path / "a.tar", "labels.csv")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_caption_file_in_a_zip_is_a_sentence_however_it_is_packed(tmp_path: Path, method: int) -> None:
+    content = (HEADER + "".join(f"{number},text {number**2}\n" for number in range(3000))).encode()
+    write_zip(tmp_path / "a.zip", {"labels.csv": content}, method)
+    assert len(rows_in(tmp_path / "a.zip", "labels.csv")) == 3000
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole[:500] + bytes(20) + whole[520:])
+    with pytest.raises(LandingZoneError, match=r"a\.zip!labels\.csv cannot be read to its end: "):
+        rows_in(tmp_path / "a.zip", "labels.csv")
 
 
 def test_a_link_and_a_folder_of_a_tar_are_no_caption_files(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.errors import LandingZoneError
-from lib.landing.archives import HIDDEN_MEMBERS
+from lib.landing.archives import HIDDEN_MEMBERS, read_arrivals
 from lib.landing.file_listing import is_hidden
 from lib.landing.zone import LandingZone, list_landing_zone
 from tests.unit.landing.landed_files import arrivals_in, contents, settings, write_tar, write_zip
@@ -147,6 +147,15 @@ def test_an_image_that_is_gone_when_it_is_read_costs_itself_alone(tmp_path):
     arrivals = arrivals_in(tmp_path)
     (tmp_path / "a.png").unlink()
     assert contents(arrivals) == {"a": None, "b": b"content"}
+
+
+def test_an_image_that_has_become_shorter_when_it_is_read_is_not_called_damaged(tmp_path):
+    """Of a damaged file the next run would not ask again, and this one is being copied."""
+    write(tmp_path, "a.png", "b.png")
+    arrivals = arrivals_in(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"con")
+    outcomes = {arrival.image_id: (image, reason) for arrival, image, reason, _ in read_arrivals(arrivals)}
+    assert outcomes == {"a": (None, "unreadable_file"), "b": (b"content", None)}
 
 
 def test_names_that_are_not_utf8_are_rows_that_can_be_written_and_hold_no_replacement_character(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 
 from lib.lake.schemas import REJECTION_REASONS
 from lib.landing import bounded_tar
+from lib.landing.archived_files import open_member
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
 from lib.landing.bounded_tar import MAX_HEADER_BYTES
 from lib.landing.zone import list_landing_zone
@@ -119,6 +120,25 @@ def test_a_zip64_and_a_zip_with_a_comment_are_read(tmp_path, monkeypatch, commen
     (tmp_path / "a.zip").write_bytes(b"before" + (tmp_path / "a.zip").read_bytes())
     assert b"PK\x06\x06" in (tmp_path / "a.zip").read_bytes()
     assert contents(arrivals_in(tmp_path)) == {str(i): bytes([i]) * 90 for i in range(5)}
+
+
+def test_zips_joined_to_one_are_read_to_the_last(tmp_path):
+    """As `cat` joins them: the places in each count from its own beginning."""
+    for number in range(3):
+        with zipfile.ZipFile(tmp_path / "part", "w") as archive:
+            archive.writestr(f"{number}.png", bytes([number]) * 9)
+            archive.writestr("same.png", bytes([number]))
+            archive.comment = b"PK\x05\x06" * number
+        with (tmp_path / "a.zip").open("ab") as joined:
+            joined.write((tmp_path / "part").read_bytes())
+    arrivals = arrivals_in(tmp_path)
+    assert [arrival.image_id for arrival in arrivals] == ["0", "same", "1", "same", "2", "same"]
+    assert contents(arrivals) == {**{str(number): bytes([number]) * 9 for number in range(3)}, "same": b"\2"}
+    with open_member(f"file://{tmp_path}/a.zip", "same.png") as content:
+        assert content.read() == b"\2"
+    (tmp_path / "a.zip").write_bytes(10**6 * (b"PK\x05\x06" + bytes(18)))
+    (arrival,) = arrivals_in(tmp_path)
+    assert (arrival.reason, arrival.detail) == ("unreadable_archive", "more than 1,000 zips are joined in it")
 
 
 def test_a_comment_that_holds_the_mark_of_the_directorys_end_is_a_comment(tmp_path):

@@ -1,5 +1,7 @@
 """What arrives, and what of it can be read: `pytest tests/unit/landing/test_landing_zone.py`."""
 
+import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -238,3 +240,18 @@ def test_a_file_with_a_sector_that_cannot_be_read_is_a_row(tmp_path: Path) -> No
     arrivals = [arrival._replace(path=f"file://{broken}", num_bytes=7), arrival]
     first, second = read_arrivals(arrivals)
     assert (first[1:3], second[1:3]) == ((None, "unreadable_file"), (b"content", None))
+
+
+@pytest.mark.parametrize(("member_time", "is_seen"), [(0, True), (7, False)])
+def test_a_member_without_time_stamp_has_that_of_its_tar(tmp_path: Path, member_time: int, is_seen: bool) -> None:
+    """Else the new bytes of an image as large as the old one would never be read."""
+    versions = set()
+    for number in range(2):
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            member = tarfile.TarInfo("a.png")
+            member.size, member.mtime = 1, member_time
+            archive.addfile(member, io.BytesIO(bytes([number])))
+        os.utime(tmp_path / "a.tar", (0, number + 1))
+        (arrival,) = arrivals_in(tmp_path)
+        versions.add(arrival.file_version)
+    assert versions == ({"1.0", "2.0"} if is_seen else {"7"})
