@@ -22,6 +22,7 @@ from lib.molecules.smiles import read_inchi, with_amides
 
 FONT_SIZES = (0.35, 1.1)  # in RDKit's unit, of which a bond has 1.5
 RDKIT_FRACTION = 0.65  # the others are Indigo's
+WAVY_FRACTION = 0.1  # of the drawings by RDKit, in which bonds of unnamed centres are wavy
 MARGIN = 0.5  # of paper around the drawing, in lengths of a bond
 RDKIT_FONTS = ("", "BuiltinRobotoRegular")  # inside RDKit; the first is its own choice
 
@@ -51,6 +52,8 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
         xyz = molecule.GetConformer().GetPositions()
         molecule.GetConformer().SetPositions(xyz * (-1, 1, 1))
     molecule = rdMolDraw2D.PrepareMolForDrawing(molecule, addChiralHs=bool(rng.random() < 0.7))
+    if rng.random() < WAVY_FRACTION:
+        _make_wavy(molecule, rng)
     canvas = rdMolDraw2D.MolDraw2DCairo(-1, -1)  # as large as the molecule needs
     options: Any = canvas.drawOptions()
     options.prepareMolsBeforeDrawing = False
@@ -84,6 +87,18 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
     pixels, margin = _padded(canvas.GetDrawingText(), bond_length_px)
     points = [canvas.GetDrawCoords(index) for index in range(molecule.GetNumAtoms())]
     return Drawing(pixels, layout_of(molecule, np.array([(point.x + margin, point.y + margin) for point in points])))
+
+
+def _make_wavy(molecule: Chem.Mol, rng: np.random.Generator) -> None:
+    """Draw one bond of each unnamed stereocentre as a wave, which says that its configuration is not known."""
+    for centre in Chem.FindPotentialStereo(Chem.Mol(molecule)):
+        if centre.type != Chem.StereoType.Atom_Tetrahedral or centre.specified == Chem.StereoSpecified.Specified:
+            continue
+        atom = molecule.GetAtomWithIdx(centre.centeredOn)
+        bonds = [bond for bond in atom.GetBonds() if bond.GetBondDir() == Chem.BondDir.NONE and not bond.IsInRing()]
+        if bonds:
+            begin, end = atom, bonds[rng.integers(len(bonds))].GetOtherAtom(atom)
+            molecule.GetBondBetweenAtoms(begin.GetIdx(), end.GetIdx()).SetBondDir(Chem.BondDir.UNKNOWN)
 
 
 def _by_indigo(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generator) -> Drawing:

@@ -87,6 +87,20 @@ def test_wedges_say_the_stereo_of_the_molecule_however_it_is_drawn(
         assert stereo_layers(shown) == stereo_layers(inchi), program
 
 
+@pytest.mark.parametrize(
+    ("smiles", "is_wavy"), [("CC(Cl)c1ccccc1", True), ("C[C@H](Cl)c1ccccc1", False), ("CCc1ccccc1", False)]
+)
+def test_bonds_of_unnamed_centres_alone_are_wavy(smiles: str, is_wavy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restyled_drawing, "RDKIT_FRACTION", 1.0)
+    images = []
+    for fraction in (0.0, 1.0):
+        monkeypatch.setattr(restyled_drawing, "WAVY_FRACTION", fraction)
+        drawing = drawn(inchi_of_smiles(smiles), 0)
+        assert not drawing.layout.bond_wedge.any() or "@" in smiles  # a wave is no wedge
+        images.append(drawing.pixels)
+    assert (images[0].shape != images[1].shape or (images[0] != images[1]).any()) == is_wavy
+
+
 def test_what_is_no_inchi_of_a_molecule_is_one_error() -> None:
     with pytest.raises(NotationError):
         drawn("InChI=1S/nothing", 0)
