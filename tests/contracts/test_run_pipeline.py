@@ -31,7 +31,8 @@ def test_what_cannot_be_run_is_refused_before_spark_opens(flags: list[str], mess
 
 def test_make_caption_hands_settings_on(tmp_path: Path) -> None:
     given = ["RUN=echo", "READY=", f"IMAGES={tmp_path}", "CAPTION=--set landing.image_id=path"]
-    told = subprocess.run(["make", "caption", *given], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "caption", *given]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     module, *flags = shlex.split(told.partition("-m ")[2])
     settings = settings_from(run_pipeline.parse_arguments(flags))
     assert module == "jobs.run_pipeline"
