@@ -78,6 +78,20 @@ def test_a_second_caption_is_a_column_where_the_server_has_one(url: str, tmp_pat
     assert len(rows) == 2
 
 
+def rows_of_three(server_class: type[AnyServer], folder: Path) -> list[dict[str, str]]:
+    """The rows that come of a.png, b.png and c.png, one of which is not captioned."""
+    for name in "abc":
+        (folder / f"{name}.png").write_bytes(f"content of {name}".encode())
+    with ThreadingHTTPServer(("127.0.0.1", 0), server_class) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            assert send_folder(folder, url, "molecules", None, folder / "captions.csv", (".png",), 1) == 1
+        finally:
+            server.shutdown()
+    return list(csv.DictReader((folder / "captions.csv").open()))
+
+
 class RestlessServer(AnyServer):
     """Fails at b.png for ever; the first request for a.png meets no answer, the second a server that is busy."""
 
@@ -107,16 +121,7 @@ class RestlessServer(AnyServer):
 def test_a_server_that_is_away_for_a_moment_loses_no_image_and_one_that_fails_at_an_image_only_that(
     tmp_path: Path,
 ) -> None:
-    for name in "abc":
-        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
-    with ThreadingHTTPServer(("127.0.0.1", 0), RestlessServer) as server:
-        Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            assert send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1) == 1
-        finally:
-            server.shutdown()
-    rows = list(csv.DictReader((tmp_path / "captions.csv").open()))
+    rows = rows_of_three(RestlessServer, tmp_path)
     assert [(row["file"], row["caption"]) for row in rows] == [("a.png", "a dog"), ("b.png", ""), ("c.png", "a dog")]
     assert "504" in rows[1]["reason"]
 
@@ -134,16 +139,7 @@ class SlowServer(AnyServer):
 
 
 def test_an_image_that_does_not_arrive_in_time_costs_itself_alone(tmp_path: Path) -> None:
-    for name in "abc":
-        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
-    with ThreadingHTTPServer(("127.0.0.1", 0), SlowServer) as server:
-        Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            assert send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1) == 1
-        finally:
-            server.shutdown()
-    rows = list(csv.DictReader((tmp_path / "captions.csv").open()))
+    rows = rows_of_three(SlowServer, tmp_path)
     assert [row["caption"] or row["reason"] for row in rows] == [
         "a dog",
         "status 408: the request's body did not come within 60 s",

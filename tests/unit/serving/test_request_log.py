@@ -14,6 +14,18 @@ from lib.serving.request_log import BodyLimits, RequestLog
 from tests.unit.serving.odd_forms import ODD_CHARSETS, odd_form
 
 
+def logged_app() -> tuple[FastAPI, BodyLimits, list[dict[str, object]]]:
+    """An app without routes, its limits, and the lines that are logged of its requests."""
+    lines: list[dict[str, object]] = []
+    app = FastAPI()
+    limits = BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
+    app.add_middleware(
+        RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda line: lines.append(json.loads(line))
+    )
+    answer_errors_in_one_sentence(app)
+    return app, limits, lines
+
+
 def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> None:
     async def ask_together() -> tuple[list[int], int, str]:
         app, may_answer, limits = FastAPI(), asyncio.Event(), BodyLimits(of_one=80, of_all=100, within_s=60)
@@ -41,13 +53,7 @@ def test_requests_that_are_not_answered_may_hold_so_many_bytes_together() -> Non
 
 
 def test_head_is_answered_as_get_and_logged_as_it_came() -> None:
-    lines: list[dict[str, object]] = []
-    app = FastAPI()
-    limits = BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
-    app.add_middleware(
-        RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda line: lines.append(json.loads(line))
-    )
-    answer_errors_in_one_sentence(app)
+    app, _, lines = logged_app()
 
     @app.get("/version")
     async def version(request: Request) -> str:
@@ -67,13 +73,7 @@ def test_head_is_answered_as_get_and_logged_as_it_came() -> None:
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> None:
-    lines: list[dict[str, object]] = []
-    app = FastAPI()
-    limits = BodyLimits(of_one=2_000, of_all=2_000, within_s=60)
-    app.add_middleware(
-        RequestLog, metrics=Metrics(), limits_of=lambda _: limits, write=lambda line: lines.append(json.loads(line))
-    )
-    answer_errors_in_one_sentence(app)
+    app, limits, lines = logged_app()
 
     @app.post("/caption")
     async def caption(request: Request) -> int:
