@@ -253,6 +253,7 @@ def test_a_command_sends_a_folder_and_writes_a_csv_file(server: Server, key: str
 
 @pytest.mark.slow
 def test_a_process_that_hangs_costs_its_request_alone(server: Server, client: httpx.Client) -> None:
+    server.wait_until_ready()  # as when this test runs without the others
     (process,) = server.captioning_processes()
     os.kill(process, signal.SIGSTOP)
     late = client.post("/caption", files=files(drawing(ASPIRIN)))
