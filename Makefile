@@ -57,8 +57,8 @@ demo-teach: $(READY)  ## review 200 captions of drawings in a style that the mod
 # Java's second compiler takes more time than it saves in a run of a minute.
 SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 # Each folder gets a lake of its own, or OUTPUT names it: images of two folders may be called alike.
-# MODEL=... is a model as prediction.model_version names one; nothing is trained. KEY=VALUE settings as for serve:
-# make caption IMAGES=/data/images CAPTION="--set landing.image_id=path"
+# MODEL=... is a model as prediction.model_version names one; nothing is trained. CAPTION has further flags of
+# jobs.run_pipeline: make caption IMAGES=/data/images CAPTION="--set landing.image_id=path"
 caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos, with a model that comes with the project: IMAGES=folder
 	@if [ -z "$$IMAGES" ]; then echo "Name a folder of images: make caption IMAGES=/data/images" >&2; exit 2; fi; \
 	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \

@@ -26,7 +26,7 @@ CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
 EDGE_FROM = 0.5  # probability that something joins two nodes
 SURE_OF_NODES_FROM = -0.32  # no drawing that is read right has been less sure (LOG.md)
-OTHER_SIZES = (0.5, 0.7)  # factors
+SMALLER_SIZES = (0.5, 0.7)  # factors
 LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
 INK_BELOW = 200  # grey value: thin strokes become pale when they are scaled
 MIDDLE = (0.25, 0.75)  # the part of an edge in which ink is looked for
@@ -74,7 +74,7 @@ def read_at_best_size(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGr
     graph = read_graph(pixels, reader)
     if _how_sure_of_nodes(graph) >= SURE_OF_NODES_FROM:
         return graph
-    return max((graph, *(_read_smaller(pixels, reader, factor) for factor in OTHER_SIZES)), key=_how_sure_of_nodes)
+    return max((graph, *(_read_smaller(pixels, reader, factor) for factor in SMALLER_SIZES)), key=_how_sure_of_nodes)
 
 
 def _read_smaller(pixels: NDArray[np.uint8], reader: GraphReader, factor: float) -> DrawnGraph | None:

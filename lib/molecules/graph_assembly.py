@@ -270,19 +270,17 @@ def _alternate(pieces: _Pieces) -> None:
     doubles, singles = pieces.edges[:, DOUBLE], pieces.edges[:, SINGLE]
     is_unsure = (np.maximum(doubles, singles) == pieces.edges.max(axis=1)) & (np.abs(doubles - 0.5) < 0.5 - UNSURE_FROM)
     nodes = range(len(pieces.kinds))
-    wrong = [node for node in nodes if not _has_room(pieces, node, 0) or _is_bent_cumulene(pieces, node)]
-    is_unsure |= (pieces.chosen_edges == DOUBLE) & np.isin(pieces.pairs, wrong).any(axis=1)
+    bent = [node for node in nodes if _is_bent_cumulene(pieces, node)]
+    is_unsure |= (pieces.chosen_edges == DOUBLE) & np.isin(pieces.pairs, bent).any(axis=1)
     is_unsure &= np.isin(pieces.chosen_kinds[pieces.pairs], ALTERNATING).all(axis=1)
     is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
     saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
     pieces.chosen_edges[is_unsure] = SINGLE
-    saturated |= {node for node in nodes if not _has_room(pieces, node, 1)}
+    saturated |= {node for node in nodes if not _has_room_for_another(pieces, node)}
     unsure = networkx.Graph()
     for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
         if saturated & {first, second}:
-            if doubles[bond] > singles[bond] and all(_has_room(pieces, node, 1) for node in (first, second)):
-                pieces.chosen_edges[bond] = DOUBLE
             continue
         odds = np.log(doubles[bond] / max(singles[bond], LEAST))
         unsure.add_edge(first, second, weight=odds, bond=bond)
@@ -308,10 +306,10 @@ def _is_bent_cumulene(pieces: _Pieces, node: int) -> bool:
     return not _is_between(pieces.positions_xy, node, *others)
 
 
-def _has_room(pieces: _Pieces, node: int, num_more: int) -> bool:
-    """Whether a node may have so many bonds more than it has."""
+def _has_room_for_another(pieces: _Pieces, node: int) -> bool:
+    """Whether a node may have one bond more than it has."""
     num_bonds = sum(ORDER_OF[int(pieces.chosen_edges[bond])] for bond in pieces.bonds_of(node))
-    return _holds(int(pieces.chosen_kinds[node]), CHARGES[int(pieces.chosen_charges[node])], num_bonds + num_more)
+    return _holds(int(pieces.chosen_kinds[node]), CHARGES[int(pieces.chosen_charges[node])], num_bonds + 1)
 
 
 def _log(probabilities: np.ndarray) -> float:

@@ -97,8 +97,7 @@ def _make_wavy(molecule: Chem.Mol, rng: np.random.Generator) -> None:
         atom = molecule.GetAtomWithIdx(centre.centeredOn)
         bonds = [bond for bond in atom.GetBonds() if bond.GetBondDir() == Chem.BondDir.NONE and not bond.IsInRing()]
         if bonds:
-            begin, end = atom, bonds[rng.integers(len(bonds))].GetOtherAtom(atom)
-            molecule.GetBondBetweenAtoms(begin.GetIdx(), end.GetIdx()).SetBondDir(Chem.BondDir.UNKNOWN)
+            bonds[rng.integers(len(bonds))].SetBondDir(Chem.BondDir.UNKNOWN)
 
 
 def _by_indigo(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generator) -> Drawing:

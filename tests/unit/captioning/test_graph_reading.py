@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from lib.captioning.graph_reading import ASIDE_PX, CLOSEST_PX, _apart, _has_ink, read_at_best_size, read_graph
+from lib.captioning.graph_reading import (
+    ASIDE_PX,
+    CLOSEST_PX,
+    ODDS_OF_INKLESS,
+    _apart,
+    _has_ink,
+    read_at_best_size,
+    read_graph,
+)
 from lib.images.cleaning import clean_image
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
@@ -83,14 +91,23 @@ def test_ink_between_two_nodes_is_seen_where_it_is_theirs() -> None:
     assert seen == [True, True, False, True, False]
 
 
-@pytest.mark.parametrize("smiles", ["COc1ccccc1OC", "COc1cc(C=O)c(Cl)cc1OC"])
-def test_an_edge_without_ink_is_read_only_where_it_is_sure(smiles: str) -> None:
-    pixels = cleaned(draw_with_rdkit(inchi_of_smiles(smiles), PEN).pixels)
-    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
-    assert graph is not None
+def test_the_odds_of_an_edge_without_ink_are_less_than_the_network_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = cleaned(draw_with_rdkit(inchi_of_smiles("COc1ccccc1OC"), PEN).pixels)
+    graphs = []
+    for odds in (1.0, ODDS_OF_INKLESS):
+        monkeypatch.setattr("lib.captioning.graph_reading.ODDS_OF_INKLESS", odds)
+        graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+        assert graph is not None
+        graphs.append(graph)
+    as_told, graph = graphs
     has_ink = _has_ink(pixels, torch.from_numpy(graph.positions_xy[graph.pairs])).numpy()
     assert (graph.edges[has_ink, NOTHING] < 0.5).sum() == len(graph.positions_xy)  # it has one ring
-    assert graph.edges[~has_ink, NOTHING].min() > 0.9
+    np.testing.assert_allclose(graph.edges[has_ink], as_told.edges[has_ink], atol=1e-6)
+    odds = [
+        np.delete(one.edges[~has_ink], NOTHING, axis=1).sum(axis=1) / one.edges[~has_ink, NOTHING] for one in graphs
+    ]
+    assert len(odds[0]) > 3
+    np.testing.assert_allclose(odds[1], odds[0] * ODDS_OF_INKLESS, rtol=1e-3)
 
 
 def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:
