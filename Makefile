@@ -9,7 +9,7 @@ READER ?= reader
 # SMILES=... names a file of molecules to draw (reader, bench-quality, bench-lessons); without it they are RDKit's own.
 MOLECULES := $(if $(SMILES),--set drawing.smiles_file=$(SMILES))
 
-.PHONY: help setup demo demo-photos demo-teach caption serve review look pipeline sheet sql mlflow reader patch-readers tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
+.PHONY: help setup demo demo-photos demo-teach caption serve review look pipeline sheet sql mlflow reader graph-reader tune horovod ketcher test test-fast test-slow coverage check bundle-check bench \
   bench-quality bench-other-drawers bench-photos bench-faults bench-train bench-stages bench-serve bench-lessons bench-workers bench-distributed clean
 
 help:  ## list the commands
@@ -186,11 +186,9 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set "drawing.drawers={indigo: 5, rdkit: 1, coordgen: 1, free: 4, printed: 4, restyled: 4}" --set "drawing.free_bond_length_px=[22, 80]" \
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
-patch-readers: $(READY)  ## train what reads single bonds, labels and whole graphs on the drawings of `make reader` (READER=folder)
-	@for part in edges nodes graphs; do \
-	  $(RUN) -m jobs.train_patch_reader --of $$part --folder $(READER) --publish model/pretrained/$$part/molecules.safetensors \
-	    --set storage.root=$(READER) --set landing.path=$(READER) || exit; \
-	done
+graph-reader: $(READY)  ## train what reads drawings as graphs on the drawings of `make reader` (READER=folder)
+	@$(RUN) -m jobs.train_graph_reader --folder $(READER) --publish model/pretrained/graphs/molecules.safetensors \
+	  --set storage.root=$(READER) --set landing.path=$(READER)
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"

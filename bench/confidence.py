@@ -1,7 +1,7 @@
 """Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
 
 Reads drawings by every drawer that neither training nor bench.quality has, and by other programs where --packages has
-them, in every view, traces captions and draws every candidate again, and fits by maximum likelihood. The readings are
+them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are
 kept in a file, so that another fit takes seconds.
 """
 
@@ -24,17 +24,14 @@ from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
     CaptionCandidate,
-    Traces,
     agreed_features,
     greedy_features,
     is_drawn_alike,
     mixed_votes,
-    traced_features,
     vote_features,
     vote_fractions,
     weigh_agreements,
     weigh_graphs,
-    with_variants,
 )
 from lib.captioning.image_captioning import ImageCaptioner, seen_as
 from lib.captioning.redrawing import Agreement
@@ -46,14 +43,13 @@ from model.checkpoint import PRETRAINED
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
-VARIANTS_DRAWN = 3  # of each skeleton, the likeliest
 GRAPH_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 NUM_AT_ONCE = 64
 LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
 
 def collect(settings: Settings, checkpoint: Path, packages: Path | None) -> list[dict[str, Any]]:
-    """What every image's readings said, what was traced, and how each candidate's drawing agrees."""
+    """What every image's readings said, and how each candidate's drawing agrees."""
     captioner = ImageCaptioner(checkpoint, settings.prediction)
     drawing = settings.drawing.model_copy(update={"seed": SEED})
     settings = settings.model_copy(update={"drawing": drawing})
@@ -92,18 +88,11 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
     for index, (kind, sample) in enumerate(kinds):
         redrawn = captioner.prepared(images[index])
         readings = [one[index] for one in beams]
-        traced = captioner.traceable()
         assert redrawn is not None
-        assert traced is not None
-        num_traced = []
-        for count, (view, reading) in enumerate(zip(views, readings, strict=True), 1):
-            traced.add(seen_as(images[index], *view), reading, readings[:count])
-            num_traced.append(len(traced.traces.variants))
         captions = [candidate.caption for candidate in greedy[index]]
         captions += list(vote_fractions(readings))
         graphs = captioner.as_graphs(upright[index])
         captions += [candidate.caption for one in graphs for candidate in one]
-        captions += [caption for one in traced.traces.variants.values() for caption in [*one][:VARIANTS_DRAWN]]
         for caption in dict.fromkeys(one for one in captions if one is not None):
             redrawn.draw(caption)
         rows.append(
@@ -113,9 +102,6 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
                 "greedy": greedy[index][0]._asdict(),
                 "graphs": [[candidate._asdict() for candidate in one] for one in graphs],
                 "readings": [[candidate._asdict() for candidate in one] for one in readings],
-                "variants": list(traced.traces.variants.items()),
-                "num_traced": num_traced,  # of these, after each reading
-                "skeleton_of": traced.traces.skeleton_of,
                 "agreements": {caption: list(one) for caption, one in redrawn.agreements.items()},
             }
         )
@@ -176,21 +162,15 @@ def _greedy_features(row: dict[str, Any]) -> tuple[float, ...]:
 State = tuple[str, dict[str, float], dict[str, Agreement], list[list[CaptionCandidate]]]
 
 
-def states(rows: list[dict[str, Any]], are_alike: bool, are_traced: bool | None = None) -> list[State]:
-    """Truth, votes, agreements and readings after each reading of each image that a drawing fits, or none does.
-
-    are_traced leaves out those that were not traced, or those that were.
-    """
+def states(rows: list[dict[str, Any]], are_alike: bool) -> list[State]:
+    """Truth, votes, agreements and readings after each reading of each image that a drawing fits, or none does."""
     found = []
     for row in rows:
         readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         for count in range(1, len(readings) + 1):
-            traces = Traces(dict(row["variants"][: row["num_traced"][count - 1]]), row["skeleton_of"])
-            votes = with_variants(vote_fractions(readings[:count]), traces)
+            votes = vote_fractions(readings[:count])
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
-            if are_traced not in (None, bool(traces.variants)):
-                continue
             if votes and is_drawn_alike(agreements) == are_alike:
                 found.append((row["truth"], votes, agreements, readings[:count]))
     return found
@@ -233,17 +213,14 @@ def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: flo
     return tuple(weights.round(3).tolist())
 
 
-def fit_no_fit(rows: list[dict[str, Any]], are_traced: bool) -> tuple[float, ...]:
+def fit_no_fit(rows: list[dict[str, Any]]) -> tuple[float, ...]:
     """The weights of a caption that votes chose, on images that no drawing fits."""
     features, is_right = [], []
-    for truth, votes, _, readings in states(rows, are_alike=False, are_traced=are_traced):
+    for truth, votes, _, readings in states(rows, are_alike=False):
         chosen = next(iter(votes))
-        values = traced_features(chosen, votes, len(readings)) if are_traced else vote_features(chosen, readings)
-        features.append(values)
+        features.append(vote_features(chosen, readings))
         is_right.append(chosen == truth)
-    print(
-        f"no drawing fits, traced {are_traced}: {len(features)} states, {np.mean(is_right):.3f} of the captions right"
-    )
+    print(f"no drawing fits: {len(features)} states, {np.mean(is_right):.3f} of the captions right")
     return tuple(fit_logistic(np.array(features), np.array(is_right)).round(3).tolist())
 
 
@@ -257,8 +234,7 @@ def graph_states(rows: list[dict[str, Any]], graph_fraction: float) -> list[Grap
         readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         graphs = [[CaptionCandidate(**candidate) for candidate in one] for one in row["graphs"]]
         for count in range(1, len(readings) + 1):
-            traces = Traces(dict(row["variants"][: row["num_traced"][count - 1]]), row["skeleton_of"])
-            votes = with_variants(mixed_votes(readings[:count], graphs, graph_fraction), traces)
+            votes = mixed_votes(readings[:count], graphs, graph_fraction)
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
             if votes:
@@ -314,8 +290,7 @@ def main() -> None:
     mismatch, unavoidable = fit_mismatch(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
-    print(f"TRACED_LOG_ODDS = {fit_no_fit(rows, are_traced=True)}")
-    print(f"NO_FIT_LOG_ODDS = {fit_no_fit(rows, are_traced=False)}")
+    print(f"NO_FIT_LOG_ODDS = {fit_no_fit(rows)}")
     print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
     print(f"GRAPH_FRACTION, GRAPH_LOG_ODDS = {fit_graphs(rows, mismatch, unavoidable)}")
     print(f"AGREED_LOG_ODDS = {fit_agreed(rows)}")

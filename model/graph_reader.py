@@ -16,12 +16,12 @@ from functools import cache
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.checkpoint import PRETRAINED
 from model.encoders import InkNet, ResidualBlock, convolution, space_to_depth
-from model.trace_kinds import CHARGES, KINDS, WRITTEN_KINDS
+from model.graph_kinds import CHARGES, KINDS, WRITTEN_KINDS
+from model.half_precision import load_from_half
 
 CELL_PX = 4
 NUM_FEATURES = 64
@@ -119,8 +119,5 @@ def _sampled(features: Tensor, owners: Tensor, at: Tensor) -> Tensor:
 def pretrained_graph_reader(name: str) -> GraphReader:
     """Return the reader of that name that comes with the project, ready to read."""
     reader = GraphReader()
-    weights = load_file(PRETRAINED / "graphs" / f"{name}.safetensors")  # in half precision
-    reader.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-    )
+    load_from_half(reader, PRETRAINED / "graphs" / f"{name}.safetensors")
     return reader.eval()

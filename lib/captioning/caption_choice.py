@@ -21,10 +21,6 @@ LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
 # logarithm of their number. The first weights are for captions without drawings, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
 NO_FIT_LOG_ODDS = (-1.42, 0.706, 0.612)
-# The same where no drawing fits but captions were traced. Features: 1, log-odds of its votes, logarithm of the number
-# of readings.
-TRACED_LOG_ODDS = (0.643, 1.049, 0.818)
-VARIANT_FRACTION = 0.6  # of the votes for a skeleton, distributed by its traced edges; the rest stays as cast
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
@@ -61,31 +57,19 @@ class PredictedCaption(NamedTuple):
     alternatives: list[tuple[str, float]]
 
 
-class Traces(NamedTuple):
-    """What was found by tracing captions on an image. Captions of one skeleton are its variants: Notation.variants."""
-
-    variants: Mapping[str, Mapping[str, float]]  # by skeleton that was traced: its captions, and how likely each is
-    skeleton_of: Mapping[str, str]  # caption to the name of its skeleton, traced or not
-
-
-NOT_TRACED = Traces({}, {})
-
-
 def choose(
     readings: Readings,
     repair: Callable[[str], str],
     agreements: Mapping[str, Agreement] | None = None,
-    traces: Traces = NOT_TRACED,
     graphs: Readings = (),
 ) -> PredictedCaption:
     """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
     Candidates that mean the same add up, those of `graphs`, what the image says as a graph in each view, among them.
     A caption without an agreement is taken to agree as well as the best that has.
-    Votes for a traced skeleton are distributed anew by what its edges look like. If no candidate is valid, the best is
-    repaired.
+    If no candidate is valid, the best is repaired.
     """
-    votes = with_variants(mixed_votes(readings, graphs), traces)
+    votes = mixed_votes(readings, graphs)
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
@@ -95,9 +79,6 @@ def choose(
     elif agreements and is_drawn_alike(agreements):
         chosen, features = weigh_agreements(votes, agreements, len(readings))
         confidence = _probability(LOG_ODDS, features)
-    elif traces.variants:
-        chosen = next(iter(votes))
-        confidence = _probability(TRACED_LOG_ODDS, traced_features(chosen, votes, len(readings)))
     else:
         chosen = next(iter(votes))
         weights = NO_FIT_LOG_ODDS if agreements else VOTES_LOG_ODDS
@@ -151,24 +132,6 @@ def vote_fractions(readings: Readings) -> dict[str, float]:
     return dict(sorted(votes.items(), key=lambda item: -item[1]))
 
 
-def with_variants(votes: Mapping[str, float], traces: Traces) -> dict[str, float]:
-    """Votes; VARIANT_FRACTION of a traced skeleton's are distributed among its variants by what its edges look like."""
-    of_skeletons: dict[str, float] = {}
-    dealt: dict[str, float] = {}
-    for caption, fraction in votes.items():
-        name = traces.skeleton_of.get(caption, "")
-        if name in traces.variants:
-            of_skeletons[name] = of_skeletons.get(name, 0.0) + fraction
-            fraction *= 1 - VARIANT_FRACTION
-        dealt[caption] = fraction
-    for name, fraction in of_skeletons.items():
-        variants = traces.variants[name]
-        total = sum(variants.values())
-        for caption, probability in variants.items():
-            dealt[caption] = dealt.get(caption, 0.0) + VARIANT_FRACTION * fraction * probability / total
-    return dict(sorted(dealt.items(), key=lambda item: -item[1]))
-
-
 def mixed_votes(readings: Readings, graphs: Readings, graph_fraction: float = GRAPH_FRACTION) -> dict[str, float]:
     """Each valid caption's fraction of the votes, the largest first; readings as graphs have their part of them."""
     votes = vote_fractions(readings)
@@ -198,11 +161,6 @@ def weigh_graphs(
         chosen, drawn, hole = next(iter(votes)), 0.0, 0.0
     of_graphs = vote_fractions(graphs).get(chosen, 0.0)
     return chosen, (1.0, _log_odds(votes[chosen]), of_graphs, float(is_alike), drawn, hole, math.log(num_readings))
-
-
-def traced_features(chosen: str, votes: Mapping[str, float], num_readings: int) -> tuple[float, ...]:
-    """The features of the weights TRACED_LOG_ODDS, from the votes that with_variants returns."""
-    return 1.0, _log_odds(votes[chosen]), math.log(num_readings)
 
 
 def weigh_agreements(

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lib.captions.notations import DrawnGraph
 from model.batches import as_ink, stack_images
+from model.graph_kinds import NOTHING, TURNED_ROUND, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
-from model.trace_kinds import NOTHING, TURNED_ROUND, WRITTEN_KINDS
 
 MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node

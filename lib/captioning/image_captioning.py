@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from lib.captioning.caption_choice import (
-    NOT_TRACED,
     CaptionCandidate,
     PredictedCaption,
     Readings,
@@ -19,11 +18,9 @@ from lib.captioning.caption_choice import (
     choose,
     confirmed_by_drawing,
     mixed_votes,
-    with_variants,
 )
 from lib.captioning.graph_reading import how_legible, read_at_best_size, read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
-from lib.captioning.traced_image import TracedImage
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
@@ -34,7 +31,6 @@ from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
 from model.graph_reader import pretrained_graph_reader
-from model.patch_reader import pretrained_readers
 
 # Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
@@ -67,13 +63,8 @@ class ImageCaptioner:
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
-        # Tracing needs attention that was trained on the positions of nodes, and edges in grey images.
-        config = self.network.config
-        can_be_traced = settings.is_traced and config.num_cell_labels and config.num_channels == 1
-        readers = self.notation.readers if can_be_traced else None
-        self._readers = pretrained_readers(readers) if readers else None
-        can_be_assembled = settings.is_read_as_graph and self.notation.assemble and config.num_channels == 1
-        known = self.notation.readers if can_be_assembled else None
+        is_grey = self.network.config.num_channels == 1
+        known = self.notation.graph_reader if settings.is_read_as_graph and is_grey else None
         self._graph_reader = pretrained_graph_reader(known) if known else None
 
     def caption(
@@ -83,17 +74,15 @@ class ImageCaptioner:
 
         All may have features instead of pixels, where the settings' can_read_features.
 
-        An image is first decoded greedily, and read as a graph. If that says the same, and the trace of the caption is
-        not against it, it is the image's caption; without graphs, if its drawing confirms it. Otherwise the image is
-        read as a graph in further views and decoded by beam search in one view after another (rotation and scale), and
-        the likely candidates are traced on it. The readings so far vote after each view, until the confidence reaches
-        prediction.sure_from. `count_done` is called with the number of images that are finished.
+        An image is first decoded greedily, and read as a graph. If that says the same, it is the image's caption;
+        without graphs, if its drawing confirms it. Otherwise the image is read as a graph in further views and decoded
+        by beam search in one view after another (rotation and scale). The readings so far vote after each view, until
+        the confidence reaches prediction.sure_from. `count_done` is called with the number of images that are finished.
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
         images = [one.pixels for one in cleaned]
         redrawn = list(map(self.prepared, images))
-        traced = [self.traceable() for _ in images]
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
         captions: list[PredictedCaption | None] = [None for _ in images]
         graphs: list[list[list[CaptionCandidate]]] = [[] for _ in images]
@@ -102,10 +91,8 @@ class ImageCaptioner:
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(cleaned[index], GRAPH_VIEWS[:1])
                 sure = self._agreed(greedy, graphs[index]) if graphs[index] else self._confirmed(greedy, redrawn[index])
-                image = traced[index]
-                if sure and (image is None or image.agrees_with(seen[index], greedy)):
-                    captions[index] = sure
-                count_done(int(captions[index] is not None))
+                captions[index] = sure
+                count_done(int(sure is not None))
         for index, caption in enumerate(captions):
             if not self._is_sure(caption) and self.settings.sure_from:
                 graphs[index] += self.as_graphs(cleaned[index], GRAPH_VIEWS[len(graphs[index]) :])
@@ -115,9 +102,7 @@ class ImageCaptioner:
             for order, candidates in self._each_read(seen, self.settings.num_beams):
                 index = unsure[order]
                 readings[index].append(candidates)
-                if image := traced[index]:
-                    image.add(seen[order], candidates, readings[index])
-                captions[index] = self._choose(readings[index], redrawn[index], traced[index], graphs[index])
+                captions[index] = self._choose(readings[index], redrawn[index], graphs[index])
                 count_done(int(self._is_sure(captions[index]) or view is views[-1]))
         return [one for one in captions if one is not None]  # all have one by now
 
@@ -201,12 +186,6 @@ class ImageCaptioner:
         image = prepare(pixels) if self.settings.is_redrawn else None
         return RedrawnImage(image, self.notation.drawers, self.asked.draw) if image is not None else None
 
-    def traceable(self) -> TracedImage | None:
-        """The traces of an image, empty at first; None without prediction.is_traced or where tracing is impossible."""
-        if self._readers is None or not isinstance(self.asked, NotationProcess):
-            return None
-        return TracedImage(self.network, self.asked, self._readers)
-
     def as_graphs(
         self, image: CleanedImage, views: Sequence[tuple[int, float]] = GRAPH_VIEWS
     ) -> list[list[CaptionCandidate]]:
@@ -247,24 +226,19 @@ class ImageCaptioner:
         return caption if self._is_sure(caption) else None
 
     def _choose(
-        self,
-        readings: list[list[CaptionCandidate]],
-        redrawn: RedrawnImage | None,
-        traced: TracedImage | None = None,
-        graphs: Readings = (),
+        self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, graphs: Readings = ()
     ) -> PredictedCaption:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
-        traces = traced.traces if traced else NOT_TRACED
         if redrawn is None:
-            return choose(readings, self.asked.repair, None, traces, graphs)
-        for caption in with_variants(mixed_votes(readings, graphs), traces):
+            return choose(readings, self.asked.repair, None, graphs)
+        for caption in mixed_votes(readings, graphs):
             if caption in redrawn.agreements:
                 continue
-            chosen = choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
+            chosen = choose(readings, self.asked.repair, redrawn.agreements, graphs)
             if redrawn.agreements and chosen.confidence >= self.settings.sure_from:
                 break
             redrawn.draw(caption)
-        return choose(readings, self.asked.repair, redrawn.agreements, traces, graphs)
+        return choose(readings, self.asked.repair, redrawn.agreements, graphs)
 
 
 def _largest(image: CleanedImage) -> np.ndarray:

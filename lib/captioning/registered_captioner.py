@@ -17,9 +17,9 @@ from lib.sections.captioning import PredictionSettings
 from model.checkpoint import load_provenance
 
 PREDICTION = "prediction.json"  # beside the checkpoint in the model's folder: the settings
-GONE = ("length_penalty",)  # settings that models registered before may have
+GONE = ("length_penalty", "is_traced")  # settings that models registered before may have
 # Settings that these lack, as they were read then.
-NEW: dict[str, object] = {"is_traced": False, "is_read_as_graph": False}
+NEW: dict[str, object] = {"is_read_as_graph": False}
 
 
 def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) -> str:

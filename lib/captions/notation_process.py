@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.captions.notations import Columns, DrawnGraph, Graph, Writing, notation_named
+from lib.captions.notations import Columns, DrawnGraph, Writing, notation_named
 from lib.errors import RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
@@ -61,15 +61,6 @@ class NotationProcess:
         """A caption as a drawer draws it, (H, W) True where there is ink; None if it cannot."""
         answer = self._ask("draw", caption, drawer)
         return _unpacked(*answer) if answer else None
-
-    def graph(self, text: str) -> Graph | None:
-        """The graph that joined tokens draw; None if they draw none."""
-        answer = self._ask("graph", text)
-        return Graph(*answer) if answer else None
-
-    def variants(self, text: str, *trace: np.ndarray) -> dict[str, float]:
-        """The captions that joined tokens may mean, by where nodes lie and what edges look like; see Notation."""
-        return self._ask("variants", text, *(column.tolist() for column in trace)) or {}
 
     def assemble(self, graph: DrawnGraph) -> list[tuple[str, float]]:
         """What is seen in a drawing as joined tokens with log probabilities, the likeliest first; see Notation."""

@@ -34,18 +34,8 @@ class Writing(NamedTuple):
     marks: list[int]
 
 
-class Graph(NamedTuple):
-    """The graph of a caption: nodes joined by edges."""
-
-    skeleton: str  # equal for captions whose votes are counted together before Notation.variants decides
-    tokens: list[int]  # index of the token that names each node
-    edges: list[tuple[int, int]]  # indices of nodes
-    is_lettered: list[bool]  # whether a node is drawn as a label
-    open_nodes: list[int]  # nodes that may have one more edge, to something that the caption does not name
-
-
 class DrawnGraph(NamedTuple):
-    """What is seen in a drawing, piece by piece: A nodes, E pairs of them, kinds as in model.trace_kinds."""
+    """What is seen in a drawing, piece by piece: A nodes, E pairs of them, kinds as in model.graph_kinds."""
 
     positions_xy: np.ndarray  # (A, 2) pixels
     found: np.ndarray  # (A,) probability that there is a node
@@ -76,14 +66,9 @@ class Notation:
     # (caption, columns of its layout) -> marks: positions_xy (M, 2) in pixels, labels (M, L) of 0 or 1. Raises
     # NotationError if caption and layout do not belong together. None = a notation without layouts.
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
-    # Joined tokens -> graph. Raises NotationError if they have none. None = captions cannot be traced.
-    graph: Callable[[str], Graph] | None
-    # (joined tokens, positions (A, 2) of nodes, probabilities of each kind of the edges (E, K), of the further edges of
-    # open nodes (O, K) and of the nodes (A, N)) -> its variants: captions with their probabilities.
-    variants: Callable[[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]] | None
     # What is seen in a drawing -> what it may show, as joined tokens with the log probability that all is seen right.
     assemble: Callable[[DrawnGraph], list[tuple[str, float]]] | None
-    readers: str | None  # name of the pretrained readers that know these kinds
+    graph_reader: str | None  # name of the pretrained one that knows these kinds; None = captions are read as no graph
     # Caption -> molfile (V2000) for an editor of structures. Raises NotationError. None = no structures.
     molfile: Callable[[str], str] | None
 

@@ -91,10 +91,8 @@ NOTATIONS = {
         repair=unchanged,
         draw=_refuse_to_draw,
         mark=None,
-        graph=None,
-        variants=None,
         assemble=None,
-        readers=None,
+        graph_reader=None,
         molfile=None,
     )
     for name, cut in (("words", words_of), ("plain_words", plain_words_of))

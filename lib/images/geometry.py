@@ -1,8 +1,5 @@
 """Turning, cropping and enlarging images, with the transform of positions. Pixels are uint8, 0 is ink, 255 is paper."""
 
-import math
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +44,3 @@ def ink_box(pixels: Pixels) -> tuple[int, int, int, int]:
 def then(first: Transform, second: Transform) -> Transform:
     """The transform that does `first`, then `second`."""
     return second @ np.vstack([first, [0.0, 0.0, 1.0]])
-
-
-def middle_of_widest_gap(angles: Sequence[float]) -> float:
-    """The direction, in radians, halfway between those two neighbours among some directions that are furthest apart."""
-    ordered = sorted(angles)
-    gaps = [after - before for before, after in zip(ordered, [*ordered[1:], ordered[0] + 2 * math.pi], strict=True)]
-    widest = max(range(len(gaps)), key=gaps.__getitem__)
-    return ordered[widest] + gaps[widest] / 2

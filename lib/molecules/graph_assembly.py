@@ -18,9 +18,8 @@ from rdkit import Chem, RDLogger
 
 from lib.captions.notations import DrawnGraph
 from lib.molecules.drawing_marks import ELEMENTS
-from lib.molecules.graphs import laid_out
-from lib.molecules.smiles import ORDERS
-from model.trace_kinds import (
+from lib.molecules.smiles import ORDERS, flat_conformer
+from model.graph_kinds import (
     CHARGES,
     DOUBLE,
     HASH,
@@ -79,6 +78,7 @@ STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies betwee
 SAME_WAY = 0.9  # cosine of the angle between two edges of a node from which they may be one that is seen twice
 NEAR_END = 0.5  # distance between their ends over their length, at most
 ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
+BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
 
 class _Pieces(NamedTuple):
@@ -393,7 +393,9 @@ def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:
         if kind in DIRECTION_OF:
             molecule.GetBondBetweenAtoms(*ends).SetBondDir(DIRECTION_OF[kind])
     aside = ASIDE_PX * (np.arange(len(nodes)) - np.array(anchors)[nodes])
-    return laid_out(molecule, pieces.positions_xy[nodes] + np.stack((aside, np.zeros_like(aside)), axis=1)), nodes
+    positions_xy = pieces.positions_xy[nodes] + np.stack((aside, np.zeros_like(aside)), axis=1)
+    molecule.AddConformer(flat_conformer(positions_xy / BOND_PX))
+    return molecule, nodes
 
 
 @cache

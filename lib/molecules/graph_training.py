@@ -14,17 +14,16 @@ from torch import Tensor, nn
 
 from lib.molecules.atom_labels import GROUPS
 from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_scale
-from lib.molecules.drawing_marks import LABELS
+from lib.molecules.drawing_marks import ELEMENTS, LABELS
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
-from lib.molecules.reader_training import kind_of_bond, symbol_of
 from lib.progress import show_progress
 from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
+from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
-from model.trace_kinds import CHARGES, KINDS, NOTHING, TURNED_ROUND, WRITTEN_KINDS
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
 
@@ -38,6 +37,7 @@ WEIGHTS_OF_EDGES = {"nothing": 1.0, "single": 1.0, "double": 1.5, "triple": 1.5}
 SPREAD_CELLS, BESIDE = 0.7, 0.95  # of what cells beside a node's are taught; the most of it (arXiv 1904.07850)
 TAKEN_AS = (0.6, 8.0)  # a drawing is taken as often as the weight of its rarest kind says, within these bounds
 UNKNOWN = -1  # kind of a node whose label is no element and no group that is known
+KIND_OF = {"wedge": WEDGE, "hash": HASH, "triple bond": TRIPLE, "double bond": DOUBLE}  # the first that a bond has
 _AT = {label: index for index, label in enumerate(LABELS)}
 
 
@@ -126,6 +126,18 @@ def _groups() -> dict[tuple[int, tuple[_Described, ...]], str]:
         if len(atoms) > 1:
             found[sum(atom.GetTotalNumHs() for atom in atoms), tuple(sorted(described))] = smiles
     return found
+
+
+def kind_of_bond(labels: np.ndarray) -> int:
+    """What a bond of these labels (L,) looks like from its beginning, one of KINDS."""
+    return next((kind for name, kind in KIND_OF.items() if labels[_AT[name]]), SINGLE)
+
+
+def symbol_of(labels: np.ndarray) -> str | None:
+    """The element of an atom's labels (L,); None for one that has no label of its own."""
+    if labels[_AT["explicit hydrogen"]]:
+        return "H"
+    return next((element for element in ELEMENTS if labels[_AT[element]]), None)
 
 
 class _Targets(NamedTuple):
@@ -258,7 +270,7 @@ def train_graph_reader(
         optimizer, rates, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
     )
     average = WeightAverage(reader, AVERAGE_DECAY)
-    feed = _batches(store, taken_as_often(kinds, weights), vocabulary, settings)
+    feed = worn_batches(store, taken_as_often(kinds, weights), vocabulary, settings)
     with show_progress("learn", num_steps, "steps") as line:
         for step in range(num_steps):
             indices, batch = next(feed)
@@ -292,7 +304,7 @@ def taken_as_often(kinds: list[np.ndarray], weights: Tensor) -> np.ndarray:
     return np.array([weights.numpy()[one[one != UNKNOWN]].max(initial=0) for one in kinds]).clip(*TAKEN_AS)
 
 
-def _batches(
+def worn_batches(
     store: DrawingStore, often: np.ndarray, vocabulary: Vocabulary, settings: Settings
 ) -> Iterator[tuple[list[int], Batch]]:
     """Drawings of like size, by their indices and worn, as often (N,) as is said; the first ones are left out."""
@@ -303,12 +315,13 @@ def _batches(
     while True:
         order = rng.choice(indices, len(indices), p=often)
         for chosen in like_with_like(order, lengths, widths, heights, BATCH_SIZE, rng):
-            yield chosen.tolist(), _worn(store, chosen.tolist(), vocabulary, settings, rng)
+            yield chosen.tolist(), worn_drawings(store, chosen.tolist(), vocabulary, settings, rng)
 
 
-def _worn(
+def worn_drawings(
     store: DrawingStore, indices: list[int], vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
 ) -> Batch:
+    """Drawings at the size that graphs are read at."""
     wear, seed = with_one_scale(settings.wear, rng), int(rng.integers(2**31))
     return worn_batch(store, indices, vocabulary, wear, settings.cleaning.larger, seed, torch.device("cpu"))
 
@@ -325,7 +338,7 @@ def _fractions_right(
     """The fractions of kinds of nodes and of pairs that are told right in the drawings that are kept back."""
     told: list[dict[str, float]] = []
     for index in range(num_kept_back(store)):
-        batch = _worn(store, [index], vocabulary, settings, rng)
+        batch = worn_drawings(store, [index], vocabulary, settings, rng)
         assert batch.marks is not None
         graphs = [graph_of(store.drawing(index))]
         told.append(_loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)[1])

@@ -14,14 +14,13 @@ from lib.captions.notations import Columns, Notation, Writing, unchanged
 from lib.errors import NotationError
 from lib.molecules.drawing_marks import mark_labels, mark_positions
 from lib.molecules.graph_assembly import assemble
-from lib.molecules.graphs import graph_of_smiles, variants_of_drawing
 from lib.molecules.layout import Layout
 from lib.molecules.molfile import molfile_as_drawn
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink, layout_as_drawn
 from lib.molecules.smiles import inchi_of_smiles, inchi_of_typed, nearest_readable, write_smiles
 
 READING = frozenset(
-    {"read", "read_typed", "repair", "draw", "graph", "variants", "assemble", "molfile"}
+    {"read", "read_typed", "repair", "draw", "assemble", "molfile"}
 )  # what asks RDKit in every notation
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
@@ -102,10 +101,8 @@ def _inchi() -> Notation:
         repair=unchanged,
         draw=draw_unworn_ink,
         mark=_mark,
-        graph=None,
-        variants=None,
         assemble=None,
-        readers=None,
+        graph_reader=None,
         molfile=molfile_as_drawn,
     )
 
@@ -126,10 +123,8 @@ def _smiles(name: str, is_kekule: bool, follows_drawing: bool) -> Notation:
         repair=nearest_readable,
         draw=draw_unworn_ink,
         mark=_mark,
-        graph=graph_of_smiles,
-        variants=variants_of_drawing,
         assemble=assemble,
-        readers="molecules",
+        graph_reader="molecules",
         molfile=molfile_as_drawn,
     )
 

@@ -19,11 +19,10 @@ class PredictionSettings(BaseModel):
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(min_length=1)
     sure_from: float = Field(ge=0)
     is_redrawn: bool
-    is_traced: bool
     is_read_as_graph: bool
 
     @property
     def can_read_features(self) -> bool:
         """Whether an image is read as it is alone, so that its features can stand for it: they cannot be turned."""
         is_read_once = self.turns_deg == (0,) and self.scales == (1.0,)
-        return is_read_once and not (self.is_redrawn or self.is_traced or self.is_read_as_graph)
+        return is_read_once and not (self.is_redrawn or self.is_read_as_graph)

@@ -4,15 +4,7 @@ import math
 
 import pytest
 
-from lib.captioning.caption_choice import (
-    VARIANT_FRACTION,
-    CaptionCandidate,
-    Traces,
-    choose,
-    mixed_votes,
-    vote_fractions,
-    with_variants,
-)
+from lib.captioning.caption_choice import CaptionCandidate, choose, mixed_votes, vote_fractions
 from lib.captioning.redrawing import DISAGREEMENT, Agreement
 
 
@@ -54,25 +46,6 @@ def test_a_drawing_that_fits_outweighs_graphs_too() -> None:
     graphs = [reading(B=1.0)] * 3
     drawn = {"A": Agreement(0.97, 0.9, 0.05), "B": Agreement(0.9, 9.0, 0.9)}
     assert choose([reading(A=0.3, B=0.6)], no_repair, drawn, graphs=graphs).caption == "A"
-
-
-TRACES = Traces({"s": {"B": 0.8, "C": 0.2}}, {"A": "s", "B": "s", "C": "s", "D": "t"})
-
-
-def test_votes_for_a_traced_skeleton_are_dealt_out_by_what_its_edges_look_like() -> None:
-    dealt = with_variants({"A": 0.4, "B": 0.1, "D": 0.3}, TRACES)
-    drawn = VARIANT_FRACTION * 0.5
-    assert dealt == pytest.approx(
-        {"B": (1 - VARIANT_FRACTION) * 0.1 + 0.8 * drawn, "A": (1 - VARIANT_FRACTION) * 0.4, "C": 0.2 * drawn, "D": 0.3}
-    )
-    assert sum(dealt.values()) == pytest.approx(0.8)
-    assert next(iter(dealt)) == "D"
-
-
-def test_the_configuration_that_is_drawn_wins_over_the_one_that_was_written() -> None:
-    readings = [reading(A=0.5, B=0.4, D=0.05)]
-    assert choose(readings, no_repair).caption == "A"
-    assert choose(readings, no_repair, traces=TRACES).caption == "B"
 
 
 def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None:

@@ -20,8 +20,8 @@ from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN, draw_unworn_ink
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
+from model.graph_kinds import NOTHING, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, pretrained_graph_reader
-from model.trace_kinds import NOTHING, WRITTEN_KINDS
 
 MOLECULES = [
     inchi_of_smiles(smiles)

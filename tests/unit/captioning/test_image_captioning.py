@@ -43,7 +43,6 @@ def settings(**changes: object) -> PredictionSettings:
         "scales": (1.0,),
         "sure_from": 0.9,
         "is_redrawn": False,
-        "is_traced": False,
         "is_read_as_graph": False,
     }
     return PredictionSettings(**(values | changes))

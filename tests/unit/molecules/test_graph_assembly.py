@@ -15,7 +15,7 @@ from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
-from model.trace_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
+from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
 
 SURE, UNSURE = 0.9, 0.05
 AROUND = [(20 * math.cos(angle), 20 * math.sin(angle)) for angle in np.arange(6) * math.pi / 3]

@@ -15,20 +15,20 @@ from lib.molecules.graph_training import (
     TAKEN_AS,
     UNKNOWN,
     TaughtGraph,
-    _batches,
     _heat,
     graph_of,
     rare_ones_more,
     taken_as_often,
     targets_of,
     train_graph_reader,
+    worn_batches,
 )
 from lib.molecules.indigo_drawing import draw_with_indigo
 from lib.molecules.layout import Drawing
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import Settings, load_settings
 from model.captioner import Captioner
-from model.trace_kinds import (
+from model.graph_kinds import (
     CHARGES,
     DOUBLE,
     HASH,
@@ -153,7 +153,7 @@ def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     vocabulary = Vocabulary.from_tokens(all_tokens(store))
     captioner = Captioner(asked.captioner, len(vocabulary))
     only = np.eye(len(store))[-1]
-    assert set(next(_batches(store, only, vocabulary, asked))[0]) == {len(store) - 1}
+    assert set(next(worn_batches(store, only, vocabulary, asked))[0]) == {len(store) - 1}
     reader, right = train_graph_reader(store, captioner, vocabulary, asked, num_steps=60)
     assert right["nodes"] > 0.5
     assert right["edges"] > 0.6

@@ -1,0 +1,42 @@
+"""train_graph_reader: trains what reads drawings as graphs, on the drawings that train_on_drawings stored."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job from the command line."""
+    start_process()
+    parser = argument_parser("train_graph_reader", __doc__ or "")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
+    parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
+    parser.add_argument("--start", action="store_true", help="go on from the pretrained weights")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 32 drawings")
+    arguments = parser.parse_args(argv)
+
+    def work() -> None:
+        from lib.molecules.drawing_store import DrawingStore
+        from lib.molecules.graph_training import train_graph_reader
+        from model.checkpoint import load_captioner
+        from model.graph_reader import pretrained_graph_reader
+        from model.half_precision import save_in_half
+
+        settings = settings_from(arguments)
+        captioner, vocabulary, _ = load_captioner(arguments.folder / "captioner")
+        store = DrawingStore(arguments.folder / "drawings")
+        start = pretrained_graph_reader(settings.dataset) if arguments.start else None
+        reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps, start)
+        told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
+        logger.info("train_graph_reader: fraction classified correctly on held-out drawings: %s", told)
+        save_in_half(reader, arguments.publish)
+
+    exit_with_one_sentence(work)
+
+
+if __name__ == "__main__":
+    main()
