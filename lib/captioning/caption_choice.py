@@ -14,6 +14,9 @@ from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 # A mismatch costs MISMATCH nats of votes times its excess over the least mismatch, relative to that least mismatch plus
 # UNAVOIDABLE: where even the best drawing fits badly, differences count little.
 MISMATCH, UNAVOIDABLE = 9.1, 0.1
+# The probability that the right caption is drawn in another layout than the image, over the square of what the
+# correlation of the best drawing falls short of 1. Chosen from eight forms on the same drawings.
+OTHERWISE_DRAWN = 2.0
 # Weights of the log-odds that the chosen caption is right. Features: 1, log-odds of its probability among the
 # candidates; logarithms of the largest hole in its drawing, of its fraction of the votes, of the number of readings.
 LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
@@ -173,9 +176,11 @@ def weigh_agreements(
     """The most probable caption by votes and by agreement with the image, with the features of the weights LOG_ODDS."""
     least = min(agreement.mismatch for agreement in agreements.values())
     evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
-    for caption in evidence:
-        if caption in agreements:
-            evidence[caption] -= mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
+    otherwise = min(1.0, OTHERWISE_DRAWN * (1 - _best(agreements)) ** 2)
+    for caption in evidence.keys() & agreements.keys():
+        excess = mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
+        likelihood = (1 - otherwise) * math.exp(-excess) + otherwise * math.isfinite(excess)  # infinite: no drawing
+        evidence[caption] += math.log(max(likelihood, sys.float_info.min))
     chosen = max(evidence, key=evidence.__getitem__)
     odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
     drawn = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)

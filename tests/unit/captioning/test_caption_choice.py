@@ -56,6 +56,14 @@ def test_a_drawing_that_leaves_less_bare_outweighs_votes_in_proportion() -> None
     assert choose(readings, no_repair, clear).caption == "B"
 
 
+def test_few_votes_do_not_win_by_a_drawing_that_fits_a_little_better_than_others() -> None:
+    readings = [reading(A=0.9, B=0.002)]
+    drawn = {"A": Agreement(0.4, 200.0, 1.0), "B": Agreement(0.8, 20.0, 0.6)}  # an image in another layout
+    assert choose(readings, no_repair, drawn).caption == "A"
+    drawn["B"] = Agreement(0.99, 1.0, 0.1)
+    assert choose(readings, no_repair, drawn).caption == "B"
+
+
 def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
     readings = [reading(A=0.9, B=0.01)]
     well, badly = ({"A": Agreement(0.93, least + 1.1, 0.3), "B": Agreement(0.94, least, 0.3)} for least in (0.9, 12.0))
