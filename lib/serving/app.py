@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -32,20 +32,28 @@ def make_app(
 ) -> FastAPI:
     """The application; `write` gets a line of JSON for each request."""
     settings = service.settings.serving
-    images_of, rates = RequestImages(settings), RequestRates(settings.requests_per_minute)
     app = FastAPI(
         title="captionlake", version=version("captionlake"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     limits = BodyLimits(settings.max_request_bytes, settings.max_bytes_at_once, settings.deadline_s)
     app.add_middleware(RequestLog, metrics=metrics, limits_of=lambda _: limits, write=write)
     answer_errors_in_one_sentence(app)
+    asked = [Depends(_door(keys if requires_key else None, settings.requests_per_minute))]
+    app.include_router(_caption_routes(service), dependencies=asked, tags=["captions"])
+    app.include_router(_version_route(service), dependencies=asked, tags=["server"])
+    app.include_router(_server_routes(service, metrics), tags=["server"])
+    return app
+
+
+def _door(keys: ApiKeys | None, requests_per_minute: int) -> Callable[..., Awaitable[None]]:
+    """What refuses requests without a key, unless `keys` is None, and too many of them."""
+    rates = RequestRates(requests_per_minute)
 
     async def may_ask(
         request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
     ) -> None:
-        """Refuse requests without a key where one is required, and too many of them."""
         who = request.client.host if request.client else ""
-        if requires_key:
+        if keys is not None:
             if given is None:
                 raise RefusedRequestError(401, "no API key: send the header `Authorization: Bearer KEY`")
             name = await asyncio.to_thread(keys.name_of, given.credentials)
@@ -54,21 +62,23 @@ def make_app(
             request.state.key_name = name
             who = f"key {name}"
         if (wait_s := rates.seconds_to_wait(who)) is not None:
-            sentence = (
-                f"more than {settings.requests_per_minute} requests in a minute: send fewer, with more images each"
-            )
+            sentence = f"more than {requests_per_minute} requests in a minute: send fewer, with more images each"
             raise RefusedRequestError(429, sentence, wait_s)
 
-    asked = [Depends(may_ask)]
+    return may_ask
 
-    @app.post(
-        "/caption",
-        dependencies=asked,
-        response_model=CaptionsAnswer,
-        responses=REFUSALS,
-        openapi_extra=CAPTION_BODY,
-        tags=["captions"],
-    )
+
+def _caption_routes(service: CaptionService) -> APIRouter:
+    """POST /caption and /invocations."""
+    router = APIRouter()
+    settings = service.settings.serving
+    images_of = RequestImages(settings)
+
+    async def captions_of(request: Request, name: str, images: list[bytes], until: float) -> list[CaptionAnswer]:
+        request.state.dataset, request.state.num_images = name, len(images)
+        return await _unless_gone(request, service.caption(name, images, until))
+
+    @router.post("/caption", response_model=CaptionsAnswer, responses=REFUSALS, openapi_extra=CAPTION_BODY)
     async def caption(
         request: Request,
         dataset: Annotated[str | None, Query(description="kind of image: molecules, photos, ...")] = None,
@@ -78,14 +88,12 @@ def make_app(
         One entry for each image, in the order sent; one that cannot be read has a `reason`. If none can be read, the
         status is 422.
         """
-
         until = asyncio.get_running_loop().time() + settings.deadline_s
 
         async def work() -> list[CaptionAnswer]:
             name = service.dataset_named(dataset)
             images = await images_of.of_caption(request, service.max_image_bytes[name])
-            request.state.dataset, request.state.num_images = name, len(images)
-            return await _unless_gone(request, service.caption(name, images, until))
+            return await captions_of(request, name, images, until)
 
         captions = await _in_time(settings.deadline_s, work())
         answer = CaptionsAnswer(captions=captions)
@@ -95,46 +103,58 @@ def make_app(
             return JSONResponse({"detail": detail, **answer.model_dump()}, 422)
         return answer
 
-    @app.post("/invocations", dependencies=asked, responses=REFUSALS, openapi_extra=INVOCATION_BODY, tags=["captions"])
+    @router.post("/invocations", responses=REFUSALS, openapi_extra=INVOCATION_BODY)
     async def invocations(request: Request) -> InvocationsAnswer:
         """Caption images as MLflow's scoring protocol has it; the column `image` holds files in base 64."""
-
         until = asyncio.get_running_loop().time() + settings.deadline_s
 
         async def work() -> list[CaptionAnswer]:
             images, dataset = await images_of.of_invocation(request)
             name = service.dataset_named(dataset)
             images = images_of.checked(images, service.max_image_bytes[name])
-            request.state.dataset, request.state.num_images = name, len(images)
-            return await _unless_gone(request, service.caption(name, images, until))
+            return await captions_of(request, name, images, until)
 
         return InvocationsAnswer(predictions=await _in_time(settings.deadline_s, work()))
 
-    @app.get("/version", dependencies=asked, responses={401: REFUSALS[401]}, tags=["server"])
+    return router
+
+
+def _version_route(service: CaptionService) -> APIRouter:
+    """GET /version."""
+    router = APIRouter()
+
+    @router.get("/version", responses={401: REFUSALS[401]})
     async def version_of_models() -> VersionAnswer:
         """The package's version, and which model captions each dataset."""
         models = {dataset: model.version for dataset, model in service.models.items()}
-        return VersionAnswer(version=app.version, models=models)
+        return VersionAnswer(version=version("captionlake"), models=models)
 
-    @app.get("/healthz", tags=["server"])
+    return router
+
+
+def _server_routes(service: CaptionService, metrics: Metrics) -> APIRouter:
+    """GET /healthz, /readyz and /metrics, which anybody may ask."""
+    router = APIRouter()
+
+    @router.get("/healthz")
     async def healthz() -> StatusAnswer:
         """200 while the server answers at all."""
         return StatusAnswer(status="alive")
 
-    @app.get("/ping", include_in_schema=False)  # what platforms that serve models for MLflow ask
-    @app.get("/readyz", responses={503: REFUSALS[503]}, tags=["server"])
+    @router.get("/ping", include_in_schema=False)  # what platforms that serve models for MLflow ask
+    @router.get("/readyz", responses={503: REFUSALS[503]})
     async def readyz() -> StatusAnswer:
         """200 once the models are loaded and have captioned an image."""
         if not service.is_warm:
             raise RefusedRequestError(503, LOADING, 5)
         return StatusAnswer(status="ready")
 
-    @app.get("/metrics", response_class=Response, tags=["server"])
+    @router.get("/metrics", response_class=Response)
     async def metrics_as_text() -> Response:
         """Metrics in Prometheus' text format."""
         return Response(metrics.as_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return app
+    return router
 
 
 async def _in_time(deadline_s: float, work: Awaitable[list[CaptionAnswer]]) -> list[CaptionAnswer]:
