@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel
 
 from lib.lake.review_columns import VERDICTS
 from lib.reviewing.doors import Visitor
@@ -19,7 +20,35 @@ from lib.reviewing.review_log import Review, ReviewLog
 from lib.serving.refusals import RefusedRequestError
 
 GIVEN = tuple(verdict for verdict in VERDICTS if verdict != "undo")  # by the form of an image
-Text = Annotated[str, Form()]
+
+
+class _ReviewForm(BaseModel):
+    """What the form of an image sends."""
+
+    token: str
+    review_id: str
+    image_id: str
+    model_version: str
+    verdict: str
+    filters: str = ""
+    seen: str = ""
+    rating: str = ""
+    corrected_caption: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The image and the model."""
+        return self.image_id, self.model_version
+
+
+class _UndoForm(BaseModel):
+    """What the button that takes a review back sends."""
+
+    token: str
+    review_id: str
+    undoes: str
+    filters: str = ""
+    back: str = ""
 
 
 def form_routes(parts: Parts) -> APIRouter:
@@ -28,110 +57,88 @@ def form_routes(parts: Parts) -> APIRouter:
     known = Depends(parts.doors.visitor)
 
     @router.post("/review")
-    def review(
-        request: Request,
-        visitor: Annotated[Visitor, known],
-        token: Text,
-        review_id: Text,
-        image_id: Text,
-        model_version: Text,
-        verdict: Text,
-        filters: Text = "",
-        seen: Text = "",
-        rating: Text = "",
-        corrected_caption: Text = "",
-    ) -> Response:
-        _check_reviewer(parts, visitor, token)
-        key = image_id, model_version
-        kept = QueueFilters.of(_query(filters))
+    def review(request: Request, visitor: Annotated[Visitor, known], form: Annotated[_ReviewForm, Form()]) -> Response:
+        _check_reviewer(parts, visitor, form.token)
+        kept = QueueFilters.of(_query(form.filters))
         try:
-            taken = _review(parts, visitor, review_id, key, verdict, seen, rating, corrected_caption)
+            taken = _review(parts, visitor, form)
         except RefusedRequestError as error:
             if wants_json(request) or error.status not in (409, 422):
                 raise
-            return show_image(parts, visitor, key, kept, error.status, str(error), corrected_caption)
+            return show_image(parts, visitor, form.key, kept, error.status, str(error), form.corrected_caption)
         order = parts.queue.order()
-        following = order.neighbour(order.matching(kept, parts.log.standing(), visitor.name), key, 1)
+        following = order.neighbour(order.matching(kept, parts.log.standing(), visitor.name), form.key, 1)
         parts.log.append(taken._replace(review_id=_id_to_store(taken, parts.log)))
         return _go_to(request, image_address(following, kept) if following else "/" + kept.query(end="1"))
 
     @router.post("/undo")
-    def undo(
-        request: Request,
-        visitor: Annotated[Visitor, known],
-        token: Text,
-        review_id: Text,
-        undoes: Text,
-        filters: Text = "",
-        back: Text = "",
-    ) -> Response:
-        _check_reviewer(parts, visitor, token)
-        reviews = parts.log.reviews()
-        taken_back = next((one for one in reviews if one.review_id == undoes and one.verdict != "undo"), None)
-        if taken_back is None:
-            raise RefusedRequestError(422, "there is no such review to take back")
-        if taken_back.reviewer != visitor.name and not visitor.may_take_back_all:
-            raise RefusedRequestError(
-                403, f"{visitor.name} may take back no reviews but their own: ask for the role admin"
-            )
-        key = taken_back.image_id, taken_back.model_version
-        undoing = taken_back._replace(
-            review_id=_checked_id(review_id),
-            verdict="undo",
-            rating=None,
-            corrected_caption=None,
-            reviewer=visitor.name,
-            undoes=undoes,
-            reviewed_at=datetime.now(UTC),
-        )
-        if all(one.undoes != undoes for one in reviews):
+    def undo(request: Request, visitor: Annotated[Visitor, known], form: Annotated[_UndoForm, Form()]) -> Response:
+        _check_reviewer(parts, visitor, form.token)
+        undoing = _undoing(parts.log, visitor, form)
+        if all(one.undoes != form.undoes for one in parts.log.reviews()):
             parts.log.append(undoing)
-        return _go_to(request, local_address(back) if back else image_address(key, QueueFilters.of(_query(filters))))
+        key = undoing.image_id, undoing.model_version
+        back = local_address(form.back) if form.back else image_address(key, QueueFilters.of(_query(form.filters)))
+        return _go_to(request, back)
 
     @router.post("/check")
-    def check(visitor: Annotated[Visitor, known], token: Text, corrected_caption: Text = "") -> JSONResponse:
+    def check(
+        visitor: Annotated[Visitor, known],
+        token: Annotated[str, Form()],
+        corrected_caption: Annotated[str, Form()] = "",
+    ) -> JSONResponse:
         _check_reviewer(parts, visitor, token)
         return JSONResponse({"caption": parts.desk.standard_form(corrected_caption)})
 
     return router
 
 
-def _review(
-    parts: Parts,
-    visitor: Visitor,
-    review_id: str,
-    key: tuple[str, str],
-    verdict: str,
-    seen: str,
-    rating: str,
-    corrected_caption: str,
-) -> Review:
+def _undoing(log: ReviewLog, visitor: Visitor, form: _UndoForm) -> Review:
+    """The row that takes a review back. Raises RefusedRequestError."""
+    taken_back = next((one for one in log.reviews() if one.review_id == form.undoes and one.verdict != "undo"), None)
+    if taken_back is None:
+        raise RefusedRequestError(422, "there is no such review to take back")
+    if taken_back.reviewer != visitor.name and not visitor.may_take_back_all:
+        raise RefusedRequestError(403, f"{visitor.name} may take back no reviews but their own: ask for the role admin")
+    return taken_back._replace(
+        review_id=_checked_id(form.review_id),
+        verdict="undo",
+        rating=None,
+        corrected_caption=None,
+        reviewer=visitor.name,
+        undoes=form.undoes,
+        reviewed_at=datetime.now(UTC),
+    )
+
+
+def _review(parts: Parts, visitor: Visitor, form: _ReviewForm) -> Review:
     """The row of a form. Raises RefusedRequestError with what is wrong with it."""
     order = parts.queue.order()
-    if key not in order.index_of:
+    if form.key not in order.index_of:
+        image_id, model_version = form.key
         raise RefusedRequestError(
-            404, f"there is no caption of image {key[0][:200]!r} by model {key[1][:100]!r} any more"
+            404, f"there is no caption of image {image_id[:200]!r} by model {model_version[:100]!r} any more"
         )
-    index = order.index_of[key]
+    index = order.index_of[form.key]
     caption: str | None = order.rows["caption"][index].as_py()
-    if _as_forms_send(caption or "") != _as_forms_send(seen):
+    if _as_forms_send(caption or "") != _as_forms_send(form.seen):
         raise RefusedRequestError(409, "the image has a new caption since this page was loaded: review that one")
-    if verdict not in GIVEN:
+    if form.verdict not in GIVEN:
         raise RefusedRequestError(422, f"the verdict must be one of {', '.join(GIVEN)}")
-    if verdict == "accept" and order.is_malformed[index]:
+    if form.verdict == "accept" and order.is_malformed[index]:
         what = "a malformed caption" if caption else "a missing caption"
         raise RefusedRequestError(422, f"{what} cannot be accepted: type the right one, or press Wrong or Skip")
-    if rating not in ("", "1", "2", "3", "4", "5"):
+    if form.rating not in ("", "1", "2", "3", "4", "5"):
         raise RefusedRequestError(422, "the rating must be a number from 1 to 5, or none")
-    corrected = parts.desk.standard_form(corrected_caption) if verdict == "correct" else None
+    corrected = parts.desk.standard_form(form.corrected_caption) if form.verdict == "correct" else None
     if corrected is not None and corrected == caption:
         raise RefusedRequestError(422, "the correction is the caption itself: change it, or accept the caption")
     return Review(
-        _checked_id(review_id),
-        *key,
+        _checked_id(form.review_id),
+        *form.key,
         caption,
-        verdict,
-        int(rating) if rating else None,
+        form.verdict,
+        int(form.rating) if form.rating else None,
         corrected,
         visitor.name,
         None,
