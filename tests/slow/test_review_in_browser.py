@@ -136,6 +136,38 @@ def test_enter_in_the_ratings_stores_the_correction_that_was_typed(page: Running
     assert (row.verdict, row.rating, row.corrected_caption) == ("correct", 2, "caption of image-000 and more")
 
 
+def test_what_was_typed_is_there_again_after_another_image_until_it_is_stored(page: RunningPage, browser: Any) -> None:
+    browser.get(page.url)
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-000")
+    press(browser, "C")
+    press(browser, " and more", Keys.ESCAPE, "j")
+    wait_for(lambda: heading(browser) == "image-001")
+    assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-001"
+    press(browser, "k")
+    wait_for(lambda: heading(browser) == "image-000")
+    address = browser.current_url
+    assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-000 and more"
+    wait_for(lambda: browser.find_element(By.ID, "checked").text == "Well formed.")
+    browser.find_element(By.CSS_SELECTOR, "[value=correct]").click()
+    wait_for(lambda: heading(browser) == "image-001")
+    browser.get(address)
+    wait_for(lambda: heading(browser) == "image-000")
+    assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-000"
+
+
+def test_a_rating_that_is_pressed_again_is_taken_back(page: RunningPage, browser: Any) -> None:
+    browser.get(page.url)
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-000")
+    press(browser, "3", "2", "2", "w")
+    wait_for(lambda: heading(browser) == "image-001")
+    press(browser, "5", "4", "a")
+    wait_for(lambda: heading(browser) == "image-002")
+    rows = ReviewLog(DeltaRows(str(page.lake))).reviews()
+    assert [(row.verdict, row.rating) for row in rows] == [("wrong", None), ("accept", 4)]
+
+
 def test_a_review_is_sent_again_until_a_server_that_was_away_is_back(page: RunningPage, browser: Any) -> None:
     browser.get(page.url)
     press(browser, Keys.ENTER)

@@ -23,6 +23,9 @@ async function post(address, fields, signal) {
   return { isOk: answer.ok, isRepeated: answer.status >= 502, ...(await answer.json().catch(() => ({ detail: "the server failed" }))) };
 }
 
+// What was typed of an image stays until it is stored, in this tab: keys lead to other images.
+const draftName = () => `draft of ${form.elements.model_version.value} ${form.elements.image_id.value}`;
+
 async function send(sent, submitter) {
   const fields = new FormData(sent, submitter);
   const message = document.getElementById("sent");
@@ -36,6 +39,7 @@ async function send(sent, submitter) {
     say(message, "the server cannot be reached: trying again");
   }
   if (answer && answer.isOk) {
+    if (sent === form) sessionStorage.removeItem(draftName());
     location.assign(answer.next);
     return;
   }
@@ -80,6 +84,8 @@ if (corrected) {
 
   const changed = () => {
     clearTimeout(typing);
+    if (corrected.value === predicted) sessionStorage.removeItem(draftName());
+    else sessionStorage.setItem(draftName(), JSON.stringify({ predicted, typed: corrected.value }));
     if (corrected.value === predicted) {
       asking.abort();
       checked.className = "soft";
@@ -87,6 +93,11 @@ if (corrected) {
       if (predicted) draw(predicted);
     } else typing = setTimeout(check, TYPING_PAUSE_MS);
   };
+  const draft = JSON.parse(sessionStorage.getItem(draftName()));
+  if (draft && draft.predicted === predicted && corrected.value === predicted) {
+    corrected.value = draft.typed;
+    changed();
+  }
   corrected.addEventListener("input", changed);
   corrected.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.isComposing) {
@@ -102,6 +113,16 @@ if (corrected) {
     })
   );
 }
+
+// A rating that is pressed again is taken back.
+const ratings = [...document.querySelectorAll("[name=rating]")];
+let rated = null;
+ratings.forEach((rating) =>
+  rating.addEventListener("click", () => {
+    rating.checked = rated !== rating;
+    rated = rating.checked ? rating : null;
+  })
+);
 
 if (overlay) {
   const said = document.getElementById("overlay-said");
