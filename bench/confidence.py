@@ -8,6 +8,7 @@ kept in a file, so that another fit takes seconds.
 import argparse
 import json
 import logging
+import math
 import sys
 from itertools import islice, product
 from pathlib import Path
@@ -23,7 +24,10 @@ from bench.other_drawers import DRAWERS as PROGRAMS
 from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
+    LEAST,
+    MOST,
     CaptionCandidate,
+    DrawnCosts,
     agreed_features,
     greedy_features,
     is_drawn_alike,
@@ -45,7 +49,6 @@ NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 8
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
 GRAPH_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
 NUM_AT_ONCE = 64
-LEAST_UNAVOIDABLE = 0.1  # pixels of full ink
 
 
 def collect(settings: Settings, checkpoint: Path, packages: Path | None) -> list[dict[str, Any]]:
@@ -176,37 +179,43 @@ def states(rows: list[dict[str, Any]], are_alike: bool) -> list[State]:
     return found
 
 
-def fit_mismatch(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """What a mismatch costs, and what mismatch cannot be avoided, so that the truth among candidates is likeliest."""
+def fit_drawings(rows: list[dict[str, Any]], graph_fraction: float) -> DrawnCosts:
+    """What drawings say, so that the truth among the candidates of all readings is likeliest."""
     problems = []
-    for truth, votes, agreements, _ in states(rows, are_alike=True):
-        if truth in agreements:
-            captions = list(agreements)
-            mismatch = torch.tensor([min(agreements[one].mismatch, 1e3) for one in captions], dtype=torch.float64)
-            evidence = torch.tensor([np.log(votes[one]) for one in captions], dtype=torch.float64)
-            problems.append((evidence, mismatch - mismatch.min(), mismatch.min(), captions.index(truth)))
-    logs = torch.tensor([np.log(20.0), np.log(2.5)], dtype=torch.float64, requires_grad=True)
-    floors = torch.tensor([0.0, LEAST_UNAVOIDABLE], dtype=torch.float64)  # a drawing may fit without any mismatch
+    for row in rows:
+        states_of_row = graph_states([row], graph_fraction)
+        if not states_of_row:
+            continue
+        truth, votes, agreements, _, _ = states_of_row[-1]
+        drawn = {caption: one for caption, one in agreements.items() if math.isfinite(one.mismatch)}
+        if truth in votes and drawn:
+            mismatch = torch.tensor([drawn[one].mismatch if one in drawn else torch.nan for one in votes])
+            evidence = torch.tensor([math.log(max(one, LEAST)) for one in votes.values()]).double()
+            best = min(max(max(one.correlation for one in drawn.values()), LEAST), MOST)
+            problems.append((evidence, mismatch.double(), math.log(best / (1 - best)), list(votes).index(truth)))
+    logs = torch.tensor([2.0, 0.0, 0.7, 0.7], dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:
-        cost, unavoidable = logs.exp() + floors
-        losses = [
-            -(evidence - cost * beyond / (least + unavoidable)).log_softmax(0)[index]
-            for evidence, beyond, least, index in problems
-        ]
+        cost, unavoidable, otherwise, alike = logs.exp()
+        losses = []
+        for evidence, mismatch, best, index in problems:
+            least = mismatch.nan_to_num(torch.inf).min()
+            is_otherwise = torch.sigmoid(otherwise - alike * best)
+            excess = cost * (mismatch - least) / (least + unavoidable)
+            of_drawings = ((1 - is_otherwise) * torch.exp(-excess) + is_otherwise).log().nan_to_num(0.0)
+            losses.append(-(evidence + of_drawings).log_softmax(0)[index].clamp(min=math.log(LEAST)))
         return torch.stack(losses).mean()
 
     _minimise(loss, [logs])
-    cost, unavoidable = (logs.exp() + floors).tolist()
     print(f"choice: {loss().item():.4f} nats an image with the right caption among its candidates")
-    return round(cost, 2), round(unavoidable, 2)
+    return DrawnCosts(*(round(one, 2) for one in logs.exp().tolist()))
 
 
-def fit_confidence(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, ...]:
+def fit_confidence(rows: list[dict[str, Any]], drawn: DrawnCosts) -> tuple[float, ...]:
     """The weights of a chosen caption's confidence."""
     features, is_right = [], []
     for truth, votes, agreements, readings in states(rows, are_alike=True):
-        chosen, values = weigh_agreements(votes, agreements, len(readings), mismatch, unavoidable)
+        chosen, values = weigh_agreements(votes, agreements, len(readings), drawn)
         features.append(values)
         is_right.append(chosen == truth)
     weights = fit_logistic(np.array(features), np.array(is_right))
@@ -237,26 +246,27 @@ def graph_states(rows: list[dict[str, Any]], graph_fraction: float) -> list[Grap
             votes = mixed_votes(readings[:count], graphs, graph_fraction)
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
-            if votes:
+            if votes and any(graphs):
                 found.append((row["truth"], votes, agreements, graphs, count))
     return found
 
 
-def fit_graphs(rows: list[dict[str, Any]], mismatch: float, unavoidable: float) -> tuple[float, tuple[float, ...]]:
-    """The part of the votes of readings as graphs with which what is right is likeliest, and the weights then."""
+def fit_graphs(rows: list[dict[str, Any]]) -> tuple[DrawnCosts, float, tuple[float, ...]]:
+    """What drawings say, the part of the votes of graphs with which most is right, and the weights then."""
     tried = []
     for graph_fraction in GRAPH_FRACTIONS:
         features, is_right = [], []
+        drawn = fit_drawings(rows, graph_fraction)
         for truth, votes, agreements, graphs, count in graph_states(rows, graph_fraction):
-            chosen, values = weigh_graphs(votes, agreements, graphs, count, mismatch, unavoidable)
+            chosen, values = weigh_graphs(votes, agreements, graphs, count, drawn)
             features.append(values)
             is_right.append(chosen == truth)
         weights = fit_logistic(np.array(features), np.array(is_right))
         right = 1 / (1 + np.exp(-np.array(features) @ weights))
         cost = -np.log(np.where(is_right, right, 1 - right)).mean()
         print(f"graphs have {graph_fraction} of the votes: {np.mean(is_right):.4f} right, {cost:.4f} nats")
-        tried.append((cost, graph_fraction, tuple(weights.round(3).tolist())))
-    return min(tried)[1:]
+        tried.append((float(np.mean(is_right)), drawn, graph_fraction, tuple(weights.round(3).tolist())))
+    return max(tried)[1:]
 
 
 def fit_agreed(rows: list[dict[str, Any]]) -> tuple[float, ...]:
@@ -287,12 +297,12 @@ def main() -> None:
         arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint, arguments.packages)))
     rows = json.loads(arguments.readings.read_text())
     greedy = fit_greedy(rows)
-    mismatch, unavoidable = fit_mismatch(rows)
+    drawn, graph_fraction, weights = fit_graphs(rows)
     print(f"GREEDY_LOG_ODDS = {greedy}")
-    print(f"MISMATCH, UNAVOIDABLE = {mismatch}, {unavoidable}")
+    print(f"DRAWN_COSTS = {drawn}")
     print(f"NO_FIT_LOG_ODDS = {fit_no_fit(rows)}")
-    print(f"LOG_ODDS = {fit_confidence(rows, mismatch, unavoidable)}")
-    print(f"GRAPH_FRACTION, GRAPH_LOG_ODDS = {fit_graphs(rows, mismatch, unavoidable)}")
+    print(f"LOG_ODDS = {fit_confidence(rows, drawn)}")
+    print(f"GRAPH_FRACTION, GRAPH_LOG_ODDS = {graph_fraction}, {weights}")
     print(f"AGREED_LOG_ODDS = {fit_agreed(rows)}")
 
 

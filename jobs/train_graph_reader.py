@@ -13,24 +13,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job from the command line."""
     start_process()
     parser = argument_parser("train_graph_reader", __doc__ or "")
+    parser.add_argument(
+        "--of", choices=("graphs", "labels"), required=True, help="nodes with what joins them, or nodes' labels"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
     parser.add_argument("--publish", type=Path, required=True, help="file of the weights, which is replaced")
     parser.add_argument("--start", action="store_true", help="go on from the pretrained weights")
-    parser.add_argument("--steps", type=int, default=4_000, help="steps of 32 drawings")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 32 drawings (labels: of 256 patches)")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
+        from torch import nn
+
         from lib.molecules.drawing_store import DrawingStore
         from lib.molecules.graph_training import train_graph_reader
+        from lib.molecules.label_training import train_label_reader
         from model.checkpoint import load_captioner
         from model.graph_reader import pretrained_graph_reader
         from model.half_precision import save_in_half
+        from model.label_reader import pretrained_label_reader
 
         settings = settings_from(arguments)
         captioner, vocabulary, _ = load_captioner(arguments.folder / "captioner")
         store = DrawingStore(arguments.folder / "drawings")
-        start = pretrained_graph_reader(settings.dataset) if arguments.start else None
-        reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps, start)
+        reader: nn.Module
+        if arguments.of == "graphs":
+            graphs = pretrained_graph_reader(settings.dataset) if arguments.start else None
+            reader, right = train_graph_reader(store, captioner, vocabulary, settings, arguments.steps, graphs)
+        else:
+            labels = pretrained_label_reader(settings.dataset) if arguments.start else None
+            reader, right = train_label_reader(store, vocabulary, settings, arguments.steps, labels)
         told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
         logger.info("train_graph_reader: fraction classified correctly on held-out drawings: %s", told)
         save_in_half(reader, arguments.publish)

@@ -17,3 +17,4 @@ WRITTEN_KINDS = (
     *("[Si](C)(C)C", "[Si](C)(C)C(C)(C)C"),
 )
 CHARGES = (0, 1, -1)  # of a node
+PATCH_HEIGHT, PATCH_WIDTH = 48, 96  # pixels around a node, from which its label is read

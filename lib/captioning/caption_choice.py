@@ -10,16 +10,25 @@ from typing import NamedTuple
 
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, Agreement
 
+
+class DrawnCosts(NamedTuple):
+    """What it says against a caption that its drawing leaves ink bare, or has some where none is."""
+
+    # Nats, times the excess over the least mismatch, relative to that plus the unavoidable one: where even the best
+    # drawing fits badly, differences count little.
+    mismatch: float
+    unavoidable: float  # pixels of full ink
+    # The right caption may be drawn in another layout than the image. Log-odds of that: `otherwise`, less `alike` times
+    # the log-odds of the correlation of the drawing that fits best.
+    otherwise: float
+    alike: float
+
+
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
-# A mismatch costs MISMATCH nats of votes times its excess over the least mismatch, relative to that least mismatch plus
-# UNAVOIDABLE: where even the best drawing fits badly, differences count little.
-MISMATCH, UNAVOIDABLE = 9.1, 0.1
-# The probability that the right caption is drawn in another layout than the image, over the square of what the
-# correlation of the best drawing falls short of 1. Chosen from eight forms on the same drawings.
-OTHERWISE_DRAWN = 2.0
+DRAWN_COSTS = DrawnCosts(36.23, 3.6, 1.77, 2.25)
 # Weights of the log-odds that the chosen caption is right. Features: 1, log-odds of its probability among the
 # candidates; logarithms of the largest hole in its drawing, of its fraction of the votes, of the number of readings.
-LOG_ODDS = (-0.082, 0.331, -0.473, 0.566, 0.491)
+LOG_ODDS = (-0.904, 0.509, -0.571, 0.326, 0.355)
 # The same for a caption chosen by votes only. Features: 1, log-odds of its mean probability over the readings,
 # logarithm of their number. The first weights are for captions without drawings, the second where no drawing fits.
 VOTES_LOG_ODDS = (0.0, 1.0, 0.75)
@@ -27,13 +36,13 @@ NO_FIT_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-GRAPH_FRACTION = 0.4  # of the votes, of readings as graphs
+GRAPH_FRACTION = 0.5  # of the votes, of readings as graphs
 # Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
-# of its votes, the fraction of the graphs that say it; where a drawing fits 1, log-odds of its probability among the
-# candidates and logarithm of the largest hole in its drawing; logarithm of the number of readings.
-GRAPH_LOG_ODDS = (-0.849, 0.282, 2.86, -1.238, 0.588, -0.376, 0.145)
+# of its probability among the candidates and of its votes; the fraction of the graphs that say it; logarithm of the
+# number of readings.
+GRAPH_LOG_ODDS = (0.049, 0.471, 0.23, 1.227, 0.086)
 # The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
-AGREED_LOG_ODDS = (3.053, 0.552)
+AGREED_LOG_ODDS = (2.826, 0.846)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
 
 
@@ -68,7 +77,8 @@ def choose(
 ) -> PredictedCaption:
     """The caption with most of the votes; where a drawing fits the image, the most probable by votes and drawing.
 
-    Candidates that mean the same add up, those of `graphs`, what the image says as a graph in each view, among them.
+    Candidates that mean the same add up, those of `graphs`, what the image says as a graph in each view, among them. An
+    image that says nothing as a graph, as two molecules do, is judged as one that was not read so.
     A caption without an agreement is taken to agree as well as the best that has.
     If no candidate is valid, the best is repaired.
     """
@@ -76,7 +86,7 @@ def choose(
     if not votes:
         best = readings[0][0]
         chosen, confidence = repair(best.text), best.probability
-    elif graphs:
+    elif any(graphs):
         chosen, features = weigh_graphs(votes, agreements or {}, graphs, len(readings))
         confidence = _probability(GRAPH_LOG_ODDS, features)
     elif agreements and is_drawn_alike(agreements):
@@ -153,44 +163,44 @@ def weigh_graphs(
     agreements: Mapping[str, Agreement],
     graphs: Readings,
     num_readings: int,
-    mismatch: float = MISMATCH,
-    unavoidable: float = UNAVOIDABLE,
+    drawn: DrawnCosts = DRAWN_COSTS,
 ) -> tuple[str, tuple[float, ...]]:
     """The most probable caption of an image that was read as graphs too, with the features of GRAPH_LOG_ODDS."""
-    is_alike = bool(agreements) and is_drawn_alike(agreements)
-    if is_alike:
-        chosen, (_, drawn, hole, _, _) = weigh_agreements(votes, agreements, num_readings, mismatch, unavoidable)
-    else:
-        chosen, drawn, hole = next(iter(votes)), 0.0, 0.0
+    chosen, probability = most_probable(votes, agreements, drawn)
     of_graphs = vote_fractions(graphs).get(chosen, 0.0)
-    return chosen, (1.0, _log_odds(votes[chosen]), of_graphs, float(is_alike), drawn, hole, math.log(num_readings))
+    return chosen, (1.0, _log_odds(probability), _log_odds(votes[chosen]), of_graphs, math.log(num_readings))
 
 
 def weigh_agreements(
-    votes: Mapping[str, float],
-    agreements: Mapping[str, Agreement],
-    num_readings: int,
-    mismatch: float = MISMATCH,
-    unavoidable: float = UNAVOIDABLE,
+    votes: Mapping[str, float], agreements: Mapping[str, Agreement], num_readings: int, drawn: DrawnCosts = DRAWN_COSTS
 ) -> tuple[str, tuple[float, ...]]:
     """The most probable caption by votes and by agreement with the image, with the features of the weights LOG_ODDS."""
-    least = min(agreement.mismatch for agreement in agreements.values())
-    evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
-    otherwise = min(1.0, OTHERWISE_DRAWN * (1 - _best(agreements)) ** 2)
-    for caption in evidence.keys() & agreements.keys():
-        excess = mismatch * (agreements[caption].mismatch - least) / (least + unavoidable)
-        likelihood = (1 - otherwise) * math.exp(-excess) + otherwise * math.isfinite(excess)  # infinite: no drawing
-        evidence[caption] += math.log(max(likelihood, sys.float_info.min))
-    chosen = max(evidence, key=evidence.__getitem__)
-    odds_against = sum(math.exp(other - evidence[chosen]) for other in evidence.values()) - 1
-    drawn = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)
+    chosen, probability = most_probable(votes, agreements, drawn)
+    its_drawing = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)
     return chosen, (
         1.0,
-        _log_odds(1 / (1 + odds_against)),
-        math.log(max(drawn.hole, LEAST)),
+        _log_odds(probability),
+        math.log(max(its_drawing.hole, LEAST)),
         math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),
     )
+
+
+def most_probable(
+    votes: Mapping[str, float], agreements: Mapping[str, Agreement], drawn: DrawnCosts = DRAWN_COSTS
+) -> tuple[str, float]:
+    """The caption that is likeliest by votes and drawings, and its probability among the candidates."""
+    evidence = {caption: math.log(max(fraction, sys.float_info.min)) for caption, fraction in votes.items()}
+    known = {caption: one for caption, one in agreements.items() if caption in votes}
+    least = min((one.mismatch for one in known.values()), default=math.inf)
+    if math.isfinite(least):  # else there is no drawing
+        otherwise = _sigmoid(drawn.otherwise - drawn.alike * _log_odds(_best(known)))
+        for caption, one in known.items():
+            excess = drawn.mismatch * (one.mismatch - least) / (least + drawn.unavoidable)
+            likelihood = (1 - otherwise) * math.exp(-excess) + otherwise * math.isfinite(excess)
+            evidence[caption] += math.log(max(likelihood, sys.float_info.min))
+    chosen = max(evidence, key=evidence.__getitem__)
+    return chosen, 1 / sum(math.exp(other - evidence[chosen]) for other in evidence.values())
 
 
 def is_drawn_alike(agreements: Mapping[str, Agreement]) -> bool:
@@ -203,7 +213,11 @@ def _best(agreements: Mapping[str, Agreement]) -> float:
 
 
 def _probability(weights: Sequence[float], features: Sequence[float]) -> float:
-    return 1 / (1 + math.exp(-sum(weight * feature for weight, feature in zip(weights, features, strict=True))))
+    return _sigmoid(sum(weight * feature for weight, feature in zip(weights, features, strict=True)))
+
+
+def _sigmoid(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
 
 
 def _log_odds(probability: float) -> float:

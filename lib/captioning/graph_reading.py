@@ -1,4 +1,6 @@
-"""Reads a drawing as a graph: finds its nodes and looks at every two that are near. Knows nothing of molecules.
+"""Reads a drawing as a graph: finds its nodes, reads what is written there, and looks at every two that are near.
+
+Knows nothing of molecules.
 
 It looks at one piece of the drawing at a time, where the captioner writes what it expects next: large drawings, rare
 labels and unusual layouts cost it less.
@@ -7,6 +9,8 @@ H W height and width of an image, A nodes, E pairs of nodes, K kinds of edges, N
 """
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,13 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lib.captions.notations import DrawnGraph
+from lib.images.node_patches import node_patches
 from model.batches import as_ink, stack_images
 from model.graph_kinds import NOTHING, TURNED_ROUND, WRITTEN_KINDS
-from model.graph_reader import CELL_PX, GraphReader, Spots
+from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_reader
+from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
 
+LABELS_COUNT = 0.5  # the log-probabilities of the label reader, beside those of the graph reader
 MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
+NODE_TO_BOTH_FROM = 0.15  # the same, times that of the label reader
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
 EDGE_FROM = 0.5  # probability that something joins two nodes
@@ -35,18 +43,63 @@ INKLESS = 0.1  # part of the middle of an edge with ink, below which it is taken
 ODDS_OF_INKLESS = 0.05  # factor of the odds of an edge without ink: networks expect some rings too surely
 
 
+class Readers(NamedTuple):
+    """What reads a drawing as a graph."""
+
+    graphs: GraphReader
+    labels: LabelReader
+
+
+@cache
+def pretrained_readers(name: str) -> Readers:
+    """Return the readers of that name that come with the project, ready to read."""
+    return Readers(pretrained_graph_reader(name), pretrained_label_reader(name))
+
+
 @torch.inference_mode()
-def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | None:
+def read_graph(pixels: NDArray[np.uint8], readers: Readers) -> DrawnGraph | None:
     """The graph of a cleaned image (H, W), 0 = ink; None without any edge, or of far more nodes than captions have."""
     with autocast(torch.device("cpu"), "auto"):
-        spots = reader(as_ink(stack_images([pixels], 1)))
+        spots = readers.graphs(as_ink(stack_images([pixels], 1)))
     spots = Spots(*(part.float() for part in spots))
+    nodes = _read_nodes(pixels, spots, readers.labels)
+    joined = _read_pairs(pixels, spots, nodes.positions_xy, readers.graphs) if nodes else None
+    if nodes is None or joined is None:
+        return None
+    return DrawnGraph(*(part.numpy() for part in (*nodes, *joined)))
+
+
+class _Nodes(NamedTuple):
+    """Nodes, as in DrawnGraph."""
+
+    positions_xy: Tensor  # (A, 2)
+    found: Tensor  # (A,)
+    kinds: Tensor  # (A, N)
+    charges: Tensor  # (A, 3)
+
+
+def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) -> _Nodes | None:
+    """The nodes of an image (H, W); None if there are too few or too many."""
     rows, columns, found = _nodes(spots.is_node[0].sigmoid())
     positions = _positions(spots, rows, columns)
-    kept = _apart(positions, found)
-    rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
-    if not 2 <= len(positions) <= MOST_NODES:
+    kept = torch.tensor(_apart(positions, found), dtype=torch.long)
+    if not 2 <= len(kept) <= MOST_NODES:
         return None
+    labels = _labels(pixels, positions[kept], reader)
+    kinds, charges = (
+        (of_spots[0, :, rows[kept], columns[kept]].T + LABELS_COUNT * of_labels).softmax(dim=1)
+        for of_spots, of_labels in ((spots.kinds, labels.kinds[:, :NOT_A_NODE]), (spots.charges, labels.charges))
+    )
+    is_node = found[kept] * (1 - labels.kinds.softmax(dim=1)[:, NOT_A_NODE]) > NODE_TO_BOTH_FROM
+    if is_node.sum() < 2:
+        return None
+    return _Nodes(positions[kept][is_node], found[kept][is_node], kinds[is_node], charges[is_node])
+
+
+def _read_pairs(
+    pixels: NDArray[np.uint8], spots: Spots, positions: Tensor, reader: GraphReader
+) -> tuple[Tensor, Tensor] | None:
+    """Pairs (E, 2) of nodes at positions (A, 2) that are near each other, and kinds (E, K); None without any edge."""
     distances = torch.cdist(positions, positions)
     length = float((distances + 1e9 * torch.eye(len(positions))).amin(dim=1).median())
     for _ in range(2):
@@ -61,26 +114,32 @@ def read_graph(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | N
             break
         length = measured
     kinds[~_has_ink(pixels, positions[pairs]), NOTHING] /= ODDS_OF_INKLESS
-    kinds /= kinds.sum(dim=1, keepdim=True)
-    written, charges = (part[0, :, rows, columns].T.softmax(dim=1).numpy() for part in (spots.kinds, spots.charges))
-    return DrawnGraph(positions.numpy(), found.numpy(), written, charges, pairs.numpy(), kinds.numpy())
+    return pairs, kinds / kinds.sum(dim=1, keepdim=True)
 
 
-def read_at_best_size(pixels: NDArray[np.uint8], reader: GraphReader) -> DrawnGraph | None:
+def _labels(pixels: NDArray[np.uint8], positions: Tensor, reader: LabelReader) -> Labels:
+    """What is written at positions (A, 2) of an image (H, W)."""
+    patches = torch.from_numpy(node_patches(255 - pixels, positions.numpy()))[:, None].float() / 255
+    with autocast(torch.device("cpu"), "auto"):
+        labels = reader(patches)
+    return Labels(*(part.float() for part in labels))
+
+
+def read_at_best_size(pixels: NDArray[np.uint8], readers: Readers) -> DrawnGraph | None:
     """The graph of a cleaned image (H, W), which is read smaller too if its nodes are in doubt.
 
     Where letters are large, their strokes are taken for bonds when cleaning measures the scale of a drawing.
     """
-    graph = read_graph(pixels, reader)
+    graph = read_graph(pixels, readers)
     if _how_sure_of_nodes(graph) >= SURE_OF_NODES_FROM:
         return graph
-    return max((graph, *(_read_smaller(pixels, reader, factor) for factor in SMALLER_SIZES)), key=_how_sure_of_nodes)
+    return max((graph, *(_read_smaller(pixels, readers, factor) for factor in SMALLER_SIZES)), key=_how_sure_of_nodes)
 
 
-def _read_smaller(pixels: NDArray[np.uint8], reader: GraphReader, factor: float) -> DrawnGraph | None:
+def _read_smaller(pixels: NDArray[np.uint8], readers: Readers, factor: float) -> DrawnGraph | None:
     """The graph of an image at a smaller size, with positions in the image as it is."""
     smaller: NDArray[np.uint8] = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    graph = read_graph(smaller, reader)
+    graph = read_graph(smaller, readers)
     return graph and graph._replace(positions_xy=(graph.positions_xy + 0.5) / factor - 0.5)
 
 

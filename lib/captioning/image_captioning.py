@@ -19,7 +19,7 @@ from lib.captioning.caption_choice import (
     confirmed_by_drawing,
     mixed_votes,
 )
-from lib.captioning.graph_reading import how_legible, read_at_best_size, read_graph
+from lib.captioning.graph_reading import how_legible, pretrained_readers, read_at_best_size, read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
 from lib.captions.notation_process import NotationProcess
 from lib.captions.notations import notation_named
@@ -30,7 +30,6 @@ from model.batches import as_ink, round_up, stack_images
 from model.captioner import Grid, join_grids
 from model.checkpoint import load_captioner, load_details
 from model.decoding import Candidate, beam_search
-from model.graph_reader import pretrained_graph_reader
 
 # Sentences of a beam are compared by the logarithm of their probability over their length to this power: by the sum
 # the shortest would win, by the mean long ones. Chosen on Flickr8k's dev split (LOG.md).
@@ -65,7 +64,7 @@ class ImageCaptioner:
         self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
         is_grey = self.network.config.num_channels == 1
         known = self.notation.graph_reader if settings.is_read_as_graph and is_grey else None
-        self._graph_reader = pretrained_graph_reader(known) if known else None
+        self._readers = pretrained_readers(known) if known else None
 
     def caption(
         self, cleaned: Sequence[CleanedImage], count_done: Callable[[int], None] = lambda _: None
@@ -86,7 +85,7 @@ class ImageCaptioner:
         readings: list[list[list[CaptionCandidate]]] = [[] for _ in images]
         captions: list[PredictedCaption | None] = [None for _ in images]
         graphs: list[list[list[CaptionCandidate]]] = [[] for _ in images]
-        if (self.settings.is_redrawn or self._graph_reader) and self.settings.num_beams > 1:
+        if (self.settings.is_redrawn or self._readers) and self.settings.num_beams > 1:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(cleaned[index], GRAPH_VIEWS[:1])
@@ -164,14 +163,14 @@ class ImageCaptioner:
         not. As it is without prediction.is_read_as_graph.
         """
         cleaned = CleanedImage(pixels, larger)
-        if not rotation_deg or self._graph_reader is None:
+        if not rotation_deg or self._readers is None:
             return cleaned
-        reader, back_deg = self._graph_reader, -rotation_deg % 360
+        readers, back_deg = self._readers, -rotation_deg % 360
         larger_back = None if larger is None else seen_as(larger, back_deg, 1.0)
         turned_back = CleanedImage(seen_as(pixels, back_deg, 1.0), larger_back)
 
         def legibility(image: CleanedImage) -> float:
-            graphs = [read_graph(seen_as(_largest(image), *view), reader) for view in UPRIGHT_VIEWS]
+            graphs = [read_graph(seen_as(_largest(image), *view), readers) for view in UPRIGHT_VIEWS]
             return float(np.mean([how_legible(graph) for graph in graphs]))
 
         return max((cleaned, turned_back), key=legibility)
@@ -193,12 +192,12 @@ class ImageCaptioner:
 
         Empty without prediction.is_read_as_graph.
         """
-        if self._graph_reader is None or not isinstance(self.asked, NotationProcess):
+        if self._readers is None or not isinstance(self.asked, NotationProcess):
             return []
         found = []
         captions: dict[str, str | None] = {}  # most views say the same
         for view in views:
-            graph = read_at_best_size(seen_as(_largest(image), *view), self._graph_reader)
+            graph = read_at_best_size(seen_as(_largest(image), *view), self._readers)
             scored = self.asked.assemble(graph) if graph else []
             captions |= {text: self.asked.read(text) for text, _ in scored if text not in captions}
             likelihoods = np.exp([score - scored[0][1] for _, score in scored])

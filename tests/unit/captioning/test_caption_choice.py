@@ -64,8 +64,14 @@ def test_few_votes_do_not_win_by_a_drawing_that_fits_a_little_better_than_others
     assert choose(readings, no_repair, drawn).caption == "B"
 
 
+def test_an_image_that_says_nothing_as_a_graph_is_judged_as_one_that_was_not_read_so() -> None:
+    readings, drawn = [reading(A=0.5, B=0.4)], {"A": Agreement(0.6, 80.0, 0.8), "B": Agreement(0.6, 82.0, 0.8)}
+    assert choose(readings, no_repair, drawn, [[], []]) == choose(readings, no_repair, drawn)
+    assert choose(readings, no_repair, drawn, [[], reading(A=1.0)]) != choose(readings, no_repair, drawn)
+
+
 def test_where_not_even_the_best_drawing_fits_well_votes_weigh_more() -> None:
-    readings = [reading(A=0.9, B=0.01)]
+    readings = [reading(A=0.9, B=0.02)]
     well, badly = ({"A": Agreement(0.93, least + 1.1, 0.3), "B": Agreement(0.94, least, 0.3)} for least in (0.9, 12.0))
     assert choose(readings, no_repair, well).caption == "B"
     assert choose(readings, no_repair, badly).caption == "A"

@@ -1,5 +1,7 @@
 """A drawing is read node by node and edge by edge."""
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lib.captioning.graph_reading import (
     ODDS_OF_INKLESS,
     _apart,
     _has_ink,
+    pretrained_readers,
     read_at_best_size,
     read_graph,
 )
@@ -20,8 +23,8 @@ from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN, draw_unworn_ink
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
-from model.graph_kinds import NOTHING, WRITTEN_KINDS
-from model.graph_reader import CELL_PX, GraphReader, pretrained_graph_reader
+from model.graph_kinds import CHARGES, NOTHING, WRITTEN_KINDS
+from model.graph_reader import CELL_PX, GraphReader
 
 MOLECULES = [
     inchi_of_smiles(smiles)
@@ -44,7 +47,7 @@ def cleaned(pixels: np.ndarray) -> np.ndarray:
 
 
 def read(pixels: np.ndarray) -> str | None:
-    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    graph = read_graph(pixels, pretrained_readers("molecules"))
     found = assemble(graph) if graph else []
     return inchi_of_smiles(found[0][0]) if found else None
 
@@ -68,7 +71,7 @@ def test_paper_and_what_has_more_nodes_than_any_drawing_show_nothing() -> None:
     squared = np.full((384, 640), 255, np.uint8)
     squared[::14] = squared[:, ::14] = 0
     for pixels in (np.full((64, 96), 255, np.uint8), squared):
-        assert read_graph(pixels, pretrained_graph_reader("molecules")) is None
+        assert read_graph(pixels, pretrained_readers("molecules")) is None
 
 
 def test_of_nodes_that_are_too_close_the_likeliest_stays() -> None:
@@ -96,7 +99,7 @@ def test_the_odds_of_an_edge_without_ink_are_less_than_the_network_says(monkeypa
     graphs = []
     for odds in (1.0, ODDS_OF_INKLESS):
         monkeypatch.setattr("lib.captioning.graph_reading.ODDS_OF_INKLESS", odds)
-        graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+        graph = read_graph(pixels, pretrained_readers("molecules"))
         assert graph is not None
         graphs.append(graph)
     as_told, graph = graphs
@@ -110,9 +113,27 @@ def test_the_odds_of_an_edge_without_ink_are_less_than_the_network_says(monkeypa
     np.testing.assert_allclose(odds[1], odds[0] * ODDS_OF_INKLESS, rtol=1e-3)
 
 
+def test_both_readers_say_what_is_written_at_nodes() -> None:
+    pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CCOCC(C)CN(C)C"), PEN).pixels)
+    readers = pretrained_readers("molecules")
+    graph = read_graph(pixels, readers)
+    assert graph is not None
+    convinced = copy.deepcopy(readers.labels)
+    with torch.no_grad():
+        convinced.kinds.bias[WRITTEN_KINDS.index("S")] += 100
+        convinced.charges.bias[CHARGES.index(-1)] += 100
+    other = read_graph(pixels, readers._replace(labels=convinced))
+    assert other is not None
+    np.testing.assert_array_equal(other.positions_xy, graph.positions_xy)
+    assert {WRITTEN_KINDS[kind] for kind in graph.kinds.argmax(axis=1)} == {"C", "O", "N"}
+    assert {WRITTEN_KINDS[kind] for kind in other.kinds.argmax(axis=1)} == {"S"}
+    assert {CHARGES[charge] for charge in graph.charges.argmax(axis=1)} == {0}
+    assert {CHARGES[charge] for charge in other.charges.argmax(axis=1)} == {-1}
+
+
 def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:
     pixels = cleaned(draw_with_rdkit(MOLECULES[0], PEN).pixels)
-    graph = read_graph(pixels, pretrained_graph_reader("molecules"))
+    graph = read_graph(pixels, pretrained_readers("molecules"))
     assert graph is not None
     between = np.linalg.norm(graph.positions_xy[:, None] - graph.positions_xy[None], axis=2)
     assert between[~np.eye(len(between), dtype=bool)].min() > CLOSEST_PX
@@ -149,11 +170,11 @@ def test_an_image_is_seen_in_cells() -> None:
 
 
 def test_a_drawing_that_is_too_large_is_read_smaller() -> None:
-    reader, num_smaller = pretrained_graph_reader("molecules"), 0
+    readers, num_smaller = pretrained_readers("molecules"), 0
     for inchi in MOLECULES:
         image = np.where(draw_unworn_ink(inchi, "rdkit"), 0, 255).astype(np.uint8)
         pixels = cv2.resize(cleaned(np.pad(image, 9, constant_values=255)), None, fx=3, fy=3)
-        graph, as_it_is = read_at_best_size(pixels, reader), read_graph(pixels, reader)
+        graph, as_it_is = read_at_best_size(pixels, readers), read_graph(pixels, readers)
         assert graph is not None
         is_smaller = as_it_is is None or len(graph.positions_xy) != len(as_it_is.positions_xy)
         width = graph.positions_xy[:, 0].max() - graph.positions_xy[:, 0].min()

@@ -1,0 +1,216 @@
+"""Trains the label reader on patches around the nodes of stored drawings, each drawing worn in its own way.
+
+N patches, h w their sides.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lib.images.node_patches import node_patches
+from lib.molecules.drawing_feed import num_kept_back
+from lib.molecules.drawing_store import DrawingStore
+from lib.molecules.graph_training import (
+    UNKNOWN,
+    TaughtGraph,
+    graph_of,
+    rare_ones_more,
+    taken_as_often,
+    worn_batches,
+    worn_drawings,
+)
+from lib.progress import show_progress
+from lib.settings import Settings
+from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
+from model.label_reader import NOT_A_NODE, LabelReader
+from model.vocabulary import Vocabulary
+from model.weight_averaging import WeightAverage
+
+BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 256, 3e-3, 200, 0.998
+MAX_GRADIENT_NORM = 5.0
+NUM_KEPT, NUM_AT_FIRST = 30_000, 3_000  # patches to choose from; the least of them
+NUM_MEASURED = 40  # batches
+TIMES_TAKEN = 2  # each patch on average: a drawing takes longer to wear than its patches to look at
+LESS_RARE = 0.6  # kinds are taken as often as the patches of theirs to this power
+TAKEN = {"C": 0.12, "N": 0.7, "O": 0.7}  # fractions of the patches of the commonest kinds
+END_CARBONS_TAKEN = 0.6  # these may be written out
+JITTER_PX = (1.2, 3.5)  # standard deviations of where nodes are found: of 85 in 100, and of others
+FAR_FROM_NODES = 0.33  # of a typical edge: ink that is further away from all nodes is none
+THICK, BLURRED, SHARP, PALE = 0.12, 0.08, 0.06, 0.08  # fractions of batches
+
+
+class _Patches(NamedTuple):
+    """Patches with what they show."""
+
+    ink: NDArray[np.uint8]  # (N, h, w), 255 = ink
+    kinds: NDArray[np.int64]  # (N,) of WRITTEN_KINDS, or NOT_A_NODE
+    charges: NDArray[np.int64]  # (N,) of CHARGES
+
+
+def train_label_reader(
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, num_steps: int, start: LabelReader | None = None
+) -> tuple[LabelReader, dict[str, float]]:
+    """A label reader, and the fractions of the kinds that it tells right around nodes of drawings kept back.
+
+    It begins as `start`, or from nothing.
+    """
+    torch.manual_seed(settings.training.seed)
+    rng = np.random.default_rng(settings.training.seed)
+    reader = LabelReader()
+    if start is not None:
+        reader.load_state_dict(start.state_dict())
+    optimizer = torch.optim.AdamW(reader.parameters(), LEARNING_RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
+    )
+    average = WeightAverage(reader, AVERAGE_DECAY)
+    feed = _batches(store, vocabulary, settings, rng)
+    with show_progress("learn", num_steps, "steps") as line:
+        for step in range(num_steps):
+            some = next(feed)
+            kinds, charges = torch.from_numpy(some.kinds), torch.from_numpy(some.charges)
+            with torch.autocast("cpu", torch.bfloat16):
+                labels = reader(_varied(as_patches(some.ink)))
+            loss = nn.functional.cross_entropy(labels.kinds.float(), kinds, label_smoothing=0.02)
+            loss = loss + 0.5 * nn.functional.cross_entropy(labels.charges.float(), charges)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(reader.parameters(), MAX_GRADIENT_NORM)
+            optimizer.step()
+            schedule.step()
+            average.update(reader, step + 1)
+            line.update(step + 1)
+    reader.load_state_dict(average.network.state_dict())
+    _measure_norms(reader, feed)
+    _tell_kinds_as_often_as_they_occur(reader, store)
+    reader.eval()
+    return reader, _fractions_right(reader, store, vocabulary, settings, rng)
+
+
+@torch.inference_mode()
+def _measure_norms(reader: LabelReader, feed: Iterator[_Patches]) -> None:
+    """Measure means and variances of features anew: the average of many networks' is not that of their average."""
+    for part in reader.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+            part.momentum = None  # all batches count the same
+    reader.train()
+    for _ in range(NUM_MEASURED):
+        reader(as_patches(next(feed).ink))
+
+
+@torch.inference_mode()
+def _tell_kinds_as_often_as_they_occur(reader: LabelReader, store: DrawingStore) -> None:
+    """Add to the logits of kinds how much oftener they occur than they were taken."""
+    graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
+    kinds, taken = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_taken, graphs)])
+    counts, counts_taken = (
+        np.bincount(kinds[kinds != UNKNOWN], weights, len(WRITTEN_KINDS)).clip(1)
+        for weights in (None, taken[kinds != UNKNOWN])
+    )
+    oftener = np.log(counts) - LESS_RARE * np.log(counts_taken)
+    reader.kinds.bias[:NOT_A_NODE] += torch.from_numpy(oftener - oftener.mean()).float()
+
+
+def as_patches(ink: NDArray[np.uint8]) -> Tensor:
+    """Patches as the network takes them (N, 1, h, w), of bytes (N, h, w), 255 = ink."""
+    return torch.from_numpy(ink)[:, None].float() / 255
+
+
+def _batches(
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
+) -> Iterator[_Patches]:
+    """Batches of patches, taken again and again from the latest that were cut; rare kinds oftener."""
+    all_kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
+    drawings = worn_batches(store, taken_as_often(all_kinds, rare_ones_more(all_kinds)), vocabulary, settings)
+    kept = _Patches(
+        np.zeros((NUM_KEPT, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), np.zeros(NUM_KEPT, int), np.zeros(NUM_KEPT, int)
+    )
+    num_made = num_taken = 0
+    while True:
+        while num_made < max(NUM_AT_FIRST, (num_taken + BATCH_SIZE) / TIMES_TAKEN):
+            indices, batch = next(drawings)
+            assert batch.marks is not None
+            for index, image, marks_xy in zip(indices, batch.images, batch.marks.positions_xy, strict=True):
+                cut = _cut(store, index, image[0].float().numpy(), marks_xy.numpy(), rng)
+                at = (num_made + np.arange(len(cut.kinds))) % NUM_KEPT
+                kept.ink[at], kept.kinds[at], kept.charges[at] = cut
+                num_made += len(at)
+        kinds = kept.kinds[:num_made]
+        often = np.bincount(kinds, minlength=NOT_A_NODE + 1).clip(1)[kinds] ** (LESS_RARE - 1)
+        chosen = np.searchsorted(often.cumsum(), rng.random(BATCH_SIZE) * often.sum()).clip(max=len(kinds) - 1)
+        num_taken += BATCH_SIZE
+        yield _Patches(*(part[chosen] for part in kept))
+
+
+def _cut(store: DrawingStore, index: int, ink: np.ndarray, marks_xy: np.ndarray, rng: np.random.Generator) -> _Patches:
+    """Patches of a worn drawing (H, W) with ink = 1: around many of its nodes, and one around none."""
+    graph = graph_of(store.drawing(index))
+    nodes_xy = marks_xy[graph.atoms]
+    is_taken = rng.random(len(nodes_xy)) < _fractions_taken(graph)
+    spread = np.where(rng.random(is_taken.sum()) < 0.85, *JITTER_PX)
+    middles = nodes_xy[is_taken] + rng.normal(size=(len(spread), 2)) * spread[:, None]
+    kinds, charges = graph.kinds[is_taken], graph.charges[is_taken]
+    inked = np.argwhere(ink > 0.5)[:, ::-1]
+    if len(graph.edges) and len(inked):
+        typical = float(np.median(np.linalg.norm(np.diff(nodes_xy[graph.edges], axis=1), axis=2)))
+        spot = inked[rng.integers(len(inked))]
+        if np.linalg.norm(nodes_xy - spot, axis=1).min() > FAR_FROM_NODES * typical:
+            middles, kinds, charges = np.vstack((middles, spot)), np.append(kinds, NOT_A_NODE), np.append(charges, 0)
+    return _Patches(node_patches(np.rint(ink * 255).clip(0, 255).astype(np.uint8), middles), kinds, charges)
+
+
+def _fractions_taken(graph: TaughtGraph) -> NDArray[np.float64]:
+    """How many of the patches around each node (A,) are taken."""
+    fractions = np.array([TAKEN.get(name, 1.0) for name in WRITTEN_KINDS])[graph.kinds]
+    num_edges = np.bincount(graph.edges.ravel(), minlength=len(graph.kinds))
+    fractions[(graph.kinds == WRITTEN_KINDS.index("C")) & (num_edges < 2)] = END_CARBONS_TAKEN
+    fractions[graph.kinds == UNKNOWN] = 0
+    return fractions
+
+
+def _varied(patches: Tensor) -> Tensor:
+    """Patches (N, 1, h, w), in some batches thicker, blurred, without grey, or paler."""
+    lot = float(torch.rand(()))
+    for fraction, change in ((THICK, _thicker), (BLURRED, _blurred), (SHARP, _sharp), (PALE, _paler)):
+        if lot < fraction:
+            return change(patches)
+        lot -= fraction
+    return patches
+
+
+def _thicker(patches: Tensor) -> Tensor:
+    return nn.functional.pad(nn.functional.max_pool2d(patches, 2, stride=1), (0, 1, 0, 1))
+
+
+def _blurred(patches: Tensor) -> Tensor:
+    return nn.functional.avg_pool2d(patches, 3, stride=1, padding=1)
+
+
+def _sharp(patches: Tensor) -> Tensor:
+    return (patches > 0.5).float()
+
+
+def _paler(patches: Tensor) -> Tensor:
+    return patches * (0.5 + torch.rand(len(patches), 1, 1, 1) / 2)
+
+
+@torch.inference_mode()
+def _fractions_right(
+    reader: LabelReader, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
+) -> dict[str, float]:
+    """The fraction of each kind that is told right in the drawings that are kept back; NaN if there are none."""
+    told, true = [], []
+    for index in range(num_kept_back(store)):
+        batch = worn_drawings(store, [index], vocabulary, settings, rng)
+        assert batch.marks is not None
+        cut = _cut(store, index, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
+        told.append(reader(as_patches(cut.ink)).kinds.argmax(dim=1).numpy())
+        true.append(cut.kinds)
+    kinds = np.concatenate(true)
+    is_right = np.concatenate(told) == kinds
+    return {name: float(is_right[kinds == kind].mean()) for kind, name in enumerate((*WRITTEN_KINDS, "no node"))}

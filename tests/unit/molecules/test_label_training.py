@@ -1,0 +1,80 @@
+"""The label reader learns from stored drawings what is written at nodes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.molecules.drawing_store import DrawingStore, all_tokens, fill_store
+from lib.molecules.graph_training import graph_of, worn_drawings
+from lib.molecules.label_training import _cut, train_label_reader
+from lib.settings import Settings, load_settings
+from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
+from model.label_reader import NOT_A_NODE
+from model.vocabulary import Vocabulary
+from tests.unit.molecules.drawn_molecules import SMILES
+
+MIDDLE = np.s_[PATCH_HEIGHT // 2 - 6 : PATCH_HEIGHT // 2 + 6, PATCH_WIDTH // 2 - 6 : PATCH_WIDTH // 2 + 6]
+
+Asked = Callable[[list[str]], tuple[DrawingStore, Vocabulary, Settings]]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """Draws molecules by RDKit; returns the drawings, the vocabulary of their captions, and the settings."""
+
+    def drawn(smiles: list[str]) -> tuple[DrawingStore, Vocabulary, Settings]:
+        folder: Path = tmp_path_factory.mktemp("labels")
+        (folder / "molecules.smi").write_text("\n".join(smiles))
+        settings = load_settings(
+            "molecules",
+            "local",
+            [
+                *(f"{key}={folder}" for key in ("landing.path", "storage.root")),
+                f"drawing.smiles_file={folder}/molecules.smi",
+                "drawing.num_processes=1",
+                "drawing.drawers={rdkit: 1}",
+                "wear.missing_pixel_fraction=[0.0, 0.05]",
+                "wear.dropped_bond_fraction=0",
+            ],
+        )
+        fill_store(folder / "drawings", settings.drawing, settings.cleaning)
+        store = DrawingStore(folder / "drawings")
+        return store, Vocabulary.from_tokens(all_tokens(store)), settings
+
+    return drawn
+
+
+def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked) -> None:
+    store, vocabulary, settings = drawn(SMILES)
+    rng = np.random.default_rng(0)
+    inks, kinds = [], []
+    for index in range(len(store)):
+        batch = worn_drawings(store, [index], vocabulary, settings, rng)
+        assert batch.marks is not None
+        cut = _cut(store, index, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
+        assert len(cut.ink) == len(cut.kinds) == len(cut.charges)
+        graph = graph_of(store.drawing(index))
+        for kind in np.delete(np.arange(len(WRITTEN_KINDS)), [WRITTEN_KINDS.index(name) for name in "CNO"]):
+            assert (cut.kinds == kind).sum() == (graph.kinds == kind).sum()  # all of a rare kind
+        inks.append(cut.ink)
+        kinds.append(cut.kinds)
+    ink, kind = np.concatenate(inks), np.concatenate(kinds)
+    assert ink.shape[1:] == (PATCH_HEIGHT, PATCH_WIDTH)
+    has_ink = (ink[:, *MIDDLE] > 128).any(axis=(1, 2))
+    assert has_ink[kind != NOT_A_NODE].mean() > 0.9
+    assert has_ink[kind == NOT_A_NODE].all()
+    assert (kind == NOT_A_NODE).sum() > len(store) / 10
+
+
+@pytest.mark.slow
+def test_some_minutes_of_training_tell_letters_from_corners(drawn: Asked) -> None:
+    chains = [
+        f"{'C' * before}{middle}{'C' * after}" for middle in "NOS" for before in range(2, 8) for after in range(1, 6)
+    ]
+    store, vocabulary, settings = drawn(chains)
+    reader, right = train_label_reader(store, vocabulary, settings, num_steps=60)
+    assert min(right[name] for name in "CNOS") > 0.5
+    _, went_on = train_label_reader(store, vocabulary, settings, num_steps=1, start=reader)
+    assert min(went_on[name] for name in "CNOS") > 0.4
