@@ -83,6 +83,7 @@ def test_sentences_of_a_split_are_scored_at_once_against_all_references_beside_c
     assert found["model"]["cider"] > max(found["constant_caption"]["cider"], found["shuffled_pictures"]["cider"])
 
 
+@pytest.mark.slow
 def test_a_control_without_some_captions_is_scored_over_the_images_of_the_model(
     lake: Lake, scorer: SentenceScorer
 ) -> None:

@@ -66,6 +66,7 @@ def cleaned(copied, cleaned_once) -> Lake:
     return copied(cleaned_once)
 
 
+@pytest.mark.slow
 def test_an_image_that_memory_did_not_suffice_for_is_tried_again(cleaned):
     row = cleaned.read("images_rejected").where("image_id = 'cut'")
     cleaned.upsert("images_rejected", row.withColumn("reason", F.lit("out_of_memory")))

@@ -247,6 +247,7 @@ def test_images_of_several_shapes_are_encoded_and_captioned_each_by_itself(
         assert set(captions(arrived)) == set(shapes)
 
 
+@pytest.mark.slow
 def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arrived_once: tuple[Path, Path]) -> None:
     landing = arrived_once[0]
 
@@ -266,6 +267,7 @@ def test_lists_of_splits_win_over_the_hash_whenever_they_come(arrived: Lake, arr
         splits()
 
 
+@pytest.mark.slow
 def test_features_of_another_encoder_are_neither_learned_from_nor_captioned(extracted: Lake) -> None:
     from_images = captions(extracted)
     root, other = extracted.storage.root, pack_features(np.ones((7, 2, 2)))

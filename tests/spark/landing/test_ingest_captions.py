@@ -333,6 +333,7 @@ def test_without_a_caption_file_that_fits_the_images_are_taken_in_and_the_job_na
     assert captions_in(lake) == {"p": "hello"}
 
 
+@pytest.mark.slow
 def test_smiles_are_no_references_until_a_setting_converts_them(lake, arrived, caplog):
     (arrived / "labels.csv").write_text(f"{HEADER}p,{METHANE}\nq,CC\nr,no molecule\ns,[CH3\nt,{METHANE},2H\n")
     ingest(lake, arrived)

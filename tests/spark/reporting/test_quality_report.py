@@ -140,6 +140,7 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
 
 
+@pytest.mark.slow
 def test_the_first_images_of_each_group_show_where_attention_looked(
     evaluated: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,6 +53,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "copy"
 
 
+@pytest.mark.slow
 def test_tables_are_copied_the_job_is_started_apart_and_its_model_comes_back(
     lake: Lake, run: TrainingRun, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_without_layouts_the_order_is_that_of_the_drawer(drawn: Lake) -> None:
     assert np.all([inchi_of_smiles("".join(vocabulary.decode(row.token_ids))) == row.caption for row in rows])
 
 
+@pytest.mark.slow
 def test_reviews_have_a_weight_which_is_part_of_the_name_of_data_and_model(drawn: Lake) -> None:
     vocabulary = Vocabulary.from_tokens(TOKENS)
     first, second = (row.asDict() for row in drawn.read("captions").orderBy("image_id").limit(2).collect())
