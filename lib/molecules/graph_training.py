@@ -17,7 +17,7 @@ from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_s
 from lib.molecules.drawing_marks import ELEMENTS, LABELS
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
-from lib.progress import show_progress
+from lib.molecules.reader_training import learn
 from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
@@ -25,11 +25,9 @@ from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRI
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
 from model.vocabulary import Vocabulary
-from model.weight_averaging import WeightAverage
 
-BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 32, 2e-3, 200, 0.998
+BATCH_SIZE, LEARNING_RATE = 32, 2e-3
 BACKBONE_RATE = 0.25  # times the rate of the rest: it has learned before
-MAX_GRADIENT_NORM = 5.0
 NEAR = (0.3, 2.0)  # distances of pairs that are looked at, over the median edge
 JITTER = (0.05, 0.12)  # standard deviations of the ends of pairs, over the median edge: of nine tenths, and of others
 RARENESS = 0.35  # a kind of node counts as its frequency to the power of minus this
@@ -263,31 +261,24 @@ def train_graph_reader(
     groups = [
         [one for name, one in named if name.startswith("backbone.") == is_backbone] for is_backbone in (True, False)
     ]
-    optimizer = torch.optim.AdamW(
-        [{"params": group, "lr": rate} for group, rate in zip(groups, rates, strict=True)], weight_decay=0.01
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rates, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
-    )
-    average = WeightAverage(reader, AVERAGE_DECAY)
     feed = worn_batches(store, taken_as_often(kinds, weights), vocabulary, settings)
-    with show_progress("learn", num_steps, "steps") as line:
-        for step in range(num_steps):
-            indices, batch = next(feed)
-            assert batch.marks is not None
-            graphs = [graph_of(store.drawing(index)) for index in indices]
-            loss, _ = _loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(reader.parameters(), MAX_GRADIENT_NORM)
-            optimizer.step()
-            schedule.step()
-            average.update(reader, step + 1)
-            line.update(step + 1)
-    reader.load_state_dict(average.network.state_dict())
+    learn(reader, list(zip(groups, rates, strict=True)), 0.01, _losses(reader, store, feed, weights, rng), num_steps)
     reader.tell_kinds_as_often_as_they_occur(weights)
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, weights, rng)
+
+
+def _losses(
+    reader: GraphReader,
+    store: DrawingStore,
+    feed: Iterator[tuple[list[int], Batch]],
+    weights: Tensor,
+    rng: np.random.Generator,
+) -> Iterator[Tensor]:
+    for indices, batch in feed:
+        assert batch.marks is not None
+        graphs = [graph_of(store.drawing(index)) for index in indices]
+        yield _loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)[0]
 
 
 def rare_ones_more(kinds: list[np.ndarray]) -> Tensor:

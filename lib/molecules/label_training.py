@@ -23,15 +23,14 @@ from lib.molecules.graph_training import (
     worn_batches,
     worn_drawings,
 )
-from lib.progress import show_progress
+from lib.molecules.reader_training import learn
 from lib.settings import Settings
 from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
+from model.precision import autocast
 from model.vocabulary import Vocabulary
-from model.weight_averaging import WeightAverage
 
-BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, AVERAGE_DECAY = 256, 3e-3, 200, 0.998
-MAX_GRADIENT_NORM = 5.0
+BATCH_SIZE, LEARNING_RATE = 256, 3e-3
 NUM_KEPT, NUM_AT_FIRST = 30_000, 3_000  # patches to choose from; the least of them
 NUM_MEASURED = 40  # batches
 TIMES_TAKEN = 2  # each patch on average: a drawing takes longer to wear than its patches to look at
@@ -63,32 +62,21 @@ def train_label_reader(
     reader = LabelReader()
     if start is not None:
         reader.load_state_dict(start.state_dict())
-    optimizer = torch.optim.AdamW(reader.parameters(), LEARNING_RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=num_steps, pct_start=min(0.3, WARMUP_STEPS / num_steps)
-    )
-    average = WeightAverage(reader, AVERAGE_DECAY)
+        _tell_kinds_as_often_as_they_occur(reader, store, -1)  # about as it was when it learned
     feed = _batches(store, vocabulary, settings, rng)
-    with show_progress("learn", num_steps, "steps") as line:
-        for step in range(num_steps):
-            some = next(feed)
-            kinds, charges = torch.from_numpy(some.kinds), torch.from_numpy(some.charges)
-            with torch.autocast("cpu", torch.bfloat16):
-                labels = reader(_varied(as_patches(some.ink)))
-            loss = nn.functional.cross_entropy(labels.kinds.float(), kinds, label_smoothing=0.02)
-            loss = loss + 0.5 * nn.functional.cross_entropy(labels.charges.float(), charges)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(reader.parameters(), MAX_GRADIENT_NORM)
-            optimizer.step()
-            schedule.step()
-            average.update(reader, step + 1)
-            line.update(step + 1)
-    reader.load_state_dict(average.network.state_dict())
+    learn(reader, [(list(reader.parameters()), LEARNING_RATE)], 0.02, _losses(reader, feed), num_steps)
     _measure_norms(reader, feed)
-    _tell_kinds_as_often_as_they_occur(reader, store)
+    _tell_kinds_as_often_as_they_occur(reader, store, 1)
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, rng)
+
+
+def _losses(reader: LabelReader, feed: Iterator[_Patches]) -> Iterator[Tensor]:
+    for some in feed:
+        with autocast(torch.device("cpu"), "auto"):
+            labels = reader(_varied(as_patches(some.ink)))
+        loss = nn.functional.cross_entropy(labels.kinds.float(), torch.from_numpy(some.kinds), label_smoothing=0.02)
+        yield loss + 0.5 * nn.functional.cross_entropy(labels.charges.float(), torch.from_numpy(some.charges))
 
 
 @torch.inference_mode()
@@ -104,8 +92,8 @@ def _measure_norms(reader: LabelReader, feed: Iterator[_Patches]) -> None:
 
 
 @torch.inference_mode()
-def _tell_kinds_as_often_as_they_occur(reader: LabelReader, store: DrawingStore) -> None:
-    """Add to the logits of kinds how much oftener they occur than they were taken."""
+def _tell_kinds_as_often_as_they_occur(reader: LabelReader, store: DrawingStore, sign: int) -> None:
+    """Add to the logits of kinds how much oftener they occur than they were taken, or take it back (sign -1)."""
     graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
     kinds, taken = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_taken, graphs)])
     counts, counts_taken = (
@@ -113,7 +101,7 @@ def _tell_kinds_as_often_as_they_occur(reader: LabelReader, store: DrawingStore)
         for weights in (None, taken[kinds != UNKNOWN])
     )
     oftener = np.log(counts) - LESS_RARE * np.log(counts_taken)
-    reader.kinds.bias[:NOT_A_NODE] += torch.from_numpy(oftener - oftener.mean()).float()
+    reader.kinds.bias[:NOT_A_NODE] += sign * torch.from_numpy(oftener - oftener.mean()).float()
 
 
 def as_patches(ink: NDArray[np.uint8]) -> Tensor:
@@ -203,7 +191,7 @@ def _paler(patches: Tensor) -> Tensor:
 def _fractions_right(
     reader: LabelReader, store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
 ) -> dict[str, float]:
-    """The fraction of each kind that is told right in the drawings that are kept back; NaN if there are none."""
+    """The fraction of each kind in the drawings that are kept back that is told right."""
     told, true = [], []
     for index in range(num_kept_back(store)):
         batch = worn_drawings(store, [index], vocabulary, settings, rng)
@@ -213,4 +201,5 @@ def _fractions_right(
         true.append(cut.kinds)
     kinds = np.concatenate(true)
     is_right = np.concatenate(told) == kinds
-    return {name: float(is_right[kinds == kind].mean()) for kind, name in enumerate((*WRITTEN_KINDS, "no node"))}
+    names = (*WRITTEN_KINDS, "no node")
+    return {names[kind]: float(is_right[kinds == kind].mean()) for kind in np.unique(kinds).tolist()}

@@ -71,7 +71,7 @@ def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked
 @pytest.mark.slow
 def test_some_minutes_of_training_tell_letters_from_corners(drawn: Asked) -> None:
     chains = [
-        f"{'C' * before}{middle}{'C' * after}" for middle in "NOS" for before in range(2, 8) for after in range(1, 6)
+        f"{'C' * before}{middle}{'C' * after}" for before in range(2, 8) for after in range(1, 6) for middle in "NOS"
     ]
     store, vocabulary, settings = drawn(chains)
     reader, right = train_label_reader(store, vocabulary, settings, num_steps=60)
