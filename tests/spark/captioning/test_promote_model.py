@@ -131,7 +131,6 @@ def test_what_is_better_is_promoted_with_its_figures(two_models: Lake) -> None:
     assert len(decisions(two_models)) == 1
 
 
-@pytest.mark.slow
 def test_what_is_not_surely_better_is_refused_once_with_a_sentence(
     two_models: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
