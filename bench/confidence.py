@@ -1,8 +1,8 @@
 """Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
 
 Reads drawings by every drawer that neither training nor bench.quality has, and by other programs where --packages has
-them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are
-kept in a file, so that another fit takes seconds.
+them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are kept in a file, so
+that another fit takes seconds.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
     LEAST,
-    MOST,
     CaptionCandidate,
     DrawnCosts,
     agreed_features,
     greedy_features,
     is_drawn_alike,
+    log_odds,
     mixed_votes,
     vote_features,
     vote_fractions,
@@ -191,8 +191,8 @@ def fit_drawings(rows: list[dict[str, Any]], graph_fraction: float) -> DrawnCost
         if truth in votes and drawn:
             mismatch = torch.tensor([drawn[one].mismatch if one in drawn else torch.nan for one in votes])
             evidence = torch.tensor([math.log(max(one, LEAST)) for one in votes.values()]).double()
-            best = min(max(max(one.correlation for one in drawn.values()), LEAST), MOST)
-            problems.append((evidence, mismatch.double(), math.log(best / (1 - best)), list(votes).index(truth)))
+            best = log_odds(max(one.correlation for one in drawn.values()))
+            problems.append((evidence, mismatch.double(), best, list(votes).index(truth)))
     logs = torch.tensor([2.0, 0.0, 0.7, 0.7], dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:

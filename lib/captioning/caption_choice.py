@@ -125,14 +125,14 @@ def confirmed_by_drawing(candidate: CaptionCandidate, agreement: Agreement) -> P
 def greedy_features(candidate: CaptionCandidate, agreement: Agreement) -> tuple[float, ...]:
     """The features of the weights GREEDY_LOG_ODDS."""
     probability = math.log(max(candidate.probability, LEAST))
-    return 1.0, probability, _log_odds(agreement.correlation), math.log(max(agreement.hole, LEAST))
+    return 1.0, probability, log_odds(agreement.correlation), math.log(max(agreement.hole, LEAST))
 
 
 def vote_features(chosen: str, readings: Readings) -> tuple[float, ...]:
     """The features of the weights VOTES_LOG_ODDS and NO_FIT_LOG_ODDS."""
     votes = (candidate.probability for reading in readings for candidate in reading if candidate.caption == chosen)
     mean = sum(votes) / len(readings)
-    return 1.0, _log_odds(mean), math.log(len(readings))
+    return 1.0, log_odds(mean), math.log(len(readings))
 
 
 def vote_fractions(readings: Readings) -> dict[str, float]:
@@ -168,7 +168,7 @@ def weigh_graphs(
     """The most probable caption of an image that was read as graphs too, with the features of GRAPH_LOG_ODDS."""
     chosen, probability = most_probable(votes, agreements, drawn)
     of_graphs = vote_fractions(graphs).get(chosen, 0.0)
-    return chosen, (1.0, _log_odds(probability), _log_odds(votes[chosen]), of_graphs, math.log(num_readings))
+    return chosen, (1.0, log_odds(probability), log_odds(votes[chosen]), of_graphs, math.log(num_readings))
 
 
 def weigh_agreements(
@@ -179,7 +179,7 @@ def weigh_agreements(
     its_drawing = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)
     return chosen, (
         1.0,
-        _log_odds(probability),
+        log_odds(probability),
         math.log(max(its_drawing.hole, LEAST)),
         math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),
@@ -194,7 +194,7 @@ def most_probable(
     known = {caption: one for caption, one in agreements.items() if caption in votes}
     least = min((one.mismatch for one in known.values()), default=math.inf)
     if math.isfinite(least):  # else there is no drawing
-        otherwise = _sigmoid(drawn.otherwise - drawn.alike * _log_odds(_best(known)))
+        otherwise = _sigmoid(drawn.otherwise - drawn.alike * log_odds(_best(known)))
         for caption, one in known.items():
             excess = drawn.mismatch * (one.mismatch - least) / (least + drawn.unavoidable)
             likelihood = (1 - otherwise) * math.exp(-excess) + otherwise * math.isfinite(excess)
@@ -216,10 +216,11 @@ def _probability(weights: Sequence[float], features: Sequence[float]) -> float:
     return _sigmoid(sum(weight * feature for weight, feature in zip(weights, features, strict=True)))
 
 
-def _sigmoid(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))
+def _sigmoid(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
 
 
-def _log_odds(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """The log-odds of a probability, held within LEAST and MOST."""
     held = min(max(probability, LEAST), MOST)
     return math.log(held / (1 - held))

@@ -29,7 +29,6 @@ from model.precision import autocast
 LABELS_COUNT = 0.5  # the log-probabilities of the label reader, beside those of the graph reader
 MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
-NODE_TO_BOTH_FROM = 0.15  # the same, times that of the label reader
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
 EDGE_FROM = 0.5  # probability that something joins two nodes
@@ -82,18 +81,16 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
     """The nodes of an image (H, W); None if there are too few or too many."""
     rows, columns, found = _nodes(spots.is_node[0].sigmoid())
     positions = _positions(spots, rows, columns)
-    kept = torch.tensor(_apart(positions, found), dtype=torch.long)
-    if not 2 <= len(kept) <= MOST_NODES:
+    kept = _apart(positions, found)
+    rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
+    if not 2 <= len(positions) <= MOST_NODES:
         return None
-    labels = _labels(pixels, positions[kept], reader)
+    labels = _labels(pixels, positions, reader)
     kinds, charges = (
-        (of_spots[0, :, rows[kept], columns[kept]].T + LABELS_COUNT * of_labels).softmax(dim=1)
+        (of_spots[0, :, rows, columns].T + LABELS_COUNT * of_labels).softmax(dim=1)
         for of_spots, of_labels in ((spots.kinds, labels.kinds[:, :NOT_A_NODE]), (spots.charges, labels.charges))
     )
-    is_node = found[kept] * (1 - labels.kinds.softmax(dim=1)[:, NOT_A_NODE]) > NODE_TO_BOTH_FROM
-    if is_node.sum() < 2:
-        return None
-    return _Nodes(positions[kept][is_node], found[kept][is_node], kinds[is_node], charges[is_node])
+    return _Nodes(positions, found, kinds, charges)
 
 
 def _read_pairs(
@@ -119,9 +116,9 @@ def _read_pairs(
 
 def _labels(pixels: NDArray[np.uint8], positions: Tensor, reader: LabelReader) -> Labels:
     """What is written at positions (A, 2) of an image (H, W)."""
-    patches = torch.from_numpy(node_patches(255 - pixels, positions.numpy()))[:, None].float() / 255
+    patches = torch.from_numpy(node_patches(pixels, positions.numpy()))
     with autocast(torch.device("cpu"), "auto"):
-        labels = reader(patches)
+        labels = reader(as_ink(patches)[:, None])
     return Labels(*(part.float() for part in labels))
 
 

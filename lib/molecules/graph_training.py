@@ -69,7 +69,7 @@ def graph_of(drawing: StoredDrawing) -> TaughtGraph:
             anchors.setdefault(first, begin)
             anchors.setdefault(second, end)
             edges.append((first, second))
-            edge_kinds.append(kind_of_bond(labels))
+            edge_kinds.append(_kind_of_bond(labels))
     seen = [_seen(drawing.labels, atoms, anchors.get(node, atoms[0])) for node, atoms in enumerate(members)]
     return TaughtGraph(
         np.array([anchors.get(node, atoms[0]) for node, atoms in enumerate(members)], np.int64),
@@ -96,7 +96,7 @@ _Described = tuple[str, int, int, bool]  # symbol, neighbours, charge, whether t
 
 def _described(labels: np.ndarray, is_anchor: bool) -> _Described:
     neighbours = next((count for count in range(1, 5) if labels[_AT[f"{count} neighbours"]]), 0)
-    return symbol_of(labels) or "", neighbours, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
+    return _symbol_of(labels) or "", neighbours, int(labels[_AT["positive"]]) - int(labels[_AT["negative"]]), is_anchor
 
 
 def _num_hydrogens(labels: np.ndarray) -> int:
@@ -126,12 +126,12 @@ def _groups() -> dict[tuple[int, tuple[_Described, ...]], str]:
     return found
 
 
-def kind_of_bond(labels: np.ndarray) -> int:
+def _kind_of_bond(labels: np.ndarray) -> int:
     """What a bond of these labels (L,) looks like from its beginning, one of KINDS."""
     return next((kind for name, kind in KIND_OF.items() if labels[_AT[name]]), SINGLE)
 
 
-def symbol_of(labels: np.ndarray) -> str | None:
+def _symbol_of(labels: np.ndarray) -> str | None:
     """The element of an atom's labels (L,); None for one that has no label of its own."""
     if labels[_AT["explicit hydrogen"]]:
         return "H"

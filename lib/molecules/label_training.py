@@ -25,6 +25,7 @@ from lib.molecules.graph_training import (
 )
 from lib.molecules.reader_training import learn
 from lib.settings import Settings
+from model.batches import as_ink
 from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
 from model.precision import autocast
@@ -45,9 +46,13 @@ THICK, BLURRED, SHARP, PALE = 0.12, 0.08, 0.06, 0.08  # fractions of batches
 class _Patches(NamedTuple):
     """Patches with what they show."""
 
-    ink: NDArray[np.uint8]  # (N, h, w), 255 = ink
+    pixels: NDArray[np.uint8]  # (N, h, w), 0 = ink
     kinds: NDArray[np.int64]  # (N,) of WRITTEN_KINDS, or NOT_A_NODE
     charges: NDArray[np.int64]  # (N,) of CHARGES
+
+    def as_input(self) -> Tensor:
+        """The patches as the network takes them (N, 1, h, w)."""
+        return as_ink(torch.from_numpy(self.pixels))[:, None]
 
 
 def train_label_reader(
@@ -62,11 +67,14 @@ def train_label_reader(
     reader = LabelReader()
     if start is not None:
         reader.load_state_dict(start.state_dict())
-        _tell_kinds_as_often_as_they_occur(reader, store, -1)  # about as it was when it learned
-    feed = _batches(store, vocabulary, settings, rng)
+    graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
+    oftener = _how_much_oftener(graphs)
+    if start is not None:
+        _add_to_kinds(reader, -oftener)  # about as it was when it learned
+    feed = _batches(store, graphs, vocabulary, settings, rng)
     learn(reader, [(list(reader.parameters()), LEARNING_RATE)], 0.02, _losses(reader, feed), num_steps)
     _measure_norms(reader, feed)
-    _tell_kinds_as_often_as_they_occur(reader, store, 1)
+    _add_to_kinds(reader, oftener)
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, rng)
 
@@ -74,7 +82,7 @@ def train_label_reader(
 def _losses(reader: LabelReader, feed: Iterator[_Patches]) -> Iterator[Tensor]:
     for some in feed:
         with autocast(torch.device("cpu"), "auto"):
-            labels = reader(_varied(as_patches(some.ink)))
+            labels = reader(_varied(some.as_input()))
         loss = nn.functional.cross_entropy(labels.kinds.float(), torch.from_numpy(some.kinds), label_smoothing=0.02)
         yield loss + 0.5 * nn.functional.cross_entropy(labels.charges.float(), torch.from_numpy(some.charges))
 
@@ -88,32 +96,31 @@ def _measure_norms(reader: LabelReader, feed: Iterator[_Patches]) -> None:
             part.momentum = None  # all batches count the same
     reader.train()
     for _ in range(NUM_MEASURED):
-        reader(as_patches(next(feed).ink))
+        reader(next(feed).as_input())
 
 
 @torch.inference_mode()
-def _tell_kinds_as_often_as_they_occur(reader: LabelReader, store: DrawingStore, sign: int) -> None:
-    """Add to the logits of kinds how much oftener they occur than they were taken, or take it back (sign -1)."""
-    graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
+def _add_to_kinds(reader: LabelReader, added: Tensor) -> None:
+    """Add to the logits of WRITTEN_KINDS (N,)."""
+    reader.kinds.bias[:NOT_A_NODE] += added
+
+
+def _how_much_oftener(graphs: list[TaughtGraph]) -> Tensor:
+    """How much oftener WRITTEN_KINDS (N,) occur in drawings than they are taken: logarithms, 0 on average."""
     kinds, taken = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_taken, graphs)])
     counts, counts_taken = (
         np.bincount(kinds[kinds != UNKNOWN], weights, len(WRITTEN_KINDS)).clip(1)
         for weights in (None, taken[kinds != UNKNOWN])
     )
     oftener = np.log(counts) - LESS_RARE * np.log(counts_taken)
-    reader.kinds.bias[:NOT_A_NODE] += sign * torch.from_numpy(oftener - oftener.mean()).float()
-
-
-def as_patches(ink: NDArray[np.uint8]) -> Tensor:
-    """Patches as the network takes them (N, 1, h, w), of bytes (N, h, w), 255 = ink."""
-    return torch.from_numpy(ink)[:, None].float() / 255
+    return torch.from_numpy(oftener - oftener.mean()).float()
 
 
 def _batches(
-    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
+    store: DrawingStore, graphs: list[TaughtGraph], vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
 ) -> Iterator[_Patches]:
     """Batches of patches, taken again and again from the latest that were cut; rare kinds oftener."""
-    all_kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
+    all_kinds = [graph.kinds for graph in graphs]
     drawings = worn_batches(store, taken_as_often(all_kinds, rare_ones_more(all_kinds)), vocabulary, settings)
     kept = _Patches(
         np.zeros((NUM_KEPT, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), np.zeros(NUM_KEPT, int), np.zeros(NUM_KEPT, int)
@@ -124,9 +131,9 @@ def _batches(
             indices, batch = next(drawings)
             assert batch.marks is not None
             for index, image, marks_xy in zip(indices, batch.images, batch.marks.positions_xy, strict=True):
-                cut = _cut(store, index, image[0].float().numpy(), marks_xy.numpy(), rng)
+                cut = _cut(graphs[index], image[0].float().numpy(), marks_xy.numpy(), rng)
                 at = (num_made + np.arange(len(cut.kinds))) % NUM_KEPT
-                kept.ink[at], kept.kinds[at], kept.charges[at] = cut
+                kept.pixels[at], kept.kinds[at], kept.charges[at] = cut
                 num_made += len(at)
         kinds = kept.kinds[:num_made]
         often = np.bincount(kinds, minlength=NOT_A_NODE + 1).clip(1)[kinds] ** (LESS_RARE - 1)
@@ -135,9 +142,8 @@ def _batches(
         yield _Patches(*(part[chosen] for part in kept))
 
 
-def _cut(store: DrawingStore, index: int, ink: np.ndarray, marks_xy: np.ndarray, rng: np.random.Generator) -> _Patches:
+def _cut(graph: TaughtGraph, ink: np.ndarray, marks_xy: np.ndarray, rng: np.random.Generator) -> _Patches:
     """Patches of a worn drawing (H, W) with ink = 1: around many of its nodes, and one around none."""
-    graph = graph_of(store.drawing(index))
     nodes_xy = marks_xy[graph.atoms]
     is_taken = rng.random(len(nodes_xy)) < _fractions_taken(graph)
     spread = np.where(rng.random(is_taken.sum()) < 0.85, *JITTER_PX)
@@ -149,7 +155,7 @@ def _cut(store: DrawingStore, index: int, ink: np.ndarray, marks_xy: np.ndarray,
         spot = inked[rng.integers(len(inked))]
         if np.linalg.norm(nodes_xy - spot, axis=1).min() > FAR_FROM_NODES * typical:
             middles, kinds, charges = np.vstack((middles, spot)), np.append(kinds, NOT_A_NODE), np.append(charges, 0)
-    return _Patches(node_patches(np.rint(ink * 255).clip(0, 255).astype(np.uint8), middles), kinds, charges)
+    return _Patches(node_patches(np.rint(255 * (1 - ink)).clip(0, 255).astype(np.uint8), middles), kinds, charges)
 
 
 def _fractions_taken(graph: TaughtGraph) -> NDArray[np.float64]:
@@ -196,8 +202,10 @@ def _fractions_right(
     for index in range(num_kept_back(store)):
         batch = worn_drawings(store, [index], vocabulary, settings, rng)
         assert batch.marks is not None
-        cut = _cut(store, index, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
-        told.append(reader(as_patches(cut.ink)).kinds.argmax(dim=1).numpy())
+        cut = _cut(
+            graph_of(store.drawing(index)), batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng
+        )
+        told.append(reader(cut.as_input()).kinds.argmax(dim=1).numpy())
         true.append(cut.kinds)
     kinds = np.concatenate(true)
     is_right = np.concatenate(told) == kinds

@@ -1,17 +1,26 @@
 """The label reader learns from stored drawings what is written at nodes."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lib.molecules.drawing_store import DrawingStore, all_tokens, fill_store
 from lib.molecules.graph_training import graph_of, worn_drawings
-from lib.molecules.label_training import _cut, train_label_reader
+from lib.molecules.label_training import (
+    _add_to_kinds,
+    _cut,
+    _how_much_oftener,
+    _measure_norms,
+    _Patches,
+    train_label_reader,
+)
 from lib.settings import Settings, load_settings
 from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
-from model.label_reader import NOT_A_NODE
+from model.label_reader import NOT_A_NODE, LabelReader
 from model.vocabulary import Vocabulary
 from tests.unit.molecules.drawn_molecules import SMILES
 
@@ -53,12 +62,12 @@ def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked
     for index in range(len(store)):
         batch = worn_drawings(store, [index], vocabulary, settings, rng)
         assert batch.marks is not None
-        cut = _cut(store, index, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
-        assert len(cut.ink) == len(cut.kinds) == len(cut.charges)
         graph = graph_of(store.drawing(index))
+        cut = _cut(graph, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
+        assert len(cut.pixels) == len(cut.kinds) == len(cut.charges)
         for kind in np.delete(np.arange(len(WRITTEN_KINDS)), [WRITTEN_KINDS.index(name) for name in "CNO"]):
             assert (cut.kinds == kind).sum() == (graph.kinds == kind).sum()  # all of a rare kind
-        inks.append(cut.ink)
+        inks.append(255 - cut.pixels)
         kinds.append(cut.kinds)
     ink, kind = np.concatenate(inks), np.concatenate(kinds)
     assert ink.shape[1:] == (PATCH_HEIGHT, PATCH_WIDTH)
@@ -66,6 +75,35 @@ def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked
     assert has_ink[kind != NOT_A_NODE].mean() > 0.9
     assert has_ink[kind == NOT_A_NODE].all()
     assert (kind == NOT_A_NODE).sum() > len(store) / 10
+
+
+def test_norms_are_those_of_the_patches_that_were_seen() -> None:
+    torch.manual_seed(0)
+    reader = LabelReader()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, PATCH_HEIGHT, PATCH_WIDTH)).astype(np.uint8)
+    some = _Patches(pixels, np.zeros(64, int), np.zeros(64, int))
+    _measure_norms(reader, itertools.repeat(some))
+    for part in reader.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.eval()
+    with torch.inference_mode():
+        by_their_own, by_measured = reader(some.as_input()).kinds, reader.eval()(some.as_input()).kinds
+    torch.testing.assert_close(by_measured, by_their_own, rtol=1e-2, atol=1e-2)
+
+
+def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
+    store, _, _ = drawn(SMILES)
+    oftener = _how_much_oftener([graph_of(store.drawing(index)) for index in range(len(store))])
+    assert oftener.argmax() == WRITTEN_KINDS.index("C")
+    assert float(oftener.mean()) == pytest.approx(0, abs=1e-5)
+    reader = LabelReader().eval()
+    patch = torch.zeros(1, 1, PATCH_HEIGHT, PATCH_WIDTH)
+    with torch.inference_mode():
+        before = reader(patch).kinds[0]
+        _add_to_kinds(reader, oftener)
+        after = reader(patch).kinds[0]
+    torch.testing.assert_close(after[:NOT_A_NODE] - before[:NOT_A_NODE], oftener)
+    assert after[NOT_A_NODE] == before[NOT_A_NODE]
 
 
 @pytest.mark.slow
