@@ -10,8 +10,9 @@ import fsspec
 
 from lib.landing.archives import archive_kind
 from lib.landing.bounded_tar import is_plain_file, open_at, tar_members
+from lib.landing.file_access import open_landed
+from lib.landing.image_names import escaped
 from lib.landing.zip_directory import ZipEntry, member_name, open_entry, zip_entries
-from lib.landing.zone import escaped, open_landed
 
 Place = ZipEntry | tuple[int, int]  # of a member of a tar where its bytes begin, unpacked, and their number
 

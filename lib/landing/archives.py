@@ -16,24 +16,13 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Literal
 
 from lib.landing.bounded_tar import is_plain_file, tar_members
+from lib.landing.file_access import GZIP_MAGIC, open_as_it_is, open_landed, relative_path
 from lib.landing.file_listing import is_hidden
+from lib.landing.image_names import image_id_of, unreadable_name
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
+from lib.landing.unread_formats import UNREAD_ARCHIVES, unsupported_format
 from lib.landing.zip_directory import END_MAGIC, LOCAL_MAGIC, member_name, seek_content, zip_entries
-from lib.landing.zone import (
-    ARCHIVE_SUFFIXES,
-    GZIP_MAGIC,
-    MEMBER_MARK,
-    UNREAD_ARCHIVES,
-    ZIP_SUFFIXES,
-    Arrival,
-    LandedFile,
-    image_id_of,
-    open_as_it_is,
-    open_landed,
-    relative_path,
-    unreadable_name,
-    unsupported_format,
-)
+from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, ZIP_SUFFIXES, Arrival, LandedFile
 from lib.sections.landing import LandingSettings
 
 # What broken bytes raise when a member is read, and when an archive is listed.

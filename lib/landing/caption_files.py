@@ -24,9 +24,11 @@ from lib.errors import LandingZoneError
 from lib.landing.archived_files import open_member
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, MAX_LINE_CHARS, UNREADABLE, CaptionRow, other_notation
 from lib.landing.coco_captions import check_coco, coco_rows
+from lib.landing.file_access import open_landed, unpacked
+from lib.landing.image_names import image_id_of, image_path_of
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
 from lib.landing.zip_directory import LOCAL_MAGIC
-from lib.landing.zone import MEMBER_MARK, image_id_of, image_path_of, open_landed, unpacked
+from lib.landing.zone import MEMBER_MARK
 from lib.sections.landing import LandingSettings
 
 SEPARATORS = ",;\t|"

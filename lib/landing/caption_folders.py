@@ -5,7 +5,9 @@ import re
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Window
 
-from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK, image_path_of, relative_path, root_url, unescaped
+from lib.landing.file_access import relative_path, root_url
+from lib.landing.image_names import image_path_of, unescaped
+from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK
 from lib.sections.landing import LandingSettings
 
 OTHER, SAME, DEEPER = range(3)  # folders differ; the image has all that the caption names; the caption names more

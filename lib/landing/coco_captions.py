@@ -17,7 +17,7 @@ from lib.landing.caption_rows import (
     CaptionRow,
     other_notation,
 )
-from lib.landing.zone import image_id_of, image_path_of
+from lib.landing.image_names import image_id_of, image_path_of
 from lib.sections.landing import LandingSettings
 
 CHARS_AT_A_TIME = 2**16

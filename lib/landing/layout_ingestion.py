@@ -16,8 +16,10 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import IMAGE_LAYOUTS
 from lib.landing.caption_rows import UNREADABLE
+from lib.landing.file_access import open_landed
+from lib.landing.image_names import image_id_of
 from lib.landing.ledger import FILE_SCHEMA, Ledger
-from lib.landing.zone import LandedFile, LandingZone, image_id_of, open_landed
+from lib.landing.zone import LandedFile, LandingZone
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from lib.landing.caption_file_names import is_coco_file
 from lib.landing.caption_files import TABLE_ERRORS, encoding_of, open_text, source_of
 from lib.landing.caption_rows import MAX_NAME_SHOWN, UNREADABLE
 from lib.landing.coco_captions import file_names
-from lib.landing.zone import LandingZone, image_id_of
+from lib.landing.image_names import image_id_of
+from lib.landing.zone import LandingZone
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)

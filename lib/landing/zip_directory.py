@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from lib.landing.zone import escaped
+from lib.landing.image_names import escaped
 
 END = struct.Struct("<4s4H2LH")  # signature, 2 disks, 2 counts, size and offset of the directory, length of the comment
 ZIP64_PLACE = struct.Struct("<4sLQL")  # signature, disk, offset of the next, number of disks

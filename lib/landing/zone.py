@@ -3,135 +3,26 @@
 Knows nothing of Spark. What cannot be read is listed too, each with its reason.
 """
 
-import functools
-import gzip
 import os
 import posixpath
-import re
-import unicodedata
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
 from lib.landing.caption_file_names import TEXT_SUFFIXES, is_layouts_file, is_split_list, may_hold_captions
+from lib.landing.file_access import opened, relative_path
 from lib.landing.file_listing import is_hidden, list_files
+from lib.landing.image_names import escaped, image_id_of, unreadable_name
+from lib.landing.unread_formats import unsupported_format
 from lib.sections.landing import LandingSettings
 
 ZIP_SUFFIXES = (".zip",)
 ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
 NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
-UNREAD_IMAGES = (
-    ".ai",
-    ".apng",
-    ".arw",
-    ".avif",
-    ".avifs",
-    ".bpg",
-    ".cdx",
-    ".cdxml",
-    ".cr2",
-    ".cr3",
-    ".cur",
-    ".dcm",
-    ".dds",
-    ".dib",
-    ".djv",
-    ".djvu",
-    ".dng",
-    ".emf",
-    ".eps",
-    ".exr",
-    ".flif",
-    ".hdr",
-    ".heic",
-    ".heics",
-    ".heif",
-    ".hif",
-    ".icns",
-    ".ico",
-    ".j2c",
-    ".j2k",
-    ".jp2",
-    ".jpc",
-    ".jpeg2000",
-    ".jpf",
-    ".jpm",
-    ".jps",
-    ".jpx",
-    ".jxl",
-    ".jxr",
-    ".mng",
-    ".mpo",
-    ".nef",
-    ".orf",
-    ".pam",
-    ".pbm",
-    ".pct",
-    ".pcx",
-    ".pdf",
-    ".pef",
-    ".pgm",
-    ".pict",
-    ".pjpeg",
-    ".pnm",
-    ".ppm",
-    ".ps",
-    ".psd",
-    ".qoi",
-    ".raf",
-    ".ras",
-    ".rw2",
-    ".sgi",
-    ".srw",
-    ".svg",
-    ".svgz",
-    ".svs",
-    ".tga",
-    ".wbmp",
-    ".wdp",
-    ".wmf",
-    ".xbm",
-    ".xcf",
-    ".xpm",
-)
-UNREAD_ARCHIVES = (
-    ".7z",
-    ".7z.001",
-    ".arj",
-    ".cab",
-    ".cbr",
-    ".cbz",
-    ".iso",
-    ".lha",
-    ".lzh",
-    ".rar",
-    ".tar.br",
-    ".tar.bz2",
-    ".tar.lz",
-    ".tar.lz4",
-    ".tar.lzma",
-    ".tar.xz",
-    ".tar.z",
-    ".tar.zst",
-    ".taz",
-    ".tb2",
-    ".tbz",
-    ".tbz2",
-    ".tlz",
-    ".txz",
-    ".tzst",
-    ".z01",
-    ".z02",
-    ".zip.001",
-    ".zipx",
-)
-PACKERS = (".br", ".bz2", ".gz", ".lz", ".lz4", ".lzma", ".xz", ".z", ".zst")  # of single files
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class LandedFile(NamedTuple):
@@ -192,7 +83,7 @@ def list_landing_zone(settings: LandingSettings, lake_root: str | None = None) -
     Raises LandingZoneError if it is not there, or is the lake's folder, or nothing in it is an image.
     """
     try:
-        filesystem, root = _opened(settings.path)
+        filesystem, root = opened(settings.path)
         if not filesystem.exists(root):
             raise LandingZoneError(f"landing.path {settings.path} does not exist")
         is_local = isinstance(filesystem, LocalFileSystem)
@@ -235,103 +126,6 @@ def list_landing_zone(settings: LandingSettings, lake_root: str | None = None) -
             f"({', '.join(ARCHIVE_SUFFIXES)})"
         )
     return zone
-
-
-def image_id_of(path: str, settings: LandingSettings) -> str:
-    """The id of the image at `path`, which is relative to the landing zone's root or to its archive's.
-
-    `a/b/0001.png` gives `0001` if landing.image_id is `name`, else `a/b/0001`. The Unicode form is NFC.
-    """
-    whole = image_path_of(path, settings)
-    return whole.rpartition("/")[2] if settings.image_id == "name" else whole
-
-
-def image_path_of(path: str, settings: LandingSettings) -> str:
-    """The path with its folders and without an image suffix, in the Unicode form NFC."""
-    folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
-    name = "/".join(part for part in folders if part not in ("", "."))
-    for suffix in sorted(settings.image_suffixes, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
-def relative_path(path: str, settings: LandingSettings) -> str:
-    """The path of a landed file relative to the landing zone's root."""
-    root = root_url(settings.path)
-    return posixpath.basename(path) if path == root else path.removeprefix(root.rstrip("/") + "/")
-
-
-@functools.lru_cache
-def root_url(landing_path: str) -> str:
-    """The landing zone's root as the sources of its files begin."""
-    filesystem, root = _opened(landing_path)
-    return str(filesystem.unstrip_protocol(root))
-
-
-def _opened(landing_path: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system of a folder or URL, and its path there."""
-    if "://" in landing_path:
-        filesystem, root = fsspec.core.url_to_fs(landing_path)
-        return filesystem, root
-    # A folder with '::' in its name is no chain of file systems.
-    local = LocalFileSystem()
-    return local, local._strip_protocol(landing_path)
-
-
-def open_landed(path: str) -> IO[bytes]:
-    """A landed file's bytes, unpacked if they are gzip, whatever the file is called."""
-    return unpacked(open_as_it_is(path))
-
-
-def unpacked(file: IO[bytes]) -> IO[bytes]:
-    """The bytes of a file, unpacked if they are gzip."""
-    magic = file.read(len(GZIP_MAGIC))
-    file.seek(0)
-    return gzip.GzipFile(fileobj=file, mode="rb") if magic == GZIP_MAGIC else file  # type: ignore[return-value]
-
-
-def open_as_it_is(path: str) -> IO[bytes]:
-    """A landed file's bytes as they lie there."""
-    # Not fsspec.open, which takes a file name with '::' in it for a chain of file systems.
-    return fsspec.filesystem(path.partition("://")[0]).open(path, "rb")  # type: ignore[no-any-return]
-
-
-def unsupported_format(
-    name: str, settings: LandingSettings, archives: tuple[str, ...] = UNREAD_ARCHIVES
-) -> tuple[str, str] | None:
-    """Reason and detail if a file of this name, in lower case, holds images in a format that is not read."""
-    if name.endswith(settings.image_suffixes):
-        return None
-    for suffix in UNREAD_IMAGES + archives:
-        if name.endswith(suffix):
-            wanted = "PNG" if suffix in UNREAD_IMAGES else "a .zip or .tar.gz that lies in the landing zone itself"
-            return "unsupported_format", f"{suffix} is not read: convert it to {wanted}"
-    for packer in PACKERS:
-        if name.endswith(packer) and name.removesuffix(packer).endswith(settings.image_suffixes):
-            return "unsupported_format", f"an image packed as {packer} is not read: unpack it"
-    return None
-
-
-def unreadable_name(name: str) -> bool:
-    """Whether a name holds bytes that are no UTF-8, or the sign U+FFFD that others put in their place."""
-    return any(sign == "\ufffd" or "\ud800" <= sign <= "\udfff" for sign in name)
-
-
-def escaped(name: str) -> str:
-    """The name with each byte that makes it unreadable written as `%D6`."""
-    return re.sub("[\udc80-\udcff]", lambda sign: f"%{ord(sign[0]) - 0xDC00:02X}", name.replace("\ufffd", "%EF%BF%BD"))
-
-
-def unescaped(name: str, encoding: str | None) -> str:
-    """The name that `escaped` has written, read in the encoding; as it is if it is not in that."""
-    if not encoding or not re.search("%[89A-F][0-9A-F]", name):
-        return name
-    raw = re.sub("%([89A-F][0-9A-F])", lambda sign: chr(0xDC00 + int(sign[1], 16)), name)
-    try:
-        return raw.encode("utf-8", "surrogateescape").decode(encoding)
-    except UnicodeDecodeError:
-        return name
 
 
 def rejected_file(relative: str, url: str, reason: str, detail: str, settings: LandingSettings) -> Arrival:

@@ -11,7 +11,8 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing.archives import list_arrivals, read_arrivals
-from lib.landing.zone import image_id_of, list_landing_zone
+from lib.landing.image_names import image_id_of
+from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import (
     MEMBERS,
     arrivals_in,
