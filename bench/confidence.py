@@ -237,17 +237,21 @@ GraphState = tuple[str, dict[str, float], dict[str, Agreement], list[list[Captio
 
 
 def graph_states(rows: list[dict[str, Any]], graph_fraction: float) -> list[GraphState]:
-    """Truth, votes, agreements, readings as graphs and number of other readings after each reading of each image."""
+    """Truth, votes, agreements, readings as graphs and number of other readings after each reading of each image.
+
+    First what it says when it was decoded greedily and read as one graph, if they differ.
+    """
     found = []
     for row in rows:
         readings = [[CaptionCandidate(**candidate) for candidate in one] for one in row["readings"]]
         graphs = [[CaptionCandidate(**candidate) for candidate in one] for one in row["graphs"]]
-        for count in range(1, len(readings) + 1):
-            votes = mixed_votes(readings[:count], graphs, graph_fraction)
+        once = [] if _is_agreed(row) else [([[CaptionCandidate(**row["greedy"])]], graphs[:1])]
+        for read, seen in once + [(readings[:count], graphs) for count in range(1, len(readings) + 1)]:
+            votes = mixed_votes(read, seen, graph_fraction)
             drawn = row["agreements"]
             agreements = {caption: Agreement(*drawn[caption]) for caption in votes if caption in drawn}
-            if votes and any(graphs):
-                found.append((row["truth"], votes, agreements, graphs, count))
+            if votes and any(seen):
+                found.append((row["truth"], votes, agreements, seen, len(read)))
     return found
 
 

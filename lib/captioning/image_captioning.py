@@ -73,10 +73,10 @@ class ImageCaptioner:
 
         All may have features instead of pixels, where the settings' can_read_features.
 
-        An image is first decoded greedily, and read as a graph. If that says the same, it is the image's caption;
-        without graphs, if its drawing confirms it. Otherwise the image is read as a graph in further views and decoded
-        by beam search in one view after another (rotation and scale). The readings so far vote after each view, until
-        the confidence reaches prediction.sure_from. `count_done` is called with the number of images that are finished.
+        An image is first decoded greedily, and read as a graph. That suffices if both say the same, or if drawings
+        make one of them sure. Otherwise the image is read as a graph in further views and decoded by beam search in one
+        view after another (rotation and scale). The readings so far vote after each view, until the confidence reaches
+        prediction.sure_from. `count_done` is called with the number of images that are finished.
         """
         # All rotations at one scale come first: a second rotation gains more than a second scale.
         views = [(turn_deg, scale) for scale, turn_deg in product(self.settings.scales, self.settings.turns_deg)]
@@ -89,9 +89,8 @@ class ImageCaptioner:
             seen = [seen_as(pixels, *views[0]) for pixels in images]
             for index, (greedy,) in self._each_read(seen, num_beams=1):
                 graphs[index] = self.as_graphs(cleaned[index], GRAPH_VIEWS[:1])
-                sure = self._agreed(greedy, graphs[index]) if graphs[index] else self._confirmed(greedy, redrawn[index])
-                captions[index] = sure
-                count_done(int(sure is not None))
+                captions[index] = self._read_once(greedy, graphs[index], redrawn[index])
+                count_done(int(self._is_sure(captions[index])))
         for index, caption in enumerate(captions):
             if not self._is_sure(caption) and self.settings.sure_from:
                 graphs[index] += self.as_graphs(cleaned[index], GRAPH_VIEWS[len(graphs[index]) :])
@@ -209,20 +208,20 @@ class ImageCaptioner:
             )
         return found
 
-    def _agreed(self, greedy: CaptionCandidate, graphs: Readings) -> PredictedCaption | None:
-        """The greedy caption, if the image says the same as a graph and that makes it sure."""
-        if greedy.caption is None or not graphs[0] or graphs[0][0].caption != greedy.caption:
+    def _read_once(
+        self, greedy: CaptionCandidate, graphs: Readings, redrawn: RedrawnImage | None
+    ) -> PredictedCaption | None:
+        """The caption of an image that was decoded greedily and, where it says something so, read as one graph."""
+        if any(graphs):
+            if greedy.caption is not None and graphs[0][0].caption == greedy.caption:
+                caption = agreed_with_graph(greedy)
+                if self._is_sure(caption):
+                    return caption
+            return self._choose([[greedy]], redrawn, graphs)
+        if redrawn is None or greedy.caption is None:
             return None
-        caption = agreed_with_graph(greedy)
-        return caption if self._is_sure(caption) else None
-
-    def _confirmed(self, candidate: CaptionCandidate, redrawn: RedrawnImage | None) -> PredictedCaption | None:
-        """The greedy caption, if its drawing makes its confidence reach prediction.sure_from."""
-        if redrawn is None or candidate.caption is None:
-            return None
-        redrawn.draw(candidate.caption)
-        caption = confirmed_by_drawing(candidate, redrawn.agreements[candidate.caption])
-        return caption if self._is_sure(caption) else None
+        redrawn.draw(greedy.caption)
+        return confirmed_by_drawing(greedy, redrawn.agreements[greedy.caption])
 
     def _choose(
         self, readings: list[list[CaptionCandidate]], redrawn: RedrawnImage | None, graphs: Readings = ()

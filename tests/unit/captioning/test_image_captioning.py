@@ -282,14 +282,30 @@ def test_graphs_are_read_in_every_view_and_by_no_other_notation(checkpoint: Path
 def test_a_greedy_caption_that_the_graph_says_too_needs_no_other_reading() -> None:
     captioner = ImageCaptioner(PRETRAINED / "molecules", settings(is_read_as_graph=True))
     greedy = CaptionCandidate("CCO", ETHANOL, math.log(0.99), 0.99)
-    same, other = CaptionCandidate("OCC", ETHANOL, -2.0, 0.1), CaptionCandidate("CO", METHYLAMINE, -1.0, 0.3)
-    agreed = captioner._agreed(greedy, [[same, other]])
+    same, other = CaptionCandidate("OCC", ETHANOL, -2.0, 0.1, 0.2), CaptionCandidate("CO", METHYLAMINE, -1.0, 0.3, 0.8)
+    agreed = captioner._read_once(greedy, [[same, other]], None)
     assert agreed is not None
     assert agreed.caption == ETHANOL
     assert agreed.confidence >= 0.9
-    assert captioner._agreed(greedy, [[other, same]]) is None
-    assert captioner._agreed(greedy, [[]]) is None
-    assert captioner._agreed(greedy._replace(caption=None), [[same]]) is None
+    contradicted = captioner._read_once(greedy, [[other, same]], None)
+    assert contradicted is not None
+    assert contradicted.confidence < 0.9
+    assert captioner._read_once(greedy, [[]], None) is None
+
+
+def test_drawings_decide_between_a_greedy_caption_and_a_graph(checkpoint: Path) -> None:
+    captioner = ImageCaptioner(checkpoint, settings(is_redrawn=True, is_read_as_graph=True))
+    image = np.where(draw_unworn_ink(PROPANOL, "indigo"), 0, 255).astype(np.uint8)
+    right, wrong = CaptionCandidate("OCCC", PROPANOL, -1.0, 0.4), CaptionCandidate("NCCC", PROPYLAMINE, -0.7, 0.5)
+    for greedy, graph in ((right, wrong), (wrong, right)):
+        redrawn = captioner.prepared(image)
+        chosen = captioner._read_once(greedy, [[graph._replace(votes=1.0)]], redrawn)
+        assert chosen is not None
+        assert chosen.caption == PROPANOL
+        assert chosen.confidence >= 0.9
+        undecided = captioner._read_once(greedy, [[graph._replace(votes=1.0)]], None)
+        assert undecided is not None
+        assert undecided.confidence < 0.9
 
 
 def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) -> None:
