@@ -4,6 +4,7 @@
 KINDS = ("nothing", "single", "double", "triple", "wedge", "hash", "turned wedge", "turned hash")
 NOTHING, SINGLE, DOUBLE, TRIPLE, WEDGE, HASH, TURNED_WEDGE, TURNED_HASH = range(len(KINDS))
 TURNED_ROUND = (NOTHING, SINGLE, DOUBLE, TRIPLE, TURNED_WEDGE, TURNED_HASH, WEDGE, HASH)  # kinds from the other end
+STEREO = (WEDGE, HASH, TURNED_WEDGE, TURNED_HASH)
 # What may be written at a node: an element, or a group by its SMILES in atom_labels.py. C is a corner or end of
 # strokes, or written out.
 WRITTEN_KINDS = (

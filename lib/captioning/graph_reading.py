@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lib.captions.notations import DrawnGraph
+from lib.images.ink_between import INKLESS, ink_between, is_wavy
 from lib.images.node_patches import node_patches
 from model.batches import as_ink, stack_images
-from model.graph_kinds import NOTHING, TURNED_ROUND, WRITTEN_KINDS
+from model.graph_kinds import NOTHING, SINGLE, STEREO, TURNED_ROUND, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_reader
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
@@ -35,11 +36,9 @@ EDGE_FROM = 0.5  # probability that something joins two nodes
 SURE_OF_NODES_FROM = -0.32  # no drawing that is read right has been less sure (LOG.md)
 SMALLER_SIZES = (0.5, 0.7)  # factors
 LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
-INK_BELOW = 200  # grey value: thin strokes become pale when they are scaled
-MIDDLE = (0.25, 0.75)  # the part of an edge in which ink is looked for
-ASIDE_PX = 2  # from an edge, within which ink is its own
-INKLESS = 0.1  # part of the middle of an edge with ink, below which it is taken to have none
-ODDS_OF_INKLESS = 0.05  # factor of the odds of an edge without ink: networks expect some rings too surely
+WHOLE_FROM = 0.97  # part of the middle of an edge that has ink, below which it has a gap
+UNSEEN_GAPS = 0.3  # edges that have a gap besides those that are seen
+MOST_INKLESS = 0.05  # factor of the odds of an edge without ink: the part of the edges with gaps, or this if it is less
 
 
 class Readers(NamedTuple):
@@ -110,8 +109,29 @@ def _read_pairs(
         if abs(measured / length - 1) <= LENGTH_MAY_DIFFER:
             break
         length = measured
-    kinds[~_has_ink(pixels, positions[pairs]), NOTHING] /= ODDS_OF_INKLESS
-    return pairs, kinds / kinds.sum(dim=1, keepdim=True)
+    ends = positions[pairs].numpy()
+    return pairs, _without_wavy(pixels, ends, _without_inkless(pixels, ends, kinds))
+
+
+def _without_inkless(pixels: NDArray[np.uint8], ends: NDArray[np.float32], kinds: Tensor) -> Tensor:
+    """Kinds (E, K) of edges with less odds of those without ink: networks expect some rings too surely."""
+    covered = torch.from_numpy(ink_between(pixels, ends))
+    has_ink = covered >= INKLESS
+    of_edges = covered[has_ink & (kinds[:, NOTHING] < EDGE_FROM)]
+    num_gaps = int((of_edges < WHOLE_FROM).sum()) + UNSEEN_GAPS
+    rarer = kinds.clone()
+    rarer[~has_ink, NOTHING] /= min(MOST_INKLESS, num_gaps / max(len(of_edges), 1))
+    return rarer / rarer.sum(dim=1, keepdim=True)
+
+
+def _without_wavy(pixels: NDArray[np.uint8], ends: NDArray[np.float32], kinds: Tensor) -> Tensor:
+    """Kinds (E, K) of edges, where wavy lines, which say nothing of stereo, are single."""
+    stereo = torch.isin(kinds.argmax(dim=1), torch.tensor(STEREO)).nonzero()[:, 0]
+    wavy = stereo[torch.from_numpy(is_wavy(pixels, ends[stereo.numpy()]))]
+    plain = kinds.clone()
+    plain[wavy, SINGLE] += kinds[wavy][:, STEREO].sum(dim=1)
+    plain[wavy[:, None], STEREO] = 0
+    return plain
 
 
 def _labels(pixels: NDArray[np.uint8], positions: Tensor, reader: LabelReader) -> Labels:
@@ -178,13 +198,3 @@ def _edges(reader: GraphReader, features: Tensor, ends: Tensor, length: float) -
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
     forth, back = (reader.join(features, owners, one, lengths).softmax(dim=1) for one in (ends, ends.flip(1)))
     return (forth + back[:, list(TURNED_ROUND)]) / 2
-
-
-def _has_ink(pixels: NDArray[np.uint8], ends: Tensor) -> Tensor:
-    """Whether there is ink between the ends (E, 2, 2) of each pair, in pixels of an image (H, W)."""
-    side = 2 * ASIDE_PX + 1
-    near_ink = torch.from_numpy(cv2.dilate((pixels < INK_BELOW).astype(np.uint8), np.ones((side, side), np.uint8)))
-    along = torch.linspace(*MIDDLE, steps=25)[:, None]
-    x, y = (ends[:, :1] * (1 - along) + ends[:, 1:] * along).round().long().unbind(dim=2)  # (E, 25)
-    height, width = near_ink.shape
-    return near_ink[y.clamp(0, height - 1), x.clamp(0, width - 1)].float().mean(dim=1) >= INKLESS

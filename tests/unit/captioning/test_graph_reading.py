@@ -6,13 +6,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
+from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.graph_reading import (
-    ASIDE_PX,
     CLOSEST_PX,
-    ODDS_OF_INKLESS,
+    MOST_INKLESS,
+    UNSEEN_GAPS,
     _apart,
-    _has_ink,
+    _without_inkless,
     pretrained_readers,
     read_at_best_size,
     read_graph,
@@ -23,7 +25,7 @@ from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN, draw_unworn_ink
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
-from model.graph_kinds import CHARGES, NOTHING, WRITTEN_KINDS
+from model.graph_kinds import CHARGES, KINDS, NOTHING, SINGLE, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader
 
 MOLECULES = [
@@ -44,6 +46,13 @@ MOLECULES = [
 def cleaned(pixels: np.ndarray) -> np.ndarray:
     settings = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
     return clean_image(cv2.imencode(".png", pixels)[1].tobytes(), settings.cleaning).pixels
+
+
+def cleaned_larger(pixels: np.ndarray) -> np.ndarray:
+    settings = load_settings("molecules", "local", ["landing.path=u", "storage.root=u"])
+    larger = clean_image(cv2.imencode(".png", pixels)[1].tobytes(), settings.cleaning).larger
+    assert larger is not None
+    return larger
 
 
 def read(pixels: np.ndarray) -> str | None:
@@ -80,37 +89,44 @@ def test_of_nodes_that_are_too_close_the_likeliest_stays() -> None:
     assert _apart(positions, torch.tensor([0.9, 0.5, 0.4, 0.6])) == [0, 3]
 
 
-def test_ink_between_two_nodes_is_seen_where_it_is_theirs() -> None:
-    pixels = np.full((60, 90), 255, np.uint8)
-    cv2.line(pixels, (10, 10), (50, 10), 0)
-    ends = [
-        [[10, 10], [50, 10]],
-        [[50, 10 + ASIDE_PX], [10, 10 + ASIDE_PX]],
-        [[10, 11 + ASIDE_PX], [50, 11 + ASIDE_PX]],  # beside it
-        [[30, 30], [70, -10]],  # across it
-        [[50, 10], [89, 10]],  # from its end on
-    ]
-    seen = _has_ink(pixels, torch.tensor(ends, dtype=torch.float32)).tolist()
-    assert seen == [True, True, False, True, False]
+@pytest.mark.parametrize("num_gaps", [0, 1, 4])
+def test_an_edge_without_ink_is_likelier_in_a_drawing_with_gaps(num_gaps: int) -> None:
+    pixels = np.full((60, 260), 255, np.uint8)
+    ends = np.array([[[10 + 40 * index, 30], [50 + 40 * index, 30]] for index in range(6)], np.float32)
+    cv2.line(pixels, (10, 30), (205, 30), 0)  # all but the last
+    for begin, _ in ends[:num_gaps].astype(int).tolist():
+        pixels[:, begin[0] + 14 : begin[0] + 26] = 255
+    told = torch.full((6, len(KINDS)), 0.1)
+    told[:, SINGLE] = 1 - 0.1 * (len(KINDS) - 1)
+    kinds = _without_inkless(pixels, ends, told)
+    np.testing.assert_allclose(kinds[:5], told[:5], rtol=1e-5)
+    factor = min(MOST_INKLESS, (num_gaps + UNSEEN_GAPS) / 5)
+    assert float(kinds[5].sum()) == pytest.approx(1)
+    assert 1 / float(kinds[5, NOTHING]) - 1 == pytest.approx(factor * (1 / float(told[5, NOTHING]) - 1), rel=1e-4)
 
 
-def test_the_odds_of_an_edge_without_ink_are_less_than_the_network_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_ends_that_are_near_are_no_ring() -> None:
     pixels = cleaned(draw_with_rdkit(inchi_of_smiles("COc1ccccc1OC"), PEN).pixels)
-    graphs = []
-    for odds in (1.0, ODDS_OF_INKLESS):
-        monkeypatch.setattr("lib.captioning.graph_reading.ODDS_OF_INKLESS", odds)
-        graph = read_graph(pixels, pretrained_readers("molecules"))
-        assert graph is not None
-        graphs.append(graph)
-    as_told, graph = graphs
-    has_ink = _has_ink(pixels, torch.from_numpy(graph.positions_xy[graph.pairs])).numpy()
-    assert (graph.edges[has_ink, NOTHING] < 0.5).sum() == len(graph.positions_xy)  # it has one ring
-    np.testing.assert_allclose(graph.edges[has_ink], as_told.edges[has_ink], atol=1e-6)
-    odds = [
-        np.delete(one.edges[~has_ink], NOTHING, axis=1).sum(axis=1) / one.edges[~has_ink, NOTHING] for one in graphs
-    ]
-    assert len(odds[0]) > 3
-    np.testing.assert_allclose(odds[1], odds[0] * ODDS_OF_INKLESS, rtol=1e-3)
+    graph = read_graph(pixels, pretrained_readers("molecules"))
+    assert graph is not None
+    assert (graph.edges[:, NOTHING] < 0.5).sum() == len(graph.positions_xy)  # it has one ring
+
+
+@pytest.mark.parametrize("size", [300, 700])
+def test_a_wavy_bond_says_nothing_of_stereo(size: int) -> None:
+    seen = {}
+    for smiles in ("C[C@H](c1ccccc1)N1CCCCC1", "C[C@@H](c1ccccc1)N1CCCCC1", "CC(c1ccccc1)N1CCCCC1"):
+        molecule = rdMolDraw2D.PrepareMolForDrawing(Chem.MolFromSmiles(smiles))
+        if "@" not in smiles:
+            molecule.GetBondWithIdx(0).SetBondDir(Chem.BondDir.UNKNOWN)
+        canvas = rdMolDraw2D.MolDraw2DCairo(size, size)
+        canvas.drawOptions().useBWAtomPalette()
+        canvas.drawOptions().prepareMolsBeforeDrawing = False
+        canvas.DrawMolecule(molecule)
+        canvas.FinishDrawing()
+        drawn = cv2.imdecode(np.frombuffer(canvas.GetDrawingText(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        seen[smiles] = read(cleaned_larger(drawn))
+    assert seen == {smiles: inchi_of_smiles(smiles) for smiles in seen}
 
 
 def test_both_readers_say_what_is_written_at_nodes() -> None:
