@@ -80,7 +80,7 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
 
 def test_the_rows_are_what_the_captioner_of_the_server_answers(ended, landing: Path) -> None:
     rows = rows_of(ended[0])
-    paths = {path.stem: path for path in landing.rglob("*.*") if path.stem in rows}
+    paths = {path.stem: path for path in landing.rglob("*.*") if path.stem in rows and not rows[path.stem]["rejected"]}
     captioner = Captioner.pretrained("molecules", ["prediction.num_beams=2"])
     for name, answer in zip(paths, captioner.caption([path.read_bytes() for path in paths.values()]), strict=True):
         assert (rows[name]["caption"], rows[name]["is_valid"]) == (answer.caption, str(answer.is_valid).lower())
@@ -89,12 +89,20 @@ def test_the_rows_are_what_the_captioner_of_the_server_answers(ended, landing: P
 
 def test_the_csv_file_flags_what_a_person_should_look_at(ended) -> None:
     rows = rows_of(ended[0])
-    assert list(rows) == ["again", "aspirin", "caffeine", "scribble"]
-    assert [list(row) for row in rows.values()] == [["image_id", "caption", "confidence", "is_valid", "flagged"]] * 4
+    assert list(rows) == ["again", "aspirin", "caffeine", "scribble", "letter"]
+    columns = ["image_id", "caption", "confidence", "is_valid", "flagged", "rejected"]
+    assert [list(row) for row in rows.values()] == [columns] * 5
     assert (rows["aspirin"]["caption"], rows["aspirin"]["flagged"]) == (ASPIRIN, "false")
     assert (rows["caffeine"]["caption"], rows["caffeine"]["flagged"]) == (CAFFEINE, "false")
     assert float(rows["aspirin"]["confidence"]) > 0.5 > float(rows["scribble"]["confidence"])
     assert rows["scribble"]["flagged"] == "true"
+    assert [row["rejected"] for row in rows.values()][:4] == [""] * 4
+
+
+def test_the_csv_file_says_why_an_image_has_no_caption(ended) -> None:
+    letter = rows_of(ended[0])["letter"]
+    assert [letter[name] for name in ("caption", "confidence", "is_valid", "flagged")] == ["", "", "", "true"]
+    assert letter["rejected"].startswith("not_an_image: ")
 
 
 @pytest.mark.slow
@@ -124,6 +132,7 @@ def test_a_folder_without_a_readable_image_ends_well(tmp_path: Path) -> None:
     run = run_pipeline(tmp_path / "lake", tmp_path / "in", "--set", "prediction.model_version=pretrained")
     assert run.returncode == 0, run.stderr
     assert "1 raw = 0 clean + 1 rejected at clean" in run.stdout
+    assert list(rows_of(tmp_path / "lake")) == ["letter"]
 
 
 @pytest.mark.parametrize("is_there", [True, False])
