@@ -49,13 +49,12 @@ class DoubtOrder:
     is_malformed: Any  # (N,) whether the row has no caption, or one that is malformed: it cannot be right
     index_of: dict[tuple[str, str], int]  # by image_id and model_version
     models: list[str]  # the newest first
-    days: list[str]  # the newest first
     thresholds: Thresholds
 
     def matching(self, filters: QueueFilters, standing: Standing, reviewer: str) -> Any:
         """The indices of the rows that the filters leave, ascending."""
         keep = np.ones(self.rows.num_rows, bool)
-        model = filters.model or (self.models[0] if self.models else "")
+        model = self._model_of(filters)
         if model != ALL_MODELS:
             keep &= _flags(pc.equal(self.rows["model_version"], model))
         if filters.day:
@@ -71,6 +70,16 @@ class DoubtOrder:
         if filters.state != "all":
             keep &= self._in_state(filters.state, standing, reviewer)
         return np.flatnonzero(keep)
+
+    def days_of(self, filters: QueueFilters) -> list[str]:
+        """The days of the predictions of the model that the filters name, and the day that they name; newest first."""
+        model, days = self._model_of(filters), self.rows["day"]
+        if model != ALL_MODELS:
+            days = days.filter(pc.equal(self.rows["model_version"], model))
+        return sorted(filter(None, {*pc.unique(days).to_pylist(), filters.day}), reverse=True)
+
+    def _model_of(self, filters: QueueFilters) -> str:
+        return filters.model or (self.models[0] if self.models else "")
 
     def page(self, matching: Any, after: tuple[str, str] | None, num_rows: int) -> Page:
         """The rows that match, from the one after the row with that key; from the first if there is no such row."""
@@ -152,7 +161,6 @@ def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
         is_malformed[indices],
         {key: index for index, key in enumerate(zip(*(rows[name].to_pylist() for name in KEY), strict=True))},
         [name for name in reversed(newest["model_version"].to_pylist()) if name],
-        sorted(filter(None, pc.unique(rows["day"]).to_pylist()), reverse=True),
         thresholds,
     )
 

@@ -42,7 +42,7 @@ def queue_routes(parts: Parts) -> APIRouter:
             filters=filters,
             shown=shown,
             model_options=[(model, model) for model in order.models],
-            day_options=[(day, day) for day in order.days],
+            day_options=[(day, day) for day in order.days_of(filters)],
             address=lambda row: image_address((row["image_id"], row["model_version"]), filters),
             reasons=REASONS,
             states=STATES,

@@ -82,6 +82,20 @@ def test_doubtful_captions_come_first(tmp_path: Path) -> None:
     assert found["sure"] == found["far sentence"] == []
 
 
+def test_the_days_to_choose_from_are_those_of_the_model(tmp_path: Path) -> None:
+    of_days = {("m1", 1): "a", ("m1", 2): "b", ("m2", 3): "c"}
+    rows = [
+        prediction(name, 0.9, model_version=model, predicted_at=datetime(2026, 2, day, tzinfo=UTC))
+        for (model, day), name in of_days.items()
+    ]
+    write(tmp_path, "caption_predictions", rows)
+    order = order_of(tmp_path)
+    assert order.days_of(QueueFilters()) == ["2026-02-03"]  # of the newest model
+    assert order.days_of(QueueFilters(model="m1")) == ["2026-02-02", "2026-02-01"]
+    assert order.days_of(QueueFilters(model="all")) == ["2026-02-03", "2026-02-02", "2026-02-01"]
+    assert order.days_of(QueueFilters(day="2026-02-01")) == ["2026-02-03", "2026-02-01"]  # what is chosen is shown
+
+
 def test_a_caption_that_another_reading_disputes_comes_after_unsure_ones_and_before_the_others(tmp_path: Path) -> None:
     def disputed(image_id: str, *probabilities: float, caption: str = "CC") -> dict[str, Any]:
         others = [{"caption": f"C{number}", "score": math.log(one)} for number, one in enumerate(probabilities)]
