@@ -48,9 +48,9 @@ def send_folder(
 ) -> int:
     """Write a row for each image, in the order of their paths; return how many have no caption.
 
-    If it ends early, the rows so far are beside `output`, in a file that ends with .part. Raises SettingsError if
-    `output` cannot be written or `key` is none, MissingInputError if there is no image, ServerRefusedError if there is
-    no answer.
+    If it ends early, the rows so far are beside `output`, in a file that ends with .part; images that have a caption
+    there are not sent again. Raises SettingsError if `output` cannot be written or `key` is none, MissingInputError if
+    there is no image, ServerRefusedError if there is no answer.
     """
     _check_output(output)
     images = images_below(folder, suffixes)
@@ -60,7 +60,7 @@ def send_folder(
         written_whole(output) as written,
     ):
         try:
-            num_unread = _write_rows(written, client, folder, images, num_at_once)
+            num_unread = _write_rows(written, client, folder, images, num_at_once, _captioned_before(part))
         except BaseException as error:
             if written.is_file() and written.stat().st_size:
                 written.replace(part)
@@ -92,8 +92,29 @@ def _headers(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _write_rows(written: Path, client: httpx.Client, folder: Path, images: Sequence[Path], num_at_once: int) -> int:
+def _captioned_before(part: Path) -> dict[str, dict[str, Any]]:
+    """The answers for images that have a caption in the file of a call that ended early, by their paths."""
+    if not part.is_file():
+        return {}
+    with part.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("file") and row.get("caption")]
+    logger.info("%s: %d captions of a call before are kept", part, len(rows))
+    return {row["file"]: row | {"second": {"caption": row[SECOND]} if SECOND in row else None} for row in rows}
+
+
+def _write_rows(
+    written: Path,
+    client: httpx.Client,
+    folder: Path,
+    images: Sequence[Path],
+    num_at_once: int,
+    known: dict[str, dict[str, Any]],
+) -> int:
     """Write the images' rows; return how many have no caption. Raises ServerRefusedError."""
+
+    def answer_for(path: Path) -> dict[str, Any]:
+        return known.get(path.relative_to(folder).as_posix()) or _captioned(client, path)
+
     num_unread = 0
     with (
         ThreadPoolExecutor(num_at_once) as threads,
@@ -102,7 +123,7 @@ def _write_rows(written: Path, client: httpx.Client, folder: Path, images: Seque
     ):
         try:
             _reach(client)
-            answers = threads.map(lambda path: _captioned(client, path), images)
+            answers = threads.map(answer_for, images)
             has_second, answers = _has_second(answers)
             rows = csv.DictWriter(file, (*COLUMNS, SECOND) if has_second else COLUMNS, extrasaction="ignore")
             rows.writeheader()

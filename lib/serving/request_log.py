@@ -98,7 +98,7 @@ class _Exchange:
         kind, options = parse_options_header(headers.get(b"content-type", ""))
         self._is_utf_8 = kind != FORM or options.get(b"charset", b"utf-8").lower() in UTF_8
         given = headers.get(b"x-request-id", "")
-        self.request_id = given if re.fullmatch(r"[\w-]{1,64}", given) else uuid.uuid4().hex
+        self.request_id = given if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", given) else uuid.uuid4().hex
 
     @cached_property
     def _limits(self) -> BodyLimits:
