@@ -72,6 +72,25 @@ def test_head_is_answered_as_get_and_logged_as_it_came() -> None:
     assert [(line["method"], line["key"]) for line in lines] == [("HEAD", "anna"), ("HEAD", None), ("HEAD", None)]
 
 
+@pytest.mark.parametrize(
+    ("sent", "is_kept"),
+    [
+        (b"run-7_b", True),
+        (b"", False),
+        (b"two words", False),
+        ("caf\u00e9".encode("latin-1"), False),
+        (b"x" * 65, False),
+    ],
+)
+def test_the_clients_request_id_is_kept_if_it_can_stand_in_a_log(sent: bytes, is_kept: bool) -> None:
+    app, _, lines = logged_app()
+    answer = TestClient(app).get("/version", headers={b"X-Request-Id": sent})
+    (line,) = lines
+    assert answer.headers["x-request-id"] == line["request_id"]
+    assert (line["request_id"] == sent.decode("latin-1")) == is_kept
+    assert line["request_id"]
+
+
 def test_a_client_that_hangs_up_while_it_sends_is_no_fault_of_the_server() -> None:
     app, limits, lines = logged_app()
 
