@@ -3,6 +3,7 @@
 N patches, h w their sides.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -37,7 +38,12 @@ NUM_MEASURED = 40  # batches
 TIMES_TAKEN = 2  # each patch on average: a drawing takes longer to wear than its patches to look at
 LESS_RARE = 0.6  # kinds are taken as often as the patches of theirs to this power
 TAKEN = {"C": 0.12, "N": 0.7, "O": 0.7}  # fractions of the patches of the commonest kinds
-END_CARBONS_TAKEN = 0.6  # these may be written out
+END_CARBONS_TAKEN = 0.8  # these may be written out
+WRITTEN_CARBON = NOT_A_NODE + 1  # taken as a kind of their own, among which few of all carbons are
+WRITTEN_OFTENER = 2.0
+# Of a typical edge: where around a carbon letters are looked for, and how far from its edges that is.
+AROUND, ASIDE = (0.12, 0.32), 0.13
+LETTERS_FROM = 0.09  # part of that with ink
 JITTER_PX = (1.2, 3.5)  # standard deviations of where nodes are found: of 85 in 100, and of others
 FAR_FROM_NODES = 0.33  # of a typical edge: ink that is further away from all nodes is none
 THICK, BLURRED, SHARP, PALE = 0.12, 0.08, 0.06, 0.08  # fractions of batches
@@ -49,6 +55,7 @@ class _Patches(NamedTuple):
     pixels: NDArray[np.uint8]  # (N, h, w), 0 = ink
     kinds: NDArray[np.int64]  # (N,) of WRITTEN_KINDS, or NOT_A_NODE
     charges: NDArray[np.int64]  # (N,) of CHARGES
+    taken_as: NDArray[np.int64]  # (N,) the kind, or WRITTEN_CARBON
 
     def as_input(self) -> Tensor:
         """The patches as the network takes them (N, 1, h, w)."""
@@ -123,7 +130,7 @@ def _batches(
     all_kinds = [graph.kinds for graph in graphs]
     drawings = worn_batches(store, taken_as_often(all_kinds, rare_ones_more(all_kinds)), vocabulary, settings)
     kept = _Patches(
-        np.zeros((NUM_KEPT, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), np.zeros(NUM_KEPT, int), np.zeros(NUM_KEPT, int)
+        np.zeros((NUM_KEPT, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), *(np.zeros(NUM_KEPT, int) for _ in range(3))
     )
     num_made = num_taken = 0
     while True:
@@ -133,11 +140,12 @@ def _batches(
             for index, image, marks_xy in zip(indices, batch.images, batch.marks.positions_xy, strict=True):
                 cut = _cut(graphs[index], image[0].float().numpy(), marks_xy.numpy(), rng)
                 at = (num_made + np.arange(len(cut.kinds))) % NUM_KEPT
-                kept.pixels[at], kept.kinds[at], kept.charges[at] = cut
+                kept.pixels[at], kept.kinds[at], kept.charges[at], kept.taken_as[at] = cut
                 num_made += len(at)
-        kinds = kept.kinds[:num_made]
-        often = np.bincount(kinds, minlength=NOT_A_NODE + 1).clip(1)[kinds] ** (LESS_RARE - 1)
-        chosen = np.searchsorted(often.cumsum(), rng.random(BATCH_SIZE) * often.sum()).clip(max=len(kinds) - 1)
+        taken_as = kept.taken_as[:num_made]
+        often = np.bincount(taken_as).clip(1)[taken_as] ** (LESS_RARE - 1)
+        often[taken_as == WRITTEN_CARBON] *= WRITTEN_OFTENER
+        chosen = np.searchsorted(often.cumsum(), rng.random(BATCH_SIZE) * often.sum()).clip(max=len(taken_as) - 1)
         num_taken += BATCH_SIZE
         yield _Patches(*(part[chosen] for part in kept))
 
@@ -148,14 +156,35 @@ def _cut(graph: TaughtGraph, ink: np.ndarray, marks_xy: np.ndarray, rng: np.rand
     is_taken = rng.random(len(nodes_xy)) < _fractions_taken(graph)
     spread = np.where(rng.random(is_taken.sum()) < 0.85, *JITTER_PX)
     middles = nodes_xy[is_taken] + rng.normal(size=(len(spread), 2)) * spread[:, None]
-    kinds, charges = graph.kinds[is_taken], graph.charges[is_taken]
+    kinds, charges, taken_as = graph.kinds[is_taken], graph.charges[is_taken], graph.kinds[is_taken]
     inked = np.argwhere(ink > 0.5)[:, ::-1]
     if len(graph.edges) and len(inked):
         typical = float(np.median(np.linalg.norm(np.diff(nodes_xy[graph.edges], axis=1), axis=2)))
+        is_carbon = is_taken & (graph.kinds == WRITTEN_KINDS.index("C"))
+        for node in np.flatnonzero(is_carbon).tolist():
+            if _is_written(ink, nodes_xy, graph.edges, node, typical):
+                taken_as[is_taken[:node].sum()] = WRITTEN_CARBON
         spot = inked[rng.integers(len(inked))]
         if np.linalg.norm(nodes_xy - spot, axis=1).min() > FAR_FROM_NODES * typical:
-            middles, kinds, charges = np.vstack((middles, spot)), np.append(kinds, NOT_A_NODE), np.append(charges, 0)
-    return _Patches(node_patches(np.rint(255 * (1 - ink)).clip(0, 255).astype(np.uint8), middles), kinds, charges)
+            middles, charges = np.vstack((middles, spot)), np.append(charges, 0)
+            kinds, taken_as = np.append(kinds, NOT_A_NODE), np.append(taken_as, NOT_A_NODE)
+    pixels = np.rint(255 * (1 - ink)).clip(0, 255).astype(np.uint8)
+    return _Patches(node_patches(pixels, middles), kinds, charges, taken_as)
+
+
+def _is_written(ink: np.ndarray, nodes_xy: np.ndarray, edges: np.ndarray, node: int, typical: float) -> bool:
+    """Whether there are letters at a node of a drawing (H, W) with ink = 1: ink around it that is none of its edges."""
+    others = edges[(edges == node).any(axis=1)].sum(axis=1) - node
+    ways = nodes_xy[others] - nodes_xy[node]
+    ways = ways / np.linalg.norm(ways, axis=1, keepdims=True)
+    reach = math.ceil(AROUND[1] * typical)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    is_around = (np.hypot(x, y) > AROUND[0] * typical) & (np.hypot(x, y) < AROUND[1] * typical)
+    for way_x, way_y in ways:
+        is_around &= (x * way_x + y * way_y <= 0) | (np.abs(x * way_y - y * way_x) > ASIDE * typical)
+    column, row = np.rint(nodes_xy[node]).astype(int).clip(0, (ink.shape[1] - 1, ink.shape[0] - 1)) + reach
+    near = np.pad(ink, reach)[row - reach : row + reach + 1, column - reach : column + reach + 1]
+    return bool((near[is_around] > 0.5).mean() > LETTERS_FROM)
 
 
 def _fractions_taken(graph: TaughtGraph) -> NDArray[np.float64]:

@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
 from lib.molecules.drawing_store import DrawingStore, all_tokens, fill_store
+from lib.molecules.free_drawing import draw_freely
+from lib.molecules.free_style import free_style
 from lib.molecules.graph_training import graph_of, worn_drawings
 from lib.molecules.label_training import (
     _add_to_kinds,
     _cut,
     _fractions_taken,
     _how_much_oftener,
+    _is_written,
     _measure_norms,
     _Patches,
     train_label_reader,
 )
+from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import Settings, load_settings
 from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
@@ -83,7 +88,7 @@ def test_norms_are_those_of_the_patches_that_were_seen() -> None:
     torch.manual_seed(0)
     reader = LabelReader()
     pixels = np.random.default_rng(0).integers(0, 256, (64, PATCH_HEIGHT, PATCH_WIDTH)).astype(np.uint8)
-    some = _Patches(pixels, np.zeros(64, int), np.zeros(64, int))
+    some = _Patches(pixels, *(np.zeros(64, int) for _ in range(3)))
     squares = torch.nn.functional.pixel_unshuffle(some.as_input(), 2)
     until_flat = reader.layers[:-4]
 
@@ -105,6 +110,32 @@ def test_carbons_that_may_be_written_out_are_taken_oftener_than_corners(drawn: A
         at_ends, at_corners = (set(_fractions_taken(graph)[is_carbon & one]) for one in (num_edges == 1, num_edges > 1))
         assert len(at_ends) == len(at_corners) == 1
         assert min(at_ends) > 2 * max(at_corners)
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 50.0])
+def test_carbons_that_are_written_out_are_a_kind_of_their_own_and_taken_oftener(turn_deg: float) -> None:
+    rng = np.random.default_rng(0)
+    inchi = inchi_of_smiles("CC(=O)N[C@H](C)c1ccccc1")
+    for writes_methyl in (True, False):
+        style = free_style((30.0, 30.0), rng)._replace(
+            stroke_px=2.0, letter_height=0.4, letter_width=1.0, num_hash_lines=5, beside="", turn_deg=turn_deg,
+            abbreviated_fraction=0.0, numbered_fraction=0.0, writes_chains=False, writes_carbons=False,
+            writes_methyl=writes_methyl, ink_below=128, has_circles=False, spacing=0.18, inset=0.15,
+        )  # fmt: skip
+        drawing = draw_freely(inchi, style, rng)
+        layout = drawing.layout
+        molecule = Chem.MolFromInchi(inchi)
+        nodes_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)
+        edges = np.stack((layout.bond_begin, layout.bond_end), axis=1)
+        ink = (drawing.pixels == 0).astype(np.float32)
+        written = [
+            atom.GetIdx()
+            for atom in molecule.GetAtoms()
+            if atom.GetSymbol() == "C" and _is_written(ink, nodes_xy, edges, atom.GetIdx(), 30.0)
+        ]
+        methyl = Chem.MolFromSmarts("[CH3]")
+        expected = [atom for (atom,) in molecule.GetSubstructMatches(methyl)] if writes_methyl else []
+        assert written == sorted(expected)
 
 
 def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
