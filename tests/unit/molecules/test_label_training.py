@@ -120,7 +120,7 @@ def test_carbons_that_are_written_out_are_a_kind_of_their_own_and_taken_oftener(
         style = free_style((30.0, 30.0), rng)._replace(
             stroke_px=2.0, letter_height=0.4, letter_width=1.0, num_hash_lines=5, beside="", turn_deg=turn_deg,
             abbreviated_fraction=0.0, numbered_fraction=0.0, writes_chains=False, writes_carbons=False,
-            writes_methyl=writes_methyl, ink_below=128, has_circles=False, spacing=0.18, inset=0.15,
+            writes_methyl=writes_methyl, ink_below=128, has_circles=False, spacing=0.12,
         )  # fmt: skip
         drawing = draw_freely(inchi, style, rng)
         layout = drawing.layout
