@@ -25,7 +25,7 @@ class DrawnCosts(NamedTuple):
 
 
 # Fitted by bench/confidence.py to 300 drawings by every drawer that neither training nor `make bench-quality` has.
-DRAWN_COSTS = DrawnCosts(36.23, 3.6, 1.77, 2.25)
+DRAWN_COSTS = DrawnCosts(50.07, 6.12, 9.36, 5.81)
 # Weights of the log-odds that the chosen caption is right. Features: 1, log-odds of its probability among the
 # candidates; logarithms of the largest hole in its drawing, of its fraction of the votes, of the number of readings.
 LOG_ODDS = (-0.904, 0.509, -0.571, 0.326, 0.355)
@@ -36,11 +36,11 @@ NO_FIT_LOG_ODDS = (-1.42, 0.706, 0.612)
 # The same for a greedy caption. Features: 1, logarithm of its probability, log-odds of its drawing's correlation with
 # the image, logarithm of the largest hole in its drawing.
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
-GRAPH_FRACTION = 0.5  # of the votes, of readings as graphs
+GRAPH_FRACTION = 0.6  # of the votes, of readings as graphs
 # Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
 # of its probability among the candidates and of its votes; the fraction of the graphs that say it; logarithm of the
 # number of readings and graphs.
-GRAPH_LOG_ODDS = (-1.516, 0.496, 0.185, 1.158, 0.77)
+GRAPH_LOG_ODDS = (-0.777, 0.393, 0.437, 0.257, 0.671)
 # The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
 AGREED_LOG_ODDS = (2.826, 0.846)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite

@@ -27,7 +27,7 @@ from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_rea
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
 
-LABELS_COUNT = 0.5  # the log-probabilities of the label reader, beside those of the graph reader
+LABELS_COUNT = 0.75  # the log-probabilities of the label reader, beside those of the graph reader
 MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays

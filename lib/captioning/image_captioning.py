@@ -37,6 +37,7 @@ LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
 GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 0.9), (180, 0.9), (0, 1.2), (180, 1.2))
 UPRIGHT_VIEWS = GRAPH_VIEWS[:4]  # in which an image that was turned is compared with itself turned back
+TURNED_BACK_FROM = 1e-5  # nats a label by which it must be surer then: some labels are read as surely either way
 
 
 class CleanedImage(NamedTuple):
@@ -172,7 +173,7 @@ class ImageCaptioner:
             graphs = [read_graph(seen_as(_largest(image), *view), readers) for view in UPRIGHT_VIEWS]
             return float(np.mean([how_legible(graph) for graph in graphs]))
 
-        return max((cleaned, turned_back), key=legibility)
+        return turned_back if legibility(turned_back) > legibility(cleaned) + TURNED_BACK_FROM else cleaned
 
     def stored(self, image: bytes, larger_image: bytes | None, rotation_deg: int) -> CleanedImage:
         """A row of images_clean as it is captioned: PNG files decoded, and turned back as `upright` says."""

@@ -113,11 +113,15 @@ def _add_to_kinds(reader: LabelReader, added: Tensor) -> None:
 
 
 def _how_much_oftener(graphs: list[TaughtGraph]) -> Tensor:
-    """How much oftener WRITTEN_KINDS (N,) occur in drawings than they are taken: logarithms, 0 on average."""
+    """How much oftener WRITTEN_KINDS (N,) occur in drawings than they are taken: logarithms, 0 on average.
+
+    Carbons at corners do not count: they have no letters that could be taken for others.
+    """
     kinds, taken = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_taken, graphs)])
+    may_have_letters = (kinds != UNKNOWN) & ~np.concatenate([*map(_are_corners, graphs)])
     counts, counts_taken = (
-        np.bincount(kinds[kinds != UNKNOWN], weights, len(WRITTEN_KINDS)).clip(1)
-        for weights in (None, taken[kinds != UNKNOWN])
+        np.bincount(kinds[may_have_letters], weights, len(WRITTEN_KINDS)).clip(1)
+        for weights in (None, taken[may_have_letters])
     )
     oftener = np.log(counts) - LESS_RARE * np.log(counts_taken)
     return torch.from_numpy(oftener - oftener.mean()).float()
@@ -190,10 +194,16 @@ def _is_written(ink: np.ndarray, nodes_xy: np.ndarray, edges: np.ndarray, node: 
 def _fractions_taken(graph: TaughtGraph) -> NDArray[np.float64]:
     """How many of the patches around each node (A,) are taken."""
     fractions = np.array([TAKEN.get(name, 1.0) for name in WRITTEN_KINDS])[graph.kinds]
-    num_edges = np.bincount(graph.edges.ravel(), minlength=len(graph.kinds))
-    fractions[(graph.kinds == WRITTEN_KINDS.index("C")) & (num_edges < 2)] = END_CARBONS_TAKEN
+    fractions[(graph.kinds == WRITTEN_KINDS.index("C")) & ~_are_corners(graph)] = END_CARBONS_TAKEN
     fractions[graph.kinds == UNKNOWN] = 0
     return fractions
+
+
+def _are_corners(graph: TaughtGraph) -> NDArray[np.bool_]:
+    """Which nodes (A,) are carbons between two edges or more: few of them are written out."""
+    num_edges = np.bincount(graph.edges.ravel(), minlength=len(graph.kinds))
+    are_corners: NDArray[np.bool_] = (graph.kinds == WRITTEN_KINDS.index("C")) & (num_edges > 1)
+    return are_corners
 
 
 def _varied(patches: Tensor) -> Tensor:

@@ -141,7 +141,8 @@ def test_carbons_that_are_written_out_are_a_kind_of_their_own_and_taken_oftener(
 def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
     store, _, _ = drawn(SMILES)
     oftener = _how_much_oftener([graph_of(store.drawing(index)) for index in range(len(store))])
-    assert oftener.argmax() == WRITTEN_KINDS.index("C")
+    common, rare = ([WRITTEN_KINDS.index(name) for name in names] for names in (("C", "N", "O"), ("S", "F", "Cl")))
+    assert oftener[common].min() > oftener[rare].max() > 0  # corners of carbon do not count
     assert float(oftener.mean()) == pytest.approx(0, abs=1e-5)
     reader = LabelReader().eval()
     patch = torch.zeros(1, 1, PATCH_HEIGHT, PATCH_WIDTH)
