@@ -187,10 +187,10 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 graph-reader: $(READY)  ## train what reads drawings as graphs on the drawings of `make reader` (READER=folder)
-	@for part in graphs labels; do \
-	  $(RUN) -m jobs.train_graph_reader --of $$part --folder $(READER) --publish model/pretrained/$$part/molecules.safetensors \
-	    --set storage.root=$(READER) --set landing.path=$(READER) || exit; \
-	done
+	@$(RUN) -m jobs.train_graph_reader --of graphs --folder $(READER) --publish model/pretrained/graphs/molecules.safetensors \
+	  --set storage.root=$(READER) --set landing.path=$(READER)
+	@$(RUN) -m jobs.train_graph_reader --of labels --folder $(READER) --publish model/pretrained/labels/molecules.safetensors \
+	  --set storage.root=$(READER) --set landing.path=$(READER) --set wear.whole_fraction=0.65
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"
