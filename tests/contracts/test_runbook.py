@@ -86,8 +86,7 @@ def test_the_estimate_follows_from_the_measured_rates() -> None:
     results = (ROOT / "docs/results.md").read_text()
     rates = {
         "clean": (331, 2.5e6),
-        "predict": (12, 2.5e6),
-        "predict, read twice at most": (28, 2.5e6),
+        "predict": (7, 2.5e6),
         "train, one epoch (90 % of the images)": (100, 2.25e6),
     }
     for step, (rate_on_two_cores, num_images) in rates.items():
