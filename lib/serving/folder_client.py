@@ -62,13 +62,17 @@ def send_folder(
         try:
             num_unread = _write_rows(written, client, folder, images, num_at_once, _captioned_before(part))
         except BaseException as error:
-            if written.is_file() and written.stat().st_size:
+            if _num_bytes(written) > _num_bytes(part):  # else a call before came further
                 written.replace(part)
-                if isinstance(error, ServerRefusedError):
-                    raise ServerRefusedError(f"{error}; the captions so far are in {part}") from None
+            if part.is_file() and isinstance(error, ServerRefusedError):
+                raise ServerRefusedError(f"{error}; the captions so far are in {part}") from None
             raise
     part.unlink(missing_ok=True)  # of a run before
     return num_unread
+
+
+def _num_bytes(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
 
 
 def _check_output(output: Path) -> None:

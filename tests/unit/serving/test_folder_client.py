@@ -189,6 +189,30 @@ def test_the_rows_so_far_are_kept_when_the_server_refuses_to_go_on_and_not_sent_
     assert not part.exists()
 
 
+class DeafServer(RefusingServer):
+    """Refuses every image."""
+
+    asked_for: ClassVar[list[str]] = ["nobody"]
+
+
+def test_the_rows_of_a_call_that_came_further_are_kept(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
+    part = tmp_path / "captions.csv.part"
+    so_far = "file,caption,confidence,is_valid,reason,model_version\na.png,,,,status 504,\nb.png,a dog,0.9,True,,m1\n"
+    part.write_text(so_far)
+    with ThreadingHTTPServer(("127.0.0.1", 0), DeafServer) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with pytest.raises(ServerRefusedError, match=rf"answers 401: .*; the captions so far are in {part}"):
+                send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1)
+        finally:
+            server.shutdown()
+    assert part.read_text() == so_far
+    assert DeafServer.asked_for == ["nobody", "a"]
+
+
 def test_a_server_that_asks_to_come_again_soon_does_not_make_us_give_up_sooner() -> None:
     assert sum(seconds_to_wait(number, "5") for number in range(1, TRIES + 1)) >= 180
     assert [seconds_to_wait(1, asked) for asked in ("7", "", "Sun, 29 Nov 2026 12:00:00 GMT")] == [7, 1, 1]
