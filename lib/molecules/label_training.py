@@ -147,11 +147,17 @@ def _batches(
                 kept.pixels[at], kept.kinds[at], kept.charges[at], kept.taken_as[at] = cut
                 num_made += len(at)
         taken_as = kept.taken_as[:num_made]
-        often = np.bincount(taken_as).clip(1)[taken_as] ** (LESS_RARE - 1)
-        often[taken_as == WRITTEN_CARBON] *= WRITTEN_OFTENER
+        often = _how_often(taken_as)
         chosen = np.searchsorted(often.cumsum(), rng.random(BATCH_SIZE) * often.sum()).clip(max=len(taken_as) - 1)
         num_taken += BATCH_SIZE
         yield _Patches(*(part[chosen] for part in kept))
+
+
+def _how_often(taken_as: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How often patches (N,) are taken, beside each other, by what they are taken as."""
+    often: NDArray[np.float64] = np.bincount(taken_as).clip(1)[taken_as] ** (LESS_RARE - 1)
+    often[taken_as == WRITTEN_CARBON] *= WRITTEN_OFTENER
+    return often
 
 
 def _cut(graph: TaughtGraph, ink: np.ndarray, marks_xy: np.ndarray, rng: np.random.Generator) -> _Patches:

@@ -13,20 +13,22 @@ from rdkit import Chem
 from lib.molecules.drawing_store import DrawingStore, all_tokens, fill_store
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
-from lib.molecules.graph_training import graph_of, worn_drawings
+from lib.molecules.graph_training import TaughtGraph, graph_of, worn_drawings
 from lib.molecules.label_training import (
+    WRITTEN_CARBON,
+    WRITTEN_OFTENER,
     _add_to_kinds,
     _cut,
     _fractions_taken,
     _how_much_oftener,
-    _is_written,
+    _how_often,
     _measure_norms,
     _Patches,
     train_label_reader,
 )
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import Settings, load_settings
-from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
+from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, SINGLE, WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
 from model.vocabulary import Vocabulary
 from tests.unit.molecules.drawn_molecules import SMILES
@@ -113,9 +115,12 @@ def test_carbons_that_may_be_written_out_are_taken_oftener_than_corners(drawn: A
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 50.0])
-def test_carbons_that_are_written_out_are_a_kind_of_their_own_and_taken_oftener(turn_deg: float) -> None:
+def test_carbons_that_are_written_out_are_taken_as_a_kind_of_their_own(turn_deg: float) -> None:
     rng = np.random.default_rng(0)
     inchi = inchi_of_smiles("CC(=O)NC(C)c1ccccc1")
+    molecule = Chem.MolFromInchi(inchi)
+    kinds = np.array([WRITTEN_KINDS.index(atom.GetSymbol()) for atom in molecule.GetAtoms()])
+    is_methyl = np.isin(np.arange(len(kinds)), molecule.GetSubstructMatches(Chem.MolFromSmarts("[CH3]")))
     for writes_methyl in (True, False):
         style = free_style((30.0, 30.0), rng)._replace(
             stroke_px=2.0, letter_height=0.4, letter_width=1.0, num_hash_lines=5, beside="", turn_deg=turn_deg,
@@ -124,18 +129,26 @@ def test_carbons_that_are_written_out_are_a_kind_of_their_own_and_taken_oftener(
         )  # fmt: skip
         drawing = draw_freely(inchi, style, rng)
         layout = drawing.layout
-        molecule = Chem.MolFromInchi(inchi)
-        nodes_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)
+        nodes_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)[: len(kinds)]
         edges = np.stack((layout.bond_begin, layout.bond_end), axis=1)
-        ink = (drawing.pixels == 0).astype(np.float32)
-        written = [
-            atom.GetIdx()
-            for atom in molecule.GetAtoms()
-            if atom.GetSymbol() == "C" and _is_written(ink, nodes_xy, edges, atom.GetIdx(), 30.0)
-        ]
-        methyl = Chem.MolFromSmarts("[CH3]")
-        expected = [atom for (atom,) in molecule.GetSubstructMatches(methyl)] if writes_methyl else []
-        assert written == sorted(expected)
+        graph = TaughtGraph(np.arange(len(kinds)), kinds, 0 * kinds, edges, np.full(len(edges), SINGLE))
+        taken = {tuple(one) for one in np.column_stack((kinds, is_methyl & writes_methyl))}
+        found = set()
+        for _ in range(20):
+            cut = _cut(graph, (drawing.pixels == 0).astype(np.float32), nodes_xy, rng)
+            found |= {
+                (int(kind), bool(how == WRITTEN_CARBON)) for kind, how in zip(cut.kinds, cut.taken_as, strict=True)
+            }
+            assert (cut.taken_as[cut.taken_as != WRITTEN_CARBON] == cut.kinds[cut.taken_as != WRITTEN_CARBON]).all()
+        assert found - {(NOT_A_NODE, False)} == taken
+
+
+def test_rare_kinds_and_carbons_that_are_written_out_are_taken_oftener() -> None:
+    carbon, sulfur = WRITTEN_KINDS.index("C"), WRITTEN_KINDS.index("S")
+    often = _how_often(np.repeat([carbon, sulfur, WRITTEN_CARBON], [800, 50, 50]))
+    assert often[800] > 2 * often[0]
+    assert often[850] == WRITTEN_OFTENER * often[800]
+    assert often[:800].sum() > often[800:850].sum()
 
 
 def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
