@@ -38,7 +38,7 @@ from model.captioner import Captioner, Explaining
 from model.checkpoint import PRETRAINED, load_captioner
 from model.config import CaptionerConfig, TrainingConfig
 from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
-from model.workers import over_all_workers
+from model.workers import Worker, over_all_workers
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"
 ROWS_PER_BLOCK = 256
@@ -89,7 +89,9 @@ def measure_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     optimizer, model = make_optimizer(captioner, training), _shared(captioner, group, way.variant)
     for turn in my_turns(turns, way.name):
         clock, state = StepClock(model), TrainingState(epoch=turn)
-        batches = batches_of_epoch(rows, captioner_config, notation, training, state, group.rank, group.num_workers)
+        batches = batches_of_epoch(
+            rows, captioner_config, notation, training, state, Worker(group.rank, group.num_workers)
+        )
         over_all_workers(torch.zeros(1), "max")  # all begin together
         began = time.perf_counter()
         with clock.watching():

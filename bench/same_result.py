@@ -30,11 +30,14 @@ from lib.training.training_data import TrainingData
 from lib.training.training_runs import TrainingRun, read_metrics
 from model.config import TrainingConfig
 from model.vocabulary import Vocabulary
+from model.workers import Worker
 
 RESULTS = Path(__file__).parent / "results" / "same_result.json"
 NUM_WORKERS = (1, 2, 4)  # four share two cores here: for correctness, not for speed
 NUM_TRAIN, NUM_VALIDATION = 541, 60  # neither 2 nor 4 divides what is learned from
-TOLERANCE = 0.05  # of the validation loss: norms have the statistics of each worker's part, and dropout its own indices
+TOLERANCE = (
+    0.05  # of the validation loss: norms have the statistics of each worker's part, and dropout masks of its own
+)
 SCORES = ("validation_loss", "validation_token_accuracy", "validation_edit_distance")
 OVERRIDES = [
     "drawing.num_processes=1",
@@ -121,7 +124,7 @@ def _is_every_image_once(rows: RowBlocks, settings: Settings) -> bool:
 
 @ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types
 def _ids_of(rows: RowBlocks, training: TrainingConfig, worker: int, num_workers: int) -> Counter[str]:
-    parts = parts_of_epoch(rows, training, 0, 0, worker, num_workers)
+    parts = parts_of_epoch(rows, training, 0, 0, Worker(worker, num_workers))
     return Counter(row["image_id"] for part, _ in parts for row in part)
 
 

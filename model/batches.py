@@ -186,11 +186,6 @@ def step_sizes(num_rows: int, batch_size: int, num_batches_in_buffer: int) -> li
     return [len(batch) for batch in plan_batches(np.zeros(num_rows, int), batch_size, num_batches_in_buffer, (0,))]
 
 
-def part_of(batch: np.ndarray, rank: int, num_workers: int) -> np.ndarray:
-    """Return a worker's part (B / num_workers,) of a batch (B,) of plan_batches; parts have similar lengths."""
-    return batch[rank::num_workers]
-
-
 def weight_of(part: np.ndarray, batch: np.ndarray, token_weights: np.ndarray, num_workers: int) -> float:
     """Return the factor of a worker's mean loss; with it, the mean over workers is the mean over all tokens.
 

@@ -1,8 +1,9 @@
 """Reductions over the workers of one training, by torch.distributed or another library; one process is one worker."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,17 @@ Operation = Literal["sum", "max"]
 AllReduce = Callable[[Tensor, Operation], Tensor]
 
 _connected: AllReduce | None = None
+
+
+class Worker(NamedTuple):
+    """One of the workers of a training."""
+
+    rank: int = 0
+    num_workers: int = 1
+
+    def part_of(self, batch: np.ndarray) -> np.ndarray:
+        """Return its part (B / num_workers,) of a batch (B,) of plan_batches; parts have similar lengths."""
+        return batch[self.rank :: self.num_workers]
 
 
 def connect(all_reduce: AllReduce | None) -> None:

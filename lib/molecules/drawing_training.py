@@ -33,6 +33,7 @@ from model.publishing import publish as write_published
 from model.training_loop import StepReport, ignore_step, train_epoch, validate
 from model.vocabulary import Vocabulary
 from model.weight_averaging import WeightAverage
+from model.workers import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def _train_worker(
     num_steps = (len(store) - num_kept_back(store)) // training.batch_size
     reporter = _Reporter(settings, folder, learner, vocabulary, store, num_workers, seen_before) if rank == 0 else None
     num_helpers = min(MAX_HELPERS, os.cpu_count() or 1) if device.type == "cuda" else 0
-    feed = DrawingFeed(store, vocabulary, settings, state, device, rank, num_workers, num_helpers, seen_before)
+    feed = DrawingFeed(store, vocabulary, settings, state, device, Worker(rank, num_workers), num_helpers, seen_before)
     on_step = reporter.on_step if reporter else ignore_step
     while state.epoch < training.num_epochs and not state.is_out_of_time:
         train_epoch(model, feed.batches(), optimizer, training, state, num_steps * training.num_epochs, on_step)

@@ -39,6 +39,7 @@ from model.self_critical import CiderScorer, self_critical
 from model.training_loop import StepReport, TrainingState, spend, train_epoch
 from model.vocabulary import END, Vocabulary
 from model.weight_averaging import WeightAverage
+from model.workers import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     torch.set_num_threads(config["threads"])
     training, vocabulary = TrainingConfig(**config["training"]), Vocabulary(tuple(config["vocabulary"]))
     notation, max_tokens = notation_named(config["details"]["notation"]), config["details"]["max_tokens"]
-    rank, num_workers = group.rank, group.num_workers
+    worker = Worker(group.rank, group.num_workers)
     rows: dict[str, RowBlocks] = {split: ray.get(ref) for split, ref in config["rows"].items()}
     device = _device(group.local_rank, config["uses_gpus"])
     learner = begin_or_resume(
@@ -109,7 +110,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
     average = WeightAverage.begin_or_resume(captioner, training.average_decay, resumed)
     model = group.wrap(captioner)
 
-    reporter = TrainingReporter(config, learner, vocabulary, average) if rank == 0 else None
+    reporter = TrainingReporter(config, learner, vocabulary, average) if worker.rank == 0 else None
 
     def on_step(step: StepReport) -> None:
         if average:
@@ -119,7 +120,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
 
     scorer = _cider_scorer(rows["train"]) if config["are_sentences"] else None
     while not state.is_over(training):
-        batches = batches_of_epoch(rows["train"], captioner.config, notation, training, state, rank, num_workers)
+        batches = batches_of_epoch(rows["train"], captioner.config, notation, training, state, worker)
         batches = augmented(batches, training)
         if training.objective == "cider":
             assert scorer is not None, "settings ask for a dataset of sentences"
@@ -134,8 +135,7 @@ def train_worker(config: dict[str, Any], group: WorkerGroup) -> None:
                 notation,
                 max_tokens,
                 training.precision,
-                rank,
-                num_workers,
+                worker,
                 scorer,
             )
             is_best = state.note_scores(*ranking_of(scores))
@@ -229,11 +229,10 @@ def batches_of_epoch(
     notation: Notation,
     training: TrainingConfig,
     state: TrainingState,
-    rank: int,
-    num_workers: int,
+    worker: Worker,
 ) -> Iterator[Batch]:
     """This worker's part of what is left of an epoch, decoded as it is asked for."""
-    for part, weight in parts_of_epoch(rows, training, state.epoch, state.step_in_epoch, rank, num_workers):
+    for part, weight in parts_of_epoch(rows, training, state.epoch, state.step_in_epoch, worker):
         samples = [as_sample(row, captioner, notation) for row in part]
         yield replace(collate(samples, captioner.num_channels), weight=weight)
 

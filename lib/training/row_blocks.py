@@ -12,8 +12,9 @@ import ray.data
 from pyspark.sql import DataFrame
 
 from lib.training.training_samples import captions_of
-from model.batches import part_of, plan_batches, weight_of
+from model.batches import plan_batches, weight_of
 from model.config import TrainingConfig
+from model.workers import Worker
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def row_blocks(blocks: list[ray.ObjectRef]) -> RowBlocks:
 
 
 def parts_of_epoch(
-    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, rank: int, num_workers: int
+    rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: Worker
 ) -> Iterator[tuple[list[dict[str, Any]], float]]:
     """This worker's rows of each step of an epoch, from `first_step` on, with the weight of their mean loss.
 
@@ -75,11 +76,11 @@ def parts_of_epoch(
     steps = plan_batches(rows.num_tokens, training.batch_size, training.num_batches_in_buffer, (training.seed, epoch))[
         first_step:
     ]
-    parts = [part_of(step, rank, num_workers) for step in steps]
+    parts = [worker.part_of(step) for step in steps]
     for index, (step, part) in enumerate(zip(steps, parts, strict=True)):
         for coming in parts[index + 1 : index + 2]:
             rows.fetch(coming)
-        yield rows.read(part), weight_of(part, step, rows.token_weights, num_workers)
+        yield rows.read(part), weight_of(part, step, rows.token_weights, worker.num_workers)
 
 
 @ray.remote  # type: ignore[untyped-decorator]  # Ray comes without types

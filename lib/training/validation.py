@@ -16,7 +16,7 @@ from model.decoding import Candidate, greedy
 from model.self_critical import CiderScorer, captions_of_images
 from model.training_loop import validate
 from model.vocabulary import END, Vocabulary
-from model.workers import over_all_workers
+from model.workers import Worker, over_all_workers
 
 ROWS_PER_BATCH = 32  # whatever the number of workers, so that padding, and with it every score, is the same
 
@@ -28,8 +28,7 @@ def validate_together(
     notation: Notation,
     max_tokens: int,
     precision: Precision,
-    rank: int,
-    num_workers: int,
+    worker: Worker,
     scorer: CiderScorer | None = None,
 ) -> dict[str, float]:
     """Return validation_loss, validation_token_accuracy and validation_edit_distance, the same on every worker.
@@ -39,8 +38,9 @@ def validate_together(
     """
     for buffer in captioner.buffers():  # running means of norms: each worker's are of its own images
         if buffer.is_floating_point():
-            buffer.copy_(over_all_workers(buffer.clone(), "sum") / num_workers)
-    own = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))[rank::num_workers]
+            buffer.copy_(over_all_workers(buffer.clone(), "sum") / worker.num_workers)
+    batches = plan_batches(rows.num_tokens, ROWS_PER_BATCH, len(rows.num_tokens), (0,))
+    own = batches[worker.rank :: worker.num_workers]
     scores = validate(captioner, _batches(rows, own, captioner.config, notation), precision)
     count = scores["num_tokens"]
     totals = [scores["loss"] * count, scores["token_accuracy"] * count] if count else [0.0, 0.0]

@@ -23,6 +23,7 @@ from model.captioner import Captioner
 from model.config import CaptionerConfig, TrainingConfig
 from model.self_critical import CiderScorer
 from model.vocabulary import END, Vocabulary
+from model.workers import Worker
 
 BLOCK_SIZES = (17, 1, 0, 30, 13)  # 61 rows: no number of workers but 1 divides them
 
@@ -61,7 +62,7 @@ def ids_of_steps(
     rows: RowBlocks, training: TrainingConfig, epoch: int, first_step: int, worker: int, num_workers: int
 ) -> list[list[str]]:
     """The images that a worker is given in each step."""
-    parts = parts_of_epoch(rows, training, epoch, first_step, worker, num_workers)
+    parts = parts_of_epoch(rows, training, epoch, first_step, Worker(worker, num_workers))
     return [[row["image_id"] for row in part] for part, _ in parts]
 
 
@@ -124,8 +125,8 @@ def test_weights_of_captions_change_no_step_and_reach_each_workers_loss(num_work
     assert weighed.num_tokens.tolist() == plain.num_tokens.tolist() == [1, 2, 8, 1]
     training = settings_of("training.batch_size=4").training
     for worker in range(num_workers):
-        ((of_weighed, weight),) = parts_of_epoch(weighed, training, 0, 0, worker, num_workers)
-        ((of_plain, _),) = parts_of_epoch(plain, training, 0, 0, worker, num_workers)
+        ((of_weighed, weight),) = parts_of_epoch(weighed, training, 0, 0, Worker(worker, num_workers))
+        ((of_plain, _),) = parts_of_epoch(plain, training, 0, 0, Worker(worker, num_workers))
         assert [row["token_ids"] for row in of_weighed] == [row["token_ids"] for row in of_plain]
         own = {1: 2, 2: 9, 3: 13}  # by length of the first caption
         assert weight == pytest.approx(num_workers * sum(own[len(row["token_ids"])] for row in of_weighed) / 26)
@@ -178,7 +179,7 @@ def validation_scores(rows: RowBlocks, meeting: str, worker: int, num_workers: i
             buffer += 0.2 * (worker - (num_workers - 1) / 2)
     scorer = CiderScorer([[*caption, END] for caption in captions] for captions in rows.captions())
     scores = validate_together(
-        captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", worker, num_workers, scorer
+        captioner, rows, VOCABULARY, notation_named("words"), 9, "fp32", Worker(worker, num_workers), scorer
     )
     torch.distributed.destroy_process_group()
     return scores

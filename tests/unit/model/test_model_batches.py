@@ -9,12 +9,12 @@ from model.batches import (
     as_ink,
     collate,
     pad_captions,
-    part_of,
     plan_batches,
     stack_images,
     step_sizes,
     weight_of,
 )
+from model.workers import Worker
 from tests.unit.tiny_captioner import tiny_captioner
 
 
@@ -106,12 +106,12 @@ def lengths(count: int) -> np.ndarray:
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_the_workers_parts_of_a_plan_are_every_row_once(count: int, num_workers: int) -> None:
     plan = plan_batches(lengths(count), 8, num_batches_in_buffer=5, seed=(0, 0))
-    parts = [part_of(batch, worker, num_workers) for batch in plan for worker in range(num_workers)]
+    parts = [Worker(rank, num_workers).part_of(batch) for batch in plan for rank in range(num_workers)]
     assert sorted(index for part in parts for index in part) == list(range(count))
     assert max(map(len, plan), default=0) <= 8
     assert sorted(map(len, plan)) == sorted(step_sizes(count, 8, 5))
     for batch in plan:
-        sizes = [len(part_of(batch, worker, num_workers)) for worker in range(num_workers)]
+        sizes = [len(Worker(rank, num_workers).part_of(batch)) for rank in range(num_workers)]
         assert max(sizes) - min(sizes) <= 1
 
 
@@ -126,7 +126,7 @@ def test_the_mean_over_workers_is_that_over_tokens() -> None:
     losses = np.random.default_rng(2).random(50)  # mean loss of each row's tokens
     for batch in plan_batches(num_tokens, 13, 2, (0, 0)):
         counts = num_tokens + 1
-        parts = [part_of(batch, worker, 3) for worker in range(3)]
+        parts = [Worker(rank, 3).part_of(batch) for rank in range(3)]
         own = [np.average(losses[part], weights=counts[part]) for part in parts]
         weights = [weight_of(part, batch, counts, 3) for part in parts]
         together = np.mean([loss * weight for loss, weight in zip(own, weights, strict=True)])

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from model.batches import collate, part_of, plan_batches, weight_of
+from model.batches import collate, plan_batches, weight_of
 from model.captioner import Explaining
 from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch, validate
+from model.workers import Worker
 from tests.unit.tiny_captioner import quick_training, stroke_batch, stroke_samples, tiny_captioner
 
 
@@ -56,7 +57,7 @@ def validation_loss_after_training(rank: int, num_workers: int) -> float:
         plan = plan_batches(NUM_TOKENS, config.batch_size, config.num_batches_in_buffer, (config.seed, state.epoch))
         batches = []
         for step in plan:
-            part = part_of(step, rank, num_workers)
+            part = Worker(rank, num_workers).part_of(step)
             weight = weight_of(part, step, WEIGHTS * (NUM_TOKENS + 1), num_workers)
             batches.append(replace(collate([SAMPLES[index] for index in part], 1), weight=weight))
         train_epoch(model, batches, optimizer, config, state, 5 * len(plan), ignore_step)

@@ -24,7 +24,7 @@ from lib.molecules import drawing_feed, drawing_store
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.drawing_feed import DrawingFeed
 from lib.molecules.drawing_marks import LABELS, mark_labels, mark_positions
-from lib.molecules.drawing_store import MOST_GROUPS, DrawingStore, all_tokens, as_cleaned, fill_store
+from lib.molecules.drawing_store import MAX_GROUPS, DrawingStore, all_tokens, as_cleaned, fill_store
 from lib.molecules.drawing_training import publish, train_on_drawings
 from lib.molecules.drawing_wear import mend_sheets, shrink_sheets, turn_sheets, worn_batch
 from lib.molecules.free_drawing import draw_freely
@@ -38,6 +38,7 @@ from model.batches import Batch
 from model.checkpoint import has_checkpoint, load_provenance, load_training_state
 from model.training_loop import TrainingState
 from model.vocabulary import Vocabulary
+from model.workers import Worker
 from tests.unit.molecules.drawn_molecules import SMILES as FORTY
 
 SMILES = [
@@ -124,7 +125,7 @@ def test_molecules_get_a_group_in_the_fraction_asked_for(tmp_path: Path) -> None
     assert len({inchi_of_smiles(text) for text in written[0]}) == 1
     assert len({inchi_of_smiles(text) for text in written[1]}) > 15
     num_atoms = [Chem.MolFromSmiles(text).GetNumAtoms() for text in written[1]]
-    assert min(num_atoms) >= 10 + MOST_GROUPS
+    assert min(num_atoms) >= 10 + MAX_GROUPS
 
 
 def test_wide_strokes_are_stored_as_thin_as_cleaning_makes_them(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_a_batch_has_one_scale_whichever_worker_has_it_and_batches_differ(folder
 
     def first_batch(epoch: int, rank: int) -> Batch:
         state = TrainingState(epoch=epoch)
-        return next(DrawingFeed(store, vocabulary, asked, state, torch.device("cpu"), rank, 2).batches())
+        return next(DrawingFeed(store, vocabulary, asked, state, torch.device("cpu"), Worker(rank, 2)).batches())
 
     lengths = np.array(
         [[length for rank in (0, 1) for length in bond_lengths(first_batch(epoch, rank))] for epoch in range(6)]
