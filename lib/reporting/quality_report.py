@@ -276,8 +276,8 @@ def deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
 
 
 def _rejections(lake: Lake) -> list[Row]:
-    rejected = lake.read("images_rejected").groupBy("stage", "reason").agg(F.count("*").alias("num_images"))
-    return rejected.orderBy(F.desc("num_images"), "stage", "reason").collect()
+    rejected = lake.read("images_rejected").groupBy("stage", "reason").agg(F.count("*").alias("num_rejected"))
+    return rejected.orderBy(F.desc("num_rejected"), "stage", "reason").collect()
 
 
 def _environment() -> jinja2.Environment:

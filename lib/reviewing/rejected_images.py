@@ -1,4 +1,4 @@
-"""Images that were rejected, by step and reason, and the newest few of each."""
+"""Images and rows of caption files that were rejected, by step and reason, and the newest few of each."""
 
 from typing import NamedTuple
 
@@ -24,16 +24,16 @@ class Example(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """Images rejected at a step for one reason."""
+    """Images, or rows of caption files where the stage is captions, that were rejected for one reason."""
 
     stage: str
     reason: str
-    num_images: int
+    num_rejected: int
     examples: tuple[Example, ...] = ()  # the newest first
 
 
 def rejected_images(rejected: pa.Table) -> list[Rejected]:
-    """Rejected images by reason, columns REJECTED, the most frequent first."""
+    """What was rejected, by reason, columns REJECTED, the most frequent first."""
     texts = {name: pc.fill_null(rejected[name], "") for name in ("stage", "reason", "image_id", "detail")}
     table = pa.table(texts | {"rejected_at": rejected["rejected_at"]})
     counted = table.group_by(["stage", "reason"]).aggregate([([], "count_all")])

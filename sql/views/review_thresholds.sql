@@ -7,7 +7,7 @@
 --   min_confidence: Captions with less are reviewed, 0..1; lower it if the list is longer than you have time for.
 --   min_sentence_confidence: The same for captions that are sentences (have blanks), 0..1.
 --   max_alternative_probability: Captions with an alternative of a larger probability are disputed, 0..1; not below 0.5, or a reading disputes itself.
---   min_similarity: Captions with less are reviewed, 0..1; at 0.55 two unrelated captions are as alike as that.
+--   min_similarity: Captions with less are reviewed, 0..1; unrelated captions reach about 0.55.
 select
     cast(0.50 as double) as min_confidence,
     cast(0.30 as double) as min_sentence_confidence,

@@ -25,6 +25,10 @@ def fill(lake: Lake) -> None:
             ("x", "ingest", "empty_file", "0 bytes", "in/x.png", None, NIGHT_1),
             ("y", "ingest", "empty_file", "no byte", "in/y.png", None, NIGHT_2),
             ("c", "clean", "blank_image", "no ink", "in/c.png", "k1", NIGHT_1),
+            *(
+                ("a", "captions", "other_notation", "a dog", f"in/labels.csv row {row}", None, NIGHT_2)
+                for row in range(5, 10)
+            ),
         ],
     )
     write(

@@ -151,6 +151,7 @@ EXPECTED = {
         [
             ("ingest", "empty_file", 2, 2 / 6, NIGHT_1, NIGHT_2, "in/y.png", "no byte"),
             ("clean", "blank_image", 1, 1 / 4, NIGHT_1, NIGHT_1, "in/c.png", "no ink"),
+            ("captions", "other_notation", 5, None, NIGHT_2, NIGHT_2, "in/labels.csv row 9", "a dog"),
         ],
     ),
     "molecule_finder": (
@@ -319,6 +320,7 @@ def test_the_batch_jobs_metrics_are_figures_of_tables_and_views(analysts: Lake) 
         'captionlake_rows{table="caption_predictions"}': 7,
         'captionlake_rejected{stage="clean",reason="blank_image"}': 1,
         'captionlake_rejected{stage="ingest",reason="empty_file"}': 2,
+        'captionlake_rejected{stage="captions",reason="other_notation"}': 5,
         'captionlake_exact_match{model_version="m2",split="test"}': 0.5,
         'captionlake_mean_edit_distance{model_version="m2",split="test"}': 4.0,
     }
@@ -374,6 +376,7 @@ def test_the_dashboards_rejects_and_confidences_are_those_of_their_views(analyst
         [
             ("ingest", "empty_file", 2, 2 / 6, NIGHT_2, "in/y.png", "no byte"),
             ("clean", "blank_image", 1, 1 / 4, NIGHT_1, "in/c.png", "no ink"),
+            ("captions", "other_notation", 5, None, NIGHT_2, "in/labels.csv row 9", "a dog"),
         ],
         "stage string, reason string, num_rejected long, share_of_pictures double, last_rejected_at timestamp, "
         "example_source string, example_detail string",
