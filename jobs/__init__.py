@@ -1,1 +1,1 @@
-"""One file per task of the bundle: read settings, call one function of lib, write one table."""
+"""One file per task of the bundle: reads settings and calls lib."""

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from lib.job_entry import argument_parser, main_of
+from lib.job_entry import main_of
 from lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,14 +13,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> None:
-    """Create or replace every view of sql/, beside the folder conf; without a catalog it does nothing."""
+def run(spark: "SparkSession", settings: Settings) -> None:
+    """Create or replace every view of sql/, beside the settings' folder; without a catalog it does nothing."""
     from lib.lake.delta_tables import Lake
     from lib.sql.views import publish_views
     from lib.sql_folder import sql_folder
 
     if settings.storage.catalog:
-        publish_views(Lake(spark, settings.storage), sql_folder(conf))
+        publish_views(Lake(spark, settings.storage), sql_folder(settings.conf))
     else:
         logger.info(
             "create_views: not needed: storage.catalog is null, and `make sql` creates the views when it starts"
@@ -30,8 +29,7 @@ def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> N
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the bundle's task create_views."""
-    conf = argument_parser("create_views", __doc__ or "").parse_args(argv).conf
-    main_of("create_views", __doc__ or "", partial(run, conf=conf), argv)
+    main_of("create_views", __doc__ or "", run, argv)
 
 
 if __name__ == "__main__":

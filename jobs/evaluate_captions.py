@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lib.job_entry import argument_parser, run_job
+from lib.job_entry import main_of
 from lib.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> None:
+def run(spark: "SparkSession", settings: Settings) -> None:
     """Score the captions of the model in use beside the controls; write the report, and metrics by views of sql/."""
     from lib.captioning.attention_sheet import attention_sheets
     from lib.captions.scores import evaluate_captions
@@ -28,13 +28,12 @@ def run(spark: "SparkSession", settings: Settings, conf: str | None = None) -> N
     sheets_of = partial(attention_sheets, checkpoint=checkpoint, settings=settings.prediction)
     if report := write_report(lake, settings.report, model_version, sheets_of):
         attach_report(settings.storage, settings.tracking, model_version, report)
-    write_batch_metrics(lake, model_version, sql_folder(conf))
+    write_batch_metrics(lake, model_version, sql_folder(settings.conf))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the bundle's task evaluate_captions."""
-    arguments = argument_parser("evaluate_captions", __doc__ or "").parse_args(argv)
-    run_job(arguments, partial(run, conf=arguments.conf))
+    main_of("evaluate_captions", __doc__ or "", run, argv)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
         except MissingInputError:  # nothing is trained yet, with --only ingest_images say
             model_version = None
         print_summary(lake, model_version)
-        if model_version and (file := write_captions_file(lake, model_version, sql_folder(arguments.conf))):
+        if model_version and (file := write_captions_file(lake, model_version, sql_folder(settings.conf))):
             print(f"Captions: {file}")
 
 

@@ -48,6 +48,7 @@ class Settings(BaseModel):
 
     dataset: str
     environment: str
+    conf: str | None = None  # the folder that the settings were read from; None = the project's own
     landing: LandingSettings
     storage: StorageSettings
     spark: SparkSettings
@@ -131,7 +132,7 @@ class Settings(BaseModel):
         return self
 
 
-SECTIONS = Settings.model_fields.keys() - {"dataset", "environment"}
+SECTIONS = Settings.model_fields.keys() - {"dataset", "environment", "conf"}
 
 
 def load_settings(
@@ -141,14 +142,14 @@ def load_settings(
 
     `overrides` are `a.b=value` strings, the value written as YAML. Raises SettingsError listing every fault.
     """
-    conf = Path(conf) if conf else CONF
+    folder = Path(conf) if conf else CONF
     values: dict[str, Any] = {}
     for layer in ("base", f"datasets/{dataset}", f"environments/{environment}"):
-        _merge(values, _read_layer(conf, layer))
+        _merge(values, _read_layer(folder, layer))
     for override in overrides:
         _merge(values, _parse_override(override))
     try:
-        return Settings(dataset=dataset, environment=environment, **values)
+        return Settings(dataset=dataset, environment=environment, conf=str(conf) if conf else None, **values)
     except (ValidationError, TypeError) as error:
         raise SettingsError(_describe(error)) from None
 
