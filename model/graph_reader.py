@@ -74,13 +74,13 @@ class GraphReader(nn.Module):
         is_node, charges, offsets, kinds = self.spots(features).split((1, len(CHARGES), 2, len(WRITTEN_KINDS)), dim=1)
         return Spots(features, is_node[:, 0], charges, offsets, kinds)
 
-    def tell_kinds_as_often_as_they_occur(self, weights: Tensor) -> None:
-        """Take back from the logits of kinds that each counted `weights` (N,) times in the loss."""
+    def add_to_kind_logits(self, added: Tensor) -> None:
+        """Add to the logits of kinds (N,): logit adjustment (arXiv 2007.07314)."""
         last = self.spots[-1]
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
         with torch.no_grad():
-            last.bias[-len(WRITTEN_KINDS) :] -= weights.log()
+            last.bias[-len(WRITTEN_KINDS) :] += added
 
     def join(self, features: Tensor, owners: Tensor, ends_xy: Tensor, lengths_px: Tensor) -> Tensor:
         """Return logits of KINDS (E, K) of the edges from ends_xy[:, 0] to ends_xy[:, 1].

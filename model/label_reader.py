@@ -77,6 +77,11 @@ class LabelReader(nn.Module):
         features = self.layers(squares)
         return Labels(self.kinds(features), self.charges(features))
 
+    def add_to_kind_logits(self, added: Tensor) -> None:
+        """Add to the logits of WRITTEN_KINDS (N,): logit adjustment (arXiv 2007.07314)."""
+        with torch.no_grad():
+            self.kinds.bias[:NOT_A_NODE] += added
+
 
 @cache
 def pretrained_label_reader(name: str) -> LabelReader:

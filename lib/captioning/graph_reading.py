@@ -27,8 +27,8 @@ from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_rea
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
 
-LABELS_COUNT = 0.75  # the log-probabilities of the label reader, beside those of the graph reader
-MOST_NODES = 250  # no caption has so many, and what is no drawing may have thousands
+LABEL_READER_WEIGHT = 0.75  # of the label reader's log-probabilities; the graph reader's have weight 1
+MAX_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
@@ -37,8 +37,10 @@ SURE_OF_NODES_FROM = -0.32  # no drawing that is read right has been less sure (
 SMALLER_SIZES = (0.5, 0.7)  # factors
 LENGTH_MAY_DIFFER = 0.1  # part of the length of an edge that need not be measured again
 WHOLE_FROM = 0.97  # part of the middle of an edge that has ink, below which it has a gap
-UNSEEN_GAPS = 0.3  # edges that have a gap besides those that are seen
-MOST_INKLESS = 0.05  # factor of the odds of an edge without ink: the part of the edges with gaps, or this if it is less
+UNSEEN_GAPS = 0.3  # added to the number of edges with a gap
+MAX_ODDS_WITHOUT_INK = (
+    0.05  # the odds of an edge without ink are multiplied by the fraction of edges with gaps, at most by this
+)
 
 
 class Readers(NamedTuple):
@@ -82,11 +84,11 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
     positions = _positions(spots, rows, columns)
     kept = _apart(positions, found)
     rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
-    if not 2 <= len(positions) <= MOST_NODES:
+    if not 2 <= len(positions) <= MAX_NODES:
         return None
     labels = _labels(pixels, positions, reader)
     kinds, charges = (
-        (of_spots[0, :, rows, columns].T + LABELS_COUNT * of_labels).softmax(dim=1)
+        (of_spots[0, :, rows, columns].T + LABEL_READER_WEIGHT * of_labels).softmax(dim=1)
         for of_spots, of_labels in ((spots.kinds, labels.kinds[:, :NOT_A_NODE]), (spots.charges, labels.charges))
     )
     return _Nodes(positions, found, kinds, charges)
@@ -110,17 +112,17 @@ def _read_pairs(
             break
         length = measured
     ends = positions[pairs].numpy()
-    return pairs, _without_wavy(pixels, ends, _without_inkless(pixels, ends, kinds))
+    return pairs, _without_wavy(pixels, ends, _with_less_odds_without_ink(pixels, ends, kinds))
 
 
-def _without_inkless(pixels: NDArray[np.uint8], ends: NDArray[np.float32], kinds: Tensor) -> Tensor:
-    """Kinds (E, K) of edges with less odds of those without ink: networks expect some rings too surely."""
+def _with_less_odds_without_ink(pixels: NDArray[np.uint8], ends: NDArray[np.float32], kinds: Tensor) -> Tensor:
+    """Kinds (E, K) of edges, with lower odds for those without ink: the networks expect some rings too surely."""
     covered = torch.from_numpy(ink_between(pixels, ends))
     has_ink = covered >= INKLESS
     of_edges = covered[has_ink & (kinds[:, NOTHING] < EDGE_FROM)]
     num_gaps = int((of_edges < WHOLE_FROM).sum()) + UNSEEN_GAPS
     rarer = kinds.clone()
-    rarer[~has_ink, NOTHING] /= min(MOST_INKLESS, num_gaps / max(len(of_edges), 1))
+    rarer[~has_ink, NOTHING] /= min(MAX_ODDS_WITHOUT_INK, num_gaps / max(len(of_edges), 1))
     return rarer / rarer.sum(dim=1, keepdim=True)
 
 

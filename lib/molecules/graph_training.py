@@ -30,10 +30,10 @@ BATCH_SIZE, LEARNING_RATE = 32, 2e-3
 BACKBONE_RATE = 0.25  # times the rate of the rest: it has learned before
 NEAR = (0.3, 2.0)  # distances of pairs that are looked at, over the median edge
 JITTER = (0.05, 0.12)  # standard deviations of the ends of pairs, over the median edge: of nine tenths, and of others
-RARENESS = 0.35  # a kind of node counts as its frequency to the power of minus this
+CLASS_WEIGHT_EXPONENT = 0.35  # the class weight of a kind of node is its frequency to the power of minus this
 WEIGHTS_OF_EDGES = {"nothing": 1.0, "single": 1.0, "double": 1.5, "triple": 1.5}  # 2.5 of wedges and hashes
 SPREAD_CELLS, BESIDE = 0.7, 0.95  # of what cells beside a node's are taught; the most of it (arXiv 1904.07850)
-TAKEN_AS = (0.6, 8.0)  # a drawing is taken as often as the weight of its rarest kind says, within these bounds
+SAMPLING_WEIGHT_RANGE = (0.6, 8.0)  # of drawings: the class weight of the rarest kind in one, within these bounds
 UNKNOWN = -1  # kind of a node whose label is no element and no group that is known
 KIND_OF = {"wedge": WEDGE, "hash": HASH, "triple bond": TRIPLE, "double bond": DOUBLE}  # the first that a bond has
 _AT = {label: index for index, label in enumerate(LABELS)}
@@ -254,16 +254,16 @@ def train_graph_reader(
     else:
         reader.load_state_dict(start.state_dict())
     kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
-    weights, rates = rare_ones_more(kinds), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
+    weights, rates = class_weights(kinds), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
     if start is not None:
-        reader.tell_kinds_as_often_as_they_occur(1 / weights)  # about as it was when it learned
+        reader.add_to_kind_logits(weights.log())  # about as it was when it learned
     named = list(reader.named_parameters())
     groups = [
         [one for name, one in named if name.startswith("backbone.") == is_backbone] for is_backbone in (True, False)
     ]
-    feed = worn_batches(store, taken_as_often(kinds, weights), vocabulary, settings)
+    feed = worn_batches(store, drawing_sampling_weights(kinds, weights), vocabulary, settings)
     learn(reader, list(zip(groups, rates, strict=True)), 0.01, _losses(reader, store, feed, weights, rng), num_steps)
-    reader.tell_kinds_as_often_as_they_occur(weights)
+    reader.add_to_kind_logits(-weights.log())  # each kind counted so often in the loss
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, weights, rng)
 
@@ -281,30 +281,30 @@ def _losses(
         yield _loss(reader, batch, targets_of(graphs, batch.marks.positions_xy.numpy(), rng), weights)[0]
 
 
-def rare_ones_more(kinds: list[np.ndarray]) -> Tensor:
+def class_weights(kinds: list[np.ndarray]) -> Tensor:
     """Weights (N,) of the kinds of nodes, 1 on average over the nodes of drawings."""
     known = np.concatenate(kinds)
     counts = 1 + np.bincount(known[known != UNKNOWN], minlength=len(WRITTEN_KINDS))
     frequencies = counts / counts.sum()
-    weights = frequencies**-RARENESS
+    weights = frequencies**-CLASS_WEIGHT_EXPONENT
     return torch.from_numpy(weights / (weights * frequencies).sum()).float()
 
 
-def taken_as_often(kinds: list[np.ndarray], weights: Tensor) -> np.ndarray:
-    """How often each drawing is taken, relative to others; labelled groups and rare elements are learned last."""
-    return np.array([weights.numpy()[one[one != UNKNOWN]].max(initial=0) for one in kinds]).clip(*TAKEN_AS)
+def drawing_sampling_weights(kinds: list[np.ndarray], weights: Tensor) -> np.ndarray:
+    """How often each drawing (N,) is sampled, relative to others: those with rare kinds more often."""
+    return np.array([weights.numpy()[one[one != UNKNOWN]].max(initial=0) for one in kinds]).clip(*SAMPLING_WEIGHT_RANGE)
 
 
 def worn_batches(
-    store: DrawingStore, often: np.ndarray, vocabulary: Vocabulary, settings: Settings
+    store: DrawingStore, sampling_weights: np.ndarray, vocabulary: Vocabulary, settings: Settings
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Drawings of like size, by their indices and worn, as often (N,) as is said; the first ones are left out."""
+    """Batches of worn drawings of like size with their indices, sampled by weight (N,), without those kept back."""
     lengths, (heights, widths) = store.lengths(), store.sides()
     rng = np.random.default_rng(settings.training.seed)
     indices = np.arange(num_kept_back(store), len(store))
-    often = often[indices] / often[indices].sum()
+    sampling_weights = sampling_weights[indices] / sampling_weights[indices].sum()
     while True:
-        order = rng.choice(indices, len(indices), p=often)
+        order = rng.choice(indices, len(indices), p=sampling_weights)
         for chosen in like_with_like(order, lengths, widths, heights, BATCH_SIZE, rng):
             yield chosen.tolist(), worn_drawings(store, chosen.tolist(), vocabulary, settings, rng)
 

@@ -18,9 +18,9 @@ from lib.molecules.drawing_store import DrawingStore
 from lib.molecules.graph_training import (
     UNKNOWN,
     TaughtGraph,
+    class_weights,
+    drawing_sampling_weights,
     graph_of,
-    rare_ones_more,
-    taken_as_often,
     worn_batches,
     worn_drawings,
 )
@@ -33,14 +33,14 @@ from model.precision import autocast
 from model.vocabulary import Vocabulary
 
 BATCH_SIZE, LEARNING_RATE = 256, 3e-3
-NUM_KEPT, NUM_AT_FIRST = 30_000, 3_000  # patches to choose from; the least of them
-NUM_MEASURED = 40  # batches
-TIMES_TAKEN = 2  # each patch on average: a drawing takes longer to wear than its patches to look at
-LESS_RARE = 0.6  # kinds are taken as often as the patches of theirs to this power
-TAKEN = {"C": 0.12, "N": 0.7, "O": 0.7}  # fractions of the patches of the commonest kinds
-END_CARBONS_TAKEN = 0.8  # these may be written out
-WRITTEN_CARBON = NOT_A_NODE + 1  # taken as a kind of their own, among which few of all carbons are
-WRITTEN_OFTENER = 2.0
+BUFFER_SIZE, MIN_BUFFERED = 30_000, 3_000  # patches to sample from; the fewest
+NUM_NORM_BATCHES = 40  # by which the norms are measured
+USES_PER_PATCH = 2  # on average: a drawing takes longer to wear than its patches to look at
+SAMPLING_EXPONENT = 0.6  # a kind is sampled in proportion to the number of its patches to this power
+FRACTIONS_CUT = {"C": 0.12, "N": 0.7, "O": 0.7}  # of the nodes of the commonest kinds
+FRACTION_OF_END_CARBONS_CUT = 0.8  # these may be written out
+WRITTEN_CARBON = NOT_A_NODE + 1  # sampled as a kind of their own: few carbons are written out
+WRITTEN_CARBON_WEIGHT = 2.0  # times the sampling weight of another kind of as many patches
 # Of a typical edge: where around a carbon letters are looked for, and how far from its edges that is.
 AROUND, ASIDE = (0.12, 0.32), 0.13
 LETTERS_FROM = 0.09  # part of that with ink
@@ -55,7 +55,7 @@ class _Patches(NamedTuple):
     pixels: NDArray[np.uint8]  # (N, h, w), 0 = ink
     kinds: NDArray[np.int64]  # (N,) of WRITTEN_KINDS, or NOT_A_NODE
     charges: NDArray[np.int64]  # (N,) of CHARGES
-    taken_as: NDArray[np.int64]  # (N,) the kind, or WRITTEN_CARBON
+    sampled_as: NDArray[np.int64]  # (N,) the kind, or WRITTEN_CARBON
 
     def as_input(self) -> Tensor:
         """The patches as the network takes them (N, 1, h, w)."""
@@ -67,7 +67,7 @@ def train_label_reader(
 ) -> tuple[LabelReader, dict[str, float]]:
     """A label reader, and the fractions of the kinds that it tells right around nodes of drawings kept back.
 
-    It begins as `start`, or from nothing.
+    It begins as `start`, or from scratch.
     """
     torch.manual_seed(settings.training.seed)
     rng = np.random.default_rng(settings.training.seed)
@@ -75,13 +75,13 @@ def train_label_reader(
     if start is not None:
         reader.load_state_dict(start.state_dict())
     graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
-    oftener = _how_much_oftener(graphs)
+    log_prior_ratios = _log_prior_ratios(graphs)
     if start is not None:
-        _add_to_kinds(reader, -oftener)  # about as it was when it learned
+        reader.add_to_kind_logits(-log_prior_ratios)  # about as it was when it learned
     feed = _batches(store, graphs, vocabulary, settings, rng)
     learn(reader, [(list(reader.parameters()), LEARNING_RATE)], 0.02, _losses(reader, feed), num_steps)
     _measure_norms(reader, feed)
-    _add_to_kinds(reader, oftener)
+    reader.add_to_kind_logits(log_prior_ratios)
     reader.eval()
     return reader, _fractions_right(reader, store, vocabulary, settings, rng)
 
@@ -102,84 +102,78 @@ def _measure_norms(reader: LabelReader, feed: Iterator[_Patches]) -> None:
             part.reset_running_stats()
             part.momentum = None  # all batches count the same
     reader.train()
-    for _ in range(NUM_MEASURED):
+    for _ in range(NUM_NORM_BATCHES):
         reader(next(feed).as_input())
 
 
-@torch.inference_mode()
-def _add_to_kinds(reader: LabelReader, added: Tensor) -> None:
-    """Add to the logits of WRITTEN_KINDS (N,)."""
-    reader.kinds.bias[:NOT_A_NODE] += added
-
-
-def _how_much_oftener(graphs: list[TaughtGraph]) -> Tensor:
-    """How much oftener WRITTEN_KINDS (N,) occur in drawings than they are taken: logarithms, 0 on average.
+def _log_prior_ratios(graphs: list[TaughtGraph]) -> Tensor:
+    """Log of the frequency of WRITTEN_KINDS (N,) in drawings over that among sampled patches, 0 on average.
 
     Carbons at corners do not count: they have no letters that could be taken for others.
     """
-    kinds, taken = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_taken, graphs)])
+    kinds, cut = np.concatenate([one.kinds for one in graphs]), np.concatenate([*map(_fractions_cut, graphs)])
     may_have_letters = (kinds != UNKNOWN) & ~np.concatenate([*map(_are_corners, graphs)])
-    counts, counts_taken = (
+    counts, counts_cut = (
         np.bincount(kinds[may_have_letters], weights, len(WRITTEN_KINDS)).clip(1)
-        for weights in (None, taken[may_have_letters])
+        for weights in (None, cut[may_have_letters])
     )
-    oftener = np.log(counts) - LESS_RARE * np.log(counts_taken)
-    return torch.from_numpy(oftener - oftener.mean()).float()
+    ratios = np.log(counts) - SAMPLING_EXPONENT * np.log(counts_cut)
+    return torch.from_numpy(ratios - ratios.mean()).float()
 
 
 def _batches(
     store: DrawingStore, graphs: list[TaughtGraph], vocabulary: Vocabulary, settings: Settings, rng: np.random.Generator
 ) -> Iterator[_Patches]:
-    """Batches of patches, taken again and again from the latest that were cut; rare kinds oftener."""
+    """Batches of patches, sampled again and again from the latest that were cut; rare kinds more often."""
     all_kinds = [graph.kinds for graph in graphs]
-    drawings = worn_batches(store, taken_as_often(all_kinds, rare_ones_more(all_kinds)), vocabulary, settings)
+    drawings = worn_batches(store, drawing_sampling_weights(all_kinds, class_weights(all_kinds)), vocabulary, settings)
     kept = _Patches(
-        np.zeros((NUM_KEPT, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), *(np.zeros(NUM_KEPT, int) for _ in range(3))
+        np.zeros((BUFFER_SIZE, PATCH_HEIGHT, PATCH_WIDTH), np.uint8), *(np.zeros(BUFFER_SIZE, int) for _ in range(3))
     )
-    num_made = num_taken = 0
+    num_made = num_used = 0
     while True:
-        while num_made < max(NUM_AT_FIRST, (num_taken + BATCH_SIZE) / TIMES_TAKEN):
+        while num_made < max(MIN_BUFFERED, (num_used + BATCH_SIZE) / USES_PER_PATCH):
             indices, batch = next(drawings)
             assert batch.marks is not None
             for index, image, marks_xy in zip(indices, batch.images, batch.marks.positions_xy, strict=True):
                 cut = _cut(graphs[index], image[0].float().numpy(), marks_xy.numpy(), rng)
-                at = (num_made + np.arange(len(cut.kinds))) % NUM_KEPT
-                kept.pixels[at], kept.kinds[at], kept.charges[at], kept.taken_as[at] = cut
+                at = (num_made + np.arange(len(cut.kinds))) % BUFFER_SIZE
+                kept.pixels[at], kept.kinds[at], kept.charges[at], kept.sampled_as[at] = cut
                 num_made += len(at)
-        taken_as = kept.taken_as[:num_made]
-        often = _how_often(taken_as)
-        chosen = np.searchsorted(often.cumsum(), rng.random(BATCH_SIZE) * often.sum()).clip(max=len(taken_as) - 1)
-        num_taken += BATCH_SIZE
+        sampled_as = kept.sampled_as[:num_made]
+        bounds = _patch_sampling_weights(sampled_as).cumsum()
+        chosen = np.searchsorted(bounds, rng.random(BATCH_SIZE) * bounds[-1]).clip(max=len(bounds) - 1)
+        num_used += BATCH_SIZE
         yield _Patches(*(part[chosen] for part in kept))
 
 
-def _how_often(taken_as: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often patches (N,) are taken, beside each other, by what they are taken as."""
-    often: NDArray[np.float64] = np.bincount(taken_as).clip(1)[taken_as] ** (LESS_RARE - 1)
-    often[taken_as == WRITTEN_CARBON] *= WRITTEN_OFTENER
-    return often
+def _patch_sampling_weights(sampled_as: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How often patches (N,) are sampled, relative to each other, by what they are sampled as."""
+    sampling_weights: NDArray[np.float64] = np.bincount(sampled_as).clip(1)[sampled_as] ** (SAMPLING_EXPONENT - 1)
+    sampling_weights[sampled_as == WRITTEN_CARBON] *= WRITTEN_CARBON_WEIGHT
+    return sampling_weights
 
 
 def _cut(graph: TaughtGraph, ink: np.ndarray, marks_xy: np.ndarray, rng: np.random.Generator) -> _Patches:
     """Patches of a worn drawing (H, W) with ink = 1: around many of its nodes, and one around none."""
     nodes_xy = marks_xy[graph.atoms]
-    is_taken = rng.random(len(nodes_xy)) < _fractions_taken(graph)
-    spread = np.where(rng.random(is_taken.sum()) < 0.85, *JITTER_PX)
-    middles = nodes_xy[is_taken] + rng.normal(size=(len(spread), 2)) * spread[:, None]
-    kinds, charges, taken_as = graph.kinds[is_taken], graph.charges[is_taken], graph.kinds[is_taken]
+    is_cut = rng.random(len(nodes_xy)) < _fractions_cut(graph)
+    spread = np.where(rng.random(is_cut.sum()) < 0.85, *JITTER_PX)
+    middles = nodes_xy[is_cut] + rng.normal(size=(len(spread), 2)) * spread[:, None]
+    kinds, charges, sampled_as = graph.kinds[is_cut], graph.charges[is_cut], graph.kinds[is_cut]
     inked = np.argwhere(ink > 0.5)[:, ::-1]
     if len(graph.edges) and len(inked):
         typical = float(np.median(np.linalg.norm(np.diff(nodes_xy[graph.edges], axis=1), axis=2)))
-        is_carbon = is_taken & (graph.kinds == WRITTEN_KINDS.index("C"))
+        is_carbon = is_cut & (graph.kinds == WRITTEN_KINDS.index("C"))
         for node in np.flatnonzero(is_carbon).tolist():
             if _is_written(ink, nodes_xy, graph.edges, node, typical):
-                taken_as[is_taken[:node].sum()] = WRITTEN_CARBON
+                sampled_as[is_cut[:node].sum()] = WRITTEN_CARBON
         spot = inked[rng.integers(len(inked))]
         if np.linalg.norm(nodes_xy - spot, axis=1).min() > FAR_FROM_NODES * typical:
             middles, charges = np.vstack((middles, spot)), np.append(charges, 0)
-            kinds, taken_as = np.append(kinds, NOT_A_NODE), np.append(taken_as, NOT_A_NODE)
+            kinds, sampled_as = np.append(kinds, NOT_A_NODE), np.append(sampled_as, NOT_A_NODE)
     pixels = np.rint(255 * (1 - ink)).clip(0, 255).astype(np.uint8)
-    return _Patches(node_patches(pixels, middles), kinds, charges, taken_as)
+    return _Patches(node_patches(pixels, middles), kinds, charges, sampled_as)
 
 
 def _is_written(ink: np.ndarray, nodes_xy: np.ndarray, edges: np.ndarray, node: int, typical: float) -> bool:
@@ -197,10 +191,10 @@ def _is_written(ink: np.ndarray, nodes_xy: np.ndarray, edges: np.ndarray, node: 
     return bool((near[is_around] > 0.5).mean() > LETTERS_FROM)
 
 
-def _fractions_taken(graph: TaughtGraph) -> NDArray[np.float64]:
-    """How many of the patches around each node (A,) are taken."""
-    fractions = np.array([TAKEN.get(name, 1.0) for name in WRITTEN_KINDS])[graph.kinds]
-    fractions[(graph.kinds == WRITTEN_KINDS.index("C")) & ~_are_corners(graph)] = END_CARBONS_TAKEN
+def _fractions_cut(graph: TaughtGraph) -> NDArray[np.float64]:
+    """The probability that a patch is cut around each node (A,)."""
+    fractions = np.array([FRACTIONS_CUT.get(name, 1.0) for name in WRITTEN_KINDS])[graph.kinds]
+    fractions[(graph.kinds == WRITTEN_KINDS.index("C")) & ~_are_corners(graph)] = FRACTION_OF_END_CARBONS_CUT
     fractions[graph.kinds == UNKNOWN] = 0
     return fractions
 

@@ -11,10 +11,10 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from lib.captioning.graph_reading import (
     CLOSEST_PX,
-    MOST_INKLESS,
+    MAX_ODDS_WITHOUT_INK,
     UNSEEN_GAPS,
     _apart,
-    _without_inkless,
+    _with_less_odds_without_ink,
     pretrained_readers,
     read_at_best_size,
     read_graph,
@@ -98,9 +98,9 @@ def test_an_edge_without_ink_is_likelier_in_a_drawing_with_gaps(num_gaps: int) -
         pixels[:, begin[0] + 14 : begin[0] + 26] = 255
     told = torch.full((6, len(KINDS)), 0.1)
     told[:, SINGLE] = 1 - 0.1 * (len(KINDS) - 1)
-    kinds = _without_inkless(pixels, ends, told)
+    kinds = _with_less_odds_without_ink(pixels, ends, told)
     np.testing.assert_allclose(kinds[:5], told[:5], rtol=1e-5)
-    factor = min(MOST_INKLESS, (num_gaps + UNSEEN_GAPS) / 5)
+    factor = min(MAX_ODDS_WITHOUT_INK, (num_gaps + UNSEEN_GAPS) / 5)
     assert float(kinds[5].sum()) == pytest.approx(1)
     assert 1 / float(kinds[5, NOTHING]) - 1 == pytest.approx(factor * (1 / float(told[5, NOTHING]) - 1), rel=1e-4)
 

@@ -12,13 +12,13 @@ from lib.molecules.drawing_store import DrawingStore, StoredDrawing, all_tokens,
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
 from lib.molecules.graph_training import (
-    TAKEN_AS,
+    SAMPLING_WEIGHT_RANGE,
     UNKNOWN,
     TaughtGraph,
     _heat,
+    class_weights,
+    drawing_sampling_weights,
     graph_of,
-    rare_ones_more,
-    taken_as_often,
     targets_of,
     train_graph_reader,
     worn_batches,
@@ -128,12 +128,12 @@ def test_a_cell_with_a_node_is_taught_most_and_the_cells_beside_it_less() -> Non
 def test_drawings_with_rare_kinds_are_taken_more_often() -> None:
     carbon, iodine = WRITTEN_KINDS.index("C"), WRITTEN_KINDS.index("I")
     kinds = [np.full(20, carbon)] * 50 + [np.array([carbon, iodine, UNKNOWN]), np.array([UNKNOWN])]
-    weights = rare_ones_more(kinds)
-    often = taken_as_often(kinds, weights)
+    weights = class_weights(kinds)
+    sampling_weights = drawing_sampling_weights(kinds, weights)
     assert weights[iodine] > 5 * weights[carbon]
-    assert often[50] == pytest.approx(min(float(weights[iodine]), TAKEN_AS[1]))
-    assert often[0] == pytest.approx(float(weights[carbon]))
-    assert often[51] == TAKEN_AS[0]
+    assert sampling_weights[50] == pytest.approx(min(float(weights[iodine]), SAMPLING_WEIGHT_RANGE[1]))
+    assert sampling_weights[0] == pytest.approx(float(weights[carbon]))
+    assert sampling_weights[51] == SAMPLING_WEIGHT_RANGE[0]
 
 
 @pytest.mark.slow

@@ -16,13 +16,12 @@ from lib.molecules.free_style import free_style
 from lib.molecules.graph_training import TaughtGraph, graph_of, worn_drawings
 from lib.molecules.label_training import (
     WRITTEN_CARBON,
-    WRITTEN_OFTENER,
-    _add_to_kinds,
+    WRITTEN_CARBON_WEIGHT,
     _cut,
-    _fractions_taken,
-    _how_much_oftener,
-    _how_often,
+    _fractions_cut,
+    _log_prior_ratios,
     _measure_norms,
+    _patch_sampling_weights,
     _Patches,
     train_label_reader,
 )
@@ -109,7 +108,7 @@ def test_carbons_that_may_be_written_out_are_taken_oftener_than_corners(drawn: A
         graph = graph_of(store.drawing(index))
         num_edges = np.bincount(graph.edges.ravel(), minlength=len(graph.kinds))
         is_carbon = graph.kinds == WRITTEN_KINDS.index("C")
-        at_ends, at_corners = (set(_fractions_taken(graph)[is_carbon & one]) for one in (num_edges == 1, num_edges > 1))
+        at_ends, at_corners = (set(_fractions_cut(graph)[is_carbon & one]) for one in (num_edges == 1, num_edges > 1))
         assert len(at_ends) == len(at_corners) == 1
         assert min(at_ends) > 2 * max(at_corners)
 
@@ -137,33 +136,35 @@ def test_carbons_that_are_written_out_are_taken_as_a_kind_of_their_own(turn_deg:
         for _ in range(20):
             cut = _cut(graph, (drawing.pixels == 0).astype(np.float32), nodes_xy, rng)
             found |= {
-                (int(kind), bool(how == WRITTEN_CARBON)) for kind, how in zip(cut.kinds, cut.taken_as, strict=True)
+                (int(kind), bool(how == WRITTEN_CARBON)) for kind, how in zip(cut.kinds, cut.sampled_as, strict=True)
             }
-            assert (cut.taken_as[cut.taken_as != WRITTEN_CARBON] == cut.kinds[cut.taken_as != WRITTEN_CARBON]).all()
+            assert (
+                cut.sampled_as[cut.sampled_as != WRITTEN_CARBON] == cut.kinds[cut.sampled_as != WRITTEN_CARBON]
+            ).all()
         assert found - {(NOT_A_NODE, False)} == taken
 
 
 def test_rare_kinds_and_carbons_that_are_written_out_are_taken_oftener() -> None:
     carbon, sulfur = WRITTEN_KINDS.index("C"), WRITTEN_KINDS.index("S")
-    often = _how_often(np.repeat([carbon, sulfur, WRITTEN_CARBON], [800, 50, 50]))
-    assert often[800] > 2 * often[0]
-    assert often[850] == WRITTEN_OFTENER * often[800]
-    assert often[:800].sum() > often[800:850].sum()
+    sampling_weights = _patch_sampling_weights(np.repeat([carbon, sulfur, WRITTEN_CARBON], [800, 50, 50]))
+    assert sampling_weights[800] > 2 * sampling_weights[0]
+    assert sampling_weights[850] == WRITTEN_CARBON_WEIGHT * sampling_weights[800]
+    assert sampling_weights[:800].sum() > sampling_weights[800:850].sum()
 
 
 def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
     store, _, _ = drawn(SMILES)
-    oftener = _how_much_oftener([graph_of(store.drawing(index)) for index in range(len(store))])
+    log_prior_ratios = _log_prior_ratios([graph_of(store.drawing(index)) for index in range(len(store))])
     common, rare = ([WRITTEN_KINDS.index(name) for name in names] for names in (("C", "N", "O"), ("S", "F", "Cl")))
-    assert oftener[common].min() > oftener[rare].max() > 0  # corners of carbon do not count
-    assert float(oftener.mean()) == pytest.approx(0, abs=1e-5)
+    assert log_prior_ratios[common].min() > log_prior_ratios[rare].max() > 0  # corners of carbon do not count
+    assert float(log_prior_ratios.mean()) == pytest.approx(0, abs=1e-5)
     reader = LabelReader().eval()
     patch = torch.zeros(1, 1, PATCH_HEIGHT, PATCH_WIDTH)
     with torch.inference_mode():
         before = reader(patch).kinds[0]
-        _add_to_kinds(reader, oftener)
+        reader.add_to_kind_logits(log_prior_ratios)
         after = reader(patch).kinds[0]
-    torch.testing.assert_close(after[:NOT_A_NODE] - before[:NOT_A_NODE], oftener)
+    torch.testing.assert_close(after[:NOT_A_NODE] - before[:NOT_A_NODE], log_prior_ratios)
     assert after[NOT_A_NODE] == before[NOT_A_NODE]
 
 
