@@ -19,10 +19,9 @@ from lib.images.frozen_features import encoder_version_of
 from lib.images.packed_features import unpack_features
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.models import model_in_use
-from lib.lake.pending_rows import find_pending_rows, num_tasks
+from lib.lake.pending_rows import commit_batches, find_pending_rows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
-from lib.lake.worker_counts import WorkerCounter, counted_by_workers
-from lib.progress import show_progress
+from lib.lake.worker_counts import WorkerCounter
 from lib.sections.captioning import PredictionSettings
 from lib.sections.images import CleaningSettings
 from model.checkpoint import load_captioner
@@ -74,13 +73,12 @@ def predict_new_images(
                 f"model {model_version}",
                 "or name another model in prediction.model_version, or train one",
             )
-            num_done = 0
-            with show_progress("predict_captions", total) as line:
-                for batch, num_rows in pending.batches():
-                    with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                        predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
-                        lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
-                    num_done += num_rows
+
+            def commit(batch: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
+                predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
+                lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
+
+            commit_batches(lake, "predict_captions", pending.batches(), total, commit)
     lake.create("caption_predictions")
     num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version) if had_predictions else (0, 0)
     logger.info("predict_captions: model %s captioned %d new images", model_version, total)

@@ -13,10 +13,9 @@ from lib.fingerprints import fingerprint
 from lib.images.cleaning import clean_image, encode_png
 from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.image_versions import version_of_bytes
-from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
+from lib.lake.pending_rows import PendingRows, commit_batches, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGES_CLEAN, IMAGES_REJECTED
-from lib.lake.worker_counts import WorkerCounter, counted_by_workers
-from lib.progress import show_progress
+from lib.lake.worker_counts import WorkerCounter
 from lib.sections.images import CleaningSettings
 
 logger = logging.getLogger(__name__)
@@ -73,16 +72,12 @@ def _clean_pending(lake: Lake, pending: PendingRows, settings: CleaningSettings)
     if not pending.num_rows:
         logger.info("clean_images: nothing new")
         return
-    num_done = 0
-    with show_progress("clean_images", pending.num_rows) as line:
-        for batch, num_rows in pending.batches():
-            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                _commit_batch(lake, batch, num_rows, settings, counter)
-            num_done += num_rows
+    commit = partial(_commit_batch, lake, settings)
+    commit_batches(lake, "clean_images", pending.batches(), pending.num_rows, commit)
 
 
 def _commit_batch(
-    lake: Lake, batch: DataFrame, num_rows: int, settings: CleaningSettings, counter: WorkerCounter
+    lake: Lake, settings: CleaningSettings, batch: DataFrame, num_rows: int, counter: WorkerCounter
 ) -> None:
     now = F.lit(commit_time())
     schema = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())

@@ -14,10 +14,9 @@ from lib.images.cleaning import decode_png
 from lib.images.frozen_features import encoder_version, extract
 from lib.images.packed_features import pack_features
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.pending_rows import PendingRows, find_pending_rows, num_tasks
+from lib.lake.pending_rows import PendingRows, commit_batches, find_pending_rows, num_tasks
 from lib.lake.schemas import IMAGE_FEATURES
-from lib.lake.worker_counts import WorkerCounter, counted_by_workers
-from lib.progress import show_progress
+from lib.lake.worker_counts import WorkerCounter
 from model.config import CaptionerConfig
 from model.encoders import frozen_encoder
 from model.errors import EncoderWeightsError
@@ -54,16 +53,12 @@ def _extract_pending(lake: Lake, pending: PendingRows, config: CaptionerConfig, 
         frozen_encoder(config)  # weights that are not there are said here, not by every worker
     except EncoderWeightsError as error:
         raise SettingsError(str(error)) from None
-    num_done = 0
-    with show_progress("extract_features", pending.num_rows) as line:
-        for batch, num_rows in pending.batches():
-            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
-                _commit_batch(lake, batch, num_rows, config, version, counter)
-            num_done += num_rows
+    commit = partial(_commit_batch, lake, config, version)
+    commit_batches(lake, "extract_features", pending.batches(), pending.num_rows, commit)
 
 
 def _commit_batch(
-    lake: Lake, batch: DataFrame, num_rows: int, config: CaptionerConfig, version: str, counter: WorkerCounter
+    lake: Lake, config: CaptionerConfig, version: str, batch: DataFrame, num_rows: int, counter: WorkerCounter
 ) -> None:
     encode = partial(encode_batches, config=config, counter=counter)
     images = batch.select("image_id", "cleaning_version", "image").repartition(num_tasks(lake.spark, num_rows))

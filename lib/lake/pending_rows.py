@@ -4,13 +4,15 @@ Nothing is remembered outside the tables, so a killed job goes on where its last
 made again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.lake.delta_tables import Lake
+from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.progress import show_progress
 
 ROWS_PER_TASK = 500  # a few seconds of work, so that progress moves and no core waits long for the last task
 
@@ -18,6 +20,28 @@ ROWS_PER_TASK = 500  # a few seconds of work, so that progress moves and no core
 def num_tasks(spark: SparkSession, num_rows: int) -> int:
     """Into how many tasks a batch of images is split: enough for every core, and none of them long."""
     return max(2 * spark.sparkContext.defaultParallelism, -(-num_rows // ROWS_PER_TASK))
+
+
+def commit_batches(
+    lake: Lake,
+    name: str,
+    batches: Iterable[tuple[DataFrame, int]],
+    total: int,
+    commit: Callable[[DataFrame, int, WorkerCounter], None],
+) -> None:
+    """Commit batch by batch, each with its number of rows, while a line says how many of `total` rows are done."""
+    num_done = 0
+    with show_progress(name, total) as line:
+        for batch, num_rows in batches:
+            with lake.staging(), counted_by_workers(lake.spark, line, num_done, num_rows) as counter:
+                commit(batch, num_rows, counter)
+            num_done += num_rows
+
+
+def batches_by_position(rows: DataFrame, total: int, size: int) -> Iterator[tuple[DataFrame, int]]:
+    """Parts of `total` rows that are numbered from 0 by `position`, each of at most `size` rows, with their numbers."""
+    for start in range(0, total, size):
+        yield rows.where(F.col("position").between(start, start + size - 1)), min(size, total - start)
 
 
 @dataclass(frozen=True)

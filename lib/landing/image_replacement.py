@@ -7,12 +7,11 @@ import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Window
 
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.pending_rows import num_tasks
+from lib.lake.pending_rows import batches_by_position, commit_batches, num_tasks
 from lib.lake.schemas import IMAGES_RAW
-from lib.lake.worker_counts import counted_by_workers
+from lib.lake.worker_counts import WorkerCounter
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
-from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
@@ -38,21 +37,19 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
     if not num_changed:
         return
     num_replaced = num_unread = 0
-    with show_progress("ingest_images", num_changed) as line:
-        for start in range(0, num_changed, settings.images_per_commit):
-            batch = changed.where(F.col("position").between(start, start + settings.images_per_commit - 1))
-            num_rows = min(settings.images_per_commit, num_changed - start)
-            with lake.staging(), counted_by_workers(lake.spark, line, start, num_rows) as counter:
-                outcomes = lake.stage(
-                    in_reading_order(batch.select(*ARRIVAL_SCHEMA.names), num_tasks(lake.spark, num_rows)).mapInPandas(
-                        partial(read_batches, counter=counter), OUTCOME_SCHEMA
-                    )
-                )
-                rows = lake.stage(_as_rows(outcomes.where(F.col("reason").isNull()), lake.read("images_raw")))
-                if not rows.isEmpty():
-                    lake.upsert("images_raw", rows.drop("has_other_bytes"))
-                num_replaced += rows.where("has_other_bytes").count()
-                num_unread += num_rows - rows.count()
+
+    def commit(batch: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
+        nonlocal num_replaced, num_unread
+        arrivals = in_reading_order(batch.select(*ARRIVAL_SCHEMA.names), num_tasks(lake.spark, num_rows))
+        outcomes = lake.stage(arrivals.mapInPandas(partial(read_batches, counter=counter), OUTCOME_SCHEMA))
+        rows = lake.stage(_as_rows(outcomes.where(F.col("reason").isNull()), lake.read("images_raw")))
+        if not rows.isEmpty():
+            lake.upsert("images_raw", rows.drop("has_other_bytes"))
+        num_replaced += rows.where("has_other_bytes").count()
+        num_unread += num_rows - rows.count()
+
+    batches = batches_by_position(changed, num_changed, settings.images_per_commit)
+    commit_batches(lake, "ingest_images", batches, num_changed, commit)
     logger.info("ingest_images: %d images replaced by new versions of their files", num_replaced)
     if num_unread:
         logger.warning("ingest_images: %d new versions of files cannot be read: the old bytes are kept", num_unread)
