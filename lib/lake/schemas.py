@@ -77,7 +77,8 @@ REJECTION_REASONS = {
     "unreadable_archive": "the archive is damaged or is no archive: the members before the damage are kept",
     "unreadable_member": "the member's bytes do not match its checksum, or it is encrypted",
     "unreadable_file": "a link to nothing, no file, or one that may not be opened or became shorter while it was read",
-    "unreadable_name": "a name that is neither UTF-8 nor, for archive members, in landing.member_name_encoding",
+    "unreadable_name": "a name that is neither UTF-8 nor, for archive members, in landing.member_name_encoding, "
+    "or that a member of an archive would have",
     "unsupported_format": "images or archives of a format that is not read: convert them",
     "duplicate_image_id": "another image has this image_id: of equal ones one is kept, of different ones the one "
     "taken in earlier, if any (landing.image_id)",
@@ -108,15 +109,15 @@ _EXPLAINED = "; ".join(f"{reason}: {meaning}" for reason, meaning in REJECTION_R
 IMAGES_REJECTED = Table(
     "images_rejected",
     ("image_id", "stage", "source"),
-    "Images that went no further, and why. Arrived = images_raw + rejected at ingest; "
-    "images_raw = images_clean + rejected at clean.",
+    "Images and rows of caption files that were rejected, and why. Images that arrived = images_raw + rows of stage "
+    "ingest; images_raw = images_clean + rows of stage clean.",
     T.StructType(
         [
             IMAGE_ID,
             _column("stage", _TEXT, "Step that rejected it: ingest, clean, or captions for a row of a captions file."),
             _column("reason", _TEXT, f"Why. {_EXPLAINED}."),
             _column("detail", _TEXT, "What was seen, for people."),
-            _column("source", _TEXT, "Where it came from, as in images_raw."),
+            _column("source", _TEXT, "Where it came from, as in images_raw; of a caption file with the row."),
             _column(
                 "cleaning_version",
                 _TEXT,
@@ -218,9 +219,7 @@ VOCABULARY = Table(
         [
             _column("notation", _TEXT, "How captions are cut into tokens: see captions.notation."),
             _column("token", _TEXT, "The token."),
-            _column(
-                "token_id", _INT, "Its number in a network trained on it from nothing; specials first, then in order."
-            ),
+            _column("token_id", _INT, "Index in a network that is trained from scratch: special tokens come first."),
             _column("num_uses", _LONG, "How often it stands in the train captions."),
             _column("vocabulary_version", _TEXT, "Hash of the settings that made it."),
             _column("built_at", _TIME, "When the vocabulary was built (UTC)."),
@@ -284,7 +283,9 @@ CAPTION_PREDICTIONS = Table(
             _column("reference", _TEXT, "Reference caption nearest to the prediction; null where there is none."),
             _column("edit_distance", _INT, "Fewest edits from prediction to reference (Levenshtein), in characters."),
             _column(
-                "similarity", _DOUBLE, "1 - edit_distance / length of the longer, 0..1; above 0.55 it says something."
+                "similarity",
+                _DOUBLE,
+                "1 - edit_distance / length of the longer, 0..1; unrelated InChIs reach about 0.55.",
             ),
             _column("split", _TEXT, "Split of the image; null where there is no reference."),
             _column("cleaning_version", _TEXT, "Cleaning that made the image the model saw."),
@@ -329,8 +330,8 @@ EVALUATIONS = Table(
             _column(
                 "predictor",
                 _TEXT,
-                "model, constant_caption (one caption for all), shuffled_pictures, or "
-                "nearest_neighbour (the caption of the train image with the most similar features).",
+                "model, constant_caption (one caption for all), shuffled_pictures (the model's caption of another "
+                "image), or nearest_neighbour (the caption of the train image with the most similar features).",
             ),
             _column("num_images", _LONG, "Images scored."),
             _column("exact_match", _DOUBLE, "Fraction of captions equal to the reference, 0..1."),
@@ -342,7 +343,11 @@ EVALUATIONS = Table(
             _column("control_caption", _TEXT, "The caption that the constant control repeats; null otherwise."),
             _column("evaluated_at", _TIME, "When it was computed (UTC)."),
             *_SENTENCE_SCORES,
-            _column("inputs_fingerprint", _TEXT, "Hash of the predictions and captions that it was computed from."),
+            _column(
+                "inputs_fingerprint",
+                _TEXT,
+                "Hash of the predictions, captions and versions of image features that it was computed from.",
+            ),
         ]
     ),
 )

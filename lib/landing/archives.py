@@ -51,15 +51,9 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 image_id_of(relative_path(file.path, settings), settings),
                 file.path,
                 file.path,
-                "file",
-                0,
-                file.num_bytes,
-                file.num_bytes,
-                0,
-                0,
-                None,
-                None,
-                _time_stamp(file),
+                num_bytes=file.num_bytes,
+                num_packed_bytes=file.num_bytes,
+                file_version=_time_stamp(file),
             ),
             settings,
         )
@@ -73,9 +67,9 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
                 yield _checked(arrival, settings)
     except LISTING_ERRORS as error:
         detail = _other_kind(file.path) or str(error)
-        yield Arrival(name, file.path, file.path, "file", 0, 0, 0, 0, 0, "unreadable_archive", detail)
+        yield Arrival(name, file.path, file.path, reason="unreadable_archive", detail=detail)
     if num_hidden:
-        yield Arrival(name, file.path, file.path, "file", 0, num_hidden, 0, 0, 0, HIDDEN_MEMBERS, None)
+        yield Arrival(name, file.path, file.path, num_bytes=num_hidden, reason=HIDDEN_MEMBERS)
 
 
 def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
@@ -227,10 +221,9 @@ def _member(
     elif name is None:
         reason = "unreadable_name"
         detail = "the name is not UTF-8: set landing.member_name_encoding to what it is in, such as gbk or cp437"
-    image_id = image_id_of(_path_of_member(file.path, name or source, settings), settings)
-    return Arrival(
-        image_id, f"{file.path}{MEMBER_MARK}{source}", file.path, kind, offset, num_bytes, 0, 0, 0, reason, detail
-    )
+    image_id = image_id_of(path_of_member(file.path, name or source, settings), settings)
+    source = f"{file.path}{MEMBER_MARK}{source}"
+    return Arrival(image_id, source, file.path, kind, offset, num_bytes, reason=reason, detail=detail)
 
 
 def _decoded(raw_name: bytes, is_utf8: bool, settings: LandingSettings) -> str | None:
@@ -248,7 +241,7 @@ def _decoded(raw_name: bytes, is_utf8: bool, settings: LandingSettings) -> str |
     return None
 
 
-def _path_of_member(archive: str, name: str, settings: LandingSettings) -> str:
+def path_of_member(archive: str, name: str, settings: LandingSettings) -> str:
     """The member's path in its archive, with the archive's own path before it if landing.image_id asks for it."""
     if settings.image_id != "path_with_archive":
         return name

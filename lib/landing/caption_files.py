@@ -93,20 +93,11 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     """
     source = source_of(path, member)
     try:
-        with _open_bytes(path, member) as content:
-            head = content.read(HEAD_BYTES)
-        kind = "an Excel file or another zip archive" if head.startswith(LOCAL_MAGIC) else kind_of_no_table(head)
-        if kind:
-            raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
-        encoding = landing.captions_encoding or encoding_of(path, member)
-        with open_text(path, member, encoding) as text:
-            first = list(islice(_lines_of_table(text), NUM_LINES_EXAMINED))
-            if not first:
-                return None
-            for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
-                pass  # damage may lie at the end
+        encoding, first = _first_lines(path, member, landing)
     except (*TABLE_ERRORS, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
+    if not first:
+        return None
     header = first[0]
     if header.lstrip().startswith("{"):
         check_coco(partial(open_text, path, member, encoding), source)
@@ -115,11 +106,45 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
     separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
     names = columns[separator]
-    missing = {setting: column for setting, column in wanted.items() if column not in names}
+    has_all = set(wanted.values()) <= set(names)
     are_numbered = [NUMBERED_LINE.match(line) is not None for line in first]
     # The first line alone may be damaged, or the others may be parts of captions.
-    if missing and (are_numbered[0] or sum(are_numbered) >= len(first) / 2):
+    if not has_all and (are_numbered[0] or sum(are_numbered) >= len(first) / 2):
         return CaptionFile(path, member, encoding, "\t", 2, 0, 1, has_header=False)
+    _check_header(header, encoding, names, wanted, source)
+    return CaptionFile(
+        path,
+        member,
+        encoding,
+        separator,
+        len(names),
+        names.index(landing.image_id_column),
+        names.index(landing.caption_column),
+    )
+
+
+def _first_lines(path: str, member: str, landing: LandingSettings) -> tuple[str, list[str]]:
+    """The encoding of a caption file and its first lines that are not empty; reads it to its end.
+
+    Raises LandingZoneError if it is no text, and TABLE_ERRORS or OSError if it is damaged or gone.
+    """
+    with _open_bytes(path, member) as content:
+        head = content.read(HEAD_BYTES)
+    kind = "an Excel file or another zip archive" if head.startswith(LOCAL_MAGIC) else kind_of_no_table(head)
+    if kind:
+        source = source_of(path, member)
+        raise LandingZoneError(f"{source} is no text but {kind}: save it as CSV, as .csv or .csv.gz")
+    encoding = landing.captions_encoding or encoding_of(path, member)
+    with open_text(path, member, encoding) as text:
+        first = list(islice(_lines_of_table(text), NUM_LINES_EXAMINED))
+        for _ in iter(lambda: text.read(BYTES_AT_A_TIME), ""):
+            pass  # damage may lie at the end
+    return encoding, first
+
+
+def _check_header(header: str, encoding: str, names: list[str], wanted: dict[str, str], source: str) -> None:
+    """Raise LandingZoneError unless every column of `wanted`, by its setting, is one of `names`, and there once."""
+    missing = {setting: column for setting, column in wanted.items() if column not in names}
     if UNREADABLE.search(header):
         raise LandingZoneError(f"{source} is no text in {encoding}: set landing.captions_encoding")
     if missing and header.lstrip().startswith("["):
@@ -136,15 +161,6 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     for column in wanted.values():
         if names.count(column) > 1:
             raise LandingZoneError(f"{source} has {names.count(column)} columns {column!r}: rename all but one")
-    return CaptionFile(
-        path,
-        member,
-        encoding,
-        separator,
-        len(names),
-        names.index(landing.image_id_column),
-        names.index(landing.caption_column),
-    )
 
 
 def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tuple[str, ...]) -> Iterator[CaptionRow]:

@@ -7,15 +7,17 @@ from pyspark.sql import Column, DataFrame, Window
 
 from lib.landing.file_access import relative_path, root_url
 from lib.landing.image_names import image_path_of, unescaped
-from lib.landing.zone import ARCHIVE_SUFFIXES, MEMBER_MARK
+from lib.landing.zone import ARCHIVE_SUFFIXES, END_OF_ARCHIVE, MEMBER_MARK
 from lib.sections.landing import LandingSettings
 
 OTHER, SAME, DEEPER = range(3)  # folders differ; the image has all that the caption names; the caption names more
-END_OF_ARCHIVE = re.compile(f"(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
 # All before the last archive's member, else before the file's name. Greedy, as a folder may be called like a member.
 HOME = f"(?is)^(.*(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}|.*/)"
 ADVICE = "give both the same folders, name no folder in the captions file, or use landing.image_id=path in a new lake"
 ADVICE_BESIDE = "use landing.image_id=path, or path_with_archive if their archives differ, in a new lake"
+OF_OTHER_FOLDER = f"the caption is of %s and the image is %s: {ADVICE}"
+OF_SEVERAL_FOLDERS = f"captions of %s and %s are for one image, %s: {ADVICE}"
+OF_RIVAL = f"the caption lies beside %s, which is not taken in, and the image is %s: {ADVICE_BESIDE}"
 
 
 def fit_of_folders(path: str, source: str, landing: LandingSettings) -> int:
@@ -50,6 +52,11 @@ def _read_in(name: str, encoding: str | None) -> str:
         return name
 
 
+def names_folders() -> Column:
+    """Whether a caption's `path` names folders too, beside its image_id."""
+    return F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
+
+
 def with_folder_faults(
     captions: DataFrame, images: DataFrame, rivals: DataFrame, landing: LandingSettings
 ) -> DataFrame:
@@ -61,64 +68,53 @@ def with_folder_faults(
     in the lake already, is not judged again by the folders of an image that lies outside of the present landing.path.
     An image with fewer folders than its captions name takes theirs, unless they name different ones.
     """
-    root = root_url(landing.path)
-
-    def fit_of(path: str | None, source: str | None) -> int | None:
-        return None if path is None or source is None or "/" not in path else fit_of_folders(path, source, landing)
-
-    def folder_fit(source: str) -> Column:
-        return F.udf(fit_of, "int")("path", source) if has_folders else F.lit(None).cast("int")
-
-    # The landing zone may be one archive, or one image.
-    is_within_root = F.col("image_source").startswith(root.rstrip("/") + "/") | (
-        F.col("image_source").startswith(root + MEMBER_MARK) | (F.col("image_source") == root)
-    )
+    compared = _with_fits(captions, images, rivals, landing)
     of_image = Window.partitionBy("image_id")
-    sources = images.select("image_id", F.col("source").alias("image_source"))
-    names_folders = F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
-    is_judged = names_folders & ((F.col("rank") > 0) | is_within_root)
-    has_folders = not captions.where(names_folders).isEmpty()  # else no row need be sent to Python
-    fit = F.when(is_judged, folder_fit("image_source"))  # asked for the other rows too
     is_deeper = F.col("fit") == DEEPER
     deepest = F.max(F.when(is_deeper, F.struct(F.length("path").alias("length"), "path"))).over(of_image)["path"]
     is_within = F.lower(F.concat(F.lit("/"), "deepest")).endswith(F.lower(F.concat(F.lit("/"), "path")))
     another = F.max(F.when(is_deeper & ~is_within, F.col("path"))).over(of_image)
-    other = F.concat(
-        F.lit("the caption is of "), "path", F.lit(" and the image is "), "image_source", F.lit(f": {ADVICE}")
-    )
-    several = F.concat(
-        F.lit("captions of "),
-        "deepest",
-        F.lit(" and "),
-        "another",
-        F.lit(" are for one image, "),
-        "image_source",
-        F.lit(f": {ADVICE}"),
-    )
-    own = F.concat(
-        F.lit("the caption lies beside "),
-        "rival",
-        F.lit(", which is not taken in, and the image is "),
-        "image_source",
-        F.lit(f": {ADVICE_BESIDE}"),
-    )
-    is_of_rival = F.col("rival").isNotNull() & ~F.col("is_beside") & (~names_folders | (F.col("rival_fit") != OTHER))
+    is_of_rival = F.col("rival").isNotNull() & ~F.col("is_beside") & (~names_folders() | (F.col("rival_fit") != OTHER))
     detail = (
-        F.when(F.col("fit") == OTHER, other)
-        .when(is_deeper & F.col("another").isNotNull(), several)
-        .when(is_of_rival, own)
+        F.when(F.col("fit") == OTHER, F.format_string(OF_OTHER_FOLDER, "path", "image_source"))
+        .when(
+            is_deeper & F.col("another").isNotNull(),
+            F.format_string(OF_SEVERAL_FOLDERS, "deepest", "another", "image_source"),
+        )
+        .when(is_of_rival, F.format_string(OF_RIVAL, "rival", "image_source"))
     )
     return (
-        captions.join(sources, on="image_id", how="left")
-        .join(rivals, on="image_id", how="left")
-        .withColumn("home", F.regexp_extract("source", HOME, 1))
-        .withColumn("rival", F.get(F.filter("rivals", lambda rival: rival.startswith(F.col("home"))), F.lit(0)))
-        .withColumn("is_beside", F.coalesce(F.col("image_source").startswith(F.col("home")), F.lit(False)))
-        .withColumn("fit", fit)
-        .withColumn("rival_fit", folder_fit("rival"))
-        .withColumn("deepest", deepest)
+        compared.withColumn("deepest", deepest)
         .withColumn("another", another)
         .withColumn("detail", detail)
         .withColumn("reason", F.when(F.col("detail").isNotNull(), F.lit("other_folder")))
-        .drop("image_source", "fit", "deepest", "another", "home", "rivals", "rival", "rival_fit")
+        .select(*captions.columns, "is_beside", "detail", "reason")
+    )
+
+
+def _with_fits(captions: DataFrame, images: DataFrame, rivals: DataFrame, landing: LandingSettings) -> DataFrame:
+    """Captions with image_source, rival, is_beside, and how the folders they name fit those two: fit and rival_fit."""
+    root = root_url(landing.path)
+    # The landing zone may be one archive, or one image.
+    is_within_root = F.col("image_source").startswith(root.rstrip("/") + "/") | (
+        F.col("image_source").startswith(root + MEMBER_MARK) | (F.col("image_source") == root)
+    )
+    is_judged = names_folders() & ((F.col("rank") > 0) | is_within_root)
+    has_folders = not captions.where(names_folders()).isEmpty()  # else no row need be sent to Python
+
+    def fit_of(path: str | None, source: str | None) -> int | None:
+        return None if path is None or source is None or "/" not in path else fit_of_folders(path, source, landing)
+
+    def fit_to(source: str) -> Column:
+        return F.udf(fit_of, "int")("path", source) if has_folders else F.lit(None).cast("int")
+
+    sources = images.select("image_id", F.col("source").alias("image_source"))
+    home = F.regexp_extract("source", HOME, 1)
+    return (
+        captions.join(sources, on="image_id", how="left")
+        .join(rivals, on="image_id", how="left")
+        .withColumn("rival", F.get(F.filter("rivals", lambda rival: rival.startswith(home)), F.lit(0)))
+        .withColumn("is_beside", F.coalesce(F.col("image_source").startswith(home), F.lit(False)))
+        .withColumn("fit", F.when(is_judged, fit_to("image_source")))  # asked for the other rows too
+        .withColumn("rival_fit", fit_to("rival"))
     )

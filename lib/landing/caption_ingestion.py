@@ -1,4 +1,4 @@
-"""Reference captions: CSV files to the captions table, with the split each image belongs to."""
+"""Reference captions: caption files (CSV, TSV, lines of text, COCO's JSON) to the captions table, with splits."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,14 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import num_tasks
 from lib.lake.schemas import IMAGES_REJECTED
 from lib.lake.splits import split_of
+from lib.landing.archives import path_of_member
 from lib.landing.caption_files import TABLE_ERRORS, CaptionFile, examine, read_rows, source_of
-from lib.landing.caption_folders import with_folder_faults
+from lib.landing.caption_folders import names_folders, with_folder_faults
 from lib.landing.caption_rows import MAX_DETAIL_CHARS, CaptionRow
 from lib.landing.caption_search import FoundCaptions
+from lib.landing.file_access import relative_path
 from lib.landing.image_ids import rivals_of_images
+from lib.landing.image_names import image_path_of
 from lib.landing.ledger import Ledger
 from lib.landing.zone import MEMBER_MARK
 from lib.sections.captions import CaptionSettings
@@ -53,9 +56,8 @@ def ingest_captions(
     read = found.read
     rivals = lake.stage(rivals_of_images(lake))
     known = lake.read("captions").withColumn("rank", F.lit(0))
-    names_folders = F.coalesce(F.col("path") != F.col("image_id"), F.lit(False))
     has_rival = F.col("rivals").isNotNull()
-    judgeable = known.join(rivals, on="image_id", how="left").where(names_folders | has_rival).drop("rivals")
+    judgeable = known.join(rivals, on="image_id", how="left").where(names_folders() | has_rival).drop("rivals")
     judged = with_folder_faults(judgeable, lake.read("images_raw"), rivals, landing)
     misplaced = judged.where(F.col("reason").isNotNull()).select("image_id")
     if sources or not (judgeable.isEmpty() or misplaced.isEmpty()):  # the second costs more, and is seldom asked
@@ -91,24 +93,16 @@ def _replace(
     sources = [source for source in sources if source not in unread]
     accepted = rows.where(F.col("reason").isNull())
     known = lake.read("captions")
-    of_sources = known.where(F.col("source").isin(sources))
-    ids = [one.select("image_id") for one in (accepted, of_sources, misplaced)]
-    touched = lake.stage(reduce(DataFrame.union, ids).distinct())
+    touched = lake.stage(_image_ids(accepted, known.where(F.col("source").isin(sources)), misplaced))
     known = lake.stage(known.join(touched, on="image_id", how="left_semi"))
     known_rejected = lake.stage(_rejected_rows(lake, touched, sources))
     waiting = known_rejected.where(~F.col("source").isin(sources)).withColumnRenamed("detail", "caption")
     waiting = waiting.withColumn("path", F.lit(None).cast("string"))
-    said_before = known.where(F.col("source").isin(sources)).select("image_id", "caption")
-    still_said = accepted.where(F.col("path") == F.col("image_id"))  # one with folders may be rejected for them
-    still_said = still_said.join(rivals, on="image_id", how="left_anti")  # and one with rivals for these
-    lost = said_before.join(still_said, on=["image_id", "caption"], how="left_anti")
-    needy = lake.stage(
-        reduce(DataFrame.union, (one.select("image_id") for one in (lost, waiting, misplaced))).distinct()
-    )
+    lost = _lost(known.where(F.col("source").isin(sources)), accepted, rivals)
+    needy = lake.stage(_image_ids(lost, waiting, misplaced))
     if found.unchanged and not needy.isEmpty():
-        files = [
-            file for path, member in found.unchanged if (file := _examined_again(path, member, landing)) is not None
-        ]
+        again = (_examined_again(path, member, landing) for path, member in found.unchanged)
+        files = [file for file in again if file is not None]
         waiting = _with_what_others_say(lake, waiting, needy, known, files, landing, settings)
         known_rejected = known_rejected.unionByName(_rejected_for_folders(lake, needy, files))
     ranked = lake.stage(_ranked(accepted, known, waiting, sources))
@@ -126,20 +120,35 @@ def _replace(
     num_changes = changes.count()
     if num_changes:
         lake.upsert("captions", changes, delete_when="new.caption is null")
+    _log(lake, num_changes, len(found.files), num_rejected)
+    return unread
+
+
+def _image_ids(*parts: DataFrame) -> DataFrame:
+    """The image ids of all parts, each once."""
+    return reduce(DataFrame.union, (part.select("image_id") for part in parts)).distinct()
+
+
+def _lost(known: DataFrame, accepted: DataFrame, rivals: DataFrame) -> DataFrame:
+    """The captions that were `known` and are perhaps not said any more."""
+    still_said = accepted.where(F.col("path") == F.col("image_id"))  # one with folders may be rejected for them
+    still_said = still_said.join(rivals, on="image_id", how="left_anti")  # and one with rivals for these
+    return known.select("image_id", "caption").join(still_said, on=["image_id", "caption"], how="left_anti")
+
+
+def _log(lake: Lake, num_changes: int, num_files: int, num_rejected: dict[str, int]) -> None:
     images = lake.read("images_raw").select("image_id")
-    without_image = lake.read("captions").join(images, on="image_id", how="left_anti")
     logger.info(
         "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no image yet",
         num_changes,
-        len(found.files),
-        without_image.count(),
+        num_files,
+        lake.read("captions").join(images, on="image_id", how="left_anti").count(),
     )
     if num_rejected:
         logger.warning(
             "ingest_images: rows of these files rejected, as images_rejected says: %s",
             ", ".join(f"{count} {reason}" for reason, count in num_rejected.items()),
         )
-    return unread
 
 
 def _with_what_others_say(
@@ -239,6 +248,7 @@ def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, s
 
     listed = lake.spark.createDataFrame(files, FILE_SCHEMA)
     rows = listed.repartition(max(1, len(files))).mapInPandas(read, ROW_SCHEMA)
+    rows = _of_images_beside(lake, rows, files, landing)
     if not landing.captions_notation:
         return rows
     rows = lake.stage(rows)  # read once, though counted first
@@ -247,6 +257,31 @@ def _read_rows(lake: Lake, files: list[CaptionFile], landing: LandingSettings, s
     convert = partial(_convert, notation_name=landing.captions_notation, prefixes=prefixes)
     converted = others.repartition(num_tasks(lake.spark, others.count())).mapInPandas(convert, ROW_SCHEMA)
     return rows.where(~is_other).unionByName(converted)
+
+
+def _of_images_beside(lake: Lake, rows: DataFrame, files: list[CaptionFile], landing: LandingSettings) -> DataFrame:
+    """The rows, where a name without folders is that of an image in the folder of the file, if there is one.
+
+    So HuggingFace's image folders are laid out. Where ids are names, folders are compared instead: with_folder_faults.
+    """
+    folders = {source_of(file.path, file.member): _folder_of(file, landing) for file in files}
+    known = [(source, folder) for source, folder in folders.items() if folder]
+    if landing.image_id == "name" or not known:
+        return rows
+    folder_of_file = F.broadcast(lake.spark.createDataFrame(known, "source string, folder string"))
+    images = lake.read("images_raw").select(F.col("image_id").alias("beside"), F.lit(True).alias("is_there"))
+    beside = F.when(~F.col("image_id").contains("/"), F.concat("folder", F.lit("/"), "image_id"))
+    found = rows.join(folder_of_file, on="source", how="left").withColumn("beside", beside)
+    found = found.join(images, on="beside", how="left")
+    return found.withColumns(
+        {name: F.when(F.col("is_there"), F.col("beside")).otherwise(F.col(name)) for name in ("image_id", "path")}
+    ).select(*rows.columns)
+
+
+def _folder_of(file: CaptionFile, landing: LandingSettings) -> str:
+    """The folder of a caption file, as the ids of the images in it begin; empty if it lies in none."""
+    path = path_of_member(file.path, file.member, landing) if file.member else relative_path(file.path, landing)
+    return image_path_of(path, landing).rpartition("/")[0]
 
 
 def _rows_to_the_end(file: CaptionFile, landing: LandingSettings, prefixes: tuple[str, ...]) -> Iterator[CaptionRow]:

@@ -10,9 +10,9 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Window
 
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.pending_rows import num_tasks
+from lib.lake.pending_rows import batches_by_position, commit_batches, num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
-from lib.lake.worker_counts import WorkerCounter, counted_by_workers
+from lib.lake.worker_counts import WorkerCounter
 from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
 from lib.landing.image_ids import HAS_SAME_PATH, check_ids, mark_duplicates
@@ -21,10 +21,11 @@ from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
 from lib.landing.rejected_images import as_rejected_at_ingest, outdated_rows, rejected_images, without_rejected_before
 from lib.landing.zone import MEMBER_MARK, Arrival, LandedFile, LandingZone
-from lib.progress import show_progress
 from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
+
+NUM_NAMED = 3  # files of other kinds that the log names
 
 MAY_PASS_LATER = (
     "too_many_bytes",
@@ -76,23 +77,29 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     ledger.remember(archives_read)
     beside = {
         f"opened {len(archives)} of {len(zone.archives)} archives": len(zone.archives),
-        f"skipped {zone.num_other} files of other kinds": zone.num_other,
+        f"skipped {len(zone.others)} files of other kinds{_such_as(zone.others, settings)}": len(zone.others),
         f"skipped {zone.num_hidden + counts.hidden} hidden files": zone.num_hidden + counts.hidden,
     }
     said = [f"{num_arrivals} new images", *(words for words, number in beside.items() if number)]
     logger.info("ingest_images: %s", "; ".join(said))
 
 
+def _such_as(names: list[str], settings: LandingSettings) -> str:
+    """A few of the names, in brackets; first those with an image suffix that is not at the end."""
+
+    def order(name: str) -> tuple[bool, str]:
+        return not any(suffix in name.lower() for suffix in settings.image_suffixes), name
+
+    few = sorted(names, key=order)[:NUM_NAMED]
+    return f" (such as {', '.join(map(repr, few))})" if few else ""
+
+
 def _take_in(lake: Lake, arrivals: DataFrame, settings: LandingSettings) -> int:
     """Read the arrivals in commits of bounded size; their number."""
     num_arrivals = arrivals.count()
     if num_arrivals:
-        with show_progress("ingest_images", num_arrivals) as line:
-            for start in range(0, num_arrivals, settings.images_per_commit):
-                batch = arrivals.where(F.col("position").between(start, start + settings.images_per_commit - 1))
-                num_rows = min(settings.images_per_commit, num_arrivals - start)
-                with lake.staging(), counted_by_workers(lake.spark, line, start, num_rows) as counter:
-                    _commit_batch(lake, batch, num_rows, counter)
+        batches = batches_by_position(arrivals, num_arrivals, settings.images_per_commit)
+        commit_batches(lake, "ingest_images", batches, num_arrivals, partial(_commit_batch, lake))
     return num_arrivals
 
 

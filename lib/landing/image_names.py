@@ -16,13 +16,15 @@ def image_id_of(path: str, settings: LandingSettings) -> str:
 
 
 def image_path_of(path: str, settings: LandingSettings) -> str:
-    """The path with its folders and without an image suffix, in the Unicode form NFC."""
+    """The path with its folders, without an image suffix and blanks at the ends of the name, in the Unicode form NFC.
+
+    Programs that write lists of images leave such blanks out, or add some.
+    """
     folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
     name = "/".join(part for part in folders if part not in ("", "."))
-    for suffix in sorted(settings.image_suffixes, key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    suffix = next((one for one in sorted(settings.image_suffixes, key=len)[::-1] if name.lower().endswith(one)), "")
+    folder, slash, stem = name.removesuffix(name[len(name) - len(suffix) :]).rpartition("/")
+    return folder + slash + stem.strip()
 
 
 def unreadable_name(name: str) -> bool:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Window
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
-from lib.lake.layout_columns import LAYOUT_COLUMNS
+from lib.lake.layout_columns import LAYOUT_COLUMNS, LAYOUT_FILE_SCHEMA
 from lib.lake.schemas import IMAGE_LAYOUTS
 from lib.landing.caption_rows import UNREADABLE
 from lib.landing.file_access import open_landed
@@ -27,10 +27,6 @@ logger = logging.getLogger(__name__)
 MIN_VALUES, MAX_VALUES_PER_ROW, MAX_VALUES_IN_GROUP = 100_000, 1_000, 100_000_000  # of a column of a row group
 FILE_COLUMNS = ["image_id", *LAYOUT_COLUMNS]
 PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeError)
-FILE_TYPES = pa.schema(
-    [("image_id", pa.string())]
-    + [(name, pa.list_(pa.float32() if kind == "float" else pa.int32())) for name, (kind, _) in LAYOUT_COLUMNS.items()]
-)
 ROW_COLUMNS = [*FILE_COLUMNS, "source", "fault", "num_left_out"]
 ROW_SCHEMA = T.StructType(
     [
@@ -117,7 +113,7 @@ def _read_layouts(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> 
                     _check_lengths(file.metadata)
                     for chunk in file.iter_batches(batch_size=10_000, columns=FILE_COLUMNS):
                         # Numbers that do not fit are damage here; on their way to Spark they would end the job.
-                        rows = pa.Table.from_batches([chunk]).select(FILE_COLUMNS).cast(FILE_TYPES).to_pandas()
+                        rows = pa.Table.from_batches([chunk]).select(FILE_COLUMNS).cast(LAYOUT_FILE_SCHEMA).to_pandas()
                         rows["image_id"] = [_image_id(name, landing) for name in rows["image_id"]]
                         whole = rows.dropna(subset=FILE_COLUMNS)
                         num_left_out += len(rows) - len(whole)

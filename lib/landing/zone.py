@@ -5,6 +5,7 @@ Knows nothing of Spark. What cannot be read is listed too, each with its reason.
 
 import os
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from lib.sections.landing import LandingSettings
 ZIP_SUFFIXES = (".zip",)
 ARCHIVE_SUFFIXES = (*ZIP_SUFFIXES, ".tar", ".tar.gz", ".tgz")
 MEMBER_MARK = "!"  # stands between an archive and its member in `source`
+END_OF_ARCHIVE = re.compile(f"(?:{'|'.join(map(re.escape, ARCHIVE_SUFFIXES))}){MEMBER_MARK}", re.IGNORECASE)
 NEEDS = dict.fromkeys(("abfs", "abfss", "az"), "the package adlfs") | {"hdfs": "Hadoop's library libhdfs and Java"}
 
 
@@ -48,14 +50,14 @@ class Arrival(NamedTuple):
     image_id: str
     source: str
     path: str
-    kind: Literal["file", "zip", "tar", "tar.gz"]
-    offset: int
-    num_bytes: int
-    num_packed_bytes: int
-    compression: int
-    checksum: int
-    reason: str | None
-    detail: str | None
+    kind: Literal["file", "zip", "tar", "tar.gz"] = "file"
+    offset: int = 0
+    num_bytes: int = 0
+    num_packed_bytes: int = 0
+    compression: int = 0
+    checksum: int = 0
+    reason: str | None = None
+    detail: str | None = None
     file_version: str = ""
 
 
@@ -63,7 +65,8 @@ class Arrival(NamedTuple):
 class LandingZone:
     """The files of a landing zone, by kind; `rejected` are those that should be read and cannot be.
 
-    A COCO file may be in both `captions` and `split_lists`. `unnamed_texts` are paths of texts that no setting names.
+    A COCO file may be in both `captions` and `split_lists`. `unnamed_texts` are paths of texts that no setting names,
+    `others` paths of files of other kinds.
     """
 
     images: list[LandedFile] = field(default_factory=list)
@@ -73,7 +76,7 @@ class LandingZone:
     split_lists: list[LandedFile] = field(default_factory=list)
     unnamed_texts: list[str] = field(default_factory=list)
     rejected: list[Arrival] = field(default_factory=list)
-    num_other: int = 0
+    others: list[str] = field(default_factory=list)
     num_hidden: int = 0
 
 
@@ -107,11 +110,11 @@ def list_landing_zone(settings: LandingSettings, lake_root: str | None = None) -
             continue
         name = posixpath.basename(path).lower()
         groups = _groups_of(zone, name, settings)
-        fault = _fault_of(url, info, name, settings)
+        fault = _fault_of(url, relative, info, settings)
         if fault and (groups or isinstance(info, OSError) or fault[0] == "unsupported_format"):
             zone.rejected.append(rejected_file(relative, url, *fault, settings))
         elif not groups:
-            zone.num_other += 1
+            zone.others.append(relative)
             if name.endswith(TEXT_SUFFIXES):
                 zone.unnamed_texts.append(url)
         else:
@@ -131,7 +134,7 @@ def list_landing_zone(settings: LandingSettings, lake_root: str | None = None) -
 def rejected_file(relative: str, url: str, reason: str, detail: str, settings: LandingSettings) -> Arrival:
     """The row for a file of the landing zone that is not read."""
     image_id = image_id_of(escaped(relative), settings)
-    return Arrival(image_id, escaped(url), escaped(url), "file", 0, 0, 0, 0, 0, reason, escaped(detail))
+    return Arrival(image_id, escaped(url), escaped(url), reason=reason, detail=escaped(detail))
 
 
 def _groups_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[list[LandedFile]]:
@@ -148,14 +151,18 @@ def _groups_of(zone: LandingZone, name: str, settings: LandingSettings) -> list[
     return groups
 
 
-def _fault_of(url: str, info: dict[str, Any] | OSError, name: str, settings: LandingSettings) -> tuple[str, str] | None:
-    """Reason and detail if the file cannot be read."""
-    if unsupported := unsupported_format(name, settings):
+def _fault_of(
+    url: str, relative: str, info: dict[str, Any] | OSError, settings: LandingSettings
+) -> tuple[str, str] | None:
+    """Reason and detail if the file, of a path relative to the landing zone, cannot be read."""
+    if unsupported := unsupported_format(posixpath.basename(relative).lower(), settings):
         return unsupported
     if isinstance(info, OSError):
         return "unreadable_file", str(info)
     if unreadable_name(url):
         return "unreadable_name", "the name or a folder's is not UTF-8: rename it"
+    if END_OF_ARCHIVE.search(relative):
+        return "unreadable_name", "it is called as a member of an archive would be: rename it"
     return None
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.errors import SettingsError
-from lib.lake.layout_columns import LAYOUT_COLUMNS
+from lib.lake.layout_columns import LAYOUT_FILE_SCHEMA
 from lib.molecules.drawing_batches import DrawnBatch, DrawnMolecule, draw_batches
 from lib.progress import show_progress
 from lib.sections.molecules import DrawingSettings
@@ -21,15 +21,6 @@ from lib.sections.molecules import DrawingSettings
 logger = logging.getLogger(__name__)
 
 CAPTIONS_FILE, LAYOUTS_FILE, IMAGES_FILE = "train_labels.csv", "train_layouts.parquet", "train.zip"
-LAYOUT_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        *(
-            (name, pa.list_({"float": pa.float32(), "int": pa.int32()}[kind]))
-            for name, (kind, _) in LAYOUT_COLUMNS.items()
-        ),
-    ]
-)
 LAYOUTS_PER_ROW_GROUP = 8192
 
 
@@ -102,7 +93,7 @@ class _DrawingWriter:
         self._captions = (folder / CAPTIONS_FILE).open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._captions, lineterminator="\n")
         self._rows.writerow(["image_id", "InChI"])
-        self._layouts = pq.ParquetWriter(folder / LAYOUTS_FILE, LAYOUT_SCHEMA)
+        self._layouts = pq.ParquetWriter(folder / LAYOUTS_FILE, LAYOUT_FILE_SCHEMA)
         self._waiting: list[dict[str, object]] = []
 
     def write(self, drawings: list[DrawnMolecule]) -> None:
@@ -124,7 +115,7 @@ class _DrawingWriter:
 
     def _write_layouts(self) -> None:
         if self._waiting:
-            self._layouts.write_table(pa.Table.from_pylist(self._waiting, LAYOUT_SCHEMA))
+            self._layouts.write_table(pa.Table.from_pylist(self._waiting, LAYOUT_FILE_SCHEMA))
             self._waiting.clear()
 
 

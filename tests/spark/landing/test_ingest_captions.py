@@ -408,6 +408,24 @@ def write_images(landing: Path, *names: str) -> None:
         (landing / name).write_bytes(image(number))
 
 
+def test_a_name_without_folders_is_of_the_image_in_the_folder_of_its_file_where_ids_are_paths(lake, landing):
+    write_images(landing, "1.png", "train/1.png", "test/1.png", "test/2.png")
+    write_zip(landing / "valid.zip", {"valid/1.png": image(9), "valid/labels.csv": b"image_id,InChI\n1.png,valid 1\n"})
+    write_captions(landing / "train" / "labels.csv", {"1.png": "train 1", "test/2.png": "by its path", "3": "early"})
+    write_captions(landing / "test" / "labels.csv", {"1.png": "test 1"})
+    write_captions(landing / "labels.csv", {"1.png": "root 1"})
+    for _ in range(2):
+        ingest_words(lake, landing, "landing.image_id=path", "landing.captions_files=labels.csv")
+        assert captions_in(lake) == {
+            "1": "root 1",
+            "train/1": "train 1",
+            "test/1": "test 1",
+            "test/2": "by its path",
+            "valid/1": "valid 1",
+            "3": "early",
+        }
+
+
 @pytest.mark.slow
 def test_captions_that_name_folders_go_to_no_image_of_another_folder_whichever_comes_first(lake, landing):
     write_images(landing, "test/1.png", "train/2.png", "4.png", "5.png")

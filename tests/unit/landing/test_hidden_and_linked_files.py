@@ -42,7 +42,7 @@ def test_hidden_and_service_folders_are_passed_over_and_counted_whatever_lies_in
     zone = list_landing_zone(settings(tmp_path))
     assert images(zone, tmp_path) == ["p.png"]
     assert (zone.captions, zone.layouts, zone.archives, zone.rejected) == ([], [], [], [])
-    assert (zone.num_hidden, zone.num_other) == (len(SERVICE_FILES) + 2, 0)
+    assert (zone.num_hidden, len(zone.others)) == (len(SERVICE_FILES) + 2, 0)
 
 
 @pytest.mark.parametrize("write_archive", [write_zip, lambda path, members: write_tar(path, "w", members)])

@@ -50,8 +50,21 @@ def test_loose_images_in_nested_folders_are_found_and_other_files_are_not(tmp_pa
         (tmp_path / name).write_bytes(b"content")
     zone = list_landing_zone(settings(tmp_path))
     assert [Path(file.path).name for file in zone.images] == ["one.png", "two.JPG"]
-    assert (len(zone.captions), len(zone.layouts), zone.num_other, zone.num_hidden) == (1, 1, 1, 1)
+    assert (len(zone.captions), len(zone.layouts), len(zone.others), zone.num_hidden) == (1, 1, 1, 1)
     assert contents(arrivals_in(tmp_path)) == {"one": b"content", "two": b"content"}
+
+
+def test_a_file_that_is_called_as_a_member_is_refused(tmp_path):
+    write_zip(tmp_path / "a.zip", {"b.png": b"in the archive"})
+    for name in ("a.zip!b.png", "b.TAR!/c.png", "well!done.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"beside it")
+    assert contents(arrivals_in(tmp_path)) == {"b": b"in the archive", "well!done": b"beside it"}
+    rejected = list_landing_zone(settings(tmp_path)).rejected
+    assert [(one.image_id, one.reason) for one in rejected] == [
+        ("a.zip!b", "unreadable_name"),
+        ("c", "unreadable_name"),
+    ]
 
 
 def test_a_url_of_another_filesystem_is_read_like_a_folder():
@@ -200,6 +213,8 @@ def test_a_landing_zone_without_images_stops_with_the_setting_to_change(tmp_path
         ("a\\b\\scan.v2.JPG", "scan.v2", "a/b/scan.v2"),
         ("./a//plain", "plain", "a/plain"),
         ("mu\u0308nchen/o\u0308l.png", "\u00f6l", "m\u00fcnchen/\u00f6l"),
+        ("a/ \u3000scan .png", "scan", "a/scan"),
+        (" a.b ", "a.b", "a.b"),
         ("", "", ""),
     ],
 )
