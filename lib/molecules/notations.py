@@ -25,7 +25,7 @@ READING = frozenset(
 INCHI_PREFIX = "InChI=1S/"  # of every standard InChI, so the network need not write it
 
 CAPTION_PREFIXES = (INCHI_PREFIX, "InChI=1/")  # captions are InChI in every notation here, standard or not
-TYPED_AS = "a well-formed InChI or SMILES of a molecule"
+TYPED_AS = "a well-formed InChI or SMILES of a molecule, without blanks or a name"
 
 # Layer marks such as /c, element symbols, whole numbers, and every other character on its own.
 _INCHI_TOKEN = re.compile(r"/[a-z]|[A-Z][a-z]?|\d+|.", re.DOTALL)

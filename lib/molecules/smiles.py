@@ -161,9 +161,11 @@ def inchi_of_typed(text: str) -> str | None:
     """The standard InChI of an InChI, standard or not, or of a SMILES; None if it is none of a molecule.
 
     An InChI with too few hydrogens for its formula, as one that was cut off, is none: it would be read as a radical.
+    A SMILES with blanks is none: RDKit would take what follows the first for a name. An InChI may be broken into lines.
     """
     if not text.startswith("InChI="):
-        return inchi_of_smiles(text)
+        return inchi_of_smiles(text) if len(text.split()) == 1 else None
+    text = "".join(text.split())
     try:
         inchi = inchi_of_molecule(read_inchi(text))
     except NotationError:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import uuid
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -25,16 +25,19 @@ def image_address(key: tuple[str, str], filters: QueueFilters) -> str:
     return "/image" + filters.query(image_id=key[0], model_version=key[1])
 
 
+class RefusedReview(NamedTuple):
+    """A review that was not taken: why, and what its form held."""
+
+    status: int
+    fault: str
+    typed: str
+    rating: str
+
+
 def show_image(
-    parts: Parts,
-    visitor: Visitor,
-    key: tuple[str, str],
-    filters: QueueFilters,
-    status: int = 200,
-    fault: str | None = None,
-    typed: str | None = None,
+    parts: Parts, visitor: Visitor, key: tuple[str, str], filters: QueueFilters, refused: RefusedReview | None = None
 ) -> HTMLResponse:
-    """The page of one caption; `fault` says why a review was not taken, `typed` is the correction that it had.
+    """The page of one caption, with the review of it that was not taken.
 
     Raises RefusedRequestError if there is no such caption, UnreadableTableError.
     """
@@ -53,7 +56,7 @@ def show_image(
     return page(
         "image",
         visitor,
-        status,
+        refused.status if refused else 200,
         details=details,
         prediction=details.prediction,
         reasons=[words for name, words in REASONS.items() if order.is_of_reason[name][index]],
@@ -71,9 +74,9 @@ def show_image(
         can_draw=parts.desk.can_draw,
         has_structures=parts.desk.has_structures,
         has_editor=parts.editor_folder is not None,
-        max_characters=parts.settings.reviewing.max_caption_characters,
-        fault=fault,
-        typed=typed if typed is not None else caption or "",
+        fault=refused.fault if refused else None,
+        typed=refused.typed if refused else caption or "",
+        rating=refused.rating if refused else "",
     )
 
 

@@ -1,5 +1,6 @@
 """Shared parts of all pages: data sources, templates, and errors as one sentence."""
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["exp"] = math.exp
 
 FIELD_TOO_LARGE = "exceeded maximum size"  # Starlette's words of a field beyond a mebibyte
 HEADERS = {

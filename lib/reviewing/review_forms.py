@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from lib.lake.review_columns import VERDICTS
 from lib.reviewing.doors import Visitor
-from lib.reviewing.image_page import image_address, show_image
+from lib.reviewing.image_page import RefusedReview, image_address, show_image
 from lib.reviewing.page_parts import Parts, local_address, wants_json
 from lib.reviewing.queue_filters import QueueFilters
 from lib.reviewing.review_log import Review, ReviewLog
@@ -65,7 +65,8 @@ def form_routes(parts: Parts) -> APIRouter:
         except RefusedRequestError as error:
             if wants_json(request) or error.status not in (409, 422):
                 raise
-            return show_image(parts, visitor, form.key, kept, error.status, str(error), form.corrected_caption)
+            refused = RefusedReview(error.status, str(error), form.corrected_caption, form.rating)
+            return show_image(parts, visitor, form.key, kept, refused)
         order = parts.queue.order()
         following = order.neighbour(order.matching(kept, parts.log.standing(), visitor.name), form.key, 1)
         parts.log.append(taken._replace(review_id=_id_to_store(taken, parts.log)))

@@ -149,11 +149,37 @@ def test_what_was_typed_is_there_again_after_another_image_until_it_is_stored(pa
     address = browser.current_url
     assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-000 and more"
     wait_for(lambda: browser.find_element(By.ID, "checked").text == "Well formed.")
-    browser.find_element(By.CSS_SELECTOR, "[value=correct]").click()
+    browser.find_element(By.CSS_SELECTOR, "button.main").click()
     wait_for(lambda: heading(browser) == "image-001")
     browser.get(address)
     wait_for(lambda: heading(browser) == "image-000")
     assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-000"
+
+
+def test_what_was_typed_is_there_again_after_another_verdict_was_taken_back(page: RunningPage, browser: Any) -> None:
+    browser.get(page.url)
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-000")
+    press(browser, "c")
+    press(browser, " and more", Keys.ESCAPE, "a")
+    wait_for(lambda: heading(browser) == "image-001")
+    press(browser, "u")
+    wait_for(lambda: heading(browser) == "image-000")
+    assert browser.find_element(By.ID, "corrected").get_property("value") == "caption of image-000 and more"
+
+
+def test_single_letters_do_nothing_once_they_are_switched_off(page: RunningPage, browser: Any) -> None:
+    browser.get(page.url)
+    press(browser, Keys.ENTER)
+    wait_for(lambda: heading(browser) == "image-000")
+    browser.find_element(By.ID, "keys").click()
+    browser.refresh()
+    wait_for(lambda: not browser.find_element(By.ID, "keys").is_selected())
+    press(browser, "a", "w", "j")
+    browser.find_element(By.ID, "keys").click()
+    press(browser, "s")
+    wait_for(lambda: heading(browser) == "image-001")
+    assert [row.verdict for row in ReviewLog(DeltaRows(str(page.lake))).reviews()] == ["skip"]
 
 
 def test_a_rating_that_is_pressed_again_is_taken_back(page: RunningPage, browser: Any) -> None:
@@ -178,7 +204,7 @@ def test_a_review_is_sent_again_until_a_server_that_was_away_is_back(page: Runni
     wait_for(lambda: "nothing is lost" in browser.find_element(By.ID, "sent").text)
     assert browser.find_element(By.ID, "corrected").get_attribute("value") == "caption of image-000 and more"
     page.start()
-    browser.find_element(By.CSS_SELECTOR, "button[value=correct]").click()
+    browser.find_element(By.CSS_SELECTOR, "button.main").click()
     wait_for(lambda: heading(browser) == "image-001")
     (row,) = ReviewLog(DeltaRows(str(page.lake))).reviews()
     assert row.corrected_caption == "caption of image-000 and more"
@@ -193,8 +219,10 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
     try:
         browser.get(f"{running.url}/image?image_id=a&model_version={version}")
         wait_for(lambda: heading(browser) == "a")
-        press(browser, "l")
+        press(browser, "c")
+        press(browser, " and more", Keys.ESCAPE, "l")
         tokens = wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))
+        assert browser.find_element(By.ID, "corrected").get_property("value") == f"{ASPIRIN} and more"
         glow, drawn_again = (browser.find_element(By.CSS_SELECTOR, css) for css in ("img.glow", "#overlay"))
         first = glow.get_attribute("src")
         assert browser.switch_to.active_element == tokens[0]
@@ -203,8 +231,14 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
         assert browser.switch_to.active_element == tokens[1]
         assert glow.get_attribute("src") != first
         assert browser.execute_script("return arguments[0].naturalWidth", glow) > 100
+        tokens[2].click()
+        assert browser.switch_to.active_element == tokens[2]
         press(browser, Keys.ESCAPE)
-        assert (glow.is_displayed(), drawn_again.is_displayed()) == (False, True)
+        assert not glow.is_displayed()
+        browser.find_element(By.ID, "corrected").clear()
+        press(browser, "c")
+        press(browser, ASPIRIN, Keys.ESCAPE)
+        wait_for(drawn_again.is_displayed)
         browser.get(f"{running.url}/try")
         (tmp_path / "aspirin.png").write_bytes(drawing(ASPIRIN))
         browser.find_element(By.ID, "image").send_keys(str(tmp_path / "aspirin.png"))

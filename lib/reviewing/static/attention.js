@@ -1,6 +1,8 @@
 // Where the network looked: a token that is pointed at, or reached with the arrow keys, lights up the image.
 "use strict";
 
+const LONGEST_LOADING_MS = 360000; // of a model, and of reading with it
+
 document.querySelectorAll("form.looked").forEach((asked) => {
   const said = asked.querySelector("[role=status]");
   const group = asked.querySelector("[role=group]");
@@ -47,7 +49,10 @@ document.querySelectorAll("form.looked").forEach((asked) => {
     say(said, "the image is read again; the model may have to be loaded first");
     const fields = new FormData(asked);
     if (!fields.has("image_id")) fields.set("image", glow.parentElement.querySelector("img").src); // which is not stored
-    const answer = await post(asked.getAttribute("action"), fields).catch(() => ({ detail: "the server cannot be reached" }));
+    const ended = AbortSignal.timeout(LONGEST_LOADING_MS);
+    const answer = await post(asked.getAttribute("action"), fields, ended).catch((error) => ({
+      detail: error.name === "TimeoutError" ? "the model is still being loaded: press again in a minute" : "the server cannot be reached",
+    }));
     button.disabled = false;
     if (!answer.isOk) return say(said, answer.detail);
     const isSame = answer.caption === asked.dataset.caption;

@@ -7,7 +7,7 @@ if (drawing) {
   const drawn = document.getElementById("drawn");
   const draw = document.getElementById("draw");
   const BUTTONS_PX = 92; // height of Ketcher's own row of buttons, and of a scroll bar
-  const LEAST_PX = 420; // below which Ketcher's sheet covers its buttons
+  const MIN_PX = 420; // below which Ketcher's sheet covers its buttons
   const THEME = { base: "light", primaryColor: "#1d4ed8", backgroundColor: "#ffffff", secondaryBackgroundColor: "#f6f8fb", textColor: "#0f172a", font: "sans-serif" };
   let frame = null;
   let molfile = "";
@@ -49,7 +49,7 @@ if (drawing) {
   window.addEventListener("message", (event) => {
     if (!frame || event.source !== frame.contentWindow || !event.data.isStreamlitMessage) return;
     if (event.data.type === "streamlit:componentReady") {
-      const args = { molecule: molfile, height: Math.max(frame.clientHeight - BUTTONS_PX, LEAST_PX), molecule_format: "SMILES" };
+      const args = { molecule: molfile, height: Math.max(frame.clientHeight - BUTTONS_PX, MIN_PX), molecule_format: "SMILES" };
       frame.contentWindow.postMessage({ type: "streamlit:render", args, theme: THEME, disabled: false, dfs: [] }, "*");
     } else if (event.data.type === "streamlit:setComponentValue") take(event.data.value);
   });

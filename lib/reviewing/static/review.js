@@ -1,6 +1,7 @@
 // The review page's script: keys, corrections checked as they are typed, reviews sent again until they arrive.
 "use strict";
 
+document.documentElement.classList.add("has-script"); // what needs it is shown now
 const form = document.getElementById("review");
 const corrected = document.getElementById("corrected");
 const overlay = document.getElementById("overlay");
@@ -39,7 +40,7 @@ async function send(sent, submitter) {
     say(message, "the server cannot be reached: trying again");
   }
   if (answer && answer.isOk) {
-    if (sent === form) sessionStorage.removeItem(draftName());
+    if (submitter?.value === "correct") sessionStorage.removeItem(draftName()); // else undo brings it back
     location.assign(answer.next);
     return;
   }
@@ -80,6 +81,7 @@ if (corrected) {
     checked.className = answer.isOk ? "is-well" : "is-malformed";
     say(checked, answer.isOk ? (answer.caption === corrected.value.trim() ? "well formed" : `well formed; stored as ${answer.caption}`) : answer.detail);
     if (answer.isOk) draw(answer.caption);
+    else if (overlay) overlay.hidden = true; // it shows what stood there before
   };
 
   const changed = () => {
@@ -102,10 +104,10 @@ if (corrected) {
   corrected.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
-      form.requestSubmit(form.querySelector("[value=correct]"));
+      form.requestSubmit(form.querySelector("button.main"));
     } else if (event.key === "Escape") corrected.blur();
   });
-  document.querySelectorAll("[data-caption]").forEach((button) =>
+  document.querySelectorAll("button[data-caption]").forEach((button) =>
     button.addEventListener("click", () => {
       corrected.value = button.dataset.caption;
       changed();
@@ -162,12 +164,21 @@ stages.forEach((stage) =>
 
 document.querySelectorAll("link[rel=next-image]").forEach((link) => (new Image().src = link.href));
 
+// Single letters may be pressed by accident, or by software that types what is said.
+const keys = document.getElementById("keys");
+const areKeysOn = () => localStorage.getItem("keys") !== "off";
+if (keys) {
+  keys.checked = areKeysOn();
+  keys.addEventListener("change", () => localStorage.setItem("keys", keys.checked ? "on" : "off"));
+}
+
 document.addEventListener("keydown", (event) => {
   const target = event.target;
   if (document.querySelector("dialog[open]")) return;
   const isTyping = target.matches("textarea, select, input:not([type=radio]):not([type=range])");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock may be on
+  if (key.length === 1 && !areKeysOn()) return;
   if (key === "c" && corrected) {
     event.preventDefault();
     corrected.focus();
@@ -176,7 +187,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (key === "Enter" && target.matches("[name=rating]")) {
     event.preventDefault(); // else a form's first button would be pressed, which accepts
-    form.requestSubmit(form.querySelector("[value=correct]"));
+    form.requestSubmit(form.querySelector("button.main"));
     return;
   }
   if (key === "Enter" && target !== document.body && target.id !== "main") return; // of the focused button or link

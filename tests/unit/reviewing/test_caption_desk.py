@@ -51,9 +51,19 @@ def test_a_molecule_is_typed_as_inchi_or_smiles_in_every_notation(name: str) -> 
         for typed in ("OCC", ETHANOL, ETHANOL.replace("1S", "1"), "InChI=1S/C2H6O/c3-2-1/h3H,2H2,1H3"):
             assert desk.standard_form(typed) == ETHANOL
         assert desk.standard_form(COMPLEX) == COMPLEX
-        for cut_off in ("InChI=1S/CH4", ASPIRIN[: ASPIRIN.index("/h")], ASPIRIN[: ASPIRIN.index(",(H")]):
+        assert desk.standard_form(f"{ASPIRIN[:30]}\n {ASPIRIN[30:]}") == ASPIRIN  # as a page breaks it
+        cut_off = ("InChI=1S/CH4", ASPIRIN[: ASPIRIN.index("/h")], ASPIRIN[: ASPIRIN.index(",(H")])
+        # RDKit would read the first line, and take the rest for a name.
+        for typed in (
+            *cut_off,
+            "CC(=O)Oc1ccccc1\nC(=O)O",
+            "CC O",
+            "CCO ethanol",
+            "CCO |$_R1;;$|",
+            f"{ETHANOL} ethanol",
+        ):
             with pytest.raises(RefusedRequestError, match="this is not a well-formed InChI or SMILES of a molecule"):
-                desk.standard_form(cut_off)
+                desk.standard_form(typed)
     finally:
         desk.close()
 

@@ -337,10 +337,30 @@ def test_a_part_of_a_form_that_is_too_large_is_said_in_the_same_sentence(tmp_pat
     assert "A field of the form is too large: a correction may have 4,000 characters." in answer.text
 
 
-def test_a_field_takes_no_more_characters_than_are_stored(tmp_path: Path) -> None:
+def test_a_correction_that_is_too_long_is_refused_and_not_cut(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    page = ReviewPage(tmp_path)
+    assert "maxlength" not in page.image("image-000").text
+    sent = page.form("image-000") | {"verdict": "correct", "corrected_caption": "a dog " * 700, "rating": "4"}
+    answer = page.client.post("/review", data=sent)
+    assert answer.status_code == 422
+    assert "The correction has 4,199 characters; at most 4,000 are stored." in answer.text
+    assert re.findall(r'value="(\d)"[^>]* checked>', answer.text) == ["4"]
+
+
+def test_enter_in_a_plain_form_accepts_nothing(tmp_path: Path) -> None:
     fill(tmp_path, 2)
     shown = ReviewPage(tmp_path).image("image-000").text
-    assert re.findall(r'<textarea [^>]*name="corrected_caption"[^>]* maxlength="(\d+)"', shown) == ["4000"]
+    buttons = re.findall(r"<button [^>]*>", shown[shown.index('<form id="review"') :])
+    assert 'value="correct"' in buttons[0]
+    assert 'value="accept"' in buttons[1]
+
+
+def test_a_missing_caption_cannot_be_accepted(tmp_path: Path) -> None:
+    write(tmp_path, "caption_predictions", [prediction("a", 0.5, caption=None)])
+    page = ReviewPage(tmp_path)
+    assert 'value="accept"' not in page.image("a").text
+    assert page.review("a", "accept").status_code == 422
 
 
 def test_what_was_typed_is_still_there_when_a_plain_form_is_refused(tmp_path: Path) -> None:
