@@ -1,11 +1,9 @@
 """The server of the review page: its parts put together, and uvicorn around it."""
 
 import logging
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI
 
 from lib.errors import SettingsError, StorageError
@@ -27,7 +25,7 @@ from lib.reviewing.structure_editor import editor_folder
 from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
-from lib.serving.server import address_of, check_doors, listen, print_line, requires_key_for, uvicorn_config
+from lib.serving.server import check_doors, listen_and_run, print_line, requires_key_for, server_of
 from lib.settings import Settings
 from lib.storage_faults import storage_fault
 
@@ -86,9 +84,4 @@ def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None
 
     parts.warm_up()
     app = make_app(parts, captioner, reader, metrics, lifespan, print_line)
-    listening = listen(settings.reviewing)
-    server = uvicorn.Server(uvicorn_config(app, settings.reviewing, believes_proxy=False))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
-    logger.info("listens at %s", address_of(listening, settings.reviewing))
-    server.run(sockets=[listening])
+    listen_and_run(server_of(app, settings.reviewing, believes_proxy=False), settings.reviewing)

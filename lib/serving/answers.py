@@ -11,7 +11,7 @@ from lib.captioning.second_captioner import SecondCaption
 from lib.serving.refusals import RefusedRequestError
 
 IMAGE_COLUMN = "image"  # of MLflow's data frames
-MOST_VALUES = 100_000  # in one request; images in base 64 are one each
+MAX_VALUES = 100_000  # in one request; images in base 64 are one each
 EXAMPLE_ANSWER: dict[str, Any] = {
     "caption": "InChI=1S/C7H8/c1-7-5-3-2-4-6-7/h2-6H,1H3",
     "confidence": 0.98,
@@ -144,8 +144,8 @@ def parse_caption_request(body: bytes) -> CaptionRequest:
 
 def _check_number_of_values(body: bytes) -> None:
     """Raises RefusedRequestError for JSON of so many values that they would take many times its bytes."""
-    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise RefusedRequestError(413, f"the JSON has more than {MOST_VALUES:,} values: send fewer images at a time")
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise RefusedRequestError(413, f"the JSON has more than {MAX_VALUES:,} values: send fewer images at a time")
 
 
 class _Split(BaseModel):

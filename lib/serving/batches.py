@@ -53,11 +53,13 @@ class BatchQueue:
     async def caption(self, dataset: str, images: Sequence[bytes]) -> list[CaptionAnswer]:
         """One entry for each image, in order. Whoever cancels this takes the images out of the queue.
 
-        Raises RefusedRequestError if the queue is full.
+        Raises RefusedRequestError if the queue is full, or if the answer would come after the deadline.
         """
-        if len(self._waiting) + len(images) > self._settings.max_queued_images:
-            wait_s = max(1.0, len(self._waiting) * self._image_s / max(1, len(self._workers)))
-            raise RefusedRequestError(429, f"{len(self._waiting)} images wait already: try again later", wait_s)
+        num_waiting, image_s = len(self._waiting), self._image_s / max(1, len(self._workers))
+        is_late = num_waiting > 0 and (num_waiting + len(images)) * image_s > self._settings.deadline_s
+        if is_late or num_waiting + len(images) > self._settings.max_queued_images:
+            wait_s = max(1.0, num_waiting * image_s)
+            raise RefusedRequestError(429, f"{num_waiting} images wait already: try again later", wait_s)
         loop = asyncio.get_running_loop()
         mine = [WaitingImage(dataset, image, loop.create_future()) for image in images]
         self._put(mine)

@@ -45,12 +45,16 @@ class RequestImages:
     async def _of_form(self, request: Request) -> list[bytes]:
         async with request.form(max_files=SPARE * self._settings.max_images_per_request) as form:
             files = form.getlist(FIELD)
-            self._check_number(len(files))
             if others := sorted(form.keys() - {FIELD}):
                 raise RefusedRequestError(
                     422, f"field {others[0][:40]!r} is not known: send files in the field {FIELD!r}"
                 )
-            return [await file.read() if isinstance(file, UploadFile) else file.encode() for file in files]
+            if any(isinstance(file, str) for file in files):
+                raise RefusedRequestError(
+                    422, f"field {FIELD!r} holds text: send files, as curl does with -F {FIELD}=@drawing.png"
+                )
+            self._check_number(len(files))
+            return [await file.read() for file in files if isinstance(file, UploadFile)]
 
     def checked(self, images: list[bytes], max_image_bytes: int) -> list[bytes]:
         """The images, if there are neither none nor too many, and none is too large."""

@@ -62,22 +62,18 @@ def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> Non
         await service.close()
 
     app = make_app(service, keys, requires_key, metrics, lifespan, print_line)
-    listening = listen(settings.serving)
-    server = uvicorn.Server(uvicorn_config(app, settings.serving))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
-    logger.info("listens at %s, page /docs", address_of(listening, settings.serving))
-    server.run(sockets=[listening])
+    server = server_of(app, settings.serving)
+    listen_and_run(server, settings.serving, ", page /docs")
     if faults:
         raise faults[0]
 
 
-def uvicorn_config(app: FastAPI, settings: ListeningSettings, believes_proxy: bool = True) -> uvicorn.Config:
-    """How uvicorn runs an application of ours, which writes its own log.
+def server_of(app: FastAPI, settings: ListeningSettings, believes_proxy: bool = True) -> uvicorn.Server:
+    """The server of an application of ours, which writes its own log.
 
     `believes_proxy`: a proxy on this machine says which address called; else the caller is the proxy.
     """
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
@@ -88,6 +84,19 @@ def uvicorn_config(app: FastAPI, settings: ListeningSettings, believes_proxy: bo
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.deadline_s) + 1,
     )
+    return uvicorn.Server(config)
+
+
+def listen_and_run(server: uvicorn.Server, settings: ListeningSettings, note: str = "") -> None:
+    """Log the address and the note, and answer requests until the process is told to end.
+
+    Raises SettingsError if the address is taken or not this machine's.
+    """
+    listening = listen(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn has its own while it runs, and raises them again at its end
+    logger.info("listens at %s%s", address_of(listening, settings), note)
+    server.run(sockets=[listening])
 
 
 def listen(settings: ListeningSettings) -> socket.socket:

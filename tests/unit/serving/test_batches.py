@@ -14,6 +14,7 @@ from lib.serving.answers import CaptionAnswer
 from lib.serving.batches import BatchQueue
 from lib.serving.metrics import Metrics
 from lib.serving.model_process import ModelProcess, ModelSource
+from lib.serving.refusals import RefusedRequestError
 from lib.settings import load_settings
 from tests.known_molecules import ASPIRIN, CAFFEINE
 from tests.unit.serving.served import QUICK, drawing
@@ -61,3 +62,29 @@ def test_a_model_that_cannot_be_loaded_is_said_in_a_sentence(tmp_path: Path) -> 
     with pytest.raises(SettingsError, match=r"config\.json has format_version None, expected 1"):
         process.start()
     assert not process.is_running
+
+
+async def refusals_of_a_busy_queue() -> list[int]:
+    """The statuses of requests of 1, 3 and 1 images while eight wait, of which each takes a second."""
+    settings = serving().model_copy(update={"deadline_s": 10.0, "max_queued_images": 100})
+    queue = BatchQueue(settings, Metrics())
+    waiting = [asyncio.create_task(queue.caption("molecules", [b""] * 8))]
+    statuses = []
+    for number in (1, 3, 1):
+        await asyncio.sleep(0)
+        asked = asyncio.create_task(queue.caption("molecules", [b""] * number))
+        await asyncio.sleep(0)
+        if asked.done() and isinstance(fault := asked.exception(), RefusedRequestError):
+            statuses.append(fault.status)
+        else:
+            statuses.append(0)
+            waiting.append(asked)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await queue.close()
+    return statuses
+
+
+def test_images_that_would_be_answered_after_the_deadline_are_refused_at_once() -> None:
+    assert asyncio.run(refusals_of_a_busy_queue()) == [0, 429, 0]

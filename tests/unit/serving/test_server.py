@@ -126,6 +126,8 @@ def wide_png(side_px: int) -> bytes:
 
 BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("/caption", {"files": files(b"no image")}, 422, "no image could be read: not_an_image"),
+    ("/caption", {"files": [("image", ("a.png", b"x"))]}, 422, "field 'image' is not known: send files in the field"),
+    ("/caption", {"files": [("images", (None, b"a.png"))]}, 422, "field 'images' holds text: send files, as curl does"),
     ("/caption", {"files": files(bytes(50_000_000))}, 413, "the request has 50,000,"),
     ("/caption", {"files": files(bytes(9_000_000))}, 413, "image 0 has 9,000,000 bytes; at most 8,388,608 are read"),
     ("/caption", {"files": files(*[b"x"] * 100)}, 413, "100 images in one request; send at most 10 at a time"),
