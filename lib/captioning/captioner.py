@@ -6,7 +6,8 @@ for image in Captioner.pretrained("molecules").caption(["drawing.png"]):
 """
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,14 +71,14 @@ class Captioner:
         """The model for a dataset that comes with the project. Raises SettingsError if there is none."""
         return cls(pretrained_model(dataset, "the dataset's model").directory, dataset, overrides, conf)
 
-    def caption(self, images: Sequence[ImageSource]) -> list[CaptionedImage]:
+    def caption(self, images: Iterable[ImageSource]) -> list[CaptionedImage]:
         """One entry for each image, in the order given.
 
         Pixels are uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGB with opacity; 0 is ink. Raises
         TypeError for one image that is not in a list.
         """
-        if isinstance(images, str | Path | bytes | bytearray | memoryview | np.ndarray):
-            raise TypeError("caption takes a list of images: write caption([image]) for one")
+        if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray):
+            raise TypeError("caption takes several images: write caption([image]) for one")
         return caption_images(self._captioner, self._cleaning, images)
 
     def look(self, image: ImageSource) -> AttentionMaps:
@@ -91,9 +92,10 @@ class Captioner:
 
 
 def caption_images(
-    captioner: ImageCaptioner, cleaning: CleaningSettings, images: Sequence[ImageSource]
+    captioner: ImageCaptioner, cleaning: CleaningSettings, images: Iterable[ImageSource]
 ) -> list[CaptionedImage]:
     """Clean and caption images as they arrive; one entry for each, in the order given."""
+    images = list(images)
     cleaned: dict[int, CleanedImage] = {}
     entries: dict[int, CaptionedImage] = {}
     for index, image in enumerate(images):
@@ -109,7 +111,7 @@ def caption_images(
 
 def _as_bytes(image: ImageSource) -> bytes:
     """The bytes of an image file. Raises OSError or CorruptImageError."""
-    if isinstance(image, str | Path):
+    if isinstance(image, str | os.PathLike):
         try:
             return Path(image).read_bytes()
         except ValueError as error:  # a name that no file can have

@@ -33,6 +33,7 @@ NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
 BITS_PER_SAMPLE = 258
 PHOTOMETRIC_INTERPRETATION = 262
 WHITE_IS_ZERO = 0
+SAMPLE_FORMAT, SIGNED = 339, 2  # a tag of TIFF, and a value of it
 X_RESOLUTION = 282  # pixels a unit, which is the same of both
 Y_RESOLUTION = 283
 
@@ -81,6 +82,8 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Tr
         except DAMAGE_TO_HEADER:
             raise CorruptImageError(*reason_of_unopened(image)) from None
         with opened:
+            if opened.format == "TIFF" and opened.tag_v2.get(SAMPLE_FORMAT) == (SIGNED,):  # type: ignore[attr-defined]
+                raise CorruptImageError("unsupported_format", "a TIFF of signed numbers: save it as PNG")
             file_format, size = opened.format, _size_in_squares(opened)
             width, height = size or opened.size
             if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:

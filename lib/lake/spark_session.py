@@ -37,6 +37,8 @@ def open_spark(settings: SparkSettings, app_name: str, java_options: str | None 
         yield spark
         return
     # Not a folder of a known name, which others could read or have made before.
+    if os.environ.get("LC_ALL") in ("C", "POSIX"):
+        os.environ["LC_ALL"] = "C.UTF-8"  # else Java cannot name files that are not ASCII
     with tempfile.TemporaryDirectory(prefix="captionlake-", ignore_cleanup_errors=True) as warehouse:
         spark = _build(settings, app_name, warehouse, java_options)
         try:

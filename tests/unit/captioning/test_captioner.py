@@ -41,7 +41,8 @@ def test_bytes_paths_and_arrays_are_captioned_in_the_order_given(captioner: Capt
     opaque = np.dstack([np.zeros((*grey.shape, 3), np.uint8), 255 - grey])  # black ink, and paper that is not there
     (tmp_path / "caffeine.png").write_bytes(encode_png(drawing(CAFFEINE)))
     captioned = captioner.caption(
-        [
+        one
+        for one in [
             encode_png(grey),
             tmp_path / "caffeine.png",
             grey,

@@ -115,6 +115,18 @@ def test_pixels_that_are_real_numbers_are_refused_for_their_white_is_not_known()
     )
 
 
+@pytest.mark.parametrize("sample_format", [1, 2])
+def test_a_tiff_of_signed_numbers_is_refused_and_not_taken_for_one_of_others(sample_format):
+    tags = {256: 60, 257: 40, 258: 8, 259: 1, 262: 1, 273: 200, 277: 1, 278: 40, 279: 2400, 339: sample_format}
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(tags))
+    head += b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items()) + bytes(4)
+    image = head.ljust(200, b"\0") + bytes([127]) * 2400
+    if sample_format == 2:
+        assert reason_of(image) == ("unsupported_format", "a TIFF of signed numbers: save it as PNG")
+    else:
+        assert decode_image(image, PHOTO)[0, 0].tolist() == [127] * 3
+
+
 @pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
 def test_a_file_of_several_images_is_refused_and_not_its_first_taken(file_format):
     pages = [Image.fromarray(np.roll(RGB, shift)) for shift in (0, 9, 21)]
