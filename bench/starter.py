@@ -16,7 +16,7 @@ NUM_FEATURES = 512  # of ResNet34's last layer
 ATTENTION_WIDTH, EMBEDDING_WIDTH, WIDTH = 256, 256, 512
 ENCODER_RATE, DECODER_RATE = 1e-4, 4e-4
 DROPOUT = 0.5
-LONGEST_GRADIENT = 5.0
+MAX_GRADIENT = 5.0
 
 
 class Starter(nn.Module):
@@ -85,7 +85,7 @@ class StarterTraining:
         loss = self.model(images, tokens)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), LONGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
         self.optimizer.step()
         return float(loss.item())
 

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 SHORT = "/tmp"
 # A socket's path has at most 107 bytes, of which ray_cluster's folder, Ray's session and socket take up to 79.
-LONGEST_BYTES = 28
+MAX_BYTES = 28
 
 
 def use_short_temporary_folder() -> None:
@@ -19,11 +19,11 @@ def use_short_temporary_folder() -> None:
     Raises RuntimeMissingError if nothing can be written there.
     """
     folder = tempfile.gettempdir()
-    if len(os.fsencode(folder)) <= LONGEST_BYTES:
+    if len(os.fsencode(folder)) <= MAX_BYTES:
         return
     if not os.access(SHORT, os.W_OK | os.X_OK):
         raise RuntimeMissingError(
-            f"the temporary folder {folder} has more than {LONGEST_BYTES} characters, too many for sockets, and "
+            f"the temporary folder {folder} has more than {MAX_BYTES} characters, too many for sockets, and "
             f"{SHORT} cannot be written: set TMPDIR to a folder with a shorter path"
         )
     logger.info("temporary files go to %s: the path of %s is too long for sockets", SHORT, folder)

@@ -29,7 +29,7 @@ from model.encoders import Encoder
 from model.lstm import run_lstm
 
 # Memories with which a step of one LSTM cell is faster than one of an LSTM, which prepares its weights for each call.
-MOST_ROWS_OF_CELL = 100
+MAX_ROWS_OF_CELL = 100
 TAUGHT_HEAD = 0  # index of the head of each attention that the attention loss trains; the others have no target
 
 
@@ -204,7 +204,7 @@ class Decoder(nn.Module):
 def _advance(lstm: nn.LSTM, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Run an LSTM one step from (B, K, D) memories; return outputs (B, K, D) and the new hidden and cell."""
     num_beams = inputs.shape[1]
-    if inputs.shape[0] * num_beams <= MOST_ROWS_OF_CELL and not torch.is_grad_enabled():
+    if inputs.shape[0] * num_beams <= MAX_ROWS_OF_CELL and not torch.is_grad_enabled():
         memory = torch.lstm_cell(inputs.flatten(0, 1), (hidden.flatten(0, 1), cell.flatten(0, 1)), *lstm.all_weights[0])
         new_hidden, new_cell = (part.unflatten(0, (-1, num_beams)) for part in memory)  # (B, K, D)
         return new_hidden, (new_hidden, new_cell)

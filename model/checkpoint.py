@@ -24,7 +24,7 @@ from model.vocabulary import Vocabulary, VocabularyError
 from model.whole_writes import find_whole, folder_written_whole
 
 FORMAT_VERSION = 1
-MOST_TOKENS = 10_000  # of a caption: each costs a step of the network
+MAX_TOKENS = 10_000  # of a caption: each costs a step of the network
 NEVER_SEEN = -5.0  # starting bias of a label or token that was added to the network
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the models that come with the project, by dataset
 
@@ -170,10 +170,10 @@ def load_details(directory: str | Path) -> dict[str, Any]:
     directory = _existing(directory)
     details: dict[str, Any] = _read_config(directory)["details"]
     notation, max_tokens = details.get("notation"), details.get("max_tokens")
-    if not isinstance(notation, str) or type(max_tokens) is not int or not 0 < max_tokens <= MOST_TOKENS:
+    if not isinstance(notation, str) or type(max_tokens) is not int or not 0 < max_tokens <= MAX_TOKENS:
         raise CheckpointError(
             f"{directory / 'config.json'} has notation {notation!r} and max_tokens {max_tokens!r} in its details, "
-            f"expected a name and a number from 1 to {MOST_TOKENS}"
+            f"expected a name and a number from 1 to {MAX_TOKENS}"
         )
     return details
 

@@ -22,7 +22,7 @@ from model.config import TrainingConfig
 from model.decoding import NEVER_WRITTEN
 from model.vocabulary import END, PAD, START
 
-LONGEST_NGRAM = 4
+MAX_NGRAM = 4
 LENGTH_DEVIATION = 6.0  # tokens; CIDEr-D's penalty on captions longer or shorter than a reference
 SCALE = 10.0  # CIDEr-D is 0..10
 
@@ -60,11 +60,11 @@ class CiderScorer:
                         min(weight, theirs.get(ngram, 0.0)) * theirs.get(ngram, 0.0) for ngram, weight in mine.items()
                     )
                     total += penalty * product / (norms[0] * norms[1])
-        return SCALE * total / (LONGEST_NGRAM * len(references))
+        return SCALE * total / (MAX_NGRAM * len(references))
 
     def _weighted(self, caption: Tokens) -> "_Weighted":
         counts = Counter(_ngrams(caption))
-        ngrams: list[NGrams] = [{} for _ in range(LONGEST_NGRAM)]
+        ngrams: list[NGrams] = [{} for _ in range(MAX_NGRAM)]
         for ngram, count in counts.items():
             inverse_frequency = self._log_num_images - math.log(max(1, self._num_images_with[ngram]))
             ngrams[len(ngram) - 1][ngram] = count * inverse_frequency
@@ -83,7 +83,7 @@ class _Weighted:
 def _ngrams(caption: Tokens) -> list[tuple[int, ...]]:
     return [
         tuple(caption[start : start + length])
-        for length in range(1, LONGEST_NGRAM + 1)
+        for length in range(1, MAX_NGRAM + 1)
         for start in range(len(caption) - length + 1)
     ]
 

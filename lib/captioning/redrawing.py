@@ -22,7 +22,7 @@ INK_FROM = 0.3  # darkness from which a pixel is ink, in shrunk images
 MARGIN_PX = 12  # paper around the ink, so that drawings may be larger
 COARSE_BLUR_PX, FINE_BLUR_PX = 1.5, 0.7  # standard deviations; strokes are a pixel wide
 SAME_SCALE = 1.03  # of two scales closer than this factor, one is tried
-MOST_LARGER = 4.0  # times the image, a side of a drawing that is as large as the image in the other
+MAX_LARGER = 4.0  # times the image, a side of a drawing that is as large as the image in the other
 AROUND = (0.99, 1.01)  # factors of the scales at which the drawing is as wide, or as high, as the image
 MAX_STEPS, MIN_GAIN = 15, 1e-4  # of the search for the exact position
 HOLE_BLUR_PX = 4.0  # standard deviation of the window in which holes are searched: a letter or half a bond
@@ -204,7 +204,7 @@ def _fits(image: PreparedImage, ink: Ink) -> list[float]:
     One at which it is many times as large as the image is left out: comparing would take minutes, and cannot help.
     """
     fits = sorted({image.width / ink.shape[1], image.height / ink.shape[0]})
-    if fits[-1] > MOST_LARGER * fits[0]:
+    if fits[-1] > MAX_LARGER * fits[0]:
         return fits[:1]
     return fits if fits[-1] > SAME_SCALE * fits[0] else fits[-1:]
 

@@ -2,6 +2,7 @@
 
 import logging
 from functools import reduce
+from typing import Any
 
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Row, Window
@@ -91,24 +92,12 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     if not known.where(F.col("inputs_fingerprint") == inputs_fingerprint).isEmpty():
         logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
         return
-    control_caption = best_constant_caption(captions)
-    neighbours = neighbour_captions(lake, scored, captions)
-    summaries = _summarise(scores_by_predictor(scored, captions, control_caption, neighbours)).withColumns(
-        {
-            "model_version": F.lit(model_version),
-            "control_caption": F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption)),
-            "evaluated_at": F.lit(commit_time()),
-            "inputs_fingerprint": F.lit(inputs_fingerprint),
-        }
-    )
-    written = captions_by_predictor(scored, control_caption, neighbours)
-    sentences = score_sentences(written, captions) if as_sentences else {}
-    names = [name for name in EVALUATIONS.schema.names if name in summaries.columns]
-    rows = [
-        Row(**dict.fromkeys(EVALUATIONS.schema.names) | row.asDict() | sentences.get((row.split, row.predictor), {}))
-        for row in summaries.select(*names).orderBy("split", "predictor").collect()
-    ]
-    # Collected, a handful, because a MERGE reads its source twice and would score everything twice.
+    same_of_all = {
+        "model_version": model_version,
+        "evaluated_at": commit_time(),
+        "inputs_fingerprint": inputs_fingerprint,
+    }
+    rows = _evaluate(lake, scored, captions, same_of_all, as_sentences)
     # The scores of a split are removed when none of its images has a reference any more.
     splits = {row.split for row in rows}
     gone = [Row(**row.asDict() | {"num_images": None}) for row in known.collect() if row.split not in splits]
@@ -116,6 +105,28 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     lake.upsert("evaluations", changes, delete_when="new.num_images is null")
     for row in rows:
         _log(row)
+
+
+def _evaluate(
+    lake: Lake, scored: DataFrame, captions: DataFrame, same_of_all: dict[str, Any], as_sentences: bool
+) -> list[Row]:
+    """Rows of `evaluations`, one per split and predictor, with the columns that are the same in all.
+
+    Collected, a handful, because a MERGE reads its source twice and would score everything twice.
+    """
+    control_caption = best_constant_caption(captions)
+    neighbours = neighbour_captions(lake, scored, captions)
+    summaries = _summarise(scores_by_predictor(scored, captions, control_caption, neighbours)).withColumn(
+        "control_caption", F.when(F.col("predictor") == CONSTANT_CAPTION, F.lit(control_caption))
+    )
+    written = captions_by_predictor(scored, control_caption, neighbours)
+    sentences = score_sentences(written, captions) if as_sentences else {}
+    nulls = dict.fromkeys(EVALUATIONS.schema.names)
+    names = [name for name in nulls if name in summaries.columns]
+    return [
+        Row(**nulls | same_of_all | row.asDict() | sentences.get((row.split, row.predictor), {}))
+        for row in summaries.select(*names).orderBy("split", "predictor").collect()
+    ]
 
 
 def with_known_reference(predictions: DataFrame, captions: DataFrame) -> DataFrame:

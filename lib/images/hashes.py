@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from lib.images.strokes import INK_BELOW, Pixels, typical_stroke_length
 
 HASH_INK_BELOW = 128  # grey level; lines that touch in lighter grey still count as two
-LEAST_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
+MIN_SPACING = 0.13  # stroke lengths from line to line: what is closer is not seen as lines in a cleaned image
 WIDTH = 0.05  # stroke lengths, of the lines that stay
-LONGEST_LINE = 0.6  # stroke lengths
-MOST_COMPONENTS = 500  # more are no drawing, and each is compared with each
-LEAST_LINES = 5
+MAX_LINE = 0.6  # stroke lengths
+MAX_COMPONENTS = 500  # more are no drawing, and each is compared with each
+MIN_LINES = 5
 STRAIGHT = 0.05  # stroke lengths that the middle of a line may lie beside the row's axis, as a standard deviation
 EVEN = 0.35  # standard deviation of the distances between lines over their mean
 ACROSS = 0.5  # cosine of the angle between a line and the row's axis, at most
@@ -65,12 +65,12 @@ def sparser_hashes(pixels: Pixels, length: float) -> Pixels:
 
     The longest line of a row stays. Those that stay are made WIDTH wide, to the pixel.
     """
-    found = _components(pixels, LONGEST_LINE * length)
+    found = _components(pixels, MAX_LINE * length)
     erased: list[int] = []
     kept: list[int] = []
-    for row in _rows(found, LEAST_SPACING * length, STRAIGHT * length):
+    for row in _rows(found, MIN_SPACING * length, STRAIGHT * length):
         spacing = np.linalg.norm(found.centres[row[-1]] - found.centres[row[0]]) / (len(row) - 1)
-        step = math.ceil(LEAST_SPACING * length / spacing)
+        step = math.ceil(MIN_SPACING * length / spacing)
         if found.lengths[row[0]] < found.lengths[row[-1]]:
             row = row[::-1]
         if step > 1:
@@ -117,9 +117,9 @@ def _components(pixels: Pixels, longest: float) -> _Components:
 
 
 def _rows(found: _Components, closest: float, straight: float) -> list[list[int]]:
-    """Rows of at least LEAST_LINES parallel components, each nearer to the next than `closest`, in order."""
+    """Rows of at least MIN_LINES parallel components, each nearer to the next than `closest`, in order."""
     lines = np.flatnonzero(found.lengths)
-    if not LEAST_LINES <= len(lines) <= MOST_COMPONENTS:
+    if not MIN_LINES <= len(lines) <= MAX_COMPONENTS:
         return []
     offsets = found.centres[lines][None] - found.centres[lines][:, None]  # (C, C, 2)
     distances = np.linalg.norm(offsets, axis=2)
@@ -132,7 +132,7 @@ def _rows(found: _Components, closest: float, straight: float) -> list[list[int]
     while (lowest := np.where(near, group_of, len(lines)).min(axis=1)).tolist() != group_of.tolist():
         group_of = lowest
     groups = (lines[group_of == group] for group in np.unique(group_of))
-    return [row for group in groups if len(group) >= LEAST_LINES and (row := _in_order(found, group, straight))]
+    return [row for group in groups if len(group) >= MIN_LINES and (row := _in_order(found, group, straight))]
 
 
 def _in_order(found: _Components, group: NDArray[np.int64], straight: float) -> list[int]:

@@ -19,7 +19,7 @@ WAVY_COVERED = 0.85  # least part of the steps that have ink: a row of short lin
 INKED_PART = 0.4  # of the typical width of its stroke, from which a step has ink
 WAVY_STROKE = 0.1  # the widest
 WAVY_AMPLITUDE = (0.02, 0.07)
-FEWEST_WAVES = 2
+MIN_WAVES = 2
 WAVY_REGULAR = 0.7  # least part of the power of a line's swings near one frequency
 NUM_FREQUENCIES, NEAR_FREQUENCY = 64, 4
 
@@ -60,7 +60,7 @@ def _is_wavy(pixels: NDArray[np.uint8], begin: NDArray[np.float32], end: NDArray
     near_peak = power[max(0, peak - NEAR_FREQUENCY) : peak + NEAR_FREQUENCY + 1].sum()
     num_waves = peak / (2 * NUM_FREQUENCIES) * NUM_STEPS
     least, most = WAVY_AMPLITUDE
-    if num_waves < FEWEST_WAVES or not least < amplitude / length < most:
+    if num_waves < MIN_WAVES or not least < amplitude / length < most:
         return False
     return bool(near_peak >= WAVY_REGULAR * power.sum())
 

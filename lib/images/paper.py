@@ -27,7 +27,7 @@ EVEN_WITHIN, MOSTLY = 0.1, 0.5  # even paper: deviation from the usual level, an
 EDGE_FROM = 0.15  # times the usual paper's level; a larger step over two cells is an edge of the paper
 NEAR_WHITE = 24  # grey levels below the paper's level that still count as paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that still count as paper
-MOST_NOISE = 0.43  # times the paper's level; what spreads the paper's levels further is no noise but lines or a desk
+MAX_NOISE = 0.43  # times the paper's level; what spreads the paper's levels further is no noise but lines or a desk
 FULL_INK_FRACTION = 0.05  # fraction of the ink pixels that become fully black
 FAINT_FROM = 140  # grey level from which ink is faint; a one-pixel stroke on the border of two pixels is darker
 FAINT_REACH_PX = 2  # faint ink this close to darker ink is its edge
@@ -160,7 +160,7 @@ def stretch(pixels: Pixels) -> Pixels:
     # Of noise about the paper's level the sixth of the paper's pixels that is darkest lies a deviation below it.
     paper = np.where(np.arange(256) >= MIDDLE, levels, 0)
     middle, low = _quantile(paper, 0.5), _quantile(paper, 0.159)
-    noise, most = max(NEAR_WHITE, NOISE_WIDTHS * (middle - low)), MOST_NOISE * middle
+    noise, most = max(NEAR_WHITE, NOISE_WIDTHS * (middle - low)), MAX_NOISE * middle
     near_white, contrast = (noise, MIN_CONTRAST) if noise <= most else (most, MIN_CONTRAST_OF_MOST)
     is_ink = np.arange(256) < middle - near_white
     if not (levels * is_ink).any():

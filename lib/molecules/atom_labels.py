@@ -61,7 +61,7 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     "[Si](C)(C)C": (("TMS", "TMS"), ("SiMe3", "Me3Si")),
     "[Si](C)(C)C(C)(C)C": (("TBS", "TBS"),),
 }
-MOST_ABBREVIATED = 0.6  # fraction of a molecule's atoms
+MAX_ABBREVIATED = 0.6  # fraction of a molecule's atoms
 _PART = re.compile(r"[A-Z][a-z]?|\d+|[a-z]-?|.")
 _ELEMENT = re.compile(r"(?!H$)[A-Z][a-z]?")  # other than hydrogen
 
@@ -103,7 +103,7 @@ def groups_of(molecule: Chem.Mol, rng: np.random.Generator, known_fraction: floa
     So large a fraction of all abbreviations is known: where SO2Me is not, S, O, O and Me are written.
     """
     known = [definition for definition in _definitions() if rng.random() < known_fraction]
-    labelled = rdAbbreviations.LabelMolAbbreviations(molecule, known, MOST_ABBREVIATED)
+    labelled = rdAbbreviations.LabelMolAbbreviations(molecule, known, MAX_ABBREVIATED)
     groups = []
     for group in Chem.GetMolSubstanceGroups(labelled):
         spellings = GROUPS[group.GetProp("LABEL")]

@@ -49,7 +49,7 @@ from model.whole_writes import written_whole
 NOTATION = "smiles_drawn_kekule"  # of the tokens kept
 DRAWINGS_PER_SHARD = 1024
 SPARSER_FRACTION = 0.5  # of the drawings have hashes made sparser, as cleaning does with those that are not worn
-MOST_GROUPS = 4  # that are put on a molecule
+MAX_GROUPS = 4  # that are put on a molecule
 THINNED_INK_BELOW = 160  # grey level of a pixel of which three eighths are ink
 ORIENTATIONS_DEG: tuple[Literal[0, 180], ...] = (0, 180)  # in which cleaning can leave a drawing
 
@@ -201,7 +201,7 @@ def _row(
     drawer = choose_drawer(settings, rng)
     if molecule is None or is_unseen(Chem.MolToInchi(molecule)):
         return None
-    for _ in range(MOST_GROUPS):
+    for _ in range(MAX_GROUPS):
         if rng.random() >= settings.group_fraction:
             break
         molecule = with_random_group(molecule, rng)

@@ -22,7 +22,7 @@ from lib.molecules.smiles import amides_of, drawn_molecule, read_inchi
 MARGIN = 0.8  # of paper around the drawing, in lengths of a bond
 ROOM = 4.0  # for labels around the atoms before the image is cropped, in lengths of a bond
 SMOOTH_UP_TO_PX = 44  # length of a bond up to which the fine grid is four times as fine as the image, else twice
-SAMPLES = 48  # positions_xy of a bond that are tried for where a label ends
+SAMPLES = 48  # points along a bond that are tried as the end of its label
 _LAY_OUT: dict[str, Callable[[str], Layout]] = {
     "indigo": lay_out_with_indigo,
     "rdkit": lay_out_with_rdkit,

@@ -26,7 +26,7 @@ FONTS = (
     "cmtt10.ttf",
 )
 MORE_OFTEN = 2  # times as many drawings have a font of the user's as have one of FONTS
-LEAST_CAPITAL_PX = 5.0  # height of capitals below which nobody can read them
+MIN_CAPITAL_PX = 5.0  # height of capitals below which nobody can read them
 LAYOUTS = ("indigo", "rdkit", "coordgen")
 SLANTED = ("italic", "oblique")  # in names of fonts that no label is written in
 
@@ -97,7 +97,7 @@ def free_style(
         turn_deg=float(rng.uniform(-180, 180)) if is_turned else float(rng.choice((0, 0, 30, 90, 180))),
         is_mirrored=bool(rng.random() < 0.4),
         font=fonts[rng.integers(len(fonts))],
-        letter_height=float(rng.uniform(np.clip(LEAST_CAPITAL_PX / length, 0.15, 0.6), 0.6)),
+        letter_height=float(rng.uniform(np.clip(MIN_CAPITAL_PX / length, 0.15, 0.6), 0.6)),
         letter_width=float(rng.uniform(0.65, 1.2)) if rng.random() < 0.5 else 1.0,
         small_letters=float(rng.uniform(0.6, 0.8)),
         padding=float(rng.uniform(0.03, 0.12)),
@@ -127,7 +127,7 @@ def printed(style: FreeStyle, rng: np.random.Generator) -> FreeStyle:
     return style._replace(
         stroke_px=float(np.clip(length * rng.uniform(0.03, 0.07), 1.0, 8.0)),
         turn_deg=float(rng.choice((0, 30, 90))),
-        letter_height=float(max(LEAST_CAPITAL_PX / length, rng.uniform(0.25, 0.42))),
+        letter_height=float(max(MIN_CAPITAL_PX / length, rng.uniform(0.25, 0.42))),
         letter_width=1.0,
         spacing=float(rng.uniform(0.13, 0.2)),
         has_circles=False,

@@ -41,25 +41,11 @@ DIRECTION_OF = {
 }
 TURNED = (TURNED_WEDGE, TURNED_HASH)  # begin where the pair ends
 # The most bonds of an atom without charge; each charge adds or takes one as MORE_BY_CHARGE says.
-MOST_BONDS = {
-    "C": 4,
-    "N": 3,
-    "O": 2,
-    "S": 6,
-    "F": 1,
-    "Cl": 1,
-    "Br": 1,
-    "I": 1,
-    "P": 5,
-    "B": 3,
-    "Si": 4,
-    "Se": 6,
-    "H": 1,
-}
-MOST_BONDS_WITH_HYDROGEN = {"S": 1, "Se": 1, "P": 3, "F": 0, "Cl": 0, "Br": 0, "I": 0}
+MAX_BONDS = {"C": 4, "N": 3, "O": 2, "S": 6, "F": 1, "Cl": 1, "Br": 1, "I": 1, "P": 5, "B": 3, "Si": 4, "Se": 6, "H": 1}
+MAX_BONDS_WITH_HYDROGEN = {"S": 1, "Se": 1, "P": 3, "F": 0, "Cl": 0, "Br": 0, "I": 0}
 MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": -1}  # per positive charge
 UNCHARGED = {"F", "Cl", "Br", "I", "H"}
-IS_ELEMENT = np.array([name in MOST_BONDS for name in WRITTEN_KINDS])
+IS_ELEMENT = np.array([name in MAX_BONDS for name in WRITTEN_KINDS])
 IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
 LOST_FROM = 0.1  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
 LARGE_PART = 4  # nodes of a second part from which it is another molecule
@@ -68,11 +54,11 @@ UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, 
 ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
 IN_A_ROW = 3  # bonds in doubt that are joined, as around the oxygen of a ring with a circle; fewer are in doubt alone
 ALTERNATES = 1.5  # added to the log-odds of a double bond in such a row: an atom of it more often has one
-MOST_CHANGED = 3  # pieces that may be something else
+MAX_CHANGED = 3  # pieces that may be something else
 WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
 LEAST = 1e-9  # probability of what cannot be
-MOST_REPAIRS = 8
+MAX_REPAIRS = 8
 BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
 STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies between, at most
 SAME_WAY = 0.9  # cosine of the angle between two edges of a node from which they may be one that is seen twice
@@ -144,7 +130,7 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
         seconds = others.argmax(axis=1)
         odds = others[rows, seconds] / np.maximum(probabilities[rows, chosen], LEAST)
         changes += [(float(odds[row]), name, row, int(seconds[row])) for row in rows.tolist()]
-    for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MOST_CHANGED]:
+    for odds_of_change, name, row, second in sorted(changes, reverse=True)[:MAX_CHANGED]:
         if odds_of_change >= WORTH_CHANGING:
             other = pieces.copied()
             getattr(other, f"chosen_{name}")[row] = second
@@ -153,7 +139,7 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
 
 def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
     """The molecule of the pieces, whose choices are changed where a valence cannot be; None if that does not help."""
-    for _ in range(MOST_REPAIRS):
+    for _ in range(MAX_REPAIRS):
         molecule, nodes = _built(pieces)
         faulty = [atom for problem in Chem.DetectChemistryProblems(molecule) for atom in _atoms_of(problem)]
         faulty = faulty or _with_too_many_bonds(molecule)
@@ -328,7 +314,7 @@ def _with_too_many_bonds(molecule: Chem.Mol) -> list[int]:
     return [
         atom.GetIdx()
         for atom in molecule.GetAtoms()
-        if atom.GetTotalNumHs() and atom.GetDegree() > MOST_BONDS_WITH_HYDROGEN.get(atom.GetSymbol(), atom.GetDegree())
+        if atom.GetTotalNumHs() and atom.GetDegree() > MAX_BONDS_WITH_HYDROGEN.get(atom.GetSymbol(), atom.GetDegree())
     ]
 
 
@@ -365,11 +351,11 @@ def _cost(probabilities: np.ndarray, chosen: int, other: int) -> float:
 def _holds(kind: int, charge: int, num_bonds: int) -> bool:
     """Whether what is written at a node may have so many bonds."""
     name = WRITTEN_KINDS[kind]
-    if name not in MOST_BONDS:
+    if name not in MAX_BONDS:
         return num_bonds == 1 and charge == 0
     if name in UNCHARGED and charge:
         return False
-    return num_bonds <= MOST_BONDS[name] + charge * MORE_BY_CHARGE.get(name, 0) - abs(charge) * (name in ("C", "Si"))
+    return num_bonds <= MAX_BONDS[name] + charge * MORE_BY_CHARGE.get(name, 0) - abs(charge) * (name in ("C", "Si"))
 
 
 def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:

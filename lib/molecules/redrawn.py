@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 DRAWERS = (("indigo", "indigo small"), ("rdkit", "rdkit smiles"), ("coordgen",))
 INDIGO_BONDS_PX = {"indigo": 40.0, "indigo small": 25.0}
 PEN = Pen(bond_length_px=40.0, margin_px=4, line_width_px=1, font="BuiltinTelexRegular")
-MOST_IN_RING = 20  # atoms
+MAX_IN_RING = 20  # atoms
 COLLECTION_INK_BELOW = 120  # grey level under which Indigo's pixels become ink in the real collection, about
 
 
@@ -35,8 +35,8 @@ def draw_unworn_ink(inchi: str, drawer: str) -> np.ndarray:
         if not _has_indigo():
             raise NotationError("EPAM Indigo is not installed")
         return ink_with_indigo(inchi, INDIGO_BONDS_PX[drawer], PEN.margin_px, COLLECTION_INK_BELOW)
-    if drawer == "coordgen" and _largest_ring(inchi) > MOST_IN_RING:
-        raise NotationError(f"CoordGen takes seconds to lay out a ring of more than {MOST_IN_RING} atoms")
+    if drawer == "coordgen" and _largest_ring(inchi) > MAX_IN_RING:
+        raise NotationError(f"CoordGen takes seconds to lay out a ring of more than {MAX_IN_RING} atoms")
     pixels = draw_with_rdkit(inchi, PEN, drawer == "coordgen", drawer == "rdkit smiles").pixels
     return (np.rot90(pixels, -1) if is_sideways(pixels) else pixels) == INK
 

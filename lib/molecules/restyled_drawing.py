@@ -14,7 +14,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from lib.images.paper import darkest_channel, normalise
 from lib.molecules.drawing_noise import INK, PAPER
 from lib.molecules.free_sheet import CAPITAL
-from lib.molecules.free_style import FONTS, FONTS_FOLDER, LEAST_CAPITAL_PX
+from lib.molecules.free_style import FONTS, FONTS_FOLDER, MIN_CAPITAL_PX
 from lib.molecules.indigo_drawing import restyle_with_indigo
 from lib.molecules.layout import Drawing
 from lib.molecules.rdkit_drawing import COORDGEN_BOND_LENGTH, RDKIT_BOND_LENGTH, layout_of
@@ -61,7 +61,7 @@ def _by_rdkit(molecule: Chem.Mol, bond_length_px: float, rng: np.random.Generato
     options.scalingFactor = bond_length_px / (COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH)
     options.padding = 0.05
     options.minFontSize = options.maxFontSize = -1
-    least_font_size = LEAST_CAPITAL_PX / CAPITAL * RDKIT_BOND_LENGTH / bond_length_px
+    least_font_size = MIN_CAPITAL_PX / CAPITAL * RDKIT_BOND_LENGTH / bond_length_px
     options.baseFontSize = float(rng.uniform(np.clip(least_font_size, *FONT_SIZES), FONT_SIZES[1]))
     choices = (*RDKIT_FONTS, *(str(FONTS_FOLDER / font) for font in fonts))
     options.fontFile = choices[rng.integers(len(choices))] if rng.random() < 0.6 else ""

@@ -21,7 +21,7 @@ PREDICTIONS = {
 NUM_DAYS = 60  # the newest
 NUM_MODELS = 12  # the newest
 LENGTH_STEP = 25  # characters, as in the view
-LONGEST_FROM = 975  # characters; longer references are counted together
+LONG_FROM = 975  # characters; longer references are counted together
 
 
 class Quality(NamedTuple):
@@ -71,7 +71,7 @@ def _measured(predictions: pa.Table) -> pa.Table:
     """A row a caption: the groups that it is in, and its scores."""
     distance = predictions["edit_distance"]
     steps = pc.floor(pc.divide(pc.cast(pc.utf8_length(predictions["reference"]), pa.float64()), LENGTH_STEP))
-    length_from = pc.min_element_wise(pc.cast(pc.multiply(steps, LENGTH_STEP), pa.int32()), LONGEST_FROM)
+    length_from = pc.min_element_wise(pc.cast(pc.multiply(steps, LENGTH_STEP), pa.int32()), LONG_FROM)
     is_measurable = pc.and_(pc.is_valid(distance), pc.is_valid(predictions["reference"]))
     return pa.table(
         {
@@ -105,6 +105,4 @@ def _quality(group: str, row: dict[str, float]) -> Quality:
 
 
 def _range_of(length_from: int) -> str:
-    return (
-        f"{length_from} or more" if length_from == LONGEST_FROM else f"{length_from} to {length_from + LENGTH_STEP - 1}"
-    )
+    return f"{length_from} or more" if length_from == LONG_FROM else f"{length_from} to {length_from + LENGTH_STEP - 1}"

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import NamedTuple
 
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 446.0, 12.0, 168.0  # of the plot, in units of the SVG
-MOST_MARKED = 40  # points of a line that are marked one by one
+MAX_MARKED = 40  # points of a line that are marked one by one
 
 Points = Sequence[tuple[float, float]]
 
@@ -27,7 +27,7 @@ class Line(NamedTuple):
     @property
     def marked(self) -> list[tuple[float, float]]:
         """The points that are marked one by one; none where they are many."""
-        return self.points if len(self.points) <= MOST_MARKED else []
+        return self.points if len(self.points) <= MAX_MARKED else []
 
 
 class LineChart(NamedTuple):

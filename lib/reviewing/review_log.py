@@ -25,8 +25,8 @@ DELTA = {"string": "string", "int": "integer", "timestamp": "timestamp"}
 COLUMNS = {name: ARROW[kind] for name, (kind, _) in REVIEW_COLUMNS.items()}
 NEVER_NULL = ("review_id", "image_id", "model_version", "verdict", "reviewer", "reviewed_at")
 MAX_FILES = 64
-MOST_TRIES = 20
-LONGEST_PAUSE_S = 2.0
+MAX_TRIES = 20
+MAX_PAUSE_S = 2.0
 SAME_REVIEW = "old.review_id = new.review_id"
 
 
@@ -86,7 +86,7 @@ class ReviewLog:
         source = pa.table({name: pa.array([value], COLUMNS[name]) for name, value in review._asdict().items()})
         values = {name: f"new.{name}" for name in COLUMNS}
         with self._writing:
-            for attempt in range(MOST_TRIES):
+            for attempt in range(MAX_TRIES):
                 try:
                     table = self._open()
                     merge = table.merge(source, SAME_REVIEW, source_alias="new", target_alias="old")
@@ -97,12 +97,12 @@ class ReviewLog:
                     logger.info(
                         "%s: another review was written at the same time (%s): try again", TABLE, type(error).__name__
                     )
-                    time.sleep(random.uniform(0.5, 1) * min(0.02 * 2**attempt, LONGEST_PAUSE_S))
+                    time.sleep(random.uniform(0.5, 1) * min(0.02 * 2**attempt, MAX_PAUSE_S))
                 except (DeltaError, OSError) as error:
                     raise storage_fault(str(error)) or StorageError(
                         f"the review cannot be written to {TABLE} ({str(error).splitlines()[0][:300]})"
                     ) from error
-        raise ConcurrentWriteError(f"table {TABLE} was changed {MOST_TRIES} times by others: send the review again")
+        raise ConcurrentWriteError(f"table {TABLE} was changed {MAX_TRIES} times by others: send the review again")
 
     def _open(self) -> DeltaTable:
         """The table, with all columns of a review; made as Spark would make it, if it is not there."""

@@ -81,6 +81,13 @@ def describe_training_data(
     ).first()
     assert row is not None
     left_out = _left_out(row, settings, encoder_version)
+    _check_counts(row, left_out, settings, encoder_version)
+    counts = (row.num_train, row.num_validation, left_out, row.max_tokens)
+    return TrainingData(str(row.fingerprint), *counts, vocabulary, row.num_tokens, row.num_unknown_tokens)
+
+
+def _check_counts(row: Row, left_out: str, settings: CaptionSettings, encoder_version: str | None) -> None:
+    """Raise what describe_training_data raises."""
     if not row.num_train:
         raise MissingInputError(
             f"no train image has both a cleaned image and a caption that can be learned "
@@ -98,8 +105,6 @@ def describe_training_data(
             "cleaning.keeps_aspect to false, or cleaning.canvas_step_px to the side of the canvas, and run "
             "clean_images and extract_features again"
         )
-    counts = (row.num_train, row.num_validation, left_out, row.max_tokens)
-    return TrainingData(str(row.fingerprint), *counts, vocabulary, row.num_tokens, row.num_unknown_tokens)
 
 
 def _left_out(counts: Row, settings: CaptionSettings, encoder_version: str | None) -> str:

@@ -16,6 +16,7 @@ REPLACED = {
     r"in the box": "pretrained model",
     r"_shares?\b": "fraction",
     r"(?-i:Shares?[A-Z])": "fraction",
+    r"(?-i:\b_?(MOST|LEAST|FEWEST)_[A-Z])": "MAX_ or MIN_",
 }
 ALLOWED = {"lib/settings.py": r"_shares?\b"}  # names the old ends of settings, to say the new ones
 
@@ -49,6 +50,8 @@ def test_no_word_is_used_that_another_has_replaced() -> None:
         ("ShareRange = tuple", ["a.py:1: 'ShareR' is 'fraction' here"]),
         ("predictor = 'shuffled_pictures'", []),
         ("workers share a core", []),
+        ("MOST_NODES = 250", ["a.py:1: 'MOST_N' is 'MAX_ or MIN_' here"]),
+        ("LEAST, MOST = 1e-4, 0.9999", []),
     ],
 )
 def test_an_old_word_is_found_where_it_is_no_name_in_a_table(line: str, faults: list[str]) -> None:

@@ -43,7 +43,7 @@ NUM_PROPERTIES = 8
 SECONDS_EACH = float(os.environ.get("FUZZ_SECONDS", "60")) / NUM_PROPERTIES
 EXAMPLES_PER_ROUND = 50
 SETTINGS = load_settings("molecules", "local", ["landing.path=/nowhere", "storage.root=/nowhere"])
-MOST_GROWTH_BYTES = 25 * SETTINGS.cleaning.max_pixels  # of the process, while one property is tried
+MAX_GROWTH_BYTES = 25 * SETTINGS.cleaning.max_pixels  # of the process, while one property is tried
 LEGAL = sorted(legal_images().items())
 
 byte_changes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
@@ -66,7 +66,7 @@ def fuzz(holds: Callable[..., None], **inputs: Any) -> None:
         hypothesis.seed(number)(profile(hypothesis.given(**inputs)(holds)))()
         number += 1
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    assert growth < MOST_GROWTH_BYTES
+    assert growth < MAX_GROWTH_BYTES
 
 
 def changed(content: bytes, changes: list[tuple[float, int]], share_kept: float) -> bytes:

@@ -22,7 +22,7 @@ from lib.settings import load_settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-MOST_BYTES_PER_PIXEL = 25  # of cleaning.max_pixels, beyond what the process had before
+MAX_BYTES_PER_PIXEL = 25  # of cleaning.max_pixels, beyond what the process had before
 
 
 def main(folder: Path) -> None:
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
             num_files += 1
             wrong += wrong_outcomes(file, outcomes(file, folder, settings))
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    most = MOST_BYTES_PER_PIXEL * settings.cleaning.max_pixels
+    most = MAX_BYTES_PER_PIXEL * settings.cleaning.max_pixels
     print(json.dumps({"num_files": num_files, "wrong": wrong, "growth": growth, "most": most}))
 
 

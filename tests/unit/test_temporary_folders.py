@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lib.temporary_folders import LONGEST_BYTES
+from lib.temporary_folders import MAX_BYTES
 
 STARTS_A_SOCKET = """
 import sys, tempfile
@@ -34,7 +34,7 @@ def test_a_job_starts_where_the_temporary_folder_has_a_path_too_long_for_sockets
 
 def test_a_short_temporary_folder_is_kept(tmp_path: Path) -> None:
     link = Path("/tmp") / f"short-{os.getpid()}"
-    assert len(os.fsencode(link)) <= LONGEST_BYTES
+    assert len(os.fsencode(link)) <= MAX_BYTES
     link.symlink_to(tmp_path)
     try:
         run = start_with(link)

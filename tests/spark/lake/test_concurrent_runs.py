@@ -76,7 +76,7 @@ def test_whole_tables_are_replaced_at_once(lake):
 
 
 def test_a_write_that_meets_another_each_time_ends_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(commits, "LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(commits, "MAX_PAUSE_S", 0.0)
     tries = []
 
     def meet() -> None:

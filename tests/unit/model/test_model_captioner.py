@@ -19,7 +19,7 @@ from tests.unit.tiny_captioner import TINY, VOCABULARY, stroke_batch, tiny_capti
 def test_stepwise_logits_are_those_of_the_whole_caption(
     most_rows_of_cell: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model.captioner, "MOST_ROWS_OF_CELL", most_rows_of_cell)
+    monkeypatch.setattr(model.captioner, "MAX_ROWS_OF_CELL", most_rows_of_cell)
     captioner, batch = tiny_captioner().eval(), stroke_batch(6)
     torch.nn.init.normal_(captioner.decoder.second_attention.key)  # which begin at 0
     torch.nn.init.normal_(captioner.decoder.second_attention.value)

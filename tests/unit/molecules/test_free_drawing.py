@@ -17,7 +17,7 @@ from lib.molecules.free_style import (
     FONTS,
     FONTS_FOLDER,
     LAYOUTS,
-    LEAST_CAPITAL_PX,
+    MIN_CAPITAL_PX,
     FreeStyle,
     fonts_of,
     free_style,
@@ -245,7 +245,7 @@ def test_printed_drawings_have_letters_and_strokes_of_ordinary_size_in_upright_f
 def test_letters_are_large_enough_to_be_read() -> None:
     styles = [style(seed) for seed in range(300)]
     heights = [one.letter_height * one.bond_length_px for one in styles]
-    assert min(heights) >= LEAST_CAPITAL_PX
+    assert min(heights) >= MIN_CAPITAL_PX
     assert max(one.letter_height for one in styles) > 0.55
     assert free_style((8.0, 8.0), np.random.default_rng(0)).letter_height == 0.6
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.reviewing.line_chart import BOTTOM, LEFT, MOST_MARKED, RIGHT, TOP, Tick, line_chart
+from lib.reviewing.line_chart import BOTTOM, LEFT, MAX_MARKED, RIGHT, TOP, Tick, line_chart
 
 
 def test_a_line_lies_between_its_axes_and_is_said_in_words() -> None:
@@ -36,6 +36,6 @@ def test_what_is_no_number_is_left_out_and_nothing_is_no_chart() -> None:
 
 
 def test_points_of_a_long_line_are_not_marked_one_by_one() -> None:
-    chart = line_chart("Loss", {"loss": [(step, 1.0) for step in range(MOST_MARKED + 1)]}, {})
+    chart = line_chart("Loss", {"loss": [(step, 1.0) for step in range(MAX_MARKED + 1)]}, {})
     assert chart is not None
     assert chart.lines[0].marked == []
