@@ -61,7 +61,7 @@ SHORT_RUN := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 # jobs.run_pipeline: make caption IMAGES=/data/images CAPTION="--set landing.image_id=path"
 caption: $(READY)  ## caption your own drawings of molecules, or DATASET=photos, with a model that comes with the project: IMAGES=folder
 	@if [ -z "$$IMAGES" ]; then echo "Name a folder of images: make caption IMAGES=/data/images" >&2; exit 2; fi; \
-	folder=$$(cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//\//-}; \
+	folder=$$(unset CDPATH; cd -- "$$IMAGES" 2>/dev/null && pwd || echo "$$IMAGES"); name=$${folder//-/--}; name=$${name//\//-}; \
 	SPARK_SUBMIT_OPTS="$(SHORT_RUN)" $(RUN) -m jobs.run_pipeline --dataset "$${DATASET:-molecules}" --set "landing.path=$$folder" --set "storage.root=$${OUTPUT:-captioned/$${name#-}}" \
 	  --set "prediction.model_version=$${MODEL:-pretrained}" --set cluster.train_when=never --set report.num_with_attention=0 $(CAPTION)
 
@@ -105,7 +105,7 @@ test-fast: $(READY)  ## the tests that start neither Spark nor Ray
 coverage: $(READY)  ## the lines that the tests without Spark and Ray reach
 	@$(RUN) -m pytest --cov --cov-report=term tests/unit tests/contracts
 
-check: $(READY)  ## lint, format and types
+check: $(READY)  ## lint, format, types and the bundle
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
