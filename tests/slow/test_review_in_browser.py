@@ -136,6 +136,25 @@ def test_enter_in_the_ratings_stores_the_correction_that_was_typed(page: Running
     assert (row.verdict, row.rating, row.corrected_caption) == ("correct", 2, "caption of image-000 and more")
 
 
+def test_without_the_script_enter_in_the_ratings_accepts_nothing(page: RunningPage, browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(f"{page.url}/image?image_id=image-000&model_version=m1")
+        scripted = browser.find_elements(By.CLASS_NAME, "needs-script")
+        assert scripted
+        assert not any(one.is_displayed() for one in scripted)
+        rating = browser.find_element(By.CSS_SELECTOR, "[name=rating][value='2']")
+        rating.click()
+        rating.send_keys(Keys.ENTER)
+        wait_for(lambda: "The correction is the caption itself" in browser.page_source)
+        assert browser.find_element(By.CSS_SELECTOR, "[name=rating][value='2']").is_selected()
+        browser.find_element(By.CSS_SELECTOR, "[value=skip]").click()
+        wait_for(lambda: heading(browser) == "image-001")
+        assert [row.verdict for row in ReviewLog(DeltaRows(str(page.lake))).reviews()] == ["skip"]
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_what_was_typed_is_there_again_after_another_image_until_it_is_stored(page: RunningPage, browser: Any) -> None:
     browser.get(page.url)
     press(browser, Keys.ENTER)
@@ -245,7 +264,7 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
         wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "form.looked"))
         press(browser, "l")
         assert len(wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))) == len(tokens)
-        assert faults_of(browser) == []
+        assert [fault for fault in faults_of(browser) if "422" not in fault] == []  # of what was typed
     finally:
         running.kill()
 

@@ -175,7 +175,7 @@ if (keys) {
 document.addEventListener("keydown", (event) => {
   const target = event.target;
   if (document.querySelector("dialog[open]")) return;
-  const isTyping = target.matches("textarea, select, input:not([type=radio]):not([type=range])");
+  const isTyping = target.matches("textarea, select, input:not([type=radio]):not([type=range]):not([type=checkbox])");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock may be on
   if (key.length === 1 && !areKeysOn()) return;
