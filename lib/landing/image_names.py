@@ -23,7 +23,7 @@ def image_path_of(path: str, settings: LandingSettings) -> str:
     folders = unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
     name = "/".join(part for part in folders if part not in ("", "."))
     suffix = next((one for one in sorted(settings.image_suffixes, key=len)[::-1] if name.lower().endswith(one)), "")
-    folder, slash, stem = name.removesuffix(name[len(name) - len(suffix) :]).rpartition("/")
+    folder, slash, stem = name[: len(name) - len(suffix)].rpartition("/")
     return folder + slash + stem.strip()
 
 
