@@ -62,8 +62,9 @@ class Captioner:
         settings = load_settings(dataset, "local", overrides, conf)
         if isinstance(checkpoint, str) and checkpoint.startswith(IN_THE_REGISTRY):
             checkpoint = resolve_model(settings.storage, checkpoint, dataset).directory
-        self._captioner = ImageCaptioner(Path(checkpoint), settings.prediction)
-        learned = learned_cleaning(load_provenance(Path(checkpoint))) or settings.cleaning
+        directory = Path(checkpoint).resolve()
+        self._captioner = ImageCaptioner(directory, settings.prediction)
+        learned = learned_cleaning(load_provenance(directory)) or settings.cleaning
         self._cleaning = learned.model_copy(update={"larger_scale": settings.cleaning.larger_scale})
 
     @classmethod

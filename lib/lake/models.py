@@ -151,7 +151,7 @@ def pretrained_model(dataset: str, setting: str) -> Model:
     Raises SettingsError, naming the setting that asked for it, if there is none.
     """
     directory = PRETRAINED / dataset
-    if not directory.is_dir():
+    if not (directory / "config.json").is_file():  # what reads graphs lies there too
         raise SettingsError(
             f"{setting} is '{IN_THE_PROJECT}', but no model for dataset {dataset} comes with the project: name another"
         )

@@ -19,6 +19,7 @@ from lib.molecules.free_style import free_style
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
+from model.errors import CheckpointError
 from tests.known_molecules import ASPIRIN, CAFFEINE
 
 torch.set_num_threads(1)  # threads would wait for each other longer than they compute
@@ -140,9 +141,15 @@ def test_ones_own_checkpoint_is_named_by_its_directory() -> None:
     assert captioner.caption([drawing(ASPIRIN)])[0].caption == ASPIRIN
 
 
-def test_a_dataset_without_a_model_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no model for dataset maps comes with the project"):
-        Captioner.pretrained("maps")
+@pytest.mark.parametrize("dataset", ["maps", "graphs"])
+def test_a_dataset_without_a_model_is_refused(dataset: str) -> None:
+    with pytest.raises(SettingsError, match=f"no model for dataset {dataset} comes with the project"):
+        Captioner.pretrained(dataset)
+
+
+def test_a_name_that_is_no_directory_is_no_checkpoint() -> None:
+    with pytest.raises(CheckpointError):
+        Captioner("")
 
 
 def test_the_snippet_of_the_readme_runs(
