@@ -84,7 +84,7 @@ def test_every_resource_that_can_send_a_message_is_explained(code: str, bundle: 
 def test_the_estimate_follows_from_the_measured_rates() -> None:
     text = (ROOT / "docs/runbook.md").read_text()
     results = (ROOT / "docs/results.md").read_text()
-    rates = {"clean": (331, 2.5e6), "predict": (7, 2.5e6), "train, one epoch (90 % of the images)": (100, 2.25e6)}
+    rates = {"clean": (180, 2.5e6), "predict": (7, 2.5e6), "train, one epoch (90 % of the images)": (50, 2.25e6)}
     for step, (rate_on_two_cores, num_images) in rates.items():
         assert f"{rate_on_two_cores} images/s" in results
         (row,) = (line for line in text.splitlines() if line.startswith(f"| {step} |"))
