@@ -61,6 +61,12 @@ def test_the_old_name_of_a_setting_is_refused_with_the_new_one_named(old: str, n
     assert refusal(f"{old}=0.1").endswith(f"{old}: unknown setting, which is called {new} now")
 
 
+def test_settings_say_which_folder_they_were_read_from(tmp_path: Path) -> None:
+    (tmp_path / "conf").symlink_to(CONF)
+    assert load_settings("molecules", "local", conf=tmp_path / "conf").conf == str(tmp_path / "conf")
+    assert load_settings("molecules", "local").conf is None
+
+
 def test_a_setting_that_was_removed_is_refused_with_what_became_of_it() -> None:
     assert "prediction.length_penalty was removed: " in refusal("prediction.length_penalty=0.6")
     assert "captioner.canvas_width_px is cleaning.canvas_width_px now" in refusal("captioner.canvas_width_px=640")

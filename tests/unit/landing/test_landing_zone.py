@@ -11,6 +11,7 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing.archives import list_arrivals, read_arrivals
+from lib.landing.image_ingestion import _such_as
 from lib.landing.image_names import image_id_of
 from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import (
@@ -52,6 +53,12 @@ def test_loose_images_in_nested_folders_are_found_and_other_files_are_not(tmp_pa
     assert [Path(file.path).name for file in zone.images] == ["one.png", "two.JPG"]
     assert (len(zone.captions), len(zone.layouts), len(zone.others), zone.num_hidden) == (1, 1, 1, 1)
     assert contents(arrivals_in(tmp_path)) == {"one": b"content", "two": b"content"}
+
+
+def test_of_files_of_other_kinds_those_that_look_like_images_are_named_first(tmp_path):
+    names = ["notes.txt", "b.jpg_large", "a.pptx", "q.png?raw=1", "z.log"]
+    assert _such_as(names, settings(tmp_path)) == " (such as 'b.jpg_large', 'q.png?raw=1', 'a.pptx')"
+    assert _such_as([], settings(tmp_path)) == ""
 
 
 def test_a_file_that_is_called_as_a_member_is_refused(tmp_path):
