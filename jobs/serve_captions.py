@@ -11,7 +11,7 @@ def run_server(arguments: argparse.Namespace) -> None:
     settings = settings_from(arguments)
     from lib.serving.server import serve
 
-    serve(settings, arguments.overrides, arguments.conf)
+    serve(settings, arguments.overrides)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

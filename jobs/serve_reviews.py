@@ -11,7 +11,7 @@ def run_server(arguments: argparse.Namespace) -> None:
     settings = settings_from(arguments)
     from lib.reviewing.server import serve_reviews
 
-    serve_reviews(settings, arguments.overrides, arguments.conf)
+    serve_reviews(settings, arguments.overrides)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

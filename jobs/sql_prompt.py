@@ -22,7 +22,7 @@ def run_prompt(arguments: argparse.Namespace) -> None:
 
     text, values = statement_text(arguments), parameters(arguments.param)
     settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
-    views = read_views(sql_folder(arguments.conf))
+    views = read_views(sql_folder(settings.conf))
     console = open_console()
     with ExitStack() as stack:
         with console.status("starting Spark"), java_speaks_into_a_file():

@@ -19,8 +19,8 @@ from lib.settings import Settings
 class AttentionReader:
     """Keeps the model that was asked last. May be used by threads: one is answered, others are asked to come again."""
 
-    def __init__(self, settings: Settings, overrides: Sequence[str], conf: str | None) -> None:
-        self._settings, self._made_with = settings, (tuple(overrides), conf)
+    def __init__(self, settings: Settings, overrides: Sequence[str]) -> None:
+        self._settings, self._overrides = settings, tuple(overrides)
         self._lock = threading.Lock()
         self._process: ModelProcess | None = None
 
@@ -48,7 +48,8 @@ class AttentionReader:
         models = {self._settings.dataset: model}
         if self._process is None or self._process.source.models != models or not self._process.is_running:
             self.close()
-            source = ModelSource(models, *self._made_with, self._settings.prediction.threads_per_worker)
+            num_threads = self._settings.prediction.threads_per_worker
+            source = ModelSource(models, self._overrides, self._settings.conf, num_threads)
             self._process = ModelProcess(source)
             self._process.start()
         return self._process

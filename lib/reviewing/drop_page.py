@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 class DropCaptioner:
     """The models of serving.models, loaded when the first person opens the page. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings, overrides: Sequence[str], conf: str | None, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, overrides: Sequence[str], metrics: Metrics) -> None:
         alone = settings.serving.model_copy(update={"second_captioners": {}})  # the page shows ours
-        self._made_with = settings.model_copy(update={"serving": alone}), overrides, conf, metrics
+        self._made_with = settings.model_copy(update={"serving": alone}), overrides, metrics
         self._settings = settings
         self._service: CaptionService | None = None
         self._loading: asyncio.Task[None] | None = None

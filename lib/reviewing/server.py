@@ -32,8 +32,8 @@ from lib.storage_faults import storage_fault
 logger = logging.getLogger(__name__)
 
 
-def make_parts(settings: Settings, conf: str | None) -> Parts:
-    """What the pages read from and write to; `conf` is the folder that the settings come from.
+def make_parts(settings: Settings) -> Parts:
+    """What the pages read from and write to.
 
     Raises SettingsError if the tables are in a catalog, StorageError if storage.root is not writable, NotationError.
     """
@@ -51,7 +51,7 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
     return Parts(
         settings,
         rows,
-        DoubtQueue(rows, read_thresholds(conf)),
+        DoubtQueue(rows, read_thresholds(settings.conf)),
         ReviewLog(rows),
         DetailsReader(rows),
         files,
@@ -63,17 +63,16 @@ def make_parts(settings: Settings, conf: str | None) -> Parts:
     )
 
 
-def serve_reviews(settings: Settings, overrides: Sequence[str], conf: str | None) -> None:
+def serve_reviews(settings: Settings, overrides: Sequence[str]) -> None:
     """Answer requests until the process is told to end.
 
-    `overrides` and `conf` are those that `settings` were made with. Raises SettingsError, NotationError if it cannot
-    start.
+    `overrides` are those that `settings` were made with. Raises SettingsError, NotationError if it cannot start.
     """
     asks_for_key = requires_key_for(settings.reviewing) and not settings.reviewing.proxy_header
     check_doors(settings.reviewing, ApiKeys(settings.storage.root) if asks_for_key else None)
-    parts, metrics = make_parts(settings, conf), Metrics()
-    captioner = DropCaptioner(settings, overrides, conf, metrics)
-    reader = AttentionReader(settings, overrides, conf)
+    parts, metrics = make_parts(settings), Metrics()
+    captioner = DropCaptioner(settings, overrides, metrics)
+    reader = AttentionReader(settings, overrides)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_S = 65  # longer than the 60 s of common proxies, which would send into closed connections
 
 
-def serve(settings: Settings, overrides: Sequence[str], conf: str | None) -> None:
+def serve(settings: Settings, overrides: Sequence[str]) -> None:
     """Answer requests until the process is told to end.
 
-    `overrides` and `conf` are those that `settings` were made with: each dataset has settings of its own.
+    `overrides` are those that `settings` were made with: each dataset has settings of its own.
     Raises SettingsError, MissingInputError, RuntimeMissingError if it cannot start.
     """
     keys = ApiKeys(settings.storage.root)
     requires_key = requires_key_for(settings.serving)
     check_doors(settings.serving, keys if requires_key else None)
     metrics = Metrics()
-    service = CaptionService(settings, overrides, conf, metrics)
+    service = CaptionService(settings, overrides, metrics)
     faults: list[Exception] = []
 
     @asynccontextmanager

@@ -56,12 +56,14 @@ def _num_cores() -> int:
 class CaptionService:
     """The models, their processes and the queue before them. All methods belong to one event loop."""
 
-    def __init__(self, settings: Settings, overrides: Sequence[str], conf: str | None, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, overrides: Sequence[str], metrics: Metrics) -> None:
         """Resolve the models. Raises SettingsError, MissingInputError, RuntimeMissingError."""
         self.settings, self._metrics = settings, metrics
-        self._overrides, self._conf = tuple(overrides), conf
+        self._overrides = tuple(overrides)
         self.models = models_to_serve(settings)
-        of = {dataset: load_settings(dataset, settings.environment, overrides, conf) for dataset in self.models}
+        of = {
+            dataset: load_settings(dataset, settings.environment, overrides, settings.conf) for dataset in self.models
+        }
         self.max_image_bytes = {dataset: its_own.landing.max_image_bytes for dataset, its_own in of.items()}
         self.queue = BatchQueue(settings.serving, metrics)
         cleaning = {dataset: its_own.cleaning for dataset, its_own in of.items()}
@@ -132,7 +134,7 @@ class CaptionService:
 
     async def _use(self, models: dict[str, Model]) -> None:
         num_threads = self.settings.prediction.threads_per_worker
-        source = ModelSource(models, self._overrides, self._conf, num_threads)
+        source = ModelSource(models, self._overrides, self.settings.conf, num_threads)
         num_processes = self.settings.serving.num_processes or max(1, _num_cores() // num_threads)
         processes = [ModelProcess(source) for _ in range(num_processes)]
         started = await asyncio.gather(*(self.queue.start(one) for one in processes), return_exceptions=True)

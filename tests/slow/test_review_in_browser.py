@@ -239,7 +239,9 @@ def test_where_the_network_looked_is_walked_through_by_keyboard(tmp_path: Path, 
         browser.get(f"{running.url}/image?image_id=a&model_version={version}")
         wait_for(lambda: heading(browser) == "a")
         press(browser, "c")
-        press(browser, " and more", Keys.ESCAPE, "l")
+        press(browser, " and more", Keys.ESCAPE)
+        wait_for(lambda: not browser.find_element(By.ID, "overlay").is_displayed())
+        press(browser, "l")
         tokens = wait_for(lambda: browser.find_elements(By.CLASS_NAME, "token"))
         assert browser.find_element(By.ID, "corrected").get_property("value") == f"{ASPIRIN} and more"
         glow, drawn_again = (browser.find_element(By.CSS_SELECTOR, css) for css in ("img.glow", "#overlay"))

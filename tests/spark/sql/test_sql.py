@@ -17,7 +17,7 @@ from lib.errors import SettingsError
 from lib.lake.delta_tables import Lake
 from lib.lake.schemas import CAPTION_PREDICTIONS, TABLES
 from lib.sections.lake import StorageSettings
-from lib.settings import load_settings
+from lib.settings import CONF, load_settings
 from lib.sql.batch_metrics import write_batch_metrics
 from lib.sql.errors import SqlRefusedError
 from lib.sql.views import create_views, open_schema, publish_views, read_views
@@ -456,6 +456,13 @@ def test_without_a_catalog_the_job_says_where_the_views_are_made(
     with caplog.at_level("INFO"):
         run(spark, load_settings("molecules", "local"))
     assert "storage.catalog is null, and `make sql` creates the views when it starts" in caplog.text
+
+
+def test_the_job_reads_the_views_beside_its_settings(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "conf").symlink_to(CONF)
+    overrides = ["storage.catalog=spark_catalog", "storage.schema_name=default"]
+    with pytest.raises(SettingsError, match=f"there are no views in {tmp_path}/sql/views"):
+        run(spark, load_settings("molecules", "local", overrides, tmp_path / "conf"))
 
 
 def test_the_views_lie_beside_the_settings_and_are_missed_where_they_do_not(tmp_path: Path) -> None:

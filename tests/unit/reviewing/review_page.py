@@ -31,12 +31,12 @@ class ReviewPage:
     def __init__(self, root: Path, *overrides: str, dataset: str = "photos", address: str = "127.0.0.1") -> None:
         settings = load_settings(dataset, "local", [f"storage.root={root}", *overrides])
         self.root = root
-        self.parts: Parts = make_parts(settings, None)
+        self.parts: Parts = make_parts(settings)
         self.log: list[str] = []
 
         metrics = Metrics()
-        captioner = DropCaptioner(settings, [f"storage.root={root}", *overrides], None, metrics)
-        reader = AttentionReader(settings, [f"storage.root={root}", *overrides], None)
+        captioner = DropCaptioner(settings, [f"storage.root={root}", *overrides], metrics)
+        reader = AttentionReader(settings, [f"storage.root={root}", *overrides])
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:

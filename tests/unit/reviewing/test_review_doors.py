@@ -493,13 +493,13 @@ def test_an_older_table_without_some_columns_is_shown(tmp_path: Path) -> None:
 def test_tables_in_a_catalog_are_refused() -> None:
     settings = load_settings("photos", "local", ["storage.catalog=main", "storage.schema_name=captionlake"])
     with pytest.raises(SettingsError, match=r"storage\.catalog is set"):
-        make_parts(settings, None)
+        make_parts(settings)
 
 
 def test_a_root_that_cannot_be_written_to_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"storage\.root .*/file/lake cannot be written to") as refused:
-        make_parts(load_settings("photos", "local", [f"storage.root={tmp_path}/file/lake"]), None)
+        make_parts(load_settings("photos", "local", [f"storage.root={tmp_path}/file/lake"]))
     assert "\n" not in str(refused.value)
 
 

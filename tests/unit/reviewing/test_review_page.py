@@ -149,6 +149,7 @@ def test_references_and_alternatives_are_shown_with_what_differs_marked(tmp_path
     assert "a<ins> red</ins> dog runs" in text
     assert text.count('<li class="text">') == 5
     assert 'data-caption="a cat"' in text
+    assert "probability 0.607<" in text
 
 
 def test_a_molecule_is_drawn_again_over_its_image_and_its_correction_is_checked(tmp_path: Path) -> None:

@@ -64,14 +64,12 @@ def test_a_model_that_cannot_be_loaded_is_said_in_a_sentence(tmp_path: Path) -> 
     assert not process.is_running
 
 
-async def refusals_of_a_busy_queue() -> list[int]:
-    """The statuses of requests of 1, 3 and 1 images while eight wait, of which each takes a second."""
+async def statuses_in_a_queue(*nums_images: int) -> list[int]:
+    """Of requests of so many images, 0 for those that wait, where each image takes a second and ten are in time."""
     settings = serving().model_copy(update={"deadline_s": 10.0, "max_queued_images": 100})
     queue = BatchQueue(settings, Metrics())
-    waiting = [asyncio.create_task(queue.caption("molecules", [b""] * 8))]
-    statuses = []
-    for number in (1, 3, 1):
-        await asyncio.sleep(0)
+    waiting, statuses = [], []
+    for number in nums_images:
         asked = asyncio.create_task(queue.caption("molecules", [b""] * number))
         await asyncio.sleep(0)
         if asked.done() and isinstance(fault := asked.exception(), RefusedRequestError):
@@ -87,4 +85,5 @@ async def refusals_of_a_busy_queue() -> list[int]:
 
 
 def test_images_that_would_be_answered_after_the_deadline_are_refused_at_once() -> None:
-    assert asyncio.run(refusals_of_a_busy_queue()) == [0, 429, 0]
+    assert asyncio.run(statuses_in_a_queue(8, 1, 3, 1)) == [0, 0, 429, 0]
+    assert asyncio.run(statuses_in_a_queue(12, 1)) == [0, 429]  # nobody waits before the first
