@@ -14,11 +14,11 @@ from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.decoding import decode_image
 from lib.images.strokes import Pixels
-from lib.job_entry import argument_parser, exit_with_one_sentence
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named
 from lib.landing.archives import list_arrivals, read_arrivals
 from lib.landing.zone import list_landing_zone
 from lib.sections.images import CleaningSettings
-from lib.settings import Settings, load_settings
+from lib.settings import Settings
 
 GAP_PX = 14
 LARGEST = (300, 480)  # height and width in pixels; larger images are shown smaller
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def work() -> None:
-        settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+        settings = settings_named(arguments)
         sheet = contact_sheet(settings, arguments.num_images)
         Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(arguments.output, sheet)

@@ -3,15 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from lib.job_entry import argument_parser, exit_with_one_sentence, start_process
-from lib.settings import load_settings
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named, start_process
 
 
 def run_command(arguments: argparse.Namespace) -> None:
     """Make, list or revoke; a key is printed once and kept nowhere."""
     from lib.serving.api_keys import ApiKeys
 
-    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    settings = settings_named(arguments)
     keys = ApiKeys(settings.storage.root)
     if arguments.command == "add":
         print(keys.add(arguments.name))

@@ -15,13 +15,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     from lib.captioning.caption_prediction import predict_new_images
     from lib.lake.delta_tables import Lake
 
-    predict_new_images(
-        Lake(spark, settings.storage),
-        settings.prediction,
-        settings.dataset,
-        settings.captions.notation,
-        settings.cleaning,
-    )
+    predict_new_images(Lake(spark, settings.storage), settings)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.job_entry import argument_parser, exit_with_one_sentence, start_process
-from lib.settings import load_settings
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named, start_process
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +17,7 @@ def run_client(arguments: argparse.Namespace) -> None:
     """Send all images and say where the captions are."""
     from lib.serving.folder_client import send_folder
 
-    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    settings = settings_named(arguments)
     num_unread = send_folder(
         Path(arguments.folder),
         arguments.url,

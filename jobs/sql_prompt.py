@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lib.errors import SettingsError
-from lib.job_entry import argument_parser, exit_with_one_sentence
-from lib.settings import load_settings
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named
 
 
 def run_prompt(arguments: argparse.Namespace) -> None:
@@ -16,24 +15,24 @@ def run_prompt(arguments: argparse.Namespace) -> None:
     from lib.lake.delta_tables import Lake
     from lib.lake.spark_session import open_spark
     from lib.sql.display import open_console
-    from lib.sql.prompt import SqlPrompt, java_speaks_into_a_file, mute, open_prompt, run_all, talk
+    from lib.sql.prompt import SqlPrompt, java_output_in_a_file, open_prompt, run_all, run_interactively, silence_spark
     from lib.sql.views import read_views
     from lib.sql_folder import sql_folder
 
     text, values = statement_text(arguments), parameters(arguments.param)
-    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    settings = settings_named(arguments)
     views = read_views(sql_folder(settings.conf))
     console = open_console()
     with ExitStack() as stack:
-        with console.status("starting Spark"), java_speaks_into_a_file():
+        with console.status("starting Spark"), java_output_in_a_file():
             spark = stack.enter_context(open_spark(settings.spark, "sql_prompt"))
-        mute(spark)
+        silence_spark(spark)
         lake = Lake(spark, settings.storage)
         prompt = SqlPrompt(lake, views, console, arguments.rows, values)
         with console.status("opening the tables"):
             open_prompt(prompt)
         if text is None:
-            talk(prompt)
+            run_interactively(prompt)
         else:
             run_all(prompt, text)
 

@@ -48,12 +48,17 @@ def argument_parser(job: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def settings_named(arguments: argparse.Namespace) -> Settings:
+    """Load the settings that the arguments name, for a command that does its work on the terminal."""
+    return load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+
+
 def settings_from(arguments: argparse.Namespace) -> Settings:
     """Load the settings that the arguments name and log them.
 
     From here on the terminal shows what is done and a file of storage.root gets the rest, unless --verbose is given.
     """
-    settings = load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)
+    settings = settings_named(arguments)
     if not arguments.verbose:
         send_rest_to_file(settings.storage.root, arguments.job)
     log_details(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())

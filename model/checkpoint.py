@@ -20,6 +20,7 @@ from model.captioner import Captioner
 from model.config import CaptionerConfig, CaptionerConfigError
 from model.encoders import load_encoder_weights
 from model.errors import CheckpointError
+from model.half_precision import halved
 from model.vocabulary import Vocabulary, VocabularyError
 from model.whole_writes import find_whole, folder_written_whole
 
@@ -110,7 +111,8 @@ def save_checkpoint(
     is_half_precision halves the weights file, for captioners that will not train on.
     """
     config = {"format_version": FORMAT_VERSION, "captioner": asdict(captioner.config), "details": dict(details)}
-    weights = {name: _stored(tensor, is_half_precision) for name, tensor in _own_weights(captioner).items()}
+    as_stored = halved if is_half_precision else Tensor.contiguous
+    weights = {name: as_stored(tensor) for name, tensor in _own_weights(captioner).items()}
     with folder_written_whole(Path(directory)) as written:
         written.mkdir()
         (written / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
@@ -202,15 +204,6 @@ def _existing(directory: str | Path) -> Path:
     if there is None:
         raise CheckpointError(f"there is no checkpoint at {directory}: no such directory")
     return there
-
-
-def _stored(tensor: Tensor, is_half_precision: bool) -> Tensor:
-    """Return a tensor as it goes to the file; what fp16 cannot hold (beyond 65504) stays as it is."""
-    if is_half_precision and tensor.is_floating_point():
-        half = tensor.half()
-        if torch.isfinite(half).all():
-            return half.contiguous()
-    return tensor.contiguous()
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from lib.lake.pending_rows import commit_batches, find_pending_rows, num_tasks
 from lib.lake.schemas import CAPTION_PREDICTIONS
 from lib.lake.worker_counts import WorkerCounter
 from lib.sections.captioning import PredictionSettings
-from lib.sections.images import CleaningSettings
+from lib.settings import Settings
 from model.checkpoint import load_captioner
 
 logger = logging.getLogger(__name__)
@@ -37,20 +37,14 @@ SCORES = ("reference", "edit_distance", "similarity", "split")
 UNSCORED_COLUMNS = [name for name in CAPTION_PREDICTIONS.schema.names if name not in SCORES]
 
 
-def predict_new_images(
-    lake: Lake,
-    settings: PredictionSettings,
-    dataset: str,
-    notation: str,
-    cleaning: CleaningSettings,
-    only: DataFrame | None = None,
-) -> None:
+def predict_new_images(lake: Lake, settings: Settings, only: DataFrame | None = None) -> None:
     """Caption the images that this model has not captioned as they are now; score those with a reference.
 
     `only` holds the ids of the images to caption, if not all of them. Raises SettingsError if the model writes another
     notation or has learned from images cleaned otherwise.
     """
-    model_version, directory = model_in_use(lake, settings.model_version, dataset)
+    prediction = settings.prediction
+    model_version, directory = model_in_use(lake, prediction.model_version, settings.dataset)
     clean = lake.require("images_clean", written_by="clean_images")
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     captions = lake.read("captions")
@@ -62,20 +56,20 @@ def predict_new_images(
         rows = rows.join(only, on="image_id", how="left_semi")
     had_predictions = lake.has("caption_predictions")
     with lake.staging():
-        pending = find_pending_rows(lake, _with_features(lake, rows, directory, settings), done, "cleaned_at")
+        pending = find_pending_rows(lake, _with_features(lake, rows, directory, prediction), done, "cleaned_at")
         total = pending.num_rows
         if total:
             load_captioner(directory)  # a checkpoint that cannot be read is said here, not by every worker
             check_fit(
                 directory,
-                notation,
-                cleaning,
+                settings.captions.notation,
+                settings.cleaning,
                 f"model {model_version}",
                 "or name another model in prediction.model_version, or train one",
             )
 
             def commit(batch: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
-                predicted = lake.stage(_predict(batch, num_rows, directory, settings, counter))
+                predicted = lake.stage(_predict(batch, num_rows, directory, prediction, counter))
                 lake.upsert("caption_predictions", _as_rows(predicted, captions, model_version))
 
             commit_batches(lake, "predict_captions", pending.batches(), total, commit)

@@ -37,8 +37,7 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     images = held_out_images(lake)
     for model in (candidate, champion):
         prediction = settings.prediction.model_copy(update={"model_version": lasting_name(model)})
-        notation = settings.captions.notation
-        predict_new_images(lake, prediction, settings.dataset, notation, settings.cleaning, only=images)
+        predict_new_images(lake, settings.model_copy(update={"prediction": prediction}), only=images)
     as_sentences = settings.evaluation.metrics == "sentences"
     verdict = compare_models(lake, candidate.version, champion.version, settings.promotion, as_sentences)
     if (reviewed := agreement_with_reviews(lake, candidate.version, champion.version)) is not None:

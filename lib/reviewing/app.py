@@ -1,4 +1,4 @@
-"""The review page as an application over FastAPI: pages, doors, and the headers that every answer has."""
+"""The review page as an application over FastAPI: pages, access, and the headers that every answer has."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,9 +11,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.reviewing import structure_editor
+from lib.reviewing.access import COOKIE, AccessControl, Visitor
 from lib.reviewing.attention_page import attention_routes
 from lib.reviewing.attention_reader import AttentionReader
-from lib.reviewing.doors import COOKIE, Doors, Visitor
 from lib.reviewing.drop_page import DropCaptioner, drop_routes
 from lib.reviewing.image_page import image_routes
 from lib.reviewing.overview_page import overview_routes
@@ -34,8 +34,8 @@ STRANGERS_S = 10.0  # until such a form must have come
 class Guard:
     """ASGI middleware: refuses what comes from another site, and tells browsers to run the page's own script alone."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
-        self._app, self._doors = app, doors
+    def __init__(self, app: ASGIApp, access: AccessControl) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,7 +48,7 @@ class Guard:
                 MutableHeaders(scope=message).update(headers_of(scope["path"]))
             await send(message)
 
-        refusal = self._doors.refusal_of_address(Request(scope))
+        refusal = self._access.refusal_of_address(Request(scope))
         answer = PlainTextResponse(refusal, 403) if refusal else self._app
         await answer(scope, receive, send_with_headers)
 
@@ -64,7 +64,7 @@ def make_app(
     """The application; `write` gets a line of JSON for each request."""
     app = FastAPI(title="captionlake", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    app.add_middleware(Guard, doors=parts.doors)
+    app.add_middleware(Guard, access=parts.access)
     app.add_middleware(RequestLog, metrics=metrics, limits_of=limits_of_bodies(parts), write=write)
     answer_errors_in_one_sentence(app, parts)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
@@ -96,7 +96,7 @@ def limits_of_bodies(parts: Parts) -> Callable[[Scope], BodyLimits]:
         if request.url.path == SIGN_IN:
             return of_strangers
         try:
-            parts.doors.visitor(request)
+            parts.access.visitor(request)
         except RefusedRequestError:
             if int(request.headers.get("content-length") or 0) > STRANGERS_BYTES:
                 raise
@@ -109,7 +109,7 @@ def limits_of_bodies(parts: Parts) -> Callable[[Scope], BodyLimits]:
 def sign_in_routes(parts: Parts) -> APIRouter:
     """GET and POST /sign-in, POST /sign-out."""
     router = APIRouter()
-    doors = parts.doors
+    access = parts.access
 
     @router.get(SIGN_IN)
     def sign_in_page(next: str = "/") -> HTMLResponse:
@@ -118,19 +118,19 @@ def sign_in_routes(parts: Parts) -> APIRouter:
     @router.post(SIGN_IN)
     def sign_in(request: Request, key: Annotated[str, Form()], next: Annotated[str, Form()] = "/") -> Response:
         try:
-            cookie = doors.sign_in(key)
+            cookie = access.sign_in(key)
         except RefusedRequestError as error:
             return page("sign_in", None, error.status, next=local_address(next), fault=str(error))
         response = RedirectResponse(local_address(next), 303)
         is_tls = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         response.set_cookie(
-            COOKIE, cookie, max_age=doors.sessions.max_age_s, httponly=True, secure=is_tls, samesite="lax"
+            COOKIE, cookie, max_age=access.sessions.max_age_s, httponly=True, secure=is_tls, samesite="lax"
         )
         return response
 
     @router.post("/sign-out")
-    def sign_out(visitor: Annotated[Visitor, Depends(doors.visitor)], token: Annotated[str, Form()]) -> Response:
-        doors.check_form(visitor, token)
+    def sign_out(visitor: Annotated[Visitor, Depends(access.visitor)], token: Annotated[str, Form()]) -> Response:
+        access.check_form(visitor, token)
         response = RedirectResponse(SIGN_IN, 303)
         response.delete_cookie(COOKIE)
         return response

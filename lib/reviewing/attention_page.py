@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lib.captioning.attention_glow import attention_glows
 from lib.errors import CorruptImageError
 from lib.images.decoding import decode_image
+from lib.reviewing.access import Visitor
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import decoded_png
-from lib.reviewing.doors import Visitor
 from lib.reviewing.image_files import ImageFile, as_data_uri
 from lib.reviewing.page_parts import Parts
 from lib.serving.refusals import RefusedRequestError
@@ -26,7 +26,7 @@ def attention_routes(parts: Parts, reader: AttentionReader) -> APIRouter:
     router = APIRouter()
     cleaning = parts.settings.cleaning
     as_cleaned = cleaning.model_copy(update={"max_pixels": cleaning.canvas_height_px * cleaning.canvas_width_px})
-    known = Depends(parts.doors.visitor)
+    known = Depends(parts.access.visitor)
 
     def sent(image: str) -> NDArray[np.uint8]:
         """The pixels of a data URI, of no more than cleaning leaves. Raises RefusedRequestError."""
@@ -39,7 +39,7 @@ def attention_routes(parts: Parts, reader: AttentionReader) -> APIRouter:
     def look(
         visitor: Annotated[Visitor, known], token: Text, model_version: Text, image_id: Text = "", image: Text = ""
     ) -> JSONResponse:
-        parts.doors.check_form(visitor, token)
+        parts.access.check_form(visitor, token)
         pixels = decoded_png(parts.files.read("clean", image_id)) if image_id else sent(image)
         looked = reader.look(model_version, pixels)
         tokens = [

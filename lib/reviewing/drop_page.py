@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 
 from lib.errors import CaptionlakeError, CorruptImageError
 from lib.images.cleaning import clean_image, encode_png
-from lib.reviewing.doors import Visitor
+from lib.reviewing.access import Visitor
 from lib.reviewing.image_files import ImageFile, as_browsers_show, as_data_uri
 from lib.reviewing.page_parts import Parts, page
 from lib.serving.answers import CaptionAnswer
@@ -70,7 +70,7 @@ class DropCaptioner:
 def drop_routes(parts: Parts, captioner: DropCaptioner) -> APIRouter:
     """GET and POST /try."""
     router = APIRouter()
-    known = Depends(parts.doors.visitor)
+    known = Depends(parts.access.visitor)
     max_bytes = parts.settings.landing.max_image_bytes
 
     def show(visitor: Visitor, status: int = 200, fault: str | None = None, **found: Any) -> HTMLResponse:
@@ -89,7 +89,7 @@ def drop_routes(parts: Parts, captioner: DropCaptioner) -> APIRouter:
     @router.post("/try")
     async def try_image(request: Request, visitor: Annotated[Visitor, known]) -> HTMLResponse:
         async with request.form(max_files=2, max_fields=8) as form:
-            parts.doors.check_form(visitor, str(form.get("token", "")))
+            parts.access.check_form(visitor, str(form.get("token", "")))
             file = form.get("image")
             image = await file.read() if isinstance(file, UploadFile) else b""
         if not image:

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from lib.lake.delta_rows import UnreadableTableError
+from lib.reviewing.access import Visitor
 from lib.reviewing.caption_desk import decoded_png
-from lib.reviewing.doors import Visitor
 from lib.reviewing.image_files import TABLES, ImageFile
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import REASONS, QueueFilters
@@ -92,7 +92,7 @@ def _can_be_read(parts: Parts, kind: str, image_id: str) -> bool:
 def image_routes(parts: Parts) -> APIRouter:
     """GET /image and the files that it shows."""
     router = APIRouter()
-    known = Depends(parts.doors.visitor)
+    known = Depends(parts.access.visitor)
 
     @router.get("/image")
     def image(request: Request, visitor: Annotated[Visitor, known], image_id: str, model_version: str) -> HTMLResponse:

@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from lib.lake.delta_rows import UnreadableTableError
 from lib.lake.drift_limits import CHANGED_A_LOT_FROM, CHANGED_FROM, NUM_TELLING
+from lib.reviewing.access import Visitor
 from lib.reviewing.caption_quality import Quality
-from lib.reviewing.doors import Visitor
 from lib.reviewing.doubt_queue import DoubtOrder
 from lib.reviewing.line_chart import LineChart, line_chart
 from lib.reviewing.overview import (
@@ -57,7 +57,7 @@ def overview_routes(parts: Parts) -> APIRouter:
     are_sentences = parts.settings.evaluation.metrics == "sentences"
 
     @router.get("/overview")
-    def overview(visitor: Annotated[Visitor, Depends(parts.doors.visitor)]) -> HTMLResponse:
+    def overview(visitor: Annotated[Visitor, Depends(parts.access.visitor)]) -> HTMLResponse:
         captions = _section(parts.figures.captions.newest)
         trainings = _section(parts.figures.trainings.newest)
         return page(

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from lib.errors import CaptionlakeError
 from lib.lake.delta_rows import DeltaRows, UnreadableTableError
 from lib.reviewing import structure_editor
+from lib.reviewing.access import AccessControl, Visitor
 from lib.reviewing.caption_desk import CaptionDesk
-from lib.reviewing.doors import Doors, Visitor
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.image_details import DetailsReader
 from lib.reviewing.image_files import TABLES, ImageFiles
@@ -66,7 +66,7 @@ class Parts:
     thumbnails: Thumbnails
     figures: LakeFigures
     desk: CaptionDesk
-    doors: Doors
+    access: AccessControl
     editor_folder: Path | None  # of Ketcher's files; None = not installed
 
     def warm_up(self) -> None:

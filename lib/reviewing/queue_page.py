@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from lib.reviewing.doors import Visitor
+from lib.reviewing.access import Visitor
 from lib.reviewing.image_page import image_address
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import ALL_MODELS, REASONS, STATES, QueueFilters
@@ -25,7 +25,7 @@ def queue_routes(parts: Parts) -> APIRouter:
     @router.get("/")
     def queue(
         request: Request,
-        visitor: Annotated[Visitor, Depends(parts.doors.visitor)],
+        visitor: Annotated[Visitor, Depends(parts.access.visitor)],
         after_image: Annotated[str, Query()] = "",
         after_model: Annotated[str, Query()] = "",
         end: Annotated[str, Query()] = "",

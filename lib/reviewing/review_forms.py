@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from lib.lake.review_columns import VERDICTS
-from lib.reviewing.doors import Visitor
+from lib.reviewing.access import Visitor
 from lib.reviewing.image_page import RefusedReview, image_address, show_image
 from lib.reviewing.page_parts import Parts, local_address, wants_json
 from lib.reviewing.queue_filters import QueueFilters
@@ -54,7 +54,7 @@ class _UndoForm(BaseModel):
 def form_routes(parts: Parts) -> APIRouter:
     """POST /review, /undo and /check."""
     router = APIRouter()
-    known = Depends(parts.doors.visitor)
+    known = Depends(parts.access.visitor)
 
     @router.post("/review")
     def review(request: Request, visitor: Annotated[Visitor, known], form: Annotated[_ReviewForm, Form()]) -> Response:
@@ -166,7 +166,7 @@ def _id_to_store(review: Review, log: ReviewLog) -> str:
 
 
 def _check_reviewer(parts: Parts, visitor: Visitor, token: str) -> None:
-    parts.doors.check_form(visitor, token)
+    parts.access.check_form(visitor, token)
     if not visitor.may_review:
         raise RefusedRequestError(403, f"{visitor.name} may look, but not review: ask for the role review")
 

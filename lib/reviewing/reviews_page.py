@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 
-from lib.reviewing.doors import Visitor
+from lib.reviewing.access import Visitor
 from lib.reviewing.image_page import image_address
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import QueueFilters
@@ -18,7 +18,7 @@ def reviews_routes(parts: Parts) -> APIRouter:
 
     @router.get("/reviews")
     def reviews(
-        visitor: Annotated[Visitor, Depends(parts.doors.visitor)],
+        visitor: Annotated[Visitor, Depends(parts.access.visitor)],
         reviewer: Annotated[str, Query()] = "",
         after: Annotated[str, Query()] = "",
     ) -> HTMLResponse:

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 
 from lib.errors import SettingsError, StorageError
 from lib.lake.delta_rows import DeltaRows
+from lib.reviewing.access import AccessControl
 from lib.reviewing.app import make_app
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import CaptionDesk
-from lib.reviewing.doors import Doors
 from lib.reviewing.doubt_queue import DoubtQueue
 from lib.reviewing.drop_page import DropCaptioner
 from lib.reviewing.image_details import DetailsReader
@@ -25,7 +25,7 @@ from lib.reviewing.structure_editor import editor_folder
 from lib.reviewing.thumbnails import Thumbnails
 from lib.serving.api_keys import ApiKeys
 from lib.serving.metrics import Metrics
-from lib.serving.server import check_doors, listen_and_run, print_line, requires_key_for, server_of
+from lib.serving.server import check_tls_and_keys, listen_and_run, print_line, requires_key_for, server_of
 from lib.settings import Settings
 from lib.storage_faults import storage_fault
 
@@ -58,7 +58,7 @@ def make_parts(settings: Settings) -> Parts:
         Thumbnails(files, settings.cleaning),
         LakeFigures(rows),
         CaptionDesk(settings.captions.notation, settings.reviewing.max_caption_characters),
-        Doors(settings.reviewing, ApiKeys(root), sessions),
+        AccessControl(settings.reviewing, ApiKeys(root), sessions),
         editor_folder(),
     )
 
@@ -69,7 +69,7 @@ def serve_reviews(settings: Settings, overrides: Sequence[str]) -> None:
     `overrides` are those that `settings` were made with. Raises SettingsError, NotationError if it cannot start.
     """
     asks_for_key = requires_key_for(settings.reviewing) and not settings.reviewing.proxy_header
-    check_doors(settings.reviewing, ApiKeys(settings.storage.root) if asks_for_key else None)
+    check_tls_and_keys(settings.reviewing, ApiKeys(settings.storage.root) if asks_for_key else None)
     parts, metrics = make_parts(settings), Metrics()
     captioner = DropCaptioner(settings, overrides, metrics)
     reader = AttentionReader(settings, overrides)

@@ -36,7 +36,7 @@ def serve(settings: Settings, overrides: Sequence[str]) -> None:
     """
     keys = ApiKeys(settings.storage.root)
     requires_key = requires_key_for(settings.serving)
-    check_doors(settings.serving, keys if requires_key else None)
+    check_tls_and_keys(settings.serving, keys if requires_key else None)
     metrics = Metrics()
     service = CaptionService(settings, overrides, metrics)
     faults: list[Exception] = []
@@ -128,7 +128,7 @@ def requires_key_for(settings: ListeningSettings) -> bool:
         return settings.host != "localhost"
 
 
-def check_doors(settings: ListeningSettings, keys: ApiKeys | None) -> None:
+def check_tls_and_keys(settings: ListeningSettings, keys: ApiKeys | None) -> None:
     """Raise SettingsError if TLS has no usable files, or nobody could ask; `keys` is None where nobody needs one."""
     if settings.tls_certificate and settings.tls_key:
         _check_tls(settings.section, settings.tls_certificate, settings.tls_key)

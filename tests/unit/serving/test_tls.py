@@ -13,7 +13,7 @@ import pytest
 
 from lib.errors import SettingsError
 from lib.serving.api_keys import ApiKeys
-from lib.serving.server import check_doors
+from lib.serving.server import check_tls_and_keys
 from lib.settings import load_settings
 from tests.known_molecules import ASPIRIN
 from tests.unit.serving.served import ROOT, Server, drawing
@@ -51,7 +51,7 @@ def test_files_that_tls_cannot_use_are_said_in_one_sentence(
             changed.mkdir()
     named = [f"{section}.tls_{name}={path}" for name, path in files.items()]
     with pytest.raises(SettingsError, match=rf"{section}\.tls_") as refused:
-        check_doors(getattr(load_settings("molecules", "local", named), section), None)
+        check_tls_and_keys(getattr(load_settings("molecules", "local", named), section), None)
     assert "\n" not in str(refused.value)
     assert ("without a passphrase" in str(refused.value)) is (fault not in ("not there", "a folder"))
 

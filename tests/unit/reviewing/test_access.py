@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from fastapi import FastAPI
 
 from lib.errors import SettingsError, StorageError
-from lib.reviewing.doors import COOKIE
+from lib.reviewing.access import COOKIE
 from lib.reviewing.server import make_parts
 from lib.reviewing.sessions import Session, Sessions
 from lib.serving.api_keys import ApiKeys
@@ -432,7 +432,7 @@ def test_a_damaged_image_is_no_page_of_its_own(tmp_path: Path, content: bytes) -
     assert ReviewPage(tmp_path).get("/files/raw", image_id="a").status_code == 422
 
 
-def test_a_page_that_fails_has_the_doors_of_every_other(tmp_path: Path) -> None:
+def test_a_page_that_fails_is_guarded_like_every_other(tmp_path: Path) -> None:
     page = ReviewPage(tmp_path)
 
     def fail() -> None:

@@ -38,7 +38,7 @@ class Visitor(NamedTuple):
         return self.role == "admin"
 
 
-class Doors:
+class AccessControl:
     """Tells visitors apart."""
 
     def __init__(self, settings: ReviewingSettings, keys: ApiKeys, sessions: Sessions) -> None:
