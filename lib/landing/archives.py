@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Literal
 
+from lib.hidden_files import is_hidden
 from lib.landing.bounded_tar import is_plain_file, tar_members
 from lib.landing.file_access import GZIP_MAGIC, open_as_it_is, open_landed, relative_path
-from lib.landing.file_listing import is_hidden
 from lib.landing.image_names import image_id_of, unreadable_name
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
 from lib.landing.unread_formats import UNREAD_ARCHIVES, unsupported_format

@@ -13,9 +13,10 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import LandingZoneError
 from lib.fingerprints import fingerprint
+from lib.hidden_files import is_hidden
 from lib.landing.caption_file_names import TEXT_SUFFIXES, is_layouts_file, is_split_list, may_hold_captions
 from lib.landing.file_access import opened, relative_path
-from lib.landing.file_listing import is_hidden, list_files
+from lib.landing.file_listing import list_files
 from lib.landing.image_names import escaped, image_id_of, unreadable_name
 from lib.landing.unread_formats import unsupported_format
 from lib.sections.landing import LandingSettings

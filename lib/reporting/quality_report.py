@@ -20,7 +20,7 @@ from lib.reporting.gallery import SheetsOf, ShownImage, choose_images, with_atte
 from lib.reporting.headline import FIGURES, headline, is_of_sentences, verdict
 from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.reporting import ReportSettings
-from model.errors import CheckpointError
+from model.errors import ModelError
 from model.whole_writes import written_whole
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _gallery(
     if sheets_of and settings.num_with_attention:
         try:
             with_attention(lake, chosen, settings.num_with_attention, sheets_of)
-        except (CaptionlakeError, CheckpointError) as error:
+        except (CaptionlakeError, ModelError) as error:
             logger.warning("evaluate_captions: the report does not show where attention looked: %s", error)
     return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 

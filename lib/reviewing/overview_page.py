@@ -54,7 +54,7 @@ class Reviews(NamedTuple):
 def overview_routes(parts: Parts) -> APIRouter:
     """GET /overview."""
     router = APIRouter()
-    are_sentences = parts.settings.evaluation.metrics == "sentences"
+    are_sentences = parts.settings.evaluation.scores_sentences
 
     @router.get("/overview")
     def overview(visitor: Annotated[Visitor, Depends(parts.access.visitor)]) -> HTMLResponse:

@@ -12,6 +12,11 @@ class EvaluationSettings(BaseModel):
 
     metrics: Literal["edit", "sentences"]
 
+    @property
+    def scores_sentences(self) -> bool:
+        """Whether captions are sentences, judged by the words that they share with several references."""
+        return self.metrics == "sentences"
+
 
 class ReportSettings(BaseModel):
     """How many images the report shows."""

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from lib.errors import CaptionlakeError, RuntimeMissingError, SettingsError
-from model.errors import CheckpointError, EncoderWeightsError
+from model.errors import ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _answer_batches(pipe: Connection, source: CaptionerSource) -> None:
     torch.set_num_threads(source.num_threads)
     try:
         captioners = source.load()
-    except (CaptionlakeError, CheckpointError, EncoderWeightsError) as error:
+    except (CaptionlakeError, ModelError) as error:
         pipe.send(str(error))
         return
     pipe.send(None)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from lib.errors import CaptionlakeError, MissingInputError, SettingsError
+from lib.hidden_files import is_hidden
 from lib.progress import show_progress
 from model.whole_writes import written_whole
 
@@ -36,7 +37,7 @@ def images_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not _is_hidden(path.relative_to(folder))
+        if path.suffix.lower() in suffixes and path.is_file() and not is_hidden(str(path.relative_to(folder)))
     )
     if not found:
         raise MissingInputError(f"no image in {folder}: files that end with {', '.join(suffixes)} are sent")
@@ -206,7 +207,3 @@ def seconds_to_wait(number: int, retry_after: str) -> float:
     """
     asked_s = min(float(retry_after), TIMEOUT_S) if retry_after.isdecimal() else 0.0  # it may be a date, too
     return max(min(2.0 ** (number - 1), 30.0), asked_s)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.parts)

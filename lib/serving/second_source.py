@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lib.captioning.neighbour_captioner import NeighbourCaptioner
 from lib.captioning.pyfunc_captioner import PyfuncCaptioner
 from lib.captioning.second_captioner import NEAREST_NEIGHBOURS, SecondCaptioner
-from lib.captions.checkpoint_fit import learned_cleaning
+from lib.captions.checkpoint_fit import cleaning_for
 from lib.lake.pyfunc_models import load_pyfunc
 from lib.sections.images import CleaningSettings
 from lib.sections.lake import StorageSettings
@@ -21,7 +21,7 @@ class SecondSource(NamedTuple):
     name: str
     setting: str  # what names it, for messages
     checkpoint: Path  # of our model
-    cleaning: CleaningSettings  # of images where our model does not say how it learned them
+    cleaning: CleaningSettings  # what is rejected, and where our model does not say how it learned images, all of it
     storage: StorageSettings
     num_threads: int
 
@@ -29,7 +29,7 @@ class SecondSource(NamedTuple):
         """The second captioner of the dataset. Raises CaptionlakeError, CheckpointError, EncoderWeightsError."""
         if self.name != NEAREST_NEIGHBOURS:
             return {self.dataset: PyfuncCaptioner(load_pyfunc(self.storage, self.name, self.setting))}
-        cleaning = learned_cleaning(load_provenance(self.checkpoint)) or self.cleaning
+        cleaning = cleaning_for(load_provenance(self.checkpoint), self.cleaning)
         return {self.dataset: NeighbourCaptioner(self.checkpoint, cleaning, self.storage)}
 
     def is_as_good_as(self, other: "SecondSource") -> bool:

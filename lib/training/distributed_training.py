@@ -171,7 +171,7 @@ def worker_config(run: TrainingRun, settings: Settings) -> dict[str, Any]:
     captioner["encoder_weights"] = absolute(captioner["encoder_weights"])
     return {
         "threads": settings.cluster.threads_per_worker,
-        "are_sentences": settings.evaluation.metrics == "sentences",
+        "are_sentences": settings.evaluation.scores_sentences,
         "captioner": captioner,
         "training": training,
         "vocabulary": list(run.data.vocabulary.tokens),

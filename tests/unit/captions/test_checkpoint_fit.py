@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.captions.checkpoint_fit import check_fit, checked_vocabulary, learned_cleaning
+from lib.captions.checkpoint_fit import check_fit, checked_vocabulary, cleaning_for, learned_cleaning
 from lib.errors import SettingsError
 from lib.settings import Settings, load_settings
 from model.checkpoint import PRETRAINED, load_captioner, load_details, save_checkpoint
@@ -123,3 +123,12 @@ def test_cleaning_that_a_provenance_has_and_nobody_knows_is_one_sentence() -> No
     assert [learned_cleaning({"settings": settings}) for settings in (None, "all", {"cleaning": 5})] == [None] * 3
     with pytest.raises(CheckpointError, match=r"settings of cleaning that are not known: \('[a-z_]+',\)$"):
         learned_cleaning({"settings": {"cleaning": {"colour": "blue"}}})
+
+
+def test_images_are_cleaned_as_those_learned_from_and_rejected_as_the_settings_say() -> None:
+    learned = photos("cleaning.max_pixels=16000000", "cleaning.sharpen=0.5").cleaning
+    asked = photos("cleaning.max_pixels=64000000", "cleaning.max_ink_fraction=0.9").cleaning
+    provenance = {"settings": {"cleaning": learned.model_dump()}}
+    cleaning = cleaning_for(provenance, asked)
+    assert (cleaning.max_pixels, cleaning.max_ink_fraction, cleaning.sharpen) == (64000000, 0.9, 0.5)
+    assert cleaning_for({}, asked) == asked

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lib.errors import LandingZoneError
+from lib.hidden_files import is_hidden
 from lib.landing.archives import HIDDEN_MEMBERS, read_arrivals
-from lib.landing.file_listing import is_hidden
 from lib.landing.zone import LandingZone, list_landing_zone
 from tests.unit.landing.landed_files import arrivals_in, contents, settings, write_tar, write_zip
 

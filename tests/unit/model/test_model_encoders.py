@@ -10,8 +10,8 @@ import torch
 import torchvision
 
 from model.checkpoint import load_captioner, new_captioner, save_checkpoint
-from model.config import CaptionerConfig
-from model.encoders import PACKAGES, Encoder, frozen_encoder, load_encoder_weights
+from model.config import ENCODER_PACKAGES, CaptionerConfig
+from model.encoders import Encoder, frozen_encoder, load_encoder_weights
 from model.errors import EncoderWeightsError
 from model.training_loop import TrainingState, ignore_step, make_optimizer, train_epoch
 from tests.unit.tiny_captioner import VOCABULARY, quick_training, stroke_batch, tiny_captioner, tiny_config
@@ -203,7 +203,7 @@ def test_packaged_weights_fill_the_whole_backbone() -> None:
 
 
 def test_the_packages_own_file_is_read_by_its_path_too() -> None:
-    package, file = PACKAGES["efficientnet_lite2"]
+    package, file = ENCODER_PACKAGES["efficientnet_lite2"]
     path = Path(find_spec(package).submodule_search_locations[0]) / file
     by_name, by_path = frozen_encoder(photo_config()), frozen_encoder(photo_config(encoder_weights=str(path)))
     weights = by_name.backbone.state_dict()

@@ -64,6 +64,15 @@ def test_a_name_of_any_bytes_is_sent_and_an_image_that_may_not_be_read_costs_its
     assert num_unread == 1
 
 
+def test_what_ingest_passes_over_is_not_sent_and_nothing_else(url: str, tmp_path: Path) -> None:
+    for name in ("a.png", "__b.png", ".c.png", "@eaDir/a.png", "__MACOSX/a.png", "lost+found/d.png", "e__/f.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"content")
+    send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 2)
+    with (tmp_path / "captions.csv").open(newline="") as file:
+        assert sorted(row["file"] for row in csv.DictReader(file)) == ["__b.png", "a.png", "e__/f.png"]
+
+
 @pytest.mark.parametrize("dataset", ["photos", "molecules"])
 def test_a_second_caption_is_a_column_where_the_server_has_one(url: str, tmp_path: Path, dataset: str) -> None:
     (tmp_path / "a.png").symlink_to("/proc/self/mem")  # cannot be read, which says nothing of the server
