@@ -132,7 +132,8 @@ class Settings(BaseModel):
         return self
 
 
-SECTIONS = Settings.model_fields.keys() - {"dataset", "environment", "conf"}
+NOT_SET = {"dataset", "environment", "conf"}  # they say which settings files are read
+SECTIONS = Settings.model_fields.keys() - NOT_SET
 
 
 def load_settings(
@@ -147,7 +148,7 @@ def load_settings(
     for layer in ("base", f"datasets/{dataset}", f"environments/{environment}"):
         _merge(values, _read_layer(folder, layer))
     for override in overrides:
-        _merge(values, _parse_override(override))
+        _set(values, *_parse_override(override))
     try:
         return Settings(dataset=dataset, environment=environment, conf=str(conf) if conf else None, **values)
     except (ValidationError, TypeError) as error:
@@ -171,10 +172,13 @@ def _read_layer(conf: Path, layer: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None or key not in SECTIONS}
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+def _parse_override(override: str) -> tuple[list[str], Any]:
+    """The parts of the name of a setting, and its value."""
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
+    if (name := key.partition(".")[0]) in NOT_SET:
+        raise SettingsError(f"--set {override!r}: write --{name} {text} instead")
     if key in SECTIONS:
         raise SettingsError(f"--set {override!r}: {key} is a section: set one of its settings, as {key}.key=value")
     is_yaml = text.strip().startswith(MARKS_OF_YAML.get(_type_of(key), ""))
@@ -186,9 +190,7 @@ def _parse_override(override: str) -> dict[str, Any]:
         except SettingsError as error:
             what = f"the value is not YAML ({error}): put texts that begin with a sign in quotes"
             raise SettingsError(f"--set {override!r}: {what}") from None
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value  # type: ignore[no-any-return]  # a key has at least one part, so this is a dict by now
+    return key.split("."), value
 
 
 def _type_of(key: str) -> Any:
@@ -213,7 +215,16 @@ def _spelled_out(value: Any) -> Any:
 
 def _types_of(section: str) -> dict[str, Any]:
     """The type of each setting of a section; empty if there is no such section."""
-    return get_type_hints(Settings.model_fields[section].annotation) if section in Settings.model_fields else {}
+    return get_type_hints(Settings.model_fields[section].annotation) if section in SECTIONS else {}
+
+
+def _set(values: dict[str, Any], names: list[str], value: Any) -> None:
+    """Put a value in place of what there is, which may be a dictionary as a whole."""
+    for name in names[:-1]:
+        if not isinstance(values.get(name), dict):
+            values[name] = {}
+        values = values[name]
+    values[names[-1]] = value
 
 
 def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:

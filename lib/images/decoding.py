@@ -28,12 +28,15 @@ MAX_SMALLER_COPIES = 100  # in a TIFF; each half as large as the one before, the
 JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # the markers that a length follows, and the end
 JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 
-# TIFF tags
+# TIFF tags, and values of some
 NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
 BITS_PER_SAMPLE = 258
+COMPRESSION, NOT_COMPRESSED = 259, 1
 PHOTOMETRIC_INTERPRETATION = 262
 WHITE_IS_ZERO = 0
-SAMPLE_FORMAT, SIGNED = 339, 2  # a tag of TIFF, and a value of it
+PLANAR_CONFIGURATION, SEPARATE_PLANES = 284, 2
+COLOUR_MAP = 320
+SAMPLE_FORMAT, SIGNED = 339, 2
 X_RESOLUTION = 282  # pixels a unit, which is the same of both
 Y_RESOLUTION = 283
 
@@ -82,8 +85,7 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Tr
         except DAMAGE_TO_HEADER:
             raise CorruptImageError(*reason_of_unopened(image)) from None
         with opened:
-            if opened.format == "TIFF" and opened.tag_v2.get(SAMPLE_FORMAT) == (SIGNED,):  # type: ignore[attr-defined]
-                raise CorruptImageError("unsupported_format", "a TIFF of signed numbers: save it as PNG")
+            _refuse_misread_tiff(opened)
             file_format, size = opened.format, _size_in_squares(opened)
             width, height = size or opened.size
             if width * height > settings.max_pixels or max(width, height) > MAX_SIDE_PX:
@@ -111,6 +113,27 @@ def decode_reduced(image: bytes, settings: CleaningSettings) -> tuple[Pixels, Tr
     if has_more:
         raise CorruptImageError("many_pages", f"{file_format} of several images: save each as a file of its own")
     return pixels, enlarging(*scales)
+
+
+def _refuse_misread_tiff(image: Image.Image) -> None:
+    """Raise CorruptImageError for a TIFF that Pillow would read as other pixels than it holds."""
+    if image.format != "TIFF":
+        return
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if tags.get(SAMPLE_FORMAT) == (SIGNED,):
+        raise CorruptImageError("unsupported_format", "a TIFF of signed numbers: save it as PNG")
+    has_planes = tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and len(tags.get(BITS_PER_SAMPLE, ())) > 1
+    if has_planes and tags.get(COMPRESSION, NOT_COMPRESSED) == NOT_COMPRESSED and max(tags[BITS_PER_SAMPLE]) > 8:
+        detail = "a TIFF of 16 bits whose colours lie in separate planes, not compressed: save it as PNG"
+        raise CorruptImageError("unsupported_format", detail)
+
+
+def _with_bright_palette(image: Image.Image) -> Image.Image:
+    """A TIFF's palette as old programs write it: with levels of 8 bits where 16 belong, so that all would be black."""
+    levels = image.tag_v2.get(COLOUR_MAP) if image.format == "TIFF" and image.mode == "P" else None  # type: ignore[attr-defined]
+    if levels and max(levels) < 256:
+        image.putpalette(np.array(levels, np.uint8).reshape(3, -1).T.tobytes())
+    return image
 
 
 def _size_in_squares(image: Image.Image) -> tuple[int, int] | None:
@@ -181,6 +204,7 @@ def _as_pixels(
 ) -> Pixels:
     """The pixels once they are loaded; `frame` is where those of a GIF lie on its canvas, which is empty around it."""
     turn = _turn_of(image)
+    image = _with_bright_palette(image)
     if frame and frame != (0, 0, *image.size):
         mode, colour = ("RGBA", (0, 0, 0, 0)) if image.has_transparency_data else ("RGB", (255, 255, 255))
         canvas = Image.new(mode, image.size, colour)

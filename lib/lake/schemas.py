@@ -91,6 +91,8 @@ REJECTION_REASONS = {
     "blank_image": "no ink, or nothing but ink",
     "no_drawing": "a line, circle, frame or blob alone, or ink no larger than a stroke (cleaning.rejects_shapes)",
     "uneven_row": "a row of a captions file with more or fewer fields than its header: commas in captions need quotes",
+    "repeated_header": "a row of a captions file that is its header again, or that follows one with its columns in "
+    "another order: several files were joined to one",
     "unpaired_quote": "a row of a captions file whose quotation marks do not pair, or that may be a middle line of a "
     "caption of several lines: a row is one line",
     "unreadable_row": "a row of a captions file that is no text in its encoding (landing.captions_encoding), or longer "

@@ -1,6 +1,5 @@
 """Tables inside archives: caption files may lie beside the images."""
 
-import posixpath
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -12,6 +11,7 @@ from lib.landing.archived_files import files_of
 from lib.landing.caption_file_names import (
     TABLE_SUFFIXES,
     TEXT_SUFFIXES,
+    base_name,
     is_layouts_file,
     is_split_list,
     may_hold_captions,
@@ -52,6 +52,6 @@ def list_members(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> I
 
 def _is_table(member: str, landing: LandingSettings) -> bool:
     """Whether the member is a text or a table, or is called as settings call captions or layouts."""
-    name = posixpath.basename(member).lower()
+    name = base_name(member).lower()
     is_called_so = name.endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) or may_hold_captions(name, landing)
     return not is_hidden(member) and (is_called_so or is_layouts_file(name, landing) or is_split_list(name, landing))

@@ -1,6 +1,7 @@
 """Which landed files are caption files, by their names alone."""
 
 import fnmatch
+import posixpath
 
 from lib.sections.landing import LandingSettings
 
@@ -8,6 +9,11 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 COCO_SUFFIXES = (".json", ".json.gz")
 PLAIN_SUFFIXES = (".txt", ".txt.gz")
 TEXT_SUFFIXES = (*PLAIN_SUFFIXES, *COCO_SUFFIXES)  # of caption files too if they are named, else of anything
+
+
+def base_name(path: str) -> str:
+    """The name of a file without its folders; in archives from Windows these end with a backslash."""
+    return posixpath.basename(path.replace("\\", "/"))
 
 
 def may_hold_captions(name: str, settings: LandingSettings) -> bool:

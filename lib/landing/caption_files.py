@@ -60,6 +60,7 @@ TABLE_ERRORS = (
 
 # Marks of encodings and signs without width, that programs leave at the ends of names.
 UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
+AS_TEXT_FOR_EXCEL = re.compile(r'="(.*)"')
 
 
 class CaptionFile(NamedTuple):
@@ -102,7 +103,7 @@ def examine(path: str, member: str, landing: LandingSettings) -> CaptionFile | N
     if header.lstrip().startswith("{"):
         check_coco(partial(open_text, path, member, encoding), source)
         return CaptionFile(path, member, encoding, "", 0, 0, 0, is_coco=True)
-    columns = {separator: [_seen(name) for name in _fields(header, separator) or []] for separator in SEPARATORS}
+    columns = {separator: _header_fields(header, separator) for separator in SEPARATORS}
     wanted = {"landing.image_id_column": landing.image_id_column, "landing.caption_column": landing.caption_column}
     separator = max(SEPARATORS, key=lambda one: (len(set(wanted.values()) & set(columns[one])), len(columns[one])))
     names = columns[separator]
@@ -178,13 +179,15 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
         return
     with open_text(file.path, file.member, file.encoding) as text:
         rows = _lines_of_table(text)
-        if file.has_header:
-            next(rows)
+        header = _header_fields(next(rows), file.separator) if file.has_header else []
+        is_of_other_order = False
         for position, (line, is_within) in enumerate(_with_parts_of_rows(rows, file), start=1):
             fields = _fields(line, file.separator) if file.has_header else _numbered_fields(line)
             known = fields or line.split(file.separator)
             has_id = len(known) > file.id_index and not UNREADABLE.search(known[file.id_index])
-            name = known[file.id_index].strip() if has_id else ""
+            name = _plain(known[file.id_index]) if has_id else ""
+            again = _header_again(line, header, file.separator)
+            is_of_other_order = is_of_other_order or again not in ([], header)
             image_id = image_id_of(name, landing)
             caption, reason, detail = None, None, line.strip()[:MAX_DETAIL_CHARS]
             if UNREADABLE.search(line) or len(line) > MAX_LINE_CHARS:
@@ -195,7 +198,9 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
                 reason = "unpaired_quote"
             elif len(fields) != file.num_columns:
                 reason = "uneven_row"
-            elif not image_id or not (caption := fields[file.caption_index].strip()):
+            elif again or is_of_other_order:
+                reason = "repeated_header"
+            elif not image_id or not (caption := _plain(fields[file.caption_index])):
                 reason = "empty_caption"
             elif not caption.startswith(caption_prefixes):
                 reason, detail = "other_notation", other_notation(caption, caption_prefixes)
@@ -299,9 +304,27 @@ def _numbered_fields(line: str) -> list[str]:
     return [beginning[1], line[beginning.end() :]] if beginning else [line]
 
 
+def _header_fields(line: str, separator: str) -> list[str]:
+    """The names of columns; empty if quotation marks do not pair."""
+    return [_seen(name) for name in _fields(line, separator) or []]
+
+
+def _header_again(line: str, header: list[str], separator: str) -> list[str]:
+    """The names of columns in a line that has those of the header, in any order; empty if it is another row."""
+    names = _header_fields(line, separator) if header and all(name in line for name in header) else []
+    return names if sorted(names) == sorted(header) else []
+
+
 def _seen(name: str) -> str:
-    """A column's name without what nobody sees at its ends."""
+    """A field without what nobody sees at its ends."""
     return name.strip().strip(UNSEEN).strip()
+
+
+def _plain(field: str) -> str:
+    """A field without what nobody sees at its ends, and as a text where it is written as ="text", for Excel."""
+    field = _seen(field)
+    text = AS_TEXT_FOR_EXCEL.fullmatch(field)
+    return _seen(text[1].replace('""', '"')) if text else field
 
 
 def _fields(line: str, separator: str) -> list[str] | None:

@@ -1,7 +1,6 @@
 """Which caption files have arrived, loose or in archives: those to be read, and those whose captions count no more."""
 
 import logging
-import posixpath
 from itertools import groupby
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_tables import list_archived_tables
 from lib.landing.caption_file_names import (
+    base_name,
     is_captions_file,
     is_layouts_file,
     is_named,
@@ -56,7 +56,7 @@ class _Table(NamedTuple):
 
     @property
     def name(self) -> str:
-        return posixpath.basename(self.member or self.path)
+        return base_name(self.member or self.path)
 
 
 def find_captions(
@@ -102,8 +102,8 @@ def find_captions(
     of_archives = tuple(search.path for search in searches.values())
     # Members of archives that were read before, as far as they were not listed again just now.
     members = _members(known - dropped - {table.landed.path for table in tables}, of_archives)
-    known_lists = [one for one in members if is_split_list(posixpath.basename(one[1]), landing)]
-    plain_lists = {one for one in known_lists if not is_captions_file(posixpath.basename(one[1]), landing)}
+    known_lists = [one for one in members if is_split_list(base_name(one[1]), landing)]
+    plain_lists = {one for one in known_lists if not is_captions_file(base_name(one[1]), landing)}
     known_named = [table for table in named if table.landed.path in known]
     unchanged = [one for one in members if one not in plain_lists]
     are_read = set(read)
@@ -199,7 +199,7 @@ def _say_layouts_in_archives(layouts: list[str]) -> None:
 
 
 def _say_what_is_left_alone(others: list[str], landing: LandingSettings) -> None:
-    of_other_formats = [path for path in others if is_named(posixpath.basename(path), landing)]
+    of_other_formats = [path for path in others if is_named(base_name(path), landing)]
     if of_other_formats:
         logger.warning(
             "ingest_images: left out, though landing.captions_files names them: %s: save them as .csv, .tsv or .txt",

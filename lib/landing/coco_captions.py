@@ -158,7 +158,8 @@ class _JsonStream:
     def end(self) -> None:
         """Make sure that nothing follows."""
         if self._peek():
-            raise self._fault(f"more follows its end: {self._buffer[self._index : self._index + 20]!r}")
+            what = f"more follows its end: {self._buffer[self._index : self._index + 20]!r}"
+            raise self._fault(f"{what}. JSON Lines are not read: write it as COCO has it, or as CSV")
 
     def _peek(self) -> str:
         """The next sign that is no blank; '' at the end."""

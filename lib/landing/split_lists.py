@@ -1,14 +1,13 @@
 """Lists of images by split, which a dataset brings with it: they win over the hash of the image id."""
 
 import logging
-import posixpath
 from functools import partial
 
 import pyspark.sql.functions as F
 
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake
-from lib.landing.caption_file_names import is_coco_file
+from lib.landing.caption_file_names import base_name, is_coco_file
 from lib.landing.caption_files import TABLE_ERRORS, encoding_of, open_text, source_of
 from lib.landing.caption_rows import MAX_NAME_SHOWN, UNREADABLE
 from lib.landing.coco_captions import file_names
@@ -34,7 +33,7 @@ def splits_in_lists(lists: list[tuple[str, str]], landing: LandingSettings) -> d
     split_of: dict[str, str] = {}
     for split, name in landing.split_files.items():
         for path, member in lists:
-            if posixpath.basename(member or path).lower() != name.lower():
+            if base_name(member or path).lower() != name.lower():
                 continue
             for image_id in (image_id_of(one, landing) for one in _names_in(path, member, landing)):
                 if split_of.setdefault(image_id, split) != split:
@@ -47,7 +46,7 @@ def splits_in_lists(lists: list[tuple[str, str]], landing: LandingSettings) -> d
 
 def _check_all_are_there(lists: list[tuple[str, str]], landing: LandingSettings) -> None:
     """Warn if there are lists, but not that of the train split. Raises LandingZoneError if another one is missing."""
-    names = {posixpath.basename(member or path).lower() for path, member in lists}
+    names = {base_name(member or path).lower() for path, member in lists}
     missing = [(split, name) for split, name in landing.split_files.items() if names and name.lower() not in names]
     held_out = [f"{name} (split {split})" for split, name in missing if split != UNLISTED]
     if held_out:

@@ -132,7 +132,9 @@ def _directory(file: IO[bytes], size: int) -> tuple[int, int, int]:
     tail = _tail(file, size)
     at = _place_of_end(tail)
     if at < 0:
-        raise zipfile.BadZipFile("File is not a zip file: it has no directory")
+        file.seek(0)
+        is_cut = file.read(len(LOCAL_MAGIC)) == LOCAL_MAGIC
+        raise zipfile.BadZipFile("its end is missing" if is_cut else "File is not a zip file: it has no directory")
     *_, num_bytes, offset, _ = END.unpack(tail[at : at + END.size])
     end = size - len(tail) + at
     file.seek(max(0, end - ZIP64_PLACE.size))

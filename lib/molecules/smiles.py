@@ -148,7 +148,14 @@ def _read_inchi(inchi: str) -> Chem.Mol:
 
 
 def inchi_of_smiles(smiles: str, may_be_radical: bool = True) -> str | None:
-    """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule, or if it may not be a radical."""
+    """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule, or if it may not be a radical.
+
+    None too for what RDKit would cut off: letters that are not ASCII, and what follows a blank, but for an extension of
+    ChemAxon's, which begins with `|`.
+    """
+    _, *rest = smiles.split() or [""]
+    if not smiles.isascii() or (rest and not rest[0].startswith("|")):
+        return None
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():
@@ -161,10 +168,10 @@ def inchi_of_typed(text: str) -> str | None:
     """The standard InChI of an InChI, standard or not, or of a SMILES; None if it is none of a molecule.
 
     An InChI with too few hydrogens for its formula, as one that was cut off, is none: it would be read as a radical.
-    A SMILES with blanks is none: RDKit would take what follows the first for a name. An InChI may be broken into lines.
+    An InChI may be broken into lines, a SMILES may not.
     """
     if not text.startswith("InChI="):
-        return inchi_of_smiles(text) if len(text.split()) == 1 else None
+        return inchi_of_smiles(text)
     text = "".join(text.split())
     try:
         inchi = inchi_of_molecule(read_inchi(text))

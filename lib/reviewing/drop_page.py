@@ -17,6 +17,7 @@ from lib.reviewing.page_parts import Parts, page
 from lib.serving.answers import CaptionAnswer
 from lib.serving.metrics import Metrics
 from lib.serving.refusals import RefusedRequestError
+from lib.serving.request_images import check_form_is_whole
 from lib.serving.service import CaptionService
 from lib.settings import Settings
 
@@ -88,7 +89,9 @@ def drop_routes(parts: Parts, captioner: DropCaptioner) -> APIRouter:
 
     @router.post("/try")
     async def try_image(request: Request, visitor: Annotated[Visitor, known]) -> HTMLResponse:
+        body = await request.body()
         async with request.form(max_files=2, max_fields=8) as form:
+            check_form_is_whole(request.headers.get("content-type", ""), body)
             parts.access.check_form(visitor, str(form.get("token", "")))
             file = form.get("image")
             image = await file.read() if isinstance(file, UploadFile) else b""

@@ -89,6 +89,8 @@ def _caption_routes(service: CaptionService) -> APIRouter:
         status is 422.
         """
         until = asyncio.get_running_loop().time() + settings.deadline_s
+        if unknown := sorted(request.query_params.keys() - {"dataset"}):
+            raise RefusedRequestError(422, f"{unknown[0][:40]!r} in the address is not known: dataset alone is")
 
         async def work() -> list[CaptionAnswer]:
             name = service.dataset_named(dataset)

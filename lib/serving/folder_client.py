@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from lib.errors import CaptionlakeError, MissingInputError, SettingsError
+from lib.fingerprints import fingerprint
 from lib.hidden_files import is_hidden
 from lib.progress import show_progress
 from model.whole_writes import written_whole
@@ -50,18 +51,19 @@ def send_folder(
     """Write a row for each image, in the order of their paths; return how many have no caption.
 
     If it ends early, the rows so far are beside `output`, in a file that ends with .part; images that have a caption
-    there are not sent again. Raises SettingsError if `output` cannot be written or `key` is none, MissingInputError if
-    there is no image, ServerRefusedError if there is no answer.
+    there and are no newer than it are not sent again. Raises SettingsError if `output` cannot be written or `key` is
+    none, MissingInputError if there is no image, ServerRefusedError if there is no answer.
     """
     _check_output(output)
     images = images_below(folder, suffixes)
-    part = output.with_name(f"{output.name}.part")
+    asked = fingerprint(str(folder.resolve()), url, dataset)  # captions of another folder or model are not these
+    part = output.with_name(f"{output.name}.{asked}.part")
     with (
         httpx.Client(base_url=url, headers=_headers(key), params={"dataset": dataset}, timeout=TIMEOUT_S) as client,
         written_whole(output) as written,
     ):
         try:
-            num_unread = _write_rows(written, client, folder, images, num_at_once, _captioned_before(part))
+            num_unread = _write_rows(written, client, folder, images, num_at_once, _captioned_before(part, folder))
         except BaseException as error:
             if _num_bytes(written) > _num_bytes(part):  # else a call before came further
                 written.replace(part)
@@ -97,12 +99,21 @@ def _headers(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _captioned_before(part: Path) -> dict[str, dict[str, Any]]:
-    """The answers for images that have a caption in the file of a call that ended early, by their paths."""
+def _captioned_before(part: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """The answers for images that have a caption in the file of a call that ended early, by their paths.
+
+    An image that was changed since has none.
+    """
     if not part.is_file():
         return {}
+    written_at = part.stat().st_mtime_ns
+
+    def is_kept(row: dict[str, Any]) -> bool:
+        image = folder / (row.get("file") or "")
+        return bool(row.get("caption")) and image.is_file() and image.stat().st_mtime_ns <= written_at
+
     with part.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("file") and row.get("caption")]
+        rows = list(filter(is_kept, csv.DictReader(file)))
     logger.info("%s: %d captions of a call before are kept", part, len(rows))
     return {row["file"]: row | {"second": {"caption": row[SECOND]} if SECOND in row else None} for row in rows}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -13,6 +14,13 @@ from lib.serving.refusals import RefusedRequestError
 FORM, JSON = "multipart/form-data", "application/json"
 FIELD = "images"
 SPARE = 10  # files beyond the limit that are still counted, to say how many there are
+
+
+def check_form_is_whole(content_type: str, body: bytes) -> None:
+    """Raise RefusedRequestError if a form was cut off: its parser would leave out what has no end."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if boundary and b"--" + boundary + b"--" not in body:
+        raise RefusedRequestError(400, "the form is cut off: its last boundary is missing")
 
 
 class RequestImages:
@@ -43,7 +51,9 @@ class RequestImages:
         return await asyncio.to_thread(parse_invocation, await request.body())
 
     async def _of_form(self, request: Request) -> list[bytes]:
+        body = await request.body()
         async with request.form(max_files=SPARE * self._settings.max_images_per_request) as form:
+            check_form_is_whole(request.headers["content-type"], body)
             files = form.getlist(FIELD)
             if others := sorted(form.keys() - {FIELD}):
                 raise RefusedRequestError(

@@ -171,6 +171,20 @@ def test_an_override_that_is_no_key_and_value_is_refused(override: str) -> None:
     assert refusal(override) == f"--set {override!r}: write it as section.key=value"
 
 
+def test_what_names_settings_files_is_an_argument_of_its_own() -> None:
+    assert refusal("dataset=photos") == "--set 'dataset=photos': write --dataset photos instead"
+    assert refusal("conf.a=1") == "--set 'conf.a=1': write --conf 1 instead"
+
+
+def test_a_dictionary_that_is_set_takes_the_place_of_the_whole() -> None:
+    asked = ["landing.path=unused", "landing.split_files={test: mine.txt}"]
+    assert load_settings("photos", "local", asked).landing.split_files == {"test": "mine.txt"}
+    assert load_settings("photos", "local", ["landing.path=unused", "landing.split_files={}"]).landing.split_files == {}
+    one = load_settings("photos", "local", ["landing.path=unused", "landing.split_files.test=mine.txt"]).landing
+    assert one.split_files["test"] == "mine.txt"
+    assert len(one.split_files) == 3
+
+
 @pytest.mark.parametrize("text", ["/data/May: scans", "2026", "2026-11-28", "[a", "- b", "@c", "*d", "yes", "{e}"])
 def test_a_setting_that_is_a_text_is_taken_as_it_is_typed(text: str) -> None:
     overrides = [f"landing.path={text}", f"prediction.model_version={text}", "storage.root=x"]

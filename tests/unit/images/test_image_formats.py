@@ -127,6 +127,50 @@ def test_a_tiff_of_signed_numbers_is_refused_and_not_taken_for_one_of_others(sam
         assert decode_image(image, PHOTO)[0, 0].tolist() == [127] * 3
 
 
+def tiff(tags: dict[int, tuple[int, ...]], content: bytes) -> bytes:
+    """A TIFF of one strip a plane; tags 273 and 279 are filled in for strips of the same length."""
+    num_strips, at = len(tags[279]), 8 + 2 + 12 * (len(tags) + 1) + 4
+    values = {tag: value for tag, value in tags.items() if len(value) > 1 and tag != 279} | {279: tags[279]}
+    extra = {tag: struct.pack(f"<{len(value)}{'L' if tag == 279 else 'H'}", *value) for tag, value in values.items()}
+    places, start = {}, at
+    for tag, packed in extra.items():
+        places[tag], start = start, start + len(packed)
+    places[273], start = start, start + 4 * num_strips
+    offsets = [start + sum(tags[279][:strip]) for strip in range(num_strips)]
+    if num_strips == 1:
+        places |= {273: offsets[0], 279: tags[279][0]}
+    entries = b"".join(
+        struct.pack("<HHLL", tag, 4 if tag in (273, 279) else 3, num_strips if tag == 273 else len(value), place)
+        for tag, value in sorted({**tags, 273: (0,)}.items())
+        for place in [places.get(tag, value[0])]
+    )
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(tags) + 1) + entries + bytes(4)
+    return head + b"".join(extra.values()) + struct.pack(f"<{num_strips}L", *offsets) + content
+
+
+def test_colours_of_16_bits_in_separate_planes_are_refused_and_those_of_8_are_read():
+    for num_bits, numbers in ((8, RGB), (16, RGB.astype("<u2") * 257)):
+        planes = numbers.transpose(2, 0, 1)
+        height, width = RGB.shape[:2]
+        tags = {256: (width,), 257: (height,), 258: 3 * (num_bits,), 259: (1,), 262: (2,), 277: (3,), 278: (height,)}
+        image = tiff(tags | {279: 3 * (planes[0].nbytes,), 284: (2,)}, planes.tobytes())
+        if num_bits == 8:
+            np.testing.assert_array_equal(decode_image(image, PHOTO), RGB)
+        else:
+            reason, detail = reason_of(image)
+            assert reason == "unsupported_format"
+            assert detail.startswith("a TIFF of 16 bits whose colours lie in separate planes")
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_palette_of_8_bits_in_a_tiff_is_not_read_as_black(factor):
+    levels = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 90)])  # (3, 256)
+    indices = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60).astype(np.uint8)
+    tags = {256: (60,), 257: (40,), 258: (8,), 259: (1,), 262: (3,), 277: (1,), 278: (40,), 279: (2400,)}
+    image = tiff(tags | {320: tuple((factor * levels).ravel().tolist())}, indices.tobytes())
+    np.testing.assert_array_equal(decode_image(image, PHOTO), levels.T[indices].astype(np.uint8))
+
+
 @pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
 def test_a_file_of_several_images_is_refused_and_not_its_first_taken(file_format):
     pages = [Image.fromarray(np.roll(RGB, shift)) for shift in (0, 9, 21)]

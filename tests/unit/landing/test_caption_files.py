@@ -392,6 +392,20 @@ def test_caption_files_are_those_that_the_settings_name(tmp_path: Path) -> None:
     assert is_captions_file("x.csv", settings(tmp_path, captions_files="*.csv"))
 
 
+def test_a_header_in_the_middle_is_no_caption_and_what_follows_one_of_another_order_is_not_read(tmp_path: Path) -> None:
+    joined = "image_id,caption\na,x\nimage_id,caption\nb,y\n"
+    assert texts(rows_of(tmp_path / "same.csv", joined)) == [("a", "x"), ("image_id", "repeated_header"), ("b", "y")]
+    rows = rows_of(tmp_path / "other.csv", joined + "caption , image_id\nz,c\ncaption,a caption of its own\n")
+    assert [row.reason for row in rows] == [None, "repeated_header", None, *["repeated_header"] * 3]
+    own = rows_of(tmp_path / "own.csv", "image_id,caption\ncaption,image\nb,image_id and caption\n")
+    assert texts(own) == [("caption", "image"), ("b", "image_id and caption")]
+
+
+def test_fields_are_read_without_excels_mark_of_a_text_and_signs_that_nobody_sees(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.csv", 'image_id,caption\n="0012","=""x"""\n\u200bb\u200b,\ufeffy\n')
+    assert texts(rows) == [("0012", "x"), ("b", "y")]
+
+
 def test_flickrs_own_file_is_read_without_a_header_its_marks_as_they_are(tmp_path: Path) -> None:
     lines = ('a.jpg#0\tA "dog", running .', "a.jpg#1\tTabs\tstay", "b.jpg.1#0\tno image", "no number\tx", "c.jpg#2\t ")
     rows = rows_of(tmp_path / "Flickr8k.token.txt", "\n".join(lines))

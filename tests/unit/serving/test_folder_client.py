@@ -16,6 +16,7 @@ import pytest
 
 from jobs.send_folder import number_at_once
 from lib.errors import SettingsError
+from lib.fingerprints import fingerprint
 from lib.serving.folder_client import TRIES, ServerRefusedError, seconds_to_wait, send_folder
 
 CAPTION = {"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}
@@ -175,13 +176,42 @@ class RefusingServer(AnyServer):
         self.wfile.write(json.dumps(answer).encode())
 
 
+def part_of(output: Path, folder: Path, url: str, dataset: str = "molecules") -> Path:
+    return output.with_name(f"{output.name}.{fingerprint(str(folder.resolve()), url, dataset)}.part")
+
+
+def test_captions_of_another_folder_or_dataset_and_of_images_changed_since_are_not_kept(
+    url: str, tmp_path: Path
+) -> None:
+    rows = "file,caption,confidence,is_valid,reason,model_version\na.png,old,1,True,,m0\nb.png,old,1,True,,m0\n"
+    output = tmp_path / "captions.csv"
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            (tmp_path / folder / f"{name}.png").write_bytes(b"content")
+    part = part_of(output, tmp_path / "one", url)
+
+    def captions(folder: str, dataset: str) -> list[str]:
+        part.write_text(rows)
+        later = part.stat().st_mtime + 5
+        os.utime(tmp_path / "one" / "b.png", (later, later))
+        send_folder(tmp_path / folder, url, dataset, None, output, (".png",), 1)
+        with output.open(newline="") as file:
+            return [row["caption"] for row in csv.DictReader(file)]
+
+    assert captions("one", "molecules") == ["old", "a dog"]
+    assert captions("two", "molecules") == ["a dog", "a dog"]
+    assert captions("one", "photos") == ["a dog", "a dog"]
+
+
 def test_the_rows_so_far_are_kept_when_the_server_refuses_to_go_on_and_not_sent_again(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
-    output, part = tmp_path / "captions.csv", tmp_path / "captions.csv.part"
+    output = tmp_path / "captions.csv"
     with ThreadingHTTPServer(("127.0.0.1", 0), RefusingServer) as server:
         Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}"
+        part = part_of(output, tmp_path, url)
         try:
             with pytest.raises(ServerRefusedError, match=rf"answers 401: .*; the captions so far are in {part}"):
                 send_folder(tmp_path, url, "molecules", None, output, (".png",), 1)
@@ -207,12 +237,12 @@ class DeafServer(RefusingServer):
 def test_the_rows_of_a_call_that_came_further_are_kept(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(f"content of {name}".encode())
-    part = tmp_path / "captions.csv.part"
     so_far = "file,caption,confidence,is_valid,reason,model_version\na.png,,,,status 504,\nb.png,a dog,0.9,True,,m1\n"
-    part.write_text(so_far)
     with ThreadingHTTPServer(("127.0.0.1", 0), DeafServer) as server:
         Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}"
+        part = part_of(tmp_path / "captions.csv", tmp_path, url)
+        part.write_text(so_far)
         try:
             with pytest.raises(ServerRefusedError, match=rf"answers 401: .*; the captions so far are in {part}"):
                 send_folder(tmp_path, url, "molecules", None, tmp_path / "captions.csv", (".png",), 1)

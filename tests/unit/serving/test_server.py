@@ -124,6 +124,8 @@ def wide_png(side_px: int) -> bytes:
     return cv2.imencode(".png", np.full((side_px, side_px), 255, np.uint8))[1].tobytes()
 
 
+PART = b'--y\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nbytes\r\n'
+WHOLE_FORM = 2 * PART + b"--y--"
 BAD: list[tuple[str, dict[str, object], int, str]] = [
     ("/caption", {"files": files(b"no image")}, 422, "no image could be read: not_an_image"),
     ("/caption", {"files": [("image", ("a.png", b"x"))]}, 422, "field 'image' is not known: send files in the field"),
@@ -166,11 +168,21 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
         400,
         "Invalid multipart",
     ),
+    *(
+        (
+            "/caption",
+            {"content": WHOLE_FORM[:-num_cut], "headers": {"Content-Type": "multipart/form-data; boundary=y"}},
+            400,
+            "the form is cut off: its last boundary is missing",
+        )
+        for num_cut in (2, 5, 40, 90)
+    ),
+    ("/caption?datset=photos", {"files": files(b"x")}, 422, "'datset' in the address is not known: dataset alone is"),
     ("/nowhere", {}, 404, "there is no /nowhere here"),
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "status", "sentence"), BAD, ids=[sentence for *_, sentence in BAD])
+@pytest.mark.parametrize(("path", "body", "status", "sentence"), BAD, ids=[f"{sentence} {number}" for number, (*_, sentence) in enumerate(BAD)])
 def test_bad_input_gets_its_status_and_one_sentence(
     client: httpx.Client, path: str, body: dict[str, object], status: int, sentence: str
 ) -> None:
