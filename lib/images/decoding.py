@@ -29,7 +29,7 @@ JPEG_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # the markers that 
 JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 # TIFF tags, and values of some
-NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page
+NEW_SUBFILE_TYPE = 254  # bit 0 is set in smaller copies of another page, bit 2 in masks of one
 BITS_PER_SAMPLE = 258
 COMPRESSION, NOT_COMPRESSED = 259, 1
 PHOTOMETRIC_INTERPRETATION = 262
@@ -182,6 +182,12 @@ def _has_more_pages(image: Image.Image) -> bool:
             image.seek(page)
         except EOFError:
             return False
+        except SyntaxError:  # pixels of a kind that Pillow does not know
+            if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 4:  # type: ignore[attr-defined]
+                raise CorruptImageError(
+                    "unsupported_format", "a TIFF with a mask of what is seen: save it as PNG"
+                ) from None
+            raise
         if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1:  # type: ignore[attr-defined]
             return True
     raise CorruptImageError("corrupt_image", f"TIFF with {MAX_SMALLER_COPIES} smaller copies of its page or more")

@@ -4,6 +4,7 @@ A file is read entry by entry. In memory are one entry and the names of the imag
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TextIO
@@ -29,9 +30,12 @@ Opened = Callable[[], AbstractContextManager[TextIO]]
 def check_coco(opened: Opened, source: str) -> None:
     """Read a file to its end. Raises LandingZoneError with one sentence if it is damaged or no caption file of COCO."""
     with opened() as text:
-        num_annotations = sum(1 for name, _ in _entries(text, source) if name == "annotations")
-    num_images = len(file_names(opened, source))
-    if not num_images or not num_annotations:
+        numbers = Counter(name for name, _ in _entries(text, source))
+    if numbers["images"] and numbers["annotations"] and not file_names(opened, source):
+        raise LandingZoneError(
+            f"{source} lists images, and none of them has an id and a file_name, as those of COCO's caption files have"
+        )
+    if not numbers["images"] or not numbers["annotations"]:
         raise LandingZoneError(
             f"{source} is JSON without the lists images and annotations, as COCO's caption files have them: set "
             "landing.captions_files if this file holds no captions"

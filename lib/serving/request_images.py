@@ -23,6 +23,12 @@ def check_form_is_whole(content_type: str, body: bytes) -> None:
         raise RefusedRequestError(400, "the form is cut off: its last boundary is missing")
 
 
+def _check_is_not_packed(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise RefusedRequestError(415, f"content-encoding {encoding[:40]!r} is not read: send the body as it is")
+
+
 class RequestImages:
     """Reads the images of requests. Every method raises RefusedRequestError."""
 
@@ -32,6 +38,7 @@ class RequestImages:
 
     async def of_caption(self, request: Request, max_image_bytes: int) -> list[bytes]:
         """The images of POST /caption."""
+        _check_is_not_packed(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == FORM:
             images = await self._of_form(request)
@@ -48,6 +55,7 @@ class RequestImages:
 
     async def of_invocation(self, request: Request) -> tuple[list[bytes], str | None]:
         """The images of POST /invocations, and the dataset that it names."""
+        _check_is_not_packed(request)
         return await asyncio.to_thread(parse_invocation, await request.body())
 
     async def _of_form(self, request: Request) -> list[bytes]:

@@ -171,6 +171,17 @@ def test_a_palette_of_8_bits_in_a_tiff_is_not_read_as_black(factor):
     np.testing.assert_array_equal(decode_image(image, PHOTO), levels.T[indices].astype(np.uint8))
 
 
+def test_a_tiff_with_a_mask_is_not_called_damaged():
+    page = {254: (0,), 256: (40,), 257: (30,), 258: (8,), 259: (1,), 262: (1,), 277: (1,), 278: (30,), 279: (1200,)}
+    whole = bytearray(tiff(page, bytes(1200)))
+    mask = {254: 4, 256: 40, 257: 30, 258: 1, 259: 1, 262: 4, 273: 8, 277: 1, 278: 30, 279: 150}
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in mask.items())
+    next_page = 8 + 2 + 12 * (len(page) + 1)
+    whole[next_page : next_page + 4] = struct.pack("<L", len(whole))
+    whole += struct.pack("<H", len(mask)) + entries + bytes(4)
+    assert reason_of(bytes(whole)) == ("unsupported_format", "a TIFF with a mask of what is seen: save it as PNG")
+
+
 @pytest.mark.parametrize("file_format", ["TIFF", "GIF", "WEBP", "PNG"])
 def test_a_file_of_several_images_is_refused_and_not_its_first_taken(file_format):
     pages = [Image.fromarray(np.roll(RGB, shift)) for shift in (0, 9, 21)]

@@ -177,12 +177,22 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
         )
         for num_cut in (2, 5, 40, 90)
     ),
+    (
+        "/caption",
+        {"content": b"x", "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}},
+        415,
+        "content-encoding 'gzip' is not read",
+    ),
     ("/caption?datset=photos", {"files": files(b"x")}, 422, "'datset' in the address is not known: dataset alone is"),
     ("/nowhere", {}, 404, "there is no /nowhere here"),
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "status", "sentence"), BAD, ids=[f"{sentence} {number}" for number, (*_, sentence) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("path", "body", "status", "sentence"),
+    BAD,
+    ids=[f"{sentence} {number}" for number, (*_, sentence) in enumerate(BAD)],
+)
 def test_bad_input_gets_its_status_and_one_sentence(
     client: httpx.Client, path: str, body: dict[str, object], status: int, sentence: str
 ) -> None:
