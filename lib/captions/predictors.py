@@ -1,4 +1,4 @@
-"""Whose captions are scored: the model's, and those of controls that do not look at the image."""
+"""Whose captions are scored: the model's and those of controls, which repeat captions or look at no image."""
 
 MODEL, CONSTANT_CAPTION, SHUFFLED_PICTURES = "model", "constant_caption", "shuffled_pictures"
 NEAREST_NEIGHBOUR = "nearest_neighbour"  # scored where images have features
