@@ -187,10 +187,12 @@ reader: $(READY)  ## train the pretrained model further on drawings alone; what 
 	  --set drawing.num_drawings=$(DRAWINGS) $(MOLECULES)
 
 graph-reader: $(READY)  ## train what reads drawings as graphs on the drawings of `make reader` (READER=folder)
-	@$(RUN) -m jobs.train_graph_reader --of graphs --folder $(READER) --publish model/pretrained/graphs/molecules.safetensors \
+	@$(RUN) -m jobs.train_graph_reader --reader graph --folder $(READER) --output model/pretrained/graphs/molecules.safetensors \
 	  --set storage.root=$(READER) --set landing.path=$(READER)
-	@$(RUN) -m jobs.train_graph_reader --of labels --folder $(READER) --publish model/pretrained/labels/molecules.safetensors \
+	@$(RUN) -m jobs.train_graph_reader --reader label --folder $(READER) --output model/pretrained/labels/molecules.safetensors \
 	  --set storage.root=$(READER) --set landing.path=$(READER) --set wear.whole_fraction=0.65
+	@$(RUN) -m jobs.train_graph_reader --reader edge --folder $(READER) --output model/pretrained/edges/molecules.safetensors \
+	  --set storage.root=$(READER) --set landing.path=$(READER) --set wear.whole_fraction=0.45
 
 clean:  ## remove the demo: drawings, tables, models and reports (not .venv)
 	rm -rf "$(LAKE)"

@@ -37,7 +37,7 @@ from lib.captioning.caption_choice import (
     weigh_agreements,
     weigh_graphs,
 )
-from lib.captioning.image_captioning import ImageCaptioner, seen_as
+from lib.captioning.image_captioning import ImageCaptioner, drawn_as, seen_as
 from lib.captioning.redrawing import Agreement
 from lib.images.cleaning import clean_image
 from lib.progress import show_progress
@@ -47,7 +47,7 @@ from model.checkpoint import PRETRAINED
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
 NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
-GRAPH_FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7)
+GRAPH_FRACTIONS = (0.4, 0.5, 0.6, 0.7, 0.8)
 NUM_AT_ONCE = 64
 
 
@@ -96,8 +96,9 @@ def _read(kinds: list[tuple[str, Sample]], captioner: ImageCaptioner, settings: 
         captions += list(vote_fractions(readings))
         graphs = captioner.as_graphs(upright[index])
         captions += [candidate.caption for one in graphs for candidate in one]
+        seen = drawn_as(graphs)
         for caption in dict.fromkeys(one for one in captions if one is not None):
-            redrawn.draw(caption)
+            redrawn.draw(caption, seen.get(caption))
         rows.append(
             {
                 "kind": kind,

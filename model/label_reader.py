@@ -7,6 +7,7 @@ patch (N, 1, 48, 96): around a node, cut from the image in which the graph was r
   -> convolutions, three sizes      (N, 128, 6, 12)
   -> narrow, flat                   (N, 2304) -> (N, 192)
   -> kinds (N, K), charges (N, 3)   logits of WRITTEN_KINDS and nothing, and of CHARGES
+  -> hydrogens (N, 4)               logits of their number
 
 N patches, K kinds.
 """
@@ -18,13 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import PRETRAINED
-from model.encoders import convolution
-from model.graph_kinds import CHARGES, PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
+from model.graph_kinds import CHARGES, MAX_HYDROGENS, PATCH_HEIGHT, PATCH_WIDTH, WRITTEN_KINDS
 from model.half_precision import load_from_half
+from model.patch_layers import NUM_FEATURES, as_squares, patch_layers
 
-WIDTHS = (32, 64, 128)
-NARROW, LAST = 32, 192
-DROPOUT = 0.1
 NOT_A_NODE = len(WRITTEN_KINDS)  # index of the kind of a patch that is around no node
 
 
@@ -33,19 +31,7 @@ class Labels(NamedTuple):
 
     kinds: Tensor  # (N, K), of WRITTEN_KINDS and NOT_A_NODE
     charges: Tensor  # (N, 3), of CHARGES
-
-
-class _Block(nn.Module):
-    """Two convolutions beside a shortcut."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.first = convolution(num_features, num_features)
-        self.second = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(num_features)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(features + self.norm(self.second(self.first(features))))
+    hydrogens: Tensor  # (N, 4), of 0 to MAX_HYDROGENS; of a node that is not one of WITH_HYDROGENS it says nothing
 
 
 class LabelReader(nn.Module):
@@ -53,29 +39,14 @@ class LabelReader(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        one, two, three = WIDTHS
-        self.layers = nn.Sequential(
-            convolution(4, one),
-            convolution(one, one),
-            nn.MaxPool2d(2),
-            convolution(one, two),
-            convolution(two, two),
-            nn.MaxPool2d(2),
-            convolution(two, three),
-            _Block(three),
-            convolution(three, NARROW, kernel_size=1),
-            nn.Flatten(),
-            nn.Linear(NARROW * (PATCH_HEIGHT // 8) * (PATCH_WIDTH // 8), LAST),
-            nn.ReLU(),
-            nn.Dropout(DROPOUT),
-        )
-        self.kinds = nn.Linear(LAST, len(WRITTEN_KINDS) + 1)
-        self.charges = nn.Linear(LAST, len(CHARGES))
+        self.layers = patch_layers(PATCH_HEIGHT, PATCH_WIDTH)
+        self.kinds = nn.Linear(NUM_FEATURES, len(WRITTEN_KINDS) + 1)
+        self.charges = nn.Linear(NUM_FEATURES, len(CHARGES))
+        self.hydrogens = nn.Linear(NUM_FEATURES, 1 + MAX_HYDROGENS)
 
     def forward(self, patches: Tensor) -> Labels:
-        squares = nn.functional.pixel_unshuffle(patches, 2).contiguous(memory_format=torch.channels_last)
-        features = self.layers(squares)
-        return Labels(self.kinds(features), self.charges(features))
+        features = self.layers(as_squares(patches))
+        return Labels(self.kinds(features), self.charges(features), self.hydrogens(features))
 
     def add_to_kind_logits(self, added: Tensor) -> None:
         """Add to the logits of WRITTEN_KINDS (N,): logit adjustment (arXiv 2007.07314)."""

@@ -38,9 +38,11 @@ NO_FIT_LOG_ODDS = (-1.42, 0.706, 0.612)
 GREEDY_LOG_ODDS = (0.405, 1.582, 0.354, -0.352)
 GRAPH_FRACTION = 0.6  # of the votes, of readings as graphs
 # Weights of the log-odds that the chosen caption is right where the image was read as graphs too. Features: 1, log-odds
-# of its probability among the candidates and of its votes; the fraction of the graphs that say it; logarithm of the
-# number of readings and graphs.
-GRAPH_LOG_ODDS = (-0.777, 0.393, 0.437, 0.257, 0.671)
+# of its probability among the candidates and of its votes; the fraction of the graphs that say it; logarithms of the
+# number of readings and graphs, and of the largest hole in its drawing, up to LARGE_HOLE: one in a drawing that does
+# not fit at all says no more. Without drawings it is as large.
+GRAPH_LOG_ODDS = (-2.829, 0.256, 0.148, 0.982, 0.532, -0.96)
+LARGE_HOLE = 0.2
 # The same for a greedy caption that the image says as a graph too. Features: 1, the logarithm of its probability.
 AGREED_LOG_ODDS = (2.826, 0.846)
 LEAST, MOST = 1e-4, 0.9999  # bounds of probabilities, so that their log-odds stay finite
@@ -55,6 +57,7 @@ class CaptionCandidate(NamedTuple):
     probability: float
     votes: float | None = None  # what it counts in a reading; None = its probability
     token_ids: tuple[int, ...] = ()  # as the network wrote it
+    drawn_as: str | None = None  # the caption of what the image still shows, which is drawn instead; None = its own
 
 
 Readings = Sequence[Sequence[CaptionCandidate]]  # the candidates of each reading, best first
@@ -169,7 +172,15 @@ def weigh_graphs(
     chosen, probability = most_probable(votes, agreements, drawn)
     of_graphs = vote_fractions(graphs).get(chosen, 0.0)
     num_looks = num_readings + len(graphs)
-    return chosen, (1.0, log_odds(probability), log_odds(votes[chosen]), of_graphs, math.log(num_looks))
+    hole = its_drawing(chosen, agreements).hole if agreements else LARGE_HOLE
+    return chosen, (
+        1.0,
+        log_odds(probability),
+        log_odds(votes[chosen]),
+        of_graphs,
+        math.log(num_looks),
+        math.log(min(max(hole, LEAST), LARGE_HOLE)),
+    )
 
 
 def weigh_agreements(
@@ -177,14 +188,18 @@ def weigh_agreements(
 ) -> tuple[str, tuple[float, ...]]:
     """The most probable caption by votes and by agreement with the image, with the features of the weights LOG_ODDS."""
     chosen, probability = most_probable(votes, agreements, drawn)
-    its_drawing = agreements.get(chosen) or max(agreements.values(), key=lambda one: one.correlation)
     return chosen, (
         1.0,
         log_odds(probability),
-        math.log(max(its_drawing.hole, LEAST)),
+        math.log(max(its_drawing(chosen, agreements).hole, LEAST)),
         math.log(max(votes[chosen], LEAST)),
         math.log(num_readings),
     )
+
+
+def its_drawing(caption: str, agreements: Mapping[str, Agreement]) -> Agreement:
+    """How a caption's drawing agrees; one that was not drawn is taken to agree as well as the best."""
+    return agreements.get(caption) or max(agreements.values(), key=lambda one: one.correlation)
 
 
 def most_probable(

@@ -9,6 +9,7 @@ H W height and width of an image, A nodes, E pairs of nodes, K kinds of edges, N
 """
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -19,15 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lib.captions.notations import DrawnGraph
+from lib.images.edge_patches import edge_patches
 from lib.images.ink_between import INKLESS, ink_between, is_wavy
 from lib.images.node_patches import node_patches
 from model.batches import as_ink, stack_images
+from model.edge_reader import EdgeReader, pretrained_edge_reader
 from model.graph_kinds import NOTHING, SINGLE, STEREO, TURNED_ROUND, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_reader
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
 
 LABEL_READER_WEIGHT = 0.75  # of the label reader's log-probabilities; the graph reader's have weight 1
+EDGE_READER_WEIGHT = 0.5  # the same of the edge reader's
+ON_THE_WAY, BESIDE_THE_WAY = (0.15, 0.85), 0.15  # of its length, where another node lies on the way of a pair
+MAY_BE_EDGE_FROM = 0.01  # probability that something joins two nodes, from which the edge reader is asked too
 MAX_NODES = 250  # no caption has so many, and what is no drawing may have thousands
 NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
@@ -48,12 +54,13 @@ class Readers(NamedTuple):
 
     graphs: GraphReader
     labels: LabelReader
+    edges: EdgeReader
 
 
 @cache
 def pretrained_readers(name: str) -> Readers:
     """Return the readers of that name that come with the project, ready to read."""
-    return Readers(pretrained_graph_reader(name), pretrained_label_reader(name))
+    return Readers(pretrained_graph_reader(name), pretrained_label_reader(name), pretrained_edge_reader(name))
 
 
 @torch.inference_mode()
@@ -63,7 +70,7 @@ def read_graph(pixels: NDArray[np.uint8], readers: Readers) -> DrawnGraph | None
         spots = readers.graphs(as_ink(stack_images([pixels], 1)))
     spots = Spots(*(part.float() for part in spots))
     nodes = _read_nodes(pixels, spots, readers.labels)
-    joined = _read_pairs(pixels, spots, nodes.positions_xy, readers.graphs) if nodes else None
+    joined = _read_pairs(pixels, spots, nodes.positions_xy, readers) if nodes else None
     if nodes is None or joined is None:
         return None
     return DrawnGraph(*(part.numpy() for part in (*nodes, *joined)))
@@ -76,6 +83,7 @@ class _Nodes(NamedTuple):
     found: Tensor  # (A,)
     kinds: Tensor  # (A, N)
     charges: Tensor  # (A, 3)
+    hydrogens: Tensor  # (A, 4)
 
 
 def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) -> _Nodes | None:
@@ -91,11 +99,11 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
         (of_spots[0, :, rows, columns].T + LABEL_READER_WEIGHT * of_labels).softmax(dim=1)
         for of_spots, of_labels in ((spots.kinds, labels.kinds[:, :NOT_A_NODE]), (spots.charges, labels.charges))
     )
-    return _Nodes(positions, found, kinds, charges)
+    return _Nodes(positions, found, kinds, charges, labels.hydrogens.softmax(dim=1))
 
 
 def _read_pairs(
-    pixels: NDArray[np.uint8], spots: Spots, positions: Tensor, reader: GraphReader
+    pixels: NDArray[np.uint8], spots: Spots, positions: Tensor, readers: Readers
 ) -> tuple[Tensor, Tensor] | None:
     """Pairs (E, 2) of nodes at positions (A, 2) that are near each other, and kinds (E, K); None without any edge."""
     distances = torch.cdist(positions, positions)
@@ -103,7 +111,7 @@ def _read_pairs(
     for _ in range(2):
         near = (distances > NEAR[0] * length) & (distances < NEAR[1] * length)
         pairs = near.triu(1).nonzero()  # (E, 2)
-        kinds = _edges(reader, spots.features, positions[pairs], length)
+        kinds = _edges(pixels, spots.features, positions, pairs, length, readers)
         is_edge = kinds[:, NOTHING] < EDGE_FROM
         if not is_edge.any():
             return None
@@ -195,8 +203,41 @@ def _apart(positions: Tensor, found: Tensor) -> list[int]:
     return kept
 
 
-def _edges(reader: GraphReader, features: Tensor, ends: Tensor, length: float) -> Tensor:
-    """Probabilities (E, K) of what joins ends (E, 2, 2), looked at from either end."""
+def _edges(
+    pixels: NDArray[np.uint8], features: Tensor, positions: Tensor, pairs: Tensor, length: float, readers: Readers
+) -> Tensor:
+    """Probabilities (E, K) of what joins pairs (E, 2) of nodes at positions (A, 2), looked at from either end."""
+    ends = positions[pairs]
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
-    forth, back = (reader.join(features, owners, one, lengths).softmax(dim=1) for one in (ends, ends.flip(1)))
-    return (forth + back[:, list(TURNED_ROUND)]) / 2
+    kinds = _from_either_end(lambda one: readers.graphs.join(features, owners, one, lengths), ends).softmax(dim=1)
+    asked = ((kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & ~_pass_a_node(positions, pairs)).nonzero()[:, 0]
+    if len(asked):
+        of_patches = _from_either_end(lambda one: _of_patches(pixels, one, length, readers.edges), ends[asked])
+        kinds[asked] = (kinds[asked].log() + EDGE_READER_WEIGHT * of_patches).softmax(dim=1)
+    return kinds
+
+
+def _pass_a_node(positions: Tensor, pairs: Tensor) -> Tensor:
+    """Whether another node lies on the way of each pair (E, 2), as where two edges cross: a patch shows two edges."""
+    begin, way = positions[pairs[:, 0]], positions[pairs[:, 1]] - positions[pairs[:, 0]]  # (E, 2)
+    from_begin = positions - begin[:, None]  # (E, A, 2)
+    squared = (way**2).sum(dim=1, keepdim=True)
+    along = (from_begin * way[:, None]).sum(dim=2) / squared  # (E, A), 0 at the beginning, 1 at the end
+    aside = (from_begin - along[..., None] * way[:, None]).norm(dim=2) / squared.sqrt()
+    passes: Tensor = ((along > ON_THE_WAY[0]) & (along < ON_THE_WAY[1]) & (aside < BESIDE_THE_WAY)).any(dim=1)
+    return passes
+
+
+def _of_patches(pixels: NDArray[np.uint8], ends: Tensor, length: float, reader: EdgeReader) -> Tensor:
+    """Logits (E, K) of what joins ends (E, 2, 2) by the ink along the way."""
+    patches = torch.from_numpy(edge_patches(pixels, ends.numpy()))
+    lengths = (ends[:, 1] - ends[:, 0]).norm(dim=1) / length
+    with autocast(torch.device("cpu"), "auto"):
+        logits: Tensor = reader(as_ink(patches)[:, None], lengths)
+    return logits.float()
+
+
+def _from_either_end(look: Callable[[Tensor], Tensor], ends: Tensor) -> Tensor:
+    """The logarithms (E, K) of the mean probabilities of two looks at ends (E, 2, 2), one from either end."""
+    forth, back = (look(one).softmax(dim=1) for one in (ends, ends.flip(1)))
+    return ((forth + back[:, list(TURNED_ROUND)]) / 2).log()

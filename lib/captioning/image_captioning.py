@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, product
+from itertools import chain, groupby, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
 GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 0.9), (180, 0.9), (0, 1.2), (180, 1.2))
 UPRIGHT_VIEWS = GRAPH_VIEWS[:4]  # in which an image that was turned is compared with itself turned back
-TURNED_BACK_FROM = 1e-5  # nats a label by which it must be surer then: some labels are read as surely either way
+TURNED_BACK_FROM = 2e-6  # nats a label by which it must be surer then: some labels are read as surely either way
 
 
 class CleanedImage(NamedTuple):
@@ -198,13 +198,22 @@ class ImageCaptioner:
         captions: dict[str, str | None] = {}  # most views say the same
         for view in views:
             graph = read_at_best_size(seen_as(_largest(image), *view), self._readers)
-            scored = self.asked.assemble(graph) if graph else []
-            captions |= {text: self.asked.read(text) for text, _ in scored if text not in captions}
-            likelihoods = np.exp([score - scored[0][1] for _, score in scored])
+            assembled = self.asked.assemble(graph) if graph else []
+            for text in chain.from_iterable((one.text, one.drawn_as) for one in assembled):
+                if text not in captions:
+                    captions[text] = self.asked.read(text)
+            likelihoods = np.exp([one.log_probability - assembled[0].log_probability for one in assembled])
             found.append(
                 [
-                    CaptionCandidate(text, captions[text], score, math.exp(score), votes=float(likelihood))
-                    for (text, score), likelihood in zip(scored, likelihoods / likelihoods.sum(), strict=True)
+                    CaptionCandidate(
+                        one.text,
+                        captions[one.text],
+                        one.log_probability,
+                        math.exp(one.log_probability),
+                        votes=float(likelihood),
+                        drawn_as=captions[one.drawn_as],
+                    )
+                    for one, likelihood in zip(assembled, likelihoods / likelihoods.sum(), strict=True)
                 ]
             )
         return found
@@ -230,14 +239,24 @@ class ImageCaptioner:
         """Choose among readings; candidates are drawn again, likely ones first, until one is surely right."""
         if redrawn is None:
             return choose(readings, self.asked.repair, None, graphs)
+        seen = drawn_as(graphs)
         for caption in mixed_votes(readings, graphs):
             if caption in redrawn.agreements:
                 continue
             chosen = choose(readings, self.asked.repair, redrawn.agreements, graphs)
             if redrawn.agreements and chosen.confidence >= self.settings.sure_from:
                 break
-            redrawn.draw(caption)
+            redrawn.draw(caption, seen.get(caption))
         return choose(readings, self.asked.repair, redrawn.agreements, graphs)
+
+
+def drawn_as(graphs: Readings) -> dict[str | None, str | None]:
+    """What each caption is drawn as; one that is seen as it is in any view, as itself."""
+    seen: dict[str | None, str | None] = {}
+    for one in chain.from_iterable(graphs):
+        if one.caption not in seen or one.drawn_as == one.caption:
+            seen[one.caption] = one.drawn_as
+    return seen
 
 
 def _largest(image: CleanedImage) -> np.ndarray:

@@ -95,8 +95,14 @@ class RedrawnImage:
         self._image, self._groups, self._draw = image, drawers, draw
         self._best: dict[str, float] = {}  # correlation of each drawer's best drawing so far
 
-    def draw(self, caption: str) -> None:
-        """Draw a caption, and keep how well it agrees with the image."""
+    def draw(self, caption: str, drawn_as: str | None = None) -> None:
+        """Draw a caption, and keep how well it agrees with the image: itself, or what it may be drawn as."""
+        if drawn_as is not None and drawn_as != caption:
+            for one in (drawn_as, caption):
+                if one not in self.agreements:
+                    self.draw(one)
+            self.agreements[caption] = min(self.agreements[caption], self.agreements[drawn_as], key=_mismatch)
+            return
         found: dict[str, Agreement] = {}
         for group in self._groups:
             for drawer in group:
@@ -109,6 +115,10 @@ class RedrawnImage:
         likeliest = max(self._best, key=self._best.__getitem__)
         if self._best[likeliest] >= DRAWN_ALIKE_FROM or len(self.agreements) == CAPTIONS_TO_FIND_A_DRAWER:
             self._groups = [[likeliest]]
+
+
+def _mismatch(agreement: Agreement) -> float:
+    return agreement.mismatch
 
 
 def prepare(pixels: NDArray[np.uint8]) -> PreparedImage | None:

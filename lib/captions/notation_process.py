@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.captions.notations import Columns, DrawnGraph, Writing, notation_named
+from lib.captions.notations import AssembledText, Columns, DrawnGraph, Writing, notation_named
 from lib.errors import RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
@@ -62,11 +62,11 @@ class NotationProcess:
         answer = self._ask("draw", caption, drawer)
         return _unpacked(*answer) if answer else None
 
-    def assemble(self, graph: DrawnGraph) -> list[tuple[str, float]]:
-        """What is seen in a drawing as joined tokens with log probabilities, the likeliest first; see Notation."""
+    def assemble(self, graph: DrawnGraph) -> list[AssembledText]:
+        """What is seen in a drawing as joined tokens, the likeliest first; see Notation."""
         parts = (np.round(part.astype(float), DECIMALS) if part.dtype.kind == "f" else part for part in graph)
         answer = self._ask("assemble", *(part.tolist() for part in parts))
-        return [(text, score) for text, score in answer or ()]
+        return [AssembledText(*one) for one in answer or ()]
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""

@@ -41,8 +41,19 @@ class DrawnGraph(NamedTuple):
     found: np.ndarray  # (A,) probability that there is a node
     kinds: np.ndarray  # (A, N) probability of each of WRITTEN_KINDS
     charges: np.ndarray  # (A, 3) probability of each of CHARGES
+    hydrogens: (
+        np.ndarray
+    )  # (A, 4) probability of each number of hydrogens written there, if it is one of WITH_HYDROGENS
     pairs: np.ndarray  # (E, 2) indices of nodes that are near each other
     edges: np.ndarray  # (E, K) probability of each of KINDS
+
+
+class AssembledText(NamedTuple):
+    """What a drawing may show, as joined tokens."""
+
+    text: str
+    log_probability: float  # that all is seen right
+    drawn_as: str  # the text of what the image still shows: without ends whose strokes are lost
 
 
 @dataclass(frozen=True)
@@ -66,8 +77,8 @@ class Notation:
     # (caption, columns of its layout) -> marks: positions_xy (M, 2) in pixels, labels (M, L) of 0 or 1. Raises
     # NotationError if caption and layout do not belong together. None = a notation without layouts.
     mark: Callable[[str, Columns], tuple[np.ndarray, np.ndarray]] | None
-    # What is seen in a drawing -> what it may show, as joined tokens with the log probability that all is seen right.
-    assemble: Callable[[DrawnGraph], list[tuple[str, float]]] | None
+    # What is seen in a drawing -> what it may show, the likeliest first.
+    assemble: Callable[[DrawnGraph], list[AssembledText]] | None
     graph_reader: str | None  # name of the pretrained one that knows these kinds; None = captions are read as no graph
     # Caption -> molfile (V2000) for an editor of structures. Raises NotationError. None = no structures.
     molfile: Callable[[str], str] | None

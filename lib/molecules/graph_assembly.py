@@ -1,7 +1,8 @@
 """Puts a molecule together of what is seen in its drawing, piece by piece.
 
 Every piece is what it most likely is, but single and double bonds that are in doubt alternate. Where an atom would have
-a valence that it cannot have, the change that costs least probability is made.
+a valence that it cannot have, the change that costs least probability is made. Where an atom would have more hydrogens
+than are written, the stroke to an end may be lost.
 
 A nodes, E edges, N kinds of nodes, K kinds of edges.
 """
@@ -16,13 +17,25 @@ import networkx
 import numpy as np
 from rdkit import Chem, RDLogger
 
-from lib.captions.notations import DrawnGraph
+from lib.captions.notations import AssembledText, DrawnGraph
 from lib.molecules.drawing_marks import ELEMENTS
+from lib.molecules.graph_pieces import (
+    HAS_HYDROGENS,
+    LEAST,
+    MAX_BONDS,
+    ORDER_OF,
+    Pieces,
+    has_room_for_another,
+    holds,
+    log_of,
+)
+from lib.molecules.lost_strokes import with_lost_strokes
 from lib.molecules.smiles import ORDERS, flat_conformer
 from model.graph_kinds import (
     CHARGES,
     DOUBLE,
     HASH,
+    MAX_HYDROGENS,
     NOTHING,
     SINGLE,
     TRIPLE,
@@ -32,7 +45,6 @@ from model.graph_kinds import (
     WRITTEN_KINDS,
 )
 
-ORDER_OF = {SINGLE: 1, DOUBLE: 2, TRIPLE: 3, WEDGE: 1, HASH: 1, TURNED_WEDGE: 1, TURNED_HASH: 1}
 DIRECTION_OF = {
     WEDGE: Chem.BondDir.BEGINWEDGE,
     HASH: Chem.BondDir.BEGINDASH,
@@ -40,11 +52,7 @@ DIRECTION_OF = {
     TURNED_HASH: Chem.BondDir.BEGINDASH,
 }
 TURNED = (TURNED_WEDGE, TURNED_HASH)  # begin where the pair ends
-# The most bonds of an atom without charge; each charge adds or takes one as MORE_BY_CHARGE says.
-MAX_BONDS = {"C": 4, "N": 3, "O": 2, "S": 6, "F": 1, "Cl": 1, "Br": 1, "I": 1, "P": 5, "B": 3, "Si": 4, "Se": 6, "H": 1}
 MAX_BONDS_WITH_HYDROGEN = {"S": 1, "Se": 1, "P": 3, "F": 0, "Cl": 0, "Br": 0, "I": 0}
-MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": -1}  # per positive charge
-UNCHARGED = {"F", "Cl", "Br", "I", "H"}
 IS_ELEMENT = np.array([name in MAX_BONDS for name in WRITTEN_KINDS])
 IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
 LOST_FROM = 0.1  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
@@ -57,7 +65,6 @@ ALTERNATES = 1.5  # added to the log-odds of a double bond in such a row: an ato
 MAX_CHANGED = 3  # pieces that may be something else
 WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
-LEAST = 1e-9  # probability of what cannot be
 MAX_REPAIRS = 8
 BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
 STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies between, at most
@@ -67,59 +74,53 @@ ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for 
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
 
-class _Pieces(NamedTuple):
-    """The pieces of one molecule, and what each is taken for; the arrays of choices change."""
+class _Molecule(NamedTuple):
+    """A molecule that pieces make."""
 
-    positions_xy: np.ndarray  # (A, 2)
-    kinds: np.ndarray  # (A, N) probabilities
-    charges: np.ndarray  # (A, 3)
-    pairs: np.ndarray  # (E, 2)
-    edges: np.ndarray  # (E, K)
-    chosen_kinds: np.ndarray  # (A,)
-    chosen_charges: np.ndarray  # (A,)
-    chosen_edges: np.ndarray  # (E,)
-
-    def bonds_of(self, node: int) -> np.ndarray:
-        """Indices of the edges of a node."""
-        return np.flatnonzero((self.pairs == node).any(axis=1))
-
-    def copied(self) -> "_Pieces":
-        """The same, with choices of their own."""
-        return self._replace(
-            chosen_kinds=self.chosen_kinds.copy(),
-            chosen_charges=self.chosen_charges.copy(),
-            chosen_edges=self.chosen_edges.copy(),
-        )
-
-    def log_probability(self) -> float:
-        """The logarithm of the probability of all choices."""
-        rows = np.arange(len(self.kinds))
-        at_nodes = self.kinds[rows, self.chosen_kinds] * self.charges[rows, self.chosen_charges]
-        return _log(at_nodes) + _log(self.edges[np.arange(len(self.edges)), self.chosen_edges])
+    molecule: Chem.Mol
+    hydrogens: np.ndarray  # (A,) that each node has, or -1 where that is not written
 
 
-def assemble(graph: DrawnGraph) -> list[tuple[str, float]]:
-    """The SMILES that a drawing may show, the likeliest first, with the log probability that all is seen right.
+def assemble(graph: DrawnGraph) -> list[AssembledText]:
+    """The SMILES that a drawing may show, the likeliest first.
 
-    Beside the likeliest these are what it becomes if one of the least sure pieces is something else. A drawing shows
-    one molecule: single atoms beside it are left out, and of several molecules nothing is said.
+    Beside the likeliest these are what it becomes if one of the least sure pieces is something else, and if ends are
+    lost. A drawing shows one molecule: single atoms beside it are left out, and of several molecules nothing is said.
     """
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     largest = _largest_part(_without_doubled_ends(_without_crossings(graph)))
     if largest is None:
         return []
     pieces, beside = largest
-    found: dict[str, float] = {}
+    found: dict[str, AssembledText] = {}
+
+    def add(made: _Molecule, pieces: Pieces, seen: Chem.Mol) -> None:
+        log_probability = beside + pieces.log_probability() + _of_hydrogens(pieces, made.hydrogens)
+        ways_drawn = [smiles for smiles, _ in _written(seen)]
+        for number, (smiles, odds) in enumerate(_written(made.molecule)):
+            drawn_as = ways_drawn[min(number, len(ways_drawn) - 1)]
+            one = AssembledText(smiles, log_probability + math.log(odds), drawn_as)
+            if smiles not in found or found[smiles].log_probability < one.log_probability:
+                found[smiles] = one
+
     for one in (pieces.copied(), *_otherwise(pieces)):
-        molecule = _molecule_of(one)
-        if molecule is None:
+        made = _molecule_of(one)
+        if made is None:
             continue
-        for smiles, odds in _written(molecule):
-            found[smiles] = max(found.get(smiles, -math.inf), one.log_probability() + beside + math.log(odds))
-    return sorted(found.items(), key=lambda one: -one[1])
+        add(made, one, made.molecule)
+        restored = with_lost_strokes(one, made.hydrogens)
+        if restored is not None and (whole := _molecule_of(restored)) is not None:
+            add(whole, restored, made.molecule)
+    return sorted(found.values(), key=lambda one: -one.log_probability)
 
 
-def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
+def _of_hydrogens(pieces: Pieces, hydrogens: np.ndarray) -> float:
+    """The logarithm of the probability that these hydrogens (A,) are written."""
+    nodes = np.flatnonzero(hydrogens >= 0)
+    return log_of(pieces.hydrogens[nodes, hydrogens[nodes]])
+
+
+def _otherwise(pieces: Pieces) -> Iterator[Pieces]:
     """The pieces with one choice changed to the next best, for the few that are least sure."""
     changes = []
     for name, probabilities in (("kinds", pieces.kinds), ("charges", pieces.charges), ("edges", pieces.edges)):
@@ -137,7 +138,7 @@ def _otherwise(pieces: _Pieces) -> Iterator[_Pieces]:
             yield other
 
 
-def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
+def _molecule_of(pieces: Pieces) -> _Molecule | None:
     """The molecule of the pieces, whose choices are changed where a valence cannot be; None if that does not help."""
     for _ in range(MAX_REPAIRS):
         molecule, nodes = _built(pieces)
@@ -156,7 +157,11 @@ def _molecule_of(pieces: _Pieces) -> Chem.Mol | None:
             bond.SetBondDir(Chem.BondDir.NONE)  # beside a wedge RDKit finds no configuration of a double bond
         Chem.DetectBondStereochemistry(molecule)
         Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
-        return Chem.RemoveHs(molecule)
+        hydrogens = np.full(len(pieces.kinds), -1)
+        for atom, node in zip(molecule.GetAtoms(), nodes, strict=True):
+            if HAS_HYDROGENS[pieces.chosen_kinds[node]]:
+                hydrogens[node] = min(atom.GetTotalNumHs(), MAX_HYDROGENS)
+        return _Molecule(Chem.RemoveHs(molecule), hydrogens)
     except (ValueError, RuntimeError):
         return None
 
@@ -211,7 +216,7 @@ def _is_between(positions_xy: np.ndarray, node: int, first: int, last: int) -> b
     return float(begin @ end) < STRAIGHT * float(np.linalg.norm(begin) * np.linalg.norm(end))
 
 
-def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:
+def _largest_part(graph: DrawnGraph) -> tuple[Pieces, float] | None:
     """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none.
 
     None if another part is large too.
@@ -237,18 +242,18 @@ def _largest_part(graph: DrawnGraph) -> tuple[_Pieces, float] | None:
     kinds = graph.kinds[inside].copy()
     degrees = np.bincount(pairs.ravel(), minlength=len(inside))
     kinds[np.ix_(degrees != 1, IS_AN_END)] = 0
-    beside = _log(graph.found[inside]) + _log(graph.edges[is_inside & ~is_edge, NOTHING])
+    beside = log_of(graph.found[inside]) + log_of(graph.edges[is_inside & ~is_edge, NOTHING])
     is_end = IS_AN_END[kinds.argmax(axis=1)]
     edges[np.ix_(is_end[pairs].any(axis=1), (DOUBLE, TRIPLE))] = 0
     charges = graph.charges[inside].copy()
     charges[np.ix_(is_end, [CHARGES.index(1), CHARGES.index(-1)])] = 0
     chosen = kinds.argmax(axis=1), charges.argmax(axis=1), edges.argmax(axis=1)
-    pieces = _Pieces(graph.positions_xy[inside], kinds, charges, pairs, edges, *chosen)
+    pieces = Pieces(graph.positions_xy[inside], kinds, charges, graph.hydrogens[inside], pairs, edges, *chosen)
     _alternate(pieces)
     return pieces, beside
 
 
-def _alternate(pieces: _Pieces) -> None:
+def _alternate(pieces: Pieces) -> None:
     """Let single and double bonds alternate where it is not sure which is which, as in rings with a circle.
 
     A carbon or nitrogen then has one double bond at most, and as many as can be have one; those without room, none.
@@ -262,7 +267,7 @@ def _alternate(pieces: _Pieces) -> None:
     is_more_than_single = np.isin(pieces.chosen_edges, (DOUBLE, TRIPLE))
     saturated = set(pieces.pairs[is_more_than_single & ~is_unsure].ravel().tolist())
     pieces.chosen_edges[is_unsure] = SINGLE
-    saturated |= {node for node in nodes if not _has_room_for_another(pieces, node)}
+    saturated |= {node for node in nodes if not has_room_for_another(pieces, node)}
     unsure = networkx.Graph()
     for bond in np.flatnonzero(is_unsure).tolist():
         first, second = pieces.pairs[bond].tolist()
@@ -283,23 +288,13 @@ def _alternate(pieces: _Pieces) -> None:
         pieces.edges[bond, pieces.chosen_edges[bond]] = most
 
 
-def _is_bent_cumulene(pieces: _Pieces, node: int) -> bool:
+def _is_bent_cumulene(pieces: Pieces, node: int) -> bool:
     """Whether two double bonds meet at an angle, which those of an allene do not."""
     doubles = [bond for bond in pieces.bonds_of(node) if pieces.chosen_edges[bond] == DOUBLE]
     if len(doubles) != 2:
         return False
     others = [int(end) for bond in doubles for end in pieces.pairs[bond] if end != node]
     return not _is_between(pieces.positions_xy, node, *others)
-
-
-def _has_room_for_another(pieces: _Pieces, node: int) -> bool:
-    """Whether a node may have one bond more than it has."""
-    num_bonds = sum(ORDER_OF[int(pieces.chosen_edges[bond])] for bond in pieces.bonds_of(node))
-    return _holds(int(pieces.chosen_kinds[node]), CHARGES[int(pieces.chosen_charges[node])], num_bonds + 1)
-
-
-def _log(probabilities: np.ndarray) -> float:
-    return float(np.log(np.maximum(probabilities, LEAST)).sum())
 
 
 def _atoms_of(problem: Any) -> list[int]:
@@ -318,7 +313,7 @@ def _with_too_many_bonds(molecule: Chem.Mol) -> list[int]:
     ]
 
 
-def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
+def _repair(pieces: Pieces, nodes: set[int]) -> bool:
     """Make the change at one of these nodes that costs least; whether there is one."""
     changes: list[tuple[float, np.ndarray, int, int]] = []  # cost, choices, index, what it becomes
     for node in nodes:
@@ -327,10 +322,10 @@ def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
         kind, charge = int(pieces.chosen_kinds[node]), int(pieces.chosen_charges[node])
         of_kinds, of_charges = pieces.kinds[node], pieces.charges[node]
         for other in np.flatnonzero(of_kinds > LEAST).tolist():
-            if other != kind and _holds(other, CHARGES[charge], num_bonds):
+            if other != kind and holds(other, CHARGES[charge], num_bonds):
                 changes.append((_cost(of_kinds, kind, other), pieces.chosen_kinds, node, other))
         for other in range(len(CHARGES)):
-            if other != charge and _holds(kind, CHARGES[other], num_bonds):
+            if other != charge and holds(kind, CHARGES[other], num_bonds):
                 changes.append((_cost(of_charges, charge, other), pieces.chosen_charges, node, other))
         for bond in bonds.tolist():
             chosen = int(pieces.chosen_edges[bond])
@@ -345,20 +340,10 @@ def _repair(pieces: _Pieces, nodes: set[int]) -> bool:
 
 
 def _cost(probabilities: np.ndarray, chosen: int, other: int) -> float:
-    return _log(probabilities[[chosen]]) - _log(probabilities[[other]])
+    return log_of(probabilities[[chosen]]) - log_of(probabilities[[other]])
 
 
-def _holds(kind: int, charge: int, num_bonds: int) -> bool:
-    """Whether what is written at a node may have so many bonds."""
-    name = WRITTEN_KINDS[kind]
-    if name not in MAX_BONDS:
-        return num_bonds == 1 and charge == 0
-    if name in UNCHARGED and charge:
-        return False
-    return num_bonds <= MAX_BONDS[name] + charge * MORE_BY_CHARGE.get(name, 0) - abs(charge) * (name in ("C", "Si"))
-
-
-def _built(pieces: _Pieces) -> tuple[Chem.RWMol, list[int]]:
+def _built(pieces: Pieces) -> tuple[Chem.RWMol, list[int]]:
     """The molecule, laid out and with its wedges, and the node of each of its atoms."""
     molecule, nodes, anchors = Chem.RWMol(), [], []
     for node, (kind, charge) in enumerate(zip(pieces.chosen_kinds, pieces.chosen_charges, strict=True)):

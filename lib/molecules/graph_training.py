@@ -21,7 +21,19 @@ from lib.molecules.reader_training import learn
 from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
-from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, TURNED_ROUND, WEDGE, WRITTEN_KINDS
+from model.graph_kinds import (
+    CHARGES,
+    DOUBLE,
+    HASH,
+    KINDS,
+    NOTHING,
+    SINGLE,
+    TRIPLE,
+    TURNED_ROUND,
+    WEDGE,
+    WITH_HYDROGENS,
+    WRITTEN_KINDS,
+)
 from model.graph_reader import CELL_PX, GraphReader, Spots
 from model.precision import autocast
 from model.vocabulary import Vocabulary
@@ -45,6 +57,7 @@ class TaughtGraph(NamedTuple):
     atoms: np.ndarray  # (A,) index of the atom at each node that bonds go to
     kinds: np.ndarray  # (A,) of WRITTEN_KINDS, or UNKNOWN
     charges: np.ndarray  # (A,) of CHARGES
+    hydrogens: np.ndarray  # (A,) number that is written there, or UNKNOWN
     edges: np.ndarray  # (E, 2) indices of nodes
     edge_kinds: np.ndarray  # (E,) of KINDS
 
@@ -71,24 +84,27 @@ def graph_of(drawing: StoredDrawing) -> TaughtGraph:
             edges.append((first, second))
             edge_kinds.append(_kind_of_bond(labels))
     seen = [_seen(drawing.labels, atoms, anchors.get(node, atoms[0])) for node, atoms in enumerate(members)]
+    kinds, charges, hydrogens = np.array(seen, np.int64).reshape(-1, 3).T
     return TaughtGraph(
         np.array([anchors.get(node, atoms[0]) for node, atoms in enumerate(members)], np.int64),
-        np.array([kind for kind, _ in seen], np.int64),
-        np.array([charge for _, charge in seen], np.int64),
+        kinds,
+        charges,
+        hydrogens,
         np.array(edges, np.int64).reshape(-1, 2),
         np.array(edge_kinds, np.int64),
     )
 
 
-def _seen(labels: np.ndarray, atoms: list[int], anchor: int) -> tuple[int, int]:
-    """What is written where these atoms of a drawing lie: a kind, and a charge as an index of CHARGES."""
+def _seen(labels: np.ndarray, atoms: list[int], anchor: int) -> tuple[int, int, int]:
+    """What is written where these atoms of a drawing lie: a kind, a charge as an index of CHARGES, and hydrogens."""
     described = [_described(labels[atom], atom == anchor) for atom in atoms]
     if len(atoms) == 1:
         symbol, _, charge, _ = described[0]
-        return (WRITTEN_KINDS.index(symbol) if symbol else UNKNOWN), CHARGES.index(charge)
+        hydrogens = _num_hydrogens(labels[anchor]) if symbol in WITH_HYDROGENS else UNKNOWN
+        return (WRITTEN_KINDS.index(symbol) if symbol else UNKNOWN), CHARGES.index(charge), hydrogens
     num_hydrogens = sum(_num_hydrogens(labels[atom]) for atom in atoms)
     group = _groups().get((num_hydrogens, tuple(sorted(described))))
-    return (WRITTEN_KINDS.index(group) if group else UNKNOWN), CHARGES.index(0)
+    return (WRITTEN_KINDS.index(group) if group else UNKNOWN), CHARGES.index(0), UNKNOWN
 
 
 _Described = tuple[str, int, int, bool]  # symbol, neighbours, charge, whether the bond goes to it
@@ -235,27 +251,22 @@ def _heat(shape: torch.Size, owners: Tensor, at: Tensor) -> Tensor:
 
 
 def train_graph_reader(
-    store: DrawingStore,
-    captioner: Captioner,
-    vocabulary: Vocabulary,
-    settings: Settings,
-    num_steps: int,
-    start: GraphReader | None = None,
+    store: DrawingStore, vocabulary: Vocabulary, settings: Settings, num_steps: int, start: GraphReader | Captioner
 ) -> tuple[GraphReader, dict[str, float]]:
     """A graph reader, and the fractions of what it tells right in drawings kept back.
 
-    It begins as `start`; without, its backbone begins as the captioner's.
+    It begins as `start`; of a captioner it takes the backbone.
     """
     torch.manual_seed(settings.training.seed)
     rng = np.random.default_rng(settings.training.seed)
     reader = GraphReader()
-    if start is None:
-        reader.backbone.load_state_dict(captioner.encoder.backbone.state_dict())
+    if isinstance(start, Captioner):
+        reader.backbone.load_state_dict(start.encoder.backbone.state_dict())
     else:
         reader.load_state_dict(start.state_dict())
     kinds = [graph_of(store.drawing(index)).kinds for index in range(len(store))]
     weights, rates = class_weights(kinds), [BACKBONE_RATE * LEARNING_RATE, LEARNING_RATE]
-    if start is not None:
+    if isinstance(start, GraphReader):
         reader.add_to_kind_logits(weights.log())  # about as it was when it learned
     named = list(reader.named_parameters())
     groups = [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.captioning.caption_choice import CaptionCandidate, choose, mixed_votes, vote_fractions
+from lib.captioning.caption_choice import LARGE_HOLE, CaptionCandidate, choose, mixed_votes, vote_fractions
 from lib.captioning.redrawing import DISAGREEMENT, Agreement
 
 
@@ -109,3 +109,12 @@ def test_confidence_grows_with_votes_and_with_readings_and_shrinks_with_a_hole()
     assert confidence(0.8, 0.9) < confidence(0.1, 0.9)
     assert confidence(0.1, 0.01) < confidence(0.1, 0.9)
     assert 0 < confidence(1.0, 1e-30) < confidence(0.0, 1.0) < 1
+
+
+def test_confidence_of_graphs_shrinks_with_a_hole_as_long_as_it_tells_something() -> None:
+    confidences = [
+        choose([reading(A=0.9)], no_repair, {"A": Agreement(0.95, 3.0, hole)}, graphs=[reading(A=1.0)]).confidence
+        for hole in (0.02, 0.1, LARGE_HOLE, 0.9)
+    ]
+    assert confidences[0] > confidences[1] > confidences[2] == confidences[3]
+    assert choose([reading(A=0.9)], no_repair, graphs=[reading(A=1.0)]).confidence == confidences[2]

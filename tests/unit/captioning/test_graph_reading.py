@@ -1,6 +1,7 @@
 """A drawing is read node by node and edge by edge."""
 
 import copy
+import math
 
 import cv2
 import numpy as np
@@ -14,18 +15,32 @@ from lib.captioning.graph_reading import (
     MAX_ODDS_WITHOUT_INK,
     UNSEEN_GAPS,
     _apart,
+    _pass_a_node,
     _with_less_odds_without_ink,
     pretrained_readers,
     read_at_best_size,
     read_graph,
 )
 from lib.images.cleaning import clean_image
+from lib.images.edge_patches import edge_patches
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN, draw_unworn_ink
 from lib.molecules.smiles import inchi_of_smiles
 from lib.settings import load_settings
-from model.graph_kinds import CHARGES, KINDS, NOTHING, SINGLE, WRITTEN_KINDS
+from model.batches import as_ink
+from model.graph_kinds import (
+    CHARGES,
+    HASH,
+    KINDS,
+    NOTHING,
+    SINGLE,
+    TURNED_HASH,
+    TURNED_WEDGE,
+    WEDGE,
+    WITH_HYDROGENS,
+    WRITTEN_KINDS,
+)
 from model.graph_reader import CELL_PX, GraphReader
 
 MOLECULES = [
@@ -58,7 +73,7 @@ def cleaned_larger(pixels: np.ndarray) -> np.ndarray:
 def read(pixels: np.ndarray) -> str | None:
     graph = read_graph(pixels, pretrained_readers("molecules"))
     found = assemble(graph) if graph else []
-    return inchi_of_smiles(found[0][0]) if found else None
+    return inchi_of_smiles(found[0].text) if found else None
 
 
 @pytest.mark.parametrize("drawer", ["indigo", "rdkit", "coordgen"])
@@ -209,5 +224,54 @@ def test_a_drawing_that_is_too_large_is_read_smaller() -> None:
         width = graph.positions_xy[:, 0].max() - graph.positions_xy[:, 0].min()
         assert width > 0.7 * np.ptp(np.nonzero((pixels < 128).any(axis=0)))  # places in the image as it is
         found = assemble(graph)
-        num_smaller += bool(is_smaller and found and inchi_of_smiles(found[0][0]) == inchi)
+        num_smaller += bool(is_smaller and found and inchi_of_smiles(found[0].text) == inchi)
     assert num_smaller >= len(MOLECULES) - 3
+
+
+def test_a_pair_passes_the_nodes_that_lie_on_its_way_and_no_others() -> None:
+    positions = torch.tensor([[0.0, 0.0], [40.0, 0.0], [20.0, 3.0], [20.0, 12.0], [-10.0, 0.0], [38.0, 1.0]])
+    pairs = torch.tensor([[0, 1], [1, 0], [0, 2], [0, 3], [4, 1], [2, 3]])
+    assert _pass_a_node(positions, pairs).tolist() == [True, True, False, False, True, False]
+
+
+@pytest.mark.parametrize("is_hashed", [False, True])
+def test_the_edge_reader_tells_which_end_of_a_wedge_is_narrow(is_hashed: bool) -> None:
+    reader, kinds = pretrained_readers("molecules").edges, []
+    for turn_deg in range(0, 360, 45):
+        way = 30 * np.array([math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))])
+        begin, end = 60 - way / 2, 60 + way / 2
+        aside = np.array([-way[1], way[0]]) / 6
+        pixels = np.full((120, 120), 255, np.uint8)
+        if is_hashed:
+            for part in np.linspace(0.15, 1, 7):
+                middle = begin + part * way
+                ends = (np.rint(middle + sign * part * aside).astype(int).tolist() for sign in (1, -1))
+                cv2.line(pixels, *ends, 0, 1)
+        else:
+            cv2.fillPoly(pixels, [np.rint([begin, end + aside, end - aside]).astype(np.int32)], 0)
+        for side in (-0.6, 0.6):  # a carbon has other bonds
+            corner = begin - 0.7 * way + side * np.array([-way[1], way[0]])
+            cv2.line(pixels, np.rint(begin).astype(int).tolist(), np.rint(corner).astype(int).tolist(), 0, 1)
+        patches = edge_patches(pixels, np.array([[begin, end], [end, begin]]))
+        with torch.inference_mode():
+            kinds.append(reader(as_ink(torch.from_numpy(patches))[:, None], torch.ones(2)).argmax(dim=1).tolist())
+    asked = [HASH, TURNED_HASH] if is_hashed else [WEDGE, TURNED_WEDGE]
+    assert sum(one == asked for one in kinds) >= 7, kinds
+
+
+@pytest.mark.parametrize("drawer", ["indigo", "rdkit"])
+def test_the_hydrogens_of_labels_are_counted(drawer: str) -> None:
+    right = []
+    for smiles, numbers in (
+        ("Nc1ccc(CO)cc1", [1, 2]),
+        ("COc1ccc(CNC)cc1", [0, 1]),
+        ("Sc1ccccn1", [0, 1]),
+        ("CC(=O)NCCO", [0, 1, 1]),
+        ("CCOCCN(C)C", [0, 0]),
+    ):
+        image = np.where(draw_unworn_ink(inchi_of_smiles(smiles), drawer), 0, 255).astype(np.uint8)
+        graph = read_graph(cleaned(np.pad(image, 9, constant_values=255)), pretrained_readers("molecules"))
+        assert graph is not None
+        has_hydrogens = np.isin(graph.kinds.argmax(axis=1), [WRITTEN_KINDS.index(name) for name in WITH_HYDROGENS])
+        right.append(sorted(graph.hydrogens[has_hydrogens].argmax(axis=1).tolist()) == numbers)
+    assert sum(right) >= 4, right

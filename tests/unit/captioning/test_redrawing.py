@@ -20,6 +20,7 @@ from lib.errors import NotationError
 from lib.images.cleaning import clean_image, encode_png
 from lib.molecules.drawing import draw_molecule
 from lib.molecules.redrawn import DRAWERS, draw_unworn_ink
+from lib.molecules.smiles import inchi_of_smiles
 from lib.sections.images import CleaningSettings
 from lib.sections.molecules import DrawingSettings
 from lib.settings import CONF
@@ -252,3 +253,16 @@ def test_a_drawing_of_something_else_lies_inside_the_image() -> None:
     assert laid.drawing.any()
     assert laid.drawing.shape == pixels.shape
     assert not lay_over(np.full((50, 60), 255, np.uint8), draw_unworn_ink(ASPIRIN, "rdkit")).drawing.any()
+
+
+def test_a_caption_with_lost_ends_is_compared_as_what_is_left_of_it_if_that_fits_better() -> None:
+    anisole, phenol = (inchi_of_smiles(smiles) for smiles in ("COc1ccc(Cl)cc1", "Oc1ccc(Cl)cc1"))
+    assert anisole is not None
+    assert phenol is not None
+    for shown in (anisole, phenol):
+        redrawn = RedrawnImage(prepared(image_of(shown, drawer="indigo", reduced_fraction=0.0)), DRAWERS, Recorded())
+        redrawn.draw(anisole, phenol)
+        own, left = (redrawn.agreements[one] for one in (anisole, phenol))
+        assert own.mismatch == left.mismatch if shown == phenol else own.mismatch < left.mismatch
+        redrawn.draw(phenol, phenol)
+        assert redrawn.agreements[phenol] == left

@@ -1,11 +1,17 @@
 """Forty molecules of many kinds, to be drawn by every drawer, and the molecule that a drawing shows."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from rdkit import Chem
 
+from lib.molecules.drawing_store import DrawingStore
 from lib.molecules.layout import Layout
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
+from lib.settings import Settings
+from model.vocabulary import Vocabulary
+
+Drawn = Callable[[Sequence[str]], tuple[DrawingStore, Vocabulary, Settings]]  # SMILES to what readers learn from
 
 SMILES = (
     # Small and large, chains and rings

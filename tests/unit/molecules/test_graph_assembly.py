@@ -13,9 +13,10 @@ from lib.molecules.drawing_marks import ELEMENTS
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
+from lib.molecules.lost_strokes import LOST_STROKE
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
-from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
+from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, MAX_HYDROGENS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
 
 SURE, UNSURE = 0.9, 0.05
 AROUND = [(20 * math.cos(angle), 20 * math.sin(angle)) for angle in np.arange(6) * math.pi / 3]
@@ -23,8 +24,10 @@ RING = [*AROUND, (40, 0)]  # the last beside the first
 STAR = [(0, 0), *AROUND[::2], AROUND[3]]  # around the first
 
 
-def seen(names: list[str], edges: dict[tuple[int, int], int], positions_xy: object = None) -> DrawnGraph:
-    """A graph that is seen as it is, but for some doubt."""
+def seen(
+    names: list[str], edges: dict[tuple[int, int], int], positions_xy: object = None, hydrogens: list[int] | None = None
+) -> DrawnGraph:
+    """A graph that is seen as it is, but for some doubt; without `hydrogens` their number is not."""
     count = len(names)
     kinds = np.full((count, len(WRITTEN_KINDS)), 1e-3)
     charges = np.full((count, len(CHARGES)), 1e-3)
@@ -40,9 +43,16 @@ def seen(names: list[str], edges: dict[tuple[int, int], int], positions_xy: obje
         np.full(count, SURE),
         kinds,
         charges,
+        np.full((count, 1 + MAX_HYDROGENS), 1 / (1 + MAX_HYDROGENS)) if hydrogens is None else written(hydrogens),
         np.array(list(edges), np.int64).reshape(-1, 2),
         of_edges,
     )
+
+
+def written(hydrogens: list[int]) -> np.ndarray:
+    of_nodes = np.full((len(hydrogens), 1 + MAX_HYDROGENS), 1e-3)
+    of_nodes[np.arange(len(hydrogens)), hydrogens] = SURE
+    return of_nodes
 
 
 def seen_as_laid_out(inchi: str, layout: Layout) -> DrawnGraph:
@@ -59,7 +69,7 @@ def seen_as_laid_out(inchi: str, layout: Layout) -> DrawnGraph:
 
 def inchi_of(graph: DrawnGraph) -> str | None:
     found = assemble(graph)
-    return inchi_of_smiles(found[0][0]) if found else None
+    return inchi_of_smiles(found[0].text) if found else None
 
 
 @pytest.mark.parametrize("lay_out", [lay_out_with_indigo, lay_out_with_rdkit])
@@ -117,14 +127,14 @@ def test_what_a_piece_may_be_instead_is_there_with_its_probability() -> None:
     graph.kinds[2, WRITTEN_KINDS.index("S")] = 0.3
     graph.edges[2, WEDGE] = 0.1  # at no centre: the same molecule
     (best, other) = assemble(graph)
-    assert (best[0], other[0]) == ("CC(N)=O", "CC(N)=S")
-    assert other[1] - best[1] == pytest.approx(math.log(0.3 / SURE))
+    assert (best.text, other.text) == ("CC(N)=O", "CC(N)=S")
+    assert other.log_probability - best.log_probability == pytest.approx(math.log(0.3 / SURE))
 
 
 def test_a_double_bond_may_have_a_configuration_that_the_caption_does_not_name() -> None:
     inchi = inchi_of_smiles("F/C=C/C(C)N")
     found = assemble(seen_as_laid_out(inchi, lay_out_with_rdkit(inchi)))
-    assert [inchi_of_smiles(smiles) for smiles, _ in found] == [inchi, inchi_of_smiles("FC=CC(C)N")]
+    assert [inchi_of_smiles(one.text) for one in found] == [inchi, inchi_of_smiles("FC=CC(C)N")]
 
 
 def test_what_stands_apart_is_left_out() -> None:
@@ -238,9 +248,49 @@ def test_a_group_has_a_single_bond_and_no_charge() -> None:
 
 
 def test_the_probability_is_that_of_every_piece() -> None:
-    ((smiles, score),) = assemble(seen(["C", "O"], {(0, 1): SINGLE}))
-    assert smiles == "CO"
-    assert score == pytest.approx(7 * math.log(SURE))  # both nodes, their kinds and charges, and the edge
+    (one,) = assemble(seen(["C", "O"], {(0, 1): SINGLE}, hydrogens=[0, 1]))
+    assert one.text == one.drawn_as == "CO"
+    # Both nodes, their kinds and charges, the edge, and the hydrogen of one.
+    assert one.log_probability == pytest.approx(8 * math.log(SURE))
+
+
+def test_where_a_hydrogen_is_missing_the_stroke_to_a_methyl_may_be_lost() -> None:
+    bonds = {(0, 1): SINGLE, (1, 2): SINGLE, (1, 3): DOUBLE}
+    names = ["C", "C", "O", "N"]
+    assert [one.text for one in assemble(seen(names, bonds, hydrogens=[0, 0, 1, 1]))] == ["CC(=N)O"]
+    first, second, *_ = assemble(seen(names, bonds, hydrogens=[0, 0, 0, 1]))
+    assert first == ("COC(C)=N", pytest.approx(17 * math.log(SURE) + math.log(LOST_STROKE)), "CC(=N)O")
+    assert second.text == second.drawn_as == "CC(=N)O"
+    assert second.log_probability == pytest.approx(16 * math.log(SURE) + math.log(1e-3))
+    both = assemble(seen(names, bonds, hydrogens=[0, 0, 0, 0]))[0]
+    assert inchi_of_smiles(both.text) == inchi_of_smiles("COC(C)=NC")
+
+
+def test_a_lost_end_leaves_a_centre_its_hand() -> None:
+    inchi = inchi_of_smiles("CC[C@H](N)C(F)(F)F")
+    layout = lay_out_with_rdkit(inchi)
+    graph = seen_as_laid_out(inchi, layout)
+    numbers = [0] * len(graph.kinds)
+    numbers[int(graph.kinds[:, WRITTEN_KINDS.index("N")].argmax())] = 1  # of two
+    found = assemble(graph._replace(hydrogens=written(numbers)))
+    assert inchi_of_smiles(found[0].text) == inchi_of_smiles("CC[C@H](NC)C(F)(F)F")
+    assert inchi_of_smiles(found[0].drawn_as) == inchi
+
+
+def test_hydrogens_tell_charges_and_which_nitrogen_of_a_ring_has_one() -> None:
+    three = {(0, 1): SINGLE, (0, 2): SINGLE, (0, 3): SINGLE}
+    for hydrogens, smiles in ((1, "C[NH+](C)C"), (0, "CN(C)C")):
+        graph = seen(["N", "C", "C", "C"], three, STAR[:4], [hydrogens, 0, 0, 0])
+        graph.charges[0] = 0.5, 0.3, 0.0
+        assert inchi_of(graph) == inchi_of_smiles(smiles)
+    ring = {(0, 1): SINGLE, (1, 2): SINGLE, (2, 3): SINGLE, (3, 4): SINGLE, (4, 0): SINGLE, (1, 5): SINGLE}
+    places = [(20 * math.cos(2 * math.pi * index / 5), 20 * math.sin(2 * math.pi * index / 5)) for index in range(5)]
+    for with_hydrogen, smiles in ((0, "Cc1c[n]c[nH]1"), (3, "Cc1c[nH]c[n]1")):
+        hydrogens = [int(index == with_hydrogen) for index in range(6)]
+        graph = seen(["N", "C", "C", "N", "C", "C"], ring, [*places, (26, 36)], hydrogens)
+        graph.edges[:5, [SINGLE, DOUBLE]] = 0.45
+        text = assemble(graph)[0].text
+        assert Chem.CanonSmiles(text) == Chem.CanonSmiles(smiles)
 
 
 def test_what_cannot_be_mended_is_nothing() -> None:
@@ -257,3 +307,14 @@ def test_another_process_puts_the_same_together() -> None:
         assert asked.assemble(graph) == assemble(graph)
     finally:
         asked.close()
+
+
+@pytest.mark.parametrize(("last", "ring"), [("N", "C1CCNNC1"), ("C", "C1CCNCC1")])
+def test_a_stroke_that_closed_a_ring_is_lost_rather_than_ends(last: str, ring: str) -> None:
+    chain: dict[tuple[int, int], int] = {(index, index + 1): SINGLE for index in range(5)}
+    names, hydrogens = ["N", "C", "C", "C", "C", last], [1, 0, 0, 0, 0, int(last == "N")]
+    closed = assemble(seen(names, chain, [*AROUND[1:], AROUND[0]], hydrogens))[0]
+    assert inchi_of_smiles(closed.text) == inchi_of_smiles(ring)
+    assert inchi_of_smiles(closed.drawn_as) == inchi_of_smiles(f"NCCCC{last}")
+    open_chain = assemble(seen(names, chain, hydrogens=hydrogens))[0]
+    assert inchi_of_smiles(open_chain.text) == inchi_of_smiles(f"CNCCCC{'NC' if last == 'N' else 'C'}")

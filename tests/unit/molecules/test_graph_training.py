@@ -94,6 +94,7 @@ def test_targets_are_every_edge_once_from_either_end_and_near_pairs_without_one(
         np.array([0, 1, 2]),
         np.array([0, 1, UNKNOWN]),
         np.array([0, 1, 0]),
+        np.array([UNKNOWN, 0, 1]),
         np.array([[0, 1], [2, 1]]),
         np.array([WEDGE, DOUBLE]),
     )
@@ -154,8 +155,8 @@ def test_some_seconds_of_training_tell_nodes_and_edges(tmp_path: Path) -> None:
     captioner = Captioner(asked.captioner, len(vocabulary))
     only = np.eye(len(store))[-1]
     assert set(next(worn_batches(store, only, vocabulary, asked))[0]) == {len(store) - 1}
-    reader, right = train_graph_reader(store, captioner, vocabulary, asked, num_steps=60)
+    reader, right = train_graph_reader(store, vocabulary, asked, 60, captioner)
     assert right["nodes"] > 0.5
     assert right["edges"] > 0.6
-    _, went_on = train_graph_reader(store, captioner, vocabulary, asked, num_steps=1, start=reader)
+    _, went_on = train_graph_reader(store, vocabulary, asked, 1, reader)
     assert went_on["edges"] > 0.6

@@ -1,69 +1,24 @@
 """The label reader learns from stored drawings what is written at nodes."""
 
-import copy
-import itertools
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from rdkit import Chem
 
-from lib.molecules.drawing_store import DrawingStore, all_tokens, fill_store
 from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
 from lib.molecules.graph_training import TaughtGraph, graph_of, worn_drawings
-from lib.molecules.label_training import (
-    WRITTEN_CARBON,
-    WRITTEN_CARBON_WEIGHT,
-    _cut,
-    _fractions_cut,
-    _log_prior_ratios,
-    _measure_norms,
-    _patch_sampling_weights,
-    _Patches,
-    train_label_reader,
-)
+from lib.molecules.label_training import WRITTEN_CARBON, _cut, _fractions_cut, _log_prior_ratios, train_label_reader
+from lib.molecules.patch_training import WornDrawing
 from lib.molecules.smiles import inchi_of_smiles
-from lib.settings import Settings, load_settings
 from model.graph_kinds import PATCH_HEIGHT, PATCH_WIDTH, SINGLE, WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
-from model.vocabulary import Vocabulary
-from tests.unit.molecules.drawn_molecules import SMILES
+from tests.unit.molecules.drawn_molecules import SMILES, Drawn
 
 MIDDLE = np.s_[PATCH_HEIGHT // 2 - 6 : PATCH_HEIGHT // 2 + 6, PATCH_WIDTH // 2 - 6 : PATCH_WIDTH // 2 + 6]
 
-Asked = Callable[[list[str]], tuple[DrawingStore, Vocabulary, Settings]]
 
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Asked:
-    """Draws molecules by RDKit; returns the drawings, the vocabulary of their captions, and the settings."""
-
-    def drawn(smiles: list[str]) -> tuple[DrawingStore, Vocabulary, Settings]:
-        folder: Path = tmp_path_factory.mktemp("labels")
-        (folder / "molecules.smi").write_text("\n".join(smiles))
-        settings = load_settings(
-            "molecules",
-            "local",
-            [
-                *(f"{key}={folder}" for key in ("landing.path", "storage.root")),
-                f"drawing.smiles_file={folder}/molecules.smi",
-                "drawing.num_processes=1",
-                "drawing.drawers={rdkit: 1}",
-                "wear.missing_pixel_fraction=[0.0, 0.05]",
-                "wear.dropped_bond_fraction=0",
-            ],
-        )
-        fill_store(folder / "drawings", settings.drawing, settings.cleaning)
-        store = DrawingStore(folder / "drawings")
-        return store, Vocabulary.from_tokens(all_tokens(store)), settings
-
-    return drawn
-
-
-def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked) -> None:
+def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Drawn) -> None:
     store, vocabulary, settings = drawn(SMILES)
     rng = np.random.default_rng(0)
     inks, kinds = [], []
@@ -71,7 +26,8 @@ def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked
         batch = worn_drawings(store, [index], vocabulary, settings, rng)
         assert batch.marks is not None
         graph = graph_of(store.drawing(index))
-        cut = _cut(graph, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy(), rng)
+        worn = WornDrawing(graph, batch.images[0, 0].float().numpy(), batch.marks.positions_xy[0].numpy())
+        cut = _cut(worn, rng)
         assert len(cut.pixels) == len(cut.kinds) == len(cut.charges)
         for kind in np.delete(np.arange(len(WRITTEN_KINDS)), [WRITTEN_KINDS.index(name) for name in "CNO"]):
             assert (cut.kinds == kind).sum() == (graph.kinds == kind).sum()  # all of a rare kind
@@ -85,24 +41,7 @@ def test_patches_are_cut_around_nodes_and_say_what_is_written_there(drawn: Asked
     assert (kind == NOT_A_NODE).sum() > len(store) / 10
 
 
-def test_norms_are_those_of_the_patches_that_were_seen() -> None:
-    torch.manual_seed(0)
-    reader = LabelReader()
-    pixels = np.random.default_rng(0).integers(0, 256, (64, PATCH_HEIGHT, PATCH_WIDTH)).astype(np.uint8)
-    some = _Patches(pixels, *(np.zeros(64, int) for _ in range(3)))
-    squares = torch.nn.functional.pixel_unshuffle(some.as_input(), 2)
-    until_flat = reader.layers[:-4]
-
-    def by_measured_and_by_their_own() -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.inference_mode():
-            return until_flat.eval()(squares), copy.deepcopy(until_flat).train()(squares)
-
-    assert not torch.allclose(*by_measured_and_by_their_own(), rtol=0.1, atol=0.1)
-    _measure_norms(reader, itertools.repeat(some))
-    torch.testing.assert_close(*by_measured_and_by_their_own(), rtol=0.02, atol=0.02)
-
-
-def test_carbons_that_may_be_written_out_are_taken_oftener_than_corners(drawn: Asked) -> None:
+def test_carbons_that_may_be_written_out_are_taken_oftener_than_corners(drawn: Drawn) -> None:
     store, _, _ = drawn(["CCCO", "CC(C)C"])
     for index in range(len(store)):
         graph = graph_of(store.drawing(index))
@@ -130,11 +69,11 @@ def test_carbons_that_are_written_out_are_taken_as_a_kind_of_their_own(turn_deg:
         layout = drawing.layout
         nodes_xy = np.stack((layout.atom_x, layout.atom_y), axis=1)[: len(kinds)]
         edges = np.stack((layout.bond_begin, layout.bond_end), axis=1)
-        graph = TaughtGraph(np.arange(len(kinds)), kinds, 0 * kinds, edges, np.full(len(edges), SINGLE))
+        graph = TaughtGraph(np.arange(len(kinds)), kinds, 0 * kinds, 0 * kinds, edges, np.full(len(edges), SINGLE))
         taken = {tuple(one) for one in np.column_stack((kinds, is_methyl & writes_methyl))}
         found = set()
         for _ in range(20):
-            cut = _cut(graph, (drawing.pixels == 0).astype(np.float32), nodes_xy, rng)
+            cut = _cut(WornDrawing(graph, (drawing.pixels == 0).astype(np.float32), nodes_xy), rng)
             found |= {
                 (int(kind), bool(how == WRITTEN_CARBON)) for kind, how in zip(cut.kinds, cut.sampled_as, strict=True)
             }
@@ -144,15 +83,7 @@ def test_carbons_that_are_written_out_are_taken_as_a_kind_of_their_own(turn_deg:
         assert found - {(NOT_A_NODE, False)} == taken
 
 
-def test_rare_kinds_and_carbons_that_are_written_out_are_taken_oftener() -> None:
-    carbon, sulfur = WRITTEN_KINDS.index("C"), WRITTEN_KINDS.index("S")
-    sampling_weights = _patch_sampling_weights(np.repeat([carbon, sulfur, WRITTEN_CARBON], [800, 50, 50]))
-    assert sampling_weights[800] > 2 * sampling_weights[0]
-    assert sampling_weights[850] == WRITTEN_CARBON_WEIGHT * sampling_weights[800]
-    assert sampling_weights[:800].sum() > sampling_weights[800:850].sum()
-
-
-def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> None:
+def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Drawn) -> None:
     store, _, _ = drawn(SMILES)
     log_prior_ratios = _log_prior_ratios([graph_of(store.drawing(index)) for index in range(len(store))])
     common, rare = ([WRITTEN_KINDS.index(name) for name in names] for names in (("C", "N", "O"), ("S", "F", "Cl")))
@@ -169,7 +100,7 @@ def test_kinds_are_told_oftener_the_more_of_them_are_left_out(drawn: Asked) -> N
 
 
 @pytest.mark.slow
-def test_some_minutes_of_training_tell_letters_from_corners(drawn: Asked) -> None:
+def test_some_minutes_of_training_tell_letters_from_corners(drawn: Drawn) -> None:
     chains = [
         f"{'C' * before}{middle}{'C' * after}" for before in range(2, 8) for after in range(1, 6) for middle in "NOS"
     ]
