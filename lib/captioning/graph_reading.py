@@ -104,8 +104,11 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
 
 def _read_pairs(
     pixels: NDArray[np.uint8], spots: Spots, positions: Tensor, readers: Readers
-) -> tuple[Tensor, Tensor] | None:
-    """Pairs (E, 2) of nodes at positions (A, 2) that are near each other, and kinds (E, K); None without any edge."""
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Pairs (E, 2) of nodes at positions (A, 2) that are near each other, kinds (E, K), and the fraction with gaps.
+
+    None without any edge.
+    """
     distances = torch.cdist(positions, positions)
     length = float((distances + 1e9 * torch.eye(len(positions))).amin(dim=1).median())
     for _ in range(2):
@@ -120,17 +123,23 @@ def _read_pairs(
             break
         length = measured
     ends = positions[pairs].numpy()
-    return pairs, _without_wavy(pixels, ends, _with_less_odds_without_ink(pixels, ends, kinds))
-
-
-def _with_less_odds_without_ink(pixels: NDArray[np.uint8], ends: NDArray[np.float32], kinds: Tensor) -> Tensor:
-    """Kinds (E, K) of edges, with lower odds for those without ink: the networks expect some rings too surely."""
     covered = torch.from_numpy(ink_between(pixels, ends))
-    has_ink = covered >= INKLESS
-    of_edges = covered[has_ink & (kinds[:, NOTHING] < EDGE_FROM)]
+    gap_fraction = _gap_fraction(covered, kinds)
+    kinds = _with_less_odds_without_ink(kinds, covered, gap_fraction)
+    return pairs, _without_wavy(pixels, ends, kinds), torch.tensor(gap_fraction)
+
+
+def _gap_fraction(covered: Tensor, kinds: Tensor) -> float:
+    """The fraction of edges that have gaps, of pairs with that part (E,) of their middle covered, and kinds (E, K)."""
+    of_edges = covered[(covered >= INKLESS) & (kinds[:, NOTHING] < EDGE_FROM)]
     num_gaps = int((of_edges < WHOLE_FROM).sum()) + UNSEEN_GAPS
+    return float(min(1.0, num_gaps / max(len(of_edges), 1)))
+
+
+def _with_less_odds_without_ink(kinds: Tensor, covered: Tensor, gap_fraction: float) -> Tensor:
+    """Kinds (E, K) of edges, with lower odds for those without ink: the networks expect some rings too surely."""
     rarer = kinds.clone()
-    rarer[~has_ink, NOTHING] /= min(MAX_ODDS_WITHOUT_INK, num_gaps / max(len(of_edges), 1))
+    rarer[covered < INKLESS, NOTHING] /= min(MAX_ODDS_WITHOUT_INK, gap_fraction)
     return rarer / rarer.sum(dim=1, keepdim=True)
 
 

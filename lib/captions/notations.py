@@ -46,6 +46,7 @@ class DrawnGraph(NamedTuple):
     )  # (A, 4) probability of each number of hydrogens written there, if it is one of WITH_HYDROGENS
     pairs: np.ndarray  # (E, 2) indices of nodes that are near each other
     edges: np.ndarray  # (E, K) probability of each of KINDS
+    gap_fraction: np.ndarray  # () of the edges, that of those whose ink has gaps: strokes may be lost
 
 
 class AssembledText(NamedTuple):

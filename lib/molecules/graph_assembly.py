@@ -108,7 +108,7 @@ def assemble(graph: DrawnGraph) -> list[AssembledText]:
         if made is None:
             continue
         add(made, one, made.molecule)
-        restored = with_lost_strokes(one, made.hydrogens)
+        restored = with_lost_strokes(one, made.hydrogens, float(graph.gap_fraction))
         if restored is not None and (whole := _molecule_of(restored)) is not None:
             add(whole, restored, made.molecule)
     return sorted(found.values(), key=lambda one: -one.log_probability)

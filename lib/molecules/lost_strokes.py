@@ -9,13 +9,14 @@ import numpy as np
 from lib.molecules.graph_pieces import HAS_HYDROGENS, Pieces, has_room_for_another
 from model.graph_kinds import CHARGES, MAX_HYDROGENS, SINGLE, WRITTEN_KINDS
 
-LOST_STROKE = 0.03  # probability that a stroke is lost, where the hydrogens say so
+LOST_PER_GAP = 0.1  # probability that a stroke is lost where all have gaps, in proportion where fewer have,
+MAX_LOST = 0.03  # and no more than this
 CLOSING_LENGTH = 0.2  # part of the length of bonds by which that of a lost one may differ that closes a ring
 SMALLEST_RING = 5  # that a lost stroke may have closed: atoms of smaller ones lie that near anyway
 APART_PX = 0.02  # from where RDKit would take two atoms of one place for a fault
 
 
-def with_lost_strokes(pieces: Pieces, hydrogens: np.ndarray) -> Pieces | None:
+def with_lost_strokes(pieces: Pieces, hydrogens: np.ndarray, gap_fraction: float) -> Pieces | None:
     """The pieces with a bond more at each node that has one of the hydrogens (A,) too many; None if there is none.
 
     The bond closes a ring where another node that may have one lies at a bond's length. Else it goes to a carbon: the
@@ -37,13 +38,14 @@ def with_lost_strokes(pieces: Pieces, hydrogens: np.ndarray) -> Pieces | None:
             at.remove(partner)
         pairs.append((node, partner))
     carbon, uncharged, single = WRITTEN_KINDS.index("C"), CHARGES.index(0), SINGLE
+    are_lost = min(MAX_LOST, LOST_PER_GAP * gap_fraction) * _surely(single, pieces.edges.shape[1], len(pairs))
     return Pieces(
         np.concatenate((pieces.positions_xy, np.array(ends).reshape(-1, 2))),
         np.concatenate((pieces.kinds, _surely(carbon, pieces.kinds.shape[1], len(ends)))),
         np.concatenate((pieces.charges, _surely(uncharged, len(CHARGES), len(ends)))),
         np.concatenate((pieces.hydrogens, np.ones((len(ends), 1 + MAX_HYDROGENS)))),
         np.concatenate((pieces.pairs, pairs)),
-        np.concatenate((pieces.edges, LOST_STROKE * _surely(single, pieces.edges.shape[1], len(pairs)))),
+        np.concatenate((pieces.edges, are_lost)),
         np.concatenate((pieces.chosen_kinds, np.full(len(ends), carbon))),
         np.concatenate((pieces.chosen_charges, np.full(len(ends), uncharged))),
         np.concatenate((pieces.chosen_edges, np.full(len(pairs), single))),

@@ -15,6 +15,7 @@ from lib.captioning.graph_reading import (
     MAX_ODDS_WITHOUT_INK,
     UNSEEN_GAPS,
     _apart,
+    _gap_fraction,
     _pass_a_node,
     _with_less_odds_without_ink,
     pretrained_readers,
@@ -23,6 +24,7 @@ from lib.captioning.graph_reading import (
 )
 from lib.images.cleaning import clean_image
 from lib.images.edge_patches import edge_patches
+from lib.images.ink_between import ink_between
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.molecules.redrawn import PEN, draw_unworn_ink
@@ -113,7 +115,10 @@ def test_an_edge_without_ink_is_likelier_in_a_drawing_with_gaps(num_gaps: int) -
         pixels[:, begin[0] + 14 : begin[0] + 26] = 255
     told = torch.full((6, len(KINDS)), 0.1)
     told[:, SINGLE] = 1 - 0.1 * (len(KINDS) - 1)
-    kinds = _with_less_odds_without_ink(pixels, ends, told)
+    covered = torch.from_numpy(ink_between(pixels, ends))
+    gap_fraction = _gap_fraction(covered, told)
+    assert gap_fraction == pytest.approx((num_gaps + UNSEEN_GAPS) / 5)
+    kinds = _with_less_odds_without_ink(told, covered, gap_fraction)
     np.testing.assert_allclose(kinds[:5], told[:5], rtol=1e-5)
     factor = min(MAX_ODDS_WITHOUT_INK, (num_gaps + UNSEEN_GAPS) / 5)
     assert float(kinds[5].sum()) == pytest.approx(1)

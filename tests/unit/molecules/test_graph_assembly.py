@@ -13,7 +13,7 @@ from lib.molecules.drawing_marks import ELEMENTS
 from lib.molecules.graph_assembly import assemble
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
-from lib.molecules.lost_strokes import LOST_STROKE
+from lib.molecules.lost_strokes import MAX_LOST
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
 from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, MAX_HYDROGENS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
@@ -46,6 +46,7 @@ def seen(
         np.full((count, 1 + MAX_HYDROGENS), 1 / (1 + MAX_HYDROGENS)) if hydrogens is None else written(hydrogens),
         np.array(list(edges), np.int64).reshape(-1, 2),
         of_edges,
+        np.array(1.0),
     )
 
 
@@ -259,9 +260,11 @@ def test_where_a_hydrogen_is_missing_the_stroke_to_a_methyl_may_be_lost() -> Non
     names = ["C", "C", "O", "N"]
     assert [one.text for one in assemble(seen(names, bonds, hydrogens=[0, 0, 1, 1]))] == ["CC(=N)O"]
     first, second, *_ = assemble(seen(names, bonds, hydrogens=[0, 0, 0, 1]))
-    assert first == ("COC(C)=N", pytest.approx(17 * math.log(SURE) + math.log(LOST_STROKE)), "CC(=N)O")
+    assert first == ("COC(C)=N", pytest.approx(17 * math.log(SURE) + math.log(MAX_LOST)), "CC(=N)O")
     assert second.text == second.drawn_as == "CC(=N)O"
     assert second.log_probability == pytest.approx(16 * math.log(SURE) + math.log(1e-3))
+    whole = seen(names, bonds, hydrogens=[0, 0, 0, 1])._replace(gap_fraction=np.array(0.01))
+    assert assemble(whole)[0].text == "CC(=N)O"  # a drawing without gaps has lost no stroke
     both = assemble(seen(names, bonds, hydrogens=[0, 0, 0, 0]))[0]
     assert inchi_of_smiles(both.text) == inchi_of_smiles("COC(C)=NC")
 
