@@ -24,6 +24,7 @@ from lib.molecules.patch_training import (
     fractions_right,
     measure_norms,
     sampled_again,
+    seeded,
     varied,
 )
 from lib.molecules.reader_training import learn
@@ -59,17 +60,18 @@ def train_edge_reader(
 
     It begins as `start`, or from scratch.
     """
-    torch.manual_seed(settings.training.seed)
-    rng = np.random.default_rng(settings.training.seed)
+    rng = seeded(settings)
     reader = EdgeReader()
-    if start is not None:
-        reader.load_state_dict(start.state_dict())
     graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
     cuts = (_cut(drawing, rng) for drawing in drawings_to_learn(store, graphs, vocabulary, settings))
     feed = sampled_again(cuts, _sampled_as, np.ones(2 * len(KINDS)))
+    log_prior_ratios = _log_prior_ratios(graphs, store, feed)
+    if start is not None:
+        reader.load_state_dict(start.state_dict())
+        reader.add_to_kind_logits(-log_prior_ratios)  # about as it was when it learned
     learn(reader, [(list(reader.parameters()), LEARNING_RATE)], 0.02, _losses(reader, feed), num_steps)
     measure_norms(reader, lambda: _read(reader, next(feed)))
-    reader.add_to_kind_logits(_log_prior_ratios(graphs, store, feed))
+    reader.add_to_kind_logits(log_prior_ratios)
     reader.eval()
     with torch.inference_mode():
         kept_back = [_cut(drawing, rng) for drawing in drawings_kept_back(store, vocabulary, settings, rng)]

@@ -25,6 +25,7 @@ from lib.molecules.patch_training import (
     fractions_right,
     measure_norms,
     sampled_again,
+    seeded,
     varied,
 )
 from lib.molecules.reader_training import learn
@@ -63,14 +64,12 @@ def train_label_reader(
 
     It begins as `start`, or from scratch.
     """
-    torch.manual_seed(settings.training.seed)
-    rng = np.random.default_rng(settings.training.seed)
+    rng = seeded(settings)
     reader = LabelReader()
-    if start is not None:
-        reader.load_state_dict(start.state_dict())
     graphs = [graph_of(store.drawing(index)) for index in range(len(store))]
     log_prior_ratios = _log_prior_ratios(graphs)
     if start is not None:
+        reader.load_state_dict(start.state_dict())
         reader.add_to_kind_logits(-log_prior_ratios)  # about as it was when it learned
     cuts = (_cut(drawing, rng) for drawing in drawings_to_learn(store, graphs, vocabulary, settings))
     feed = sampled_again(cuts, lambda cut: cut.sampled_as, SAMPLING_WEIGHTS)

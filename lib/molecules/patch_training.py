@@ -48,6 +48,12 @@ class WornDrawing(NamedTuple):
         return pixels
 
 
+def seeded(settings: Settings) -> np.random.Generator:
+    """Seed what torch draws by lot, and return the lot of what is cut."""
+    torch.manual_seed(settings.training.seed)
+    return np.random.default_rng(settings.training.seed)
+
+
 def drawings_to_learn(
     store: DrawingStore, graphs: Sequence[TaughtGraph], vocabulary: Vocabulary, settings: Settings
 ) -> Iterator[WornDrawing]:
