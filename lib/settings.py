@@ -132,8 +132,8 @@ class Settings(BaseModel):
         return self
 
 
-NOT_SET = {"dataset", "environment", "conf"}  # they say which settings files are read
-SECTIONS = Settings.model_fields.keys() - NOT_SET
+OWN_ARGUMENTS = {"dataset", "environment", "conf"}  # they say which settings files are read
+SECTIONS = Settings.model_fields.keys() - OWN_ARGUMENTS
 
 
 def load_settings(
@@ -177,7 +177,7 @@ def _parse_override(override: str) -> tuple[list[str], Any]:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise SettingsError(f"--set {override!r}: write it as section.key=value")
-    if (name := key.partition(".")[0]) in NOT_SET:
+    if (name := key.partition(".")[0]) in OWN_ARGUMENTS:
         raise SettingsError(f"--set {override!r}: write --{name} {text} instead")
     if key in SECTIONS:
         raise SettingsError(f"--set {override!r}: {key} is a section: set one of its settings, as {key}.key=value")

@@ -1,6 +1,6 @@
 """A network that reads what is written at one node of a drawing, from a patch around it.
 
-Parameters of the pretrained one: 894,721.
+Parameters of the pretrained one: 895,493.
 
 patch (N, 1, 48, 96): around a node, cut from the image in which the graph was read
   -> squares of 2 x 2 as channels   (N, 4, 24, 48)

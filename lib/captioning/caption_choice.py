@@ -57,7 +57,7 @@ class CaptionCandidate(NamedTuple):
     probability: float
     votes: float | None = None  # what it counts in a reading; None = its probability
     token_ids: tuple[int, ...] = ()  # as the network wrote it
-    drawn_as: str | None = None  # the caption of what the image still shows, which is drawn instead; None = its own
+    drawn_as: str | None = None  # the caption of what the image still shows, which is drawn too; None = its own
 
 
 Readings = Sequence[Sequence[CaptionCandidate]]  # the candidates of each reading, best first
