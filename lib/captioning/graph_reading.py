@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lib.captions.notations import DrawnGraph
 from lib.images.edge_patches import edge_patches
-from lib.images.ink_between import INKLESS, ink_between, is_wavy
+from lib.images.ink_between import INK_BELOW, INKLESS, ink_between, is_wavy
 from lib.images.node_patches import node_patches
 from model.batches import as_ink, stack_images
 from model.edge_reader import EdgeReader, pretrained_edge_reader
@@ -73,7 +73,26 @@ def read_graph(pixels: NDArray[np.uint8], readers: Readers) -> DrawnGraph | None
     joined = _read_pairs(pixels, spots, nodes.positions_xy, readers) if nodes else None
     if nodes is None or joined is None:
         return None
-    return DrawnGraph(*(part.numpy() for part in (*nodes, *joined)))
+    pairs, kinds, gap_fraction = joined
+    ink = _ink_of_nodes(pixels, nodes.positions_xy[pairs[kinds[:, NOTHING] < EDGE_FROM]], nodes.positions_xy)
+    return DrawnGraph(*(part.numpy() for part in (*nodes, ink, pairs, kinds, gap_fraction)))
+
+
+def _ink_of_nodes(pixels: NDArray[np.uint8], edges: Tensor, positions: Tensor) -> Tensor:
+    """The fractions (A,) of the ink of an image (H, W) that is nearest to each of the nodes at positions (A, 2).
+
+    Ink that is further away from all than the typical one of the edges (E, 2, 2) is long belongs to none.
+    """
+    height, width = pixels.shape
+    columns, rows = positions.round().long().clamp(min=0).T.numpy()
+    is_elsewhere = np.ones((height, width), np.uint8)
+    is_elsewhere[rows.clip(max=height - 1), columns.clip(max=width - 1)] = 0
+    far, nearest = cv2.distanceTransformWithLabels(is_elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    of_nodes = nearest[rows.clip(max=height - 1), columns.clip(max=width - 1)]
+    length = float((edges[:, 1] - edges[:, 0]).norm(dim=1).median()) if len(edges) else 0.0
+    inked = pixels < INK_BELOW
+    counts = np.bincount(nearest[inked & (far <= length)], minlength=int(nearest.max()) + 1)
+    return torch.from_numpy(counts[of_nodes] / max(1, np.count_nonzero(inked)))
 
 
 class _Nodes(NamedTuple):

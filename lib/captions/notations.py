@@ -42,6 +42,7 @@ class DrawnGraph(NamedTuple):
     kinds: np.ndarray  # (A, N) probability of each of WRITTEN_KINDS
     charges: np.ndarray  # (A, 3) probability of each of CHARGES
     hydrogens: np.ndarray  # (A, 4) probability of each number of hydrogens with one of WITH_HYDROGENS
+    ink: np.ndarray  # (A,) fraction of all ink that is nearest to the node, and no further away than an edge is long
     pairs: np.ndarray  # (E, 2) indices of nodes that are near each other
     edges: np.ndarray  # (E, K) probability of each of KINDS
     gap_fraction: np.ndarray  # () of the edges, that of those whose ink has gaps: strokes may be lost

@@ -57,6 +57,7 @@ IS_ELEMENT = np.array([name in MAX_BONDS for name in WRITTEN_KINDS])
 IS_AN_END = np.array([name not in ELEMENTS for name in WRITTEN_KINDS])  # has one edge: hydrogen, and all groups
 LOST_FROM = 0.1  # probability of an edge that joins two parts: strokes may be lost, and a drawing shows one molecule
 LARGE_PART = 4  # nodes of a second part from which it is another molecule
+EXPLAINED_FROM = 0.4  # fraction of the ink that a molecule must have: letters are taken for strokes where none is
 LOST_LENGTH = 0.4  # part of the length of edges by which that of a lost one may differ: ions lie further apart
 UNSURE_FROM = 0.1  # probability of a double bond from which a bond may be one, and of what else it may be
 ALTERNATING = [WRITTEN_KINDS.index(name) for name in ("C", "N")]  # have one double bond each, as a rule
@@ -219,7 +220,7 @@ def _is_between(positions_xy: np.ndarray, node: int, first: int, last: int) -> b
 def _largest_part(graph: DrawnGraph) -> tuple[Pieces, float] | None:
     """The largest connected part, and the logarithm of the probability that its nodes are some and other pairs none.
 
-    None if another part is large too.
+    None if another part is large too, or if most of the ink is none of this one's.
     """
     is_edge = graph.edges[:, NOTHING] < 0.5
     lengths = np.linalg.norm(np.diff(graph.positions_xy[graph.pairs], axis=1)[:, 0], axis=1)
@@ -235,6 +236,8 @@ def _largest_part(graph: DrawnGraph) -> tuple[Pieces, float] | None:
     if np.sort(sizes)[-2:-1].sum() >= LARGE_PART:
         return None
     inside = np.flatnonzero(part == sizes.argmax())
+    if graph.ink[inside].sum() < EXPLAINED_FROM:
+        return None
     is_inside = np.isin(graph.pairs, inside).all(axis=1)
     pairs = np.searchsorted(inside, graph.pairs[is_edge & is_inside])
     edges = graph.edges[is_edge & is_inside].copy()

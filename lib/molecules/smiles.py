@@ -150,11 +150,9 @@ def _read_inchi(inchi: str) -> Chem.Mol:
 def inchi_of_smiles(smiles: str, may_be_radical: bool = True) -> str | None:
     """The standard InChI of a SMILES, or None if RDKit cannot read it as a molecule, or if it may not be a radical.
 
-    None too for what RDKit would cut off: letters that are not ASCII, and what follows a blank, but for an extension of
-    ChemAxon's, which begins with `|`.
+    None too for what RDKit would cut off: letters that are not ASCII, and what follows a blank.
     """
-    _, *rest = smiles.split() or [""]
-    if not smiles.isascii() or (rest and not rest[0].startswith("|")):
+    if not smiles.isascii() or len(smiles.split()) != 1:
         return None
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     molecule = Chem.MolFromSmiles(smiles)

@@ -16,6 +16,7 @@ from lib.captioning.graph_reading import (
     UNSEEN_GAPS,
     _apart,
     _gap_fraction,
+    _ink_of_nodes,
     _pass_a_node,
     _with_less_odds_without_ink,
     pretrained_readers,
@@ -280,3 +281,20 @@ def test_the_hydrogens_of_labels_are_counted(drawer: str) -> None:
         has_hydrogens = np.isin(graph.kinds.argmax(axis=1), [WRITTEN_KINDS.index(name) for name in WITH_HYDROGENS])
         right.append(sorted(graph.hydrogens[has_hydrogens].argmax(axis=1).tolist()) == numbers)
     assert sum(right) >= 4, right
+
+
+def test_ink_is_that_of_the_nearest_node_unless_it_is_further_away_than_an_edge_is_long() -> None:
+    pixels = np.full((60, 200), 255, np.uint8)
+    pixels[30, 20:41] = 0  # from the first node to the second
+    pixels[30, 150:171] = 0  # far away
+    positions = torch.tensor([[20.0, 30.0], [40.0, 30.0], [199.6, 70.0]])
+    ink = _ink_of_nodes(pixels, positions[None, :2], positions)
+    assert ink.tolist() == pytest.approx([0.25, 0.25, 0.0], abs=0.02)
+
+
+@pytest.mark.parametrize("words", ["Table 3", "see page 7", "Figure 12"])
+def test_words_are_no_molecule(words: str) -> None:
+    pixels = np.full((200, 340), 255, np.uint8)
+    cv2.putText(pixels, words, (10, 100), cv2.FONT_HERSHEY_SIMPLEX, 2.0 if len(words) < 9 else 1.6, 0, 1)
+    graph = read_at_best_size(cleaned(pixels), pretrained_readers("molecules"))
+    assert graph is None or assemble(graph) == []

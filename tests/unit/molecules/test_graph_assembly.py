@@ -44,6 +44,7 @@ def seen(
         kinds,
         charges,
         np.full((count, 1 + MAX_HYDROGENS), 1 / (1 + MAX_HYDROGENS)) if hydrogens is None else written(hydrogens),
+        np.full(count, 1 / count),
         np.array(list(edges), np.int64).reshape(-1, 2),
         of_edges,
         np.array(1.0),
@@ -142,6 +143,13 @@ def test_what_stands_apart_is_left_out() -> None:
     graph = seen(["C", "O", "N", "N"], {(0, 1): SINGLE, (1, 2): NOTHING})
     graph.edges[1] = np.where(np.arange(len(KINDS)) == NOTHING, 0.99, 1e-3)
     assert inchi_of(graph) == inchi_of_smiles("CO")
+
+
+def test_what_has_little_of_the_ink_is_no_molecule() -> None:
+    graph = seen(["C", "O", "N", "N"], {(0, 1): SINGLE, (1, 2): NOTHING})
+    graph.edges[1] = np.where(np.arange(len(KINDS)) == NOTHING, 0.99, 1e-3)
+    assert inchi_of(graph._replace(ink=np.array([0.2, 0.25, 0.2, 0.1]))) == inchi_of_smiles("CO")
+    assert assemble(graph._replace(ink=np.array([0.2, 0.15, 0.3, 0.3]))) == []
 
 
 def test_of_two_molecules_nothing_is_said() -> None:
