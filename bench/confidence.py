@@ -24,6 +24,8 @@ from bench.other_drawers import DRAWERS as PROGRAMS
 from bench.other_drawers import samples_of
 from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
+    DRAWN_COSTS,
+    GRAPH_FRACTION,
     LEAST,
     CaptionCandidate,
     DrawnCosts,
@@ -256,12 +258,15 @@ def graph_states(rows: list[dict[str, Any]], graph_fraction: float) -> list[Grap
     return found
 
 
-def fit_graphs(rows: list[dict[str, Any]]) -> tuple[DrawnCosts, float, tuple[float, ...]]:
-    """What drawings say, the part of the votes of graphs with which most is right, and the weights then."""
+def fit_graphs(rows: list[dict[str, Any]], keeps_choice: bool) -> tuple[DrawnCosts, float, tuple[float, ...]]:
+    """What drawings say, the part of the votes of graphs with which most is right, and the weights then.
+
+    With `keeps_choice` the first two are those that are in use.
+    """
     tried = []
-    for graph_fraction in GRAPH_FRACTIONS:
+    for graph_fraction in (GRAPH_FRACTION,) if keeps_choice else GRAPH_FRACTIONS:
         features, is_right = [], []
-        drawn = fit_drawings(rows, graph_fraction)
+        drawn = DRAWN_COSTS if keeps_choice else fit_drawings(rows, graph_fraction)
         for truth, votes, agreements, graphs, count in graph_states(rows, graph_fraction):
             chosen, values = weigh_graphs(votes, agreements, graphs, count, drawn)
             features.append(values)
@@ -294,6 +299,12 @@ def main() -> None:
     parser.add_argument("--readings", type=Path, required=True, help="file to keep what was read in, or to fit again")
     parser.add_argument("--checkpoint", type=Path, default=PRETRAINED / "molecules")
     parser.add_argument("--packages", type=Path, help="where the packages of bench.other_drawers are; not needed")
+    parser.add_argument(
+        "--keep-choice",
+        dest="keeps_choice",
+        action="store_true",
+        help="fit confidence alone: DRAWN_COSTS and votes stay",
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -302,7 +313,7 @@ def main() -> None:
         arguments.readings.write_text(json.dumps(collect(settings, arguments.checkpoint, arguments.packages)))
     rows = json.loads(arguments.readings.read_text())
     greedy = fit_greedy(rows)
-    drawn, graph_fraction, weights = fit_graphs(rows)
+    drawn, graph_fraction, weights = fit_graphs(rows, arguments.keeps_choice)
     print(f"GREEDY_LOG_ODDS = {greedy}")
     print(f"DRAWN_COSTS = {drawn}")
     print(f"NO_FIT_LOG_ODDS = {fit_no_fit(rows)}")

@@ -84,15 +84,14 @@ def _ink_of_nodes(pixels: NDArray[np.uint8], edges: Tensor, positions: Tensor) -
     Ink that is further away from all than the typical one of the edges (E, 2, 2) is long belongs to none.
     """
     height, width = pixels.shape
-    columns, rows = positions.round().long().clamp(min=0).T.numpy()
-    is_elsewhere = np.ones((height, width), np.uint8)
-    is_elsewhere[rows.clip(max=height - 1), columns.clip(max=width - 1)] = 0
+    columns, rows = positions.round().long().numpy().clip(0, (width - 1, height - 1)).T
+    is_elsewhere = np.ones_like(pixels)
+    is_elsewhere[rows, columns] = 0
     far, nearest = cv2.distanceTransformWithLabels(is_elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    of_nodes = nearest[rows.clip(max=height - 1), columns.clip(max=width - 1)]
     length = float((edges[:, 1] - edges[:, 0]).norm(dim=1).median()) if len(edges) else 0.0
-    inked = pixels < INK_BELOW
-    counts = np.bincount(nearest[inked & (far <= length)], minlength=int(nearest.max()) + 1)
-    return torch.from_numpy(counts[of_nodes] / max(1, np.count_nonzero(inked)))
+    has_ink = pixels < INK_BELOW
+    counts = np.bincount(nearest[has_ink & (far <= length)], minlength=int(nearest.max()) + 1)
+    return torch.from_numpy(counts[nearest[rows, columns]] / max(1, np.count_nonzero(has_ink)))
 
 
 class _Nodes(NamedTuple):
@@ -237,7 +236,7 @@ def _edges(
     """Probabilities (E, K) of what joins pairs (E, 2) of nodes at positions (A, 2), looked at from either end."""
     ends = positions[pairs]
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
-    kinds = _from_either_end(lambda one: readers.graphs.join(features, owners, one, lengths), ends).softmax(dim=1)
+    kinds = _from_either_end(lambda one: readers.graphs.join(features, owners, one, lengths), ends).exp()
     asked = ((kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & ~_pass_a_node(positions, pairs)).nonzero()[:, 0]
     if len(asked):
         of_patches = _from_either_end(lambda one: _of_patches(pixels, one, length, readers.edges), ends[asked])

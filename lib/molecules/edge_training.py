@@ -24,10 +24,9 @@ from lib.molecules.patch_training import (
     fractions_right,
     measure_norms,
     sampled_again,
-    seeded,
     varied,
 )
-from lib.molecules.reader_training import learn
+from lib.molecules.reader_training import learn, seeded
 from lib.settings import Settings
 from model.edge_reader import EdgeReader
 from model.graph_kinds import KINDS, NOTHING, SINGLE
@@ -73,10 +72,9 @@ def train_edge_reader(
     measure_norms(reader, lambda: _read(reader, next(feed)))
     reader.add_to_kind_logits(log_prior_ratios)
     reader.eval()
-    with torch.inference_mode():
-        kept_back = [_cut(drawing, rng) for drawing in drawings_kept_back(store, vocabulary, settings, rng)]
-        told = [_read(reader, cut).argmax(dim=1).numpy() for cut in kept_back]
-    return reader, fractions_right(KINDS, zip(told, (cut.kinds for cut in kept_back), strict=True))
+    kept_back = (_cut(drawing, rng) for drawing in drawings_kept_back(store, vocabulary, settings, rng))
+    told = ((_read(reader, cut).argmax(dim=1).numpy(), cut.kinds) for cut in kept_back)
+    return reader, fractions_right(KINDS, told)
 
 
 def _losses(reader: EdgeReader, feed: Iterator[_Patches]) -> Iterator[Tensor]:

@@ -20,6 +20,7 @@ from rdkit import Chem, RDLogger
 from lib.captions.notations import AssembledText, DrawnGraph
 from lib.molecules.drawing_marks import ELEMENTS
 from lib.molecules.graph_pieces import (
+    ASIDE_PX,
     HAS_HYDROGENS,
     LEAST,
     MAX_BONDS,
@@ -71,7 +72,6 @@ BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
 STRAIGHT = -0.9  # cosine of the angle at a node between two that it lies between, at most
 SAME_WAY = 0.9  # cosine of the angle between two edges of a node from which they may be one that is seen twice
 NEAR_END = 0.5  # distance between their ends over their length, at most
-ASIDE_PX = 0.02  # between atoms of a group: RDKit takes atoms of one place for a fault
 BOND_PX = 20.0  # RDKit takes coordinates for angstroms: bonds of about one
 
 

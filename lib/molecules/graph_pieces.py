@@ -27,6 +27,7 @@ MORE_BY_CHARGE = {"N": 1, "O": 1, "S": 1, "Se": 1, "B": -1, "P": -1}  # per posi
 UNCHARGED = {"F", "Cl", "Br", "I", "H"}
 HAS_HYDROGENS = np.array([name in WITH_HYDROGENS for name in WRITTEN_KINDS])
 LEAST = 1e-9  # probability of what cannot be
+ASIDE_PX = 0.02  # between two atoms at one node: RDKit takes atoms of one place for a fault
 
 
 class Pieces(NamedTuple):

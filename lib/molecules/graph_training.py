@@ -17,7 +17,7 @@ from lib.molecules.drawing_feed import like_with_like, num_kept_back, with_one_s
 from lib.molecules.drawing_marks import ELEMENTS, LABELS
 from lib.molecules.drawing_store import DrawingStore, StoredDrawing
 from lib.molecules.drawing_wear import worn_batch
-from lib.molecules.reader_training import learn
+from lib.molecules.reader_training import learn, seeded
 from lib.settings import Settings
 from model.batches import Batch
 from model.captioner import Captioner
@@ -257,8 +257,7 @@ def train_graph_reader(
 
     It begins as `start`; of a captioner it takes the backbone.
     """
-    torch.manual_seed(settings.training.seed)
-    rng = np.random.default_rng(settings.training.seed)
+    rng = seeded(settings)
     reader = GraphReader()
     if isinstance(start, Captioner):
         reader.backbone.load_state_dict(start.encoder.backbone.state_dict())

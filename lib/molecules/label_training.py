@@ -25,10 +25,9 @@ from lib.molecules.patch_training import (
     fractions_right,
     measure_norms,
     sampled_again,
-    seeded,
     varied,
 )
-from lib.molecules.reader_training import learn
+from lib.molecules.reader_training import learn, seeded
 from lib.settings import Settings
 from model.graph_kinds import WRITTEN_KINDS
 from model.label_reader import NOT_A_NODE, LabelReader
@@ -77,12 +76,9 @@ def train_label_reader(
     measure_norms(reader, lambda: reader(as_input(next(feed).pixels)))
     reader.add_to_kind_logits(log_prior_ratios)
     reader.eval()
-    with torch.inference_mode():
-        kept_back = [_cut(drawing, rng) for drawing in drawings_kept_back(store, vocabulary, settings, rng)]
-        told = [reader(as_input(cut.pixels)).kinds.argmax(dim=1).numpy() for cut in kept_back]
-    return reader, fractions_right(
-        (*WRITTEN_KINDS, "no node"), zip(told, (cut.kinds for cut in kept_back), strict=True)
-    )
+    kept_back = (_cut(drawing, rng) for drawing in drawings_kept_back(store, vocabulary, settings, rng))
+    told = ((reader(as_input(cut.pixels)).kinds.argmax(dim=1).numpy(), cut.kinds) for cut in kept_back)
+    return reader, fractions_right((*WRITTEN_KINDS, "no node"), told)
 
 
 def _losses(reader: LabelReader, feed: Iterator[_Patches]) -> Iterator[Tensor]:

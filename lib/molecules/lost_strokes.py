@@ -6,14 +6,13 @@ A nodes, E edges.
 import networkx
 import numpy as np
 
-from lib.molecules.graph_pieces import HAS_HYDROGENS, Pieces, has_room_for_another
+from lib.molecules.graph_pieces import ASIDE_PX, HAS_HYDROGENS, Pieces, has_room_for_another
 from model.graph_kinds import CHARGES, MAX_HYDROGENS, SINGLE, WRITTEN_KINDS
 
 LOST_PER_GAP = 0.1  # probability that a stroke is lost where all have gaps, in proportion where fewer have,
 MAX_LOST = 0.03  # and no more than this
 CLOSING_LENGTH = 0.2  # part of the length of bonds by which that of a lost one may differ that closes a ring
 SMALLEST_RING = 5  # that a lost stroke may have closed: atoms of smaller ones lie that near anyway
-APART_PX = 0.02  # from where RDKit would take two atoms of one place for a fault
 
 
 def with_lost_strokes(pieces: Pieces, hydrogens: np.ndarray, gap_fraction: float) -> Pieces | None:
@@ -76,5 +75,5 @@ def _opposite(pieces: Pieces, node: int) -> np.ndarray:
     """The place (2,) of an end on the other side of a node than all that it is joined to."""
     others = pieces.pairs[pieces.bonds_of(node)].sum(axis=1) - node
     ways = pieces.positions_xy[others] - pieces.positions_xy[node]
-    place: np.ndarray = pieces.positions_xy[node] - ways.mean(axis=0) + APART_PX
+    place: np.ndarray = pieces.positions_xy[node] - ways.mean(axis=0) + ASIDE_PX
     return place

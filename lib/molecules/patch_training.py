@@ -48,12 +48,6 @@ class WornDrawing(NamedTuple):
         return pixels
 
 
-def seeded(settings: Settings) -> np.random.Generator:
-    """Seed what torch draws by lot, and return the lot of what is cut."""
-    torch.manual_seed(settings.training.seed)
-    return np.random.default_rng(settings.training.seed)
-
-
 def drawings_to_learn(
     store: DrawingStore, graphs: Sequence[TaughtGraph], vocabulary: Vocabulary, settings: Settings
 ) -> Iterator[WornDrawing]:
@@ -79,10 +73,11 @@ def _drawings_of(graphs: list[TaughtGraph], batch: Batch) -> Iterator[WornDrawin
         yield WornDrawing(graph, image[0].float().numpy(), marks_xy.numpy())
 
 
+@torch.inference_mode()
 def fractions_right(
     names: Sequence[str], told_and_true: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> dict[str, float]:
-    """The fraction of each kind that is told right, by its name."""
+    """The fraction of each kind that is told right, by its name; the kinds may be told while they are asked for."""
     told, true = (np.concatenate(part) for part in zip(*told_and_true, strict=True))
     return {names[kind]: float((told == true)[true == kind].mean()) for kind in np.unique(true).tolist()}
 

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lib.progress import show_progress
+from lib.settings import Settings
 from model.weight_averaging import WeightAverage
 
 WARMUP_STEPS, AVERAGE_DECAY = 200, 0.998
 MAX_GRADIENT_NORM = 5.0
+
+
+def seeded(settings: Settings) -> np.random.Generator:
+    """Seed what torch draws by lot, and return a lot of our own."""
+    torch.manual_seed(settings.training.seed)
+    return np.random.default_rng(settings.training.seed)
 
 
 def learn(

@@ -33,6 +33,7 @@ from lib.sections.lake import StorageSettings
 from lib.sections.reporting import ReportSettings
 from lib.settings import load_settings
 from model.checkpoint import PRETRAINED
+from model.errors import EncoderWeightsError
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4, num_with_attention=1)
@@ -138,6 +139,17 @@ def test_gallery_shows_best_worst_and_random_images_with_differences_marked(eval
     assert "<ins>&lt;script&gt;</ins>" in sections["Worst"]
     further = r'<dt>further references</dt>\n<dd class="text">(.*?)</dd>'
     assert re.findall(further, sections["At random"]) == ["another &lt;caption&gt;"]  # of p2 alone
+
+
+def test_a_report_is_made_without_maps_where_the_package_of_an_encoder_is_missing(
+    evaluated: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_package(_: object) -> list[bytes]:
+        raise EncoderWeightsError("the package is not installed")
+
+    (Path(evaluated.storage.root) / "reports" / "m1.html").unlink(missing_ok=True)
+    assert "<details>" not in write_report(evaluated, SETTINGS, "m1", without_package).read_text(encoding="utf-8")
+    assert "does not show where attention looked: the package is not installed" in caplog.text
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from lib.settings import load_settings
 from model.batches import as_ink
 from model.graph_kinds import (
     CHARGES,
+    DOUBLE,
     HASH,
     KINDS,
     NOTHING,
@@ -292,9 +293,25 @@ def test_ink_is_that_of_the_nearest_node_unless_it_is_further_away_than_an_edge_
     assert ink.tolist() == pytest.approx([0.25, 0.25, 0.0], abs=0.02)
 
 
-@pytest.mark.parametrize("words", ["Table 3", "see page 7"])
+@pytest.mark.parametrize("words", ["Table 3", "see page 7", "Figure 12"])
 def test_words_are_no_molecule(words: str) -> None:
     pixels = np.full((200, 340), 255, np.uint8)
     cv2.putText(pixels, words, (10, 100), cv2.FONT_HERSHEY_SIMPLEX, 2.0 if len(words) < 9 else 1.6, 0, 1)
-    graph = read_at_best_size(cleaned(pixels), pretrained_readers("molecules"))
+    clean = clean_image(cv2.imencode(".png", pixels)[1].tobytes(), load_settings("molecules", "local").cleaning)
+    as_it_is_read = clean.pixels if clean.larger is None else clean.larger
+    graph = read_at_best_size(as_it_is_read, pretrained_readers("molecules"))
     assert graph is None or assemble(graph) == []
+
+
+def test_what_joins_nodes_is_asked_of_the_edge_reader_too() -> None:
+    readers = pretrained_readers("molecules")
+    pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CCOCC=CC"), PEN).pixels)
+    graph = read_graph(pixels, readers)
+    assert graph is not None
+    is_double = graph.edges.argmax(axis=1) == DOUBLE
+    assert is_double.sum() == 1
+    sees_double = copy.deepcopy(readers.edges)
+    sees_double.add_to_kind_logits(40.0 * (torch.arange(len(KINDS)) == DOUBLE))
+    other = read_graph(pixels, readers._replace(edges=sees_double))
+    assert other is not None
+    assert (other.edges.argmax(axis=1) == DOUBLE).sum() >= 6  # all edges, and pairs that might be some

@@ -128,7 +128,9 @@ def test_a_truncated_zip_becomes_one_row_that_says_so(tmp_path):
     write_zip(tmp_path / "a.zip")
     content = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(content[: len(content) // 2])
-    assert [(a.image_id, a.reason) for a in arrivals_in(tmp_path)] == [("a.zip", "unreadable_archive")]
+    (arrival,) = arrivals_in(tmp_path)
+    assert (arrival.image_id, arrival.reason) == ("a.zip", "unreadable_archive")
+    assert "its end is missing" in arrival.detail
 
 
 @pytest.mark.parametrize(("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz")])

@@ -10,6 +10,7 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing.archived_tables import list_members
+from lib.landing.caption_file_names import base_name
 from lib.landing.split_lists import splits_in_lists
 from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import settings
@@ -33,6 +34,7 @@ def test_a_list_in_an_archive_is_read_too(tmp_path: Path) -> None:
     (found,) = list_members([pd.DataFrame({"path": [path]})], landing)
     assert found.to_dict("records") == [{"path": path, "member": "Flickr8k/train.txt", "num_bytes": 6}]
     assert splits_in_lists([(path, "Flickr8k/train.txt")], landing) == {"a": "train"}
+    assert base_name("C:\\Flickr8k\\train.txt") == base_name("Flickr8k/train.txt") == "train.txt"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

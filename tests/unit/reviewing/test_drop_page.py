@@ -25,6 +25,10 @@ def test_a_dropped_drawing_is_captioned_and_drawn_again(page: ReviewPage, tmp_pa
             answer = client.post("/try", data=form, files={"image": ("<script>.png", content)})
             assert answer.status_code == status
             assert said in answer.text
+        cut = client.build_request("POST", "/try", data=form, files={"image": ("aspirin.png", drawing(ASPIRIN))})
+        answer = client.post("/try", content=cut.read()[:-5], headers={"content-type": cut.headers["content-type"]})
+        assert answer.status_code == 400
+        assert "The form is cut off: its last boundary is missing." in answer.text
         shown = client.post("/try", data=form, files={"image": ("aspirin.png", drawing(ASPIRIN))})
         assert shown.status_code == 200, shown.text
         assert ASPIRIN in shown.text

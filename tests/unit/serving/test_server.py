@@ -177,11 +177,14 @@ BAD: list[tuple[str, dict[str, object], int, str]] = [
         )
         for num_cut in (2, 5, 40, 90)
     ),
-    (
-        "/caption",
-        {"content": b"x", "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}},
-        415,
-        "content-encoding 'gzip' is not read",
+    *(
+        (
+            path,
+            {"content": b"x", "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}},
+            415,
+            "content-encoding 'gzip' is not read",
+        )
+        for path in ("/caption", "/invocations")
     ),
     ("/caption?datset=photos", {"files": files(b"x")}, 422, "'datset' in the address is not known: dataset alone is"),
     ("/nowhere", {}, 404, "there is no /nowhere here"),
