@@ -68,6 +68,11 @@ def test_what_cannot_be_read_has_a_reason_and_leaves_the_others_alone(captioner:
     assert [reason in one.reason for reason, one in zip(reasons, unread, strict=True)] == [True] * 7
 
 
+def test_what_is_rejected_is_as_the_settings_say_and_not_as_it_was_in_training() -> None:
+    (refused,) = Captioner.pretrained("molecules", (*QUICK, "cleaning.max_pixels=100")).caption([drawing(ASPIRIN)])
+    assert (refused.caption, refused.reason.partition(":")[0]) == (None, "too_many_pixels")
+
+
 @pytest.mark.parametrize("image", ["drawing.png", Path("drawing.png"), b"bytes", np.zeros((9, 9), np.uint8)])
 def test_one_image_outside_a_list_is_refused_and_not_taken_for_many(captioner: Captioner, image: object) -> None:
     with pytest.raises(TypeError, match=r"write caption\(\[image\]\) for one"):

@@ -15,6 +15,7 @@ from lib.captioning.graph_reading import (
     MAX_ODDS_WITHOUT_INK,
     UNSEEN_GAPS,
     _apart,
+    _edges,
     _gap_fraction,
     _ink_of_nodes,
     _pass_a_node,
@@ -315,3 +316,21 @@ def test_what_joins_nodes_is_asked_of_the_edge_reader_too() -> None:
     other = read_graph(pixels, readers._replace(edges=sees_double))
     assert other is not None
     assert (other.edges.argmax(axis=1) == DOUBLE).sum() >= 6  # all edges, and pairs that might be some
+
+
+@torch.inference_mode()
+def test_the_edge_reader_is_not_asked_about_a_pair_that_passes_a_node() -> None:
+    readers = pretrained_readers("molecules")
+    pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CCOCC"), PEN).pixels)
+    graph = read_graph(pixels, readers)
+    assert graph is not None
+    pairs = torch.from_numpy(graph.pairs[graph.edges.argmax(axis=1) == SINGLE])
+    assert len(pairs) == 4
+    positions = torch.from_numpy(graph.positions_xy)
+    length = float((positions[pairs[0, 0]] - positions[pairs[0, 1]]).norm())
+    positions = torch.cat((positions, positions[pairs[:1]].mean(dim=1)))  # in the middle of the first bond
+    sees_nothing = copy.deepcopy(readers.edges)
+    sees_nothing.add_to_kind_logits(40.0 * (torch.arange(len(KINDS)) == NOTHING))
+    features = readers.graphs(as_ink(torch.from_numpy(pixels))[None, None]).features
+    kinds = _edges(pixels, features, positions, pairs, length, readers._replace(edges=sees_nothing))
+    assert kinds.argmax(dim=1).tolist() == [SINGLE, NOTHING, NOTHING, NOTHING]

@@ -308,6 +308,21 @@ def test_drawings_decide_between_a_greedy_caption_and_a_graph(checkpoint: Path) 
         assert undecided.confidence < 0.9
 
 
+def test_a_graph_with_an_end_that_was_added_is_drawn_as_what_the_image_still_shows(checkpoint: Path) -> None:
+    captioner = ImageCaptioner(checkpoint, settings(is_redrawn=True, is_read_as_graph=True))
+    image = np.where(draw_unworn_ink(PROPANOL, "indigo"), 0, 255).astype(np.uint8)
+    ether = CaptionCandidate("CCCOC", inchi_of_smiles("CCCOC"), -0.7, 0.5, votes=1.0)
+    other = CaptionCandidate("NCCC", PROPYLAMINE, -1.0, 0.4)
+    whole, with_lost_end = captioner.prepared(image), captioner.prepared(image)
+    assert whole is not None
+    assert with_lost_end is not None
+    captioner._choose([[other]], whole, [[ether]])
+    captioner._choose([[other]], with_lost_end, [[ether._replace(drawn_as=PROPANOL)]])
+    assert ether.caption not in (None, other.caption)
+    assert with_lost_end.agreements[ether.caption] == with_lost_end.agreements[PROPANOL]
+    assert with_lost_end.agreements[PROPANOL].mismatch < whole.agreements[ether.caption].mismatch
+
+
 def test_words_that_are_to_be_drawn_are_refused_in_a_sentence(checkpoint: Path) -> None:
     details = json.loads((checkpoint / "config.json").read_text())
     details["details"]["notation"] = "words"
