@@ -26,7 +26,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     model_version, checkpoint = model_in_use(lake, settings.prediction.model_version, settings.dataset)
     evaluate_captions(lake, model_version, as_sentences=settings.evaluation.scores_sentences)
     sheets_of = partial(attention_sheets, checkpoint=checkpoint, settings=settings.prediction)
-    if report := write_report(lake, settings.report, model_version, sheets_of):
+    if report := write_report(lake, settings.report, settings.cleaning, model_version, sheets_of):
         attach_report(settings.storage, settings.tracking, model_version, report)
     write_batch_metrics(lake, model_version, sql_folder(settings.conf))
 

@@ -1,18 +1,17 @@
 """The images of the quality report: which are shown, as thumbnails a browser can show, with captions marked."""
 
-import base64
-import io
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyspark.sql.functions as F
-from PIL import Image, ImageOps
 from pyspark.sql import DataFrame, Row
 
 from lib.captions.marked_texts import Segments, marked_as_read
+from lib.errors import CorruptImageError
+from lib.images.browser_images import ImageFile, as_data_uri, thumbnail
 from lib.lake.delta_tables import Lake
-from lib.sections.images import IMAGE_FORMATS
+from lib.sections.images import CleaningSettings
 
 # Rows (image, larger_image, rotation_deg) of images_clean to PNG files.
 SheetsOf = Callable[[list[tuple[bytes, bytes | None, int]]], list[bytes]]
@@ -35,7 +34,12 @@ class ShownImage:
 
 
 def choose_images(
-    lake: Lake, predictions: DataFrame, split: str | None, numbers: dict[str, int], ciders: Mapping[str, float]
+    lake: Lake,
+    predictions: DataFrame,
+    split: str | None,
+    numbers: dict[str, int],
+    ciders: Mapping[str, float],
+    cleaning: CleaningSettings,
 ) -> dict[str, list[ShownImage]]:
     """The images of each group that `numbers` names, so many of each; other splits fill what the first one lacks.
 
@@ -70,8 +74,8 @@ def choose_images(
         left = of_kind.where(~F.col("image_id").isin(taken))
         chosen[name] = left.orderBy(first, *orders[name], "image_id").limit(number).collect()
     image_ids = sorted({row.image_id for rows in chosen.values() for row in rows})
-    arrived = _thumbnails(lake.read("images_raw"), image_ids)
-    cleaned = _thumbnails(lake.read("images_clean"), image_ids)
+    arrived = _thumbnails(lake.read("images_raw"), image_ids, cleaning)
+    cleaned = _thumbnails(lake.read("images_clean"), image_ids, cleaning)
     references = _references(lake.read("captions"), image_ids)
     return {
         name: [
@@ -96,7 +100,7 @@ def with_attention(lake: Lake, groups: dict[str, list[ShownImage]], number: int,
     sheets = sheets_of(
         [(bytes(row.image), row.larger_image and bytes(row.larger_image), row.rotation_deg) for row in rows]
     )
-    shown = {row.image_id: _as_uri(sheet, "png") for row, sheet in zip(rows, sheets, strict=True)}
+    shown = {row.image_id: as_data_uri(ImageFile(sheet, "image/png")) for row, sheet in zip(rows, sheets, strict=True)}
     for cards in groups.values():
         cards[:number] = [replace(card, attention=shown.get(card.prediction.image_id)) for card in cards[:number]]
 
@@ -109,44 +113,16 @@ def _references(captions: DataFrame, image_ids: list[str]) -> dict[str, list[str
     return references
 
 
-def _thumbnails(images: DataFrame, image_ids: list[str]) -> dict[str, str | None]:
-    rows = images.where(F.col("image_id").isin(image_ids)).select("image_id", "image").collect()
-    return {row.image_id: thumbnail(bytes(row.image)) for row in rows}
+def _thumbnails(images: DataFrame, image_ids: list[str], cleaning: CleaningSettings) -> dict[str, str]:
+    """The images as data URIs, but for those that cannot be decoded."""
+    found = {}
+    for row in images.where(F.col("image_id").isin(image_ids)).select("image_id", "image").collect():
+        with suppress(CorruptImageError):
+            found[row.image_id] = as_data_uri(thumbnail(bytes(row.image), cleaning, *THUMBNAIL_PX))
+    return found
 
 
 def _texts(prediction: Row) -> tuple[Segments, Segments]:
     if prediction.edit_distance is None:  # there is nothing to compare the caption with
         return [(False, prediction.caption)] if prediction.caption else [], []
     return marked_as_read(prediction.caption, prediction.reference)
-
-
-def thumbnail(image: bytes) -> str | None:
-    """The image as a small PNG (drawings) or JPEG (photographs) data URI; None where it cannot be decoded."""
-    try:
-        with Image.open(io.BytesIO(image), formats=IMAGE_FORMATS) as opened:  # no other: EPS would run a program
-            pixels = _as_eight_bit(ImageOps.exif_transpose(opened))
-    except Exception:  # a damaged file may fail anywhere inside a codec, and a report is made without it
-        return None
-    pixels.thumbnail(THUMBNAIL_PX, Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    is_drawing = pixels.mode == "L" or pixels.getcolors(256) is not None
-    if is_drawing:
-        pixels.save(file, "PNG", optimize=True)
-    else:
-        pixels.save(file, "JPEG", quality=85)
-    kind = "png" if is_drawing else "jpeg"
-    return _as_uri(file.getvalue(), kind)
-
-
-def _as_uri(image: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(image).decode()
-
-
-def _as_eight_bit(image: Image.Image) -> Image.Image:
-    """Grey (L) or RGB; grey of 16 bits is scaled by its white, 65,535; transparent pixels become paper."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8))
-    if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image.convert("RGBA"))
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")

@@ -19,6 +19,7 @@ from lib.reporting.charts import COLOURS, confidence_chart, histogram_chart, los
 from lib.reporting.gallery import SheetsOf, ShownImage, choose_images, with_attention
 from lib.reporting.headline import FIGURES, headline, is_of_sentences, verdict
 from lib.reporting.sentence_confidence import cider_deciles, ciders_of
+from lib.sections.images import CleaningSettings
 from lib.sections.reporting import ReportSettings
 from model.errors import ModelError
 from model.whole_writes import written_whole
@@ -42,12 +43,16 @@ Evaluations = dict[str, dict[str, Row]]  # split, predictor
 
 
 def write_report(
-    lake: Lake, settings: ReportSettings, model_version: str, sheets_of: SheetsOf | None = None
+    lake: Lake,
+    settings: ReportSettings,
+    cleaning: CleaningSettings,
+    model_version: str,
+    sheets_of: SheetsOf | None = None,
 ) -> Path | None:
     """Write the report on a model, unless it is there already; None if it has captioned nothing.
 
     Without evaluations it shows images with captions, and no score. `sheets_of` draws where the model's attention
-    looked; without it nothing of that is shown.
+    looked; without it nothing of that is shown. Images are decoded as cleaning does.
     """
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
@@ -77,7 +82,7 @@ def write_report(
         "colours": COLOURS,
         "reasons": REJECTION_REASONS,
         **(_scored_figures(lake, predictions, evaluations, ciders) if evaluations else _unscored_figures(predictions)),
-        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings, sheets_of),
+        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings, cleaning, sheets_of),
     }
     with written_whole(path) as file:
         file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
@@ -144,6 +149,7 @@ def _gallery(
     split: str | None,
     ciders: dict[str, float],
     settings: ReportSettings,
+    cleaning: CleaningSettings,
     sheets_of: SheetsOf | None,
 ) -> list[tuple[str, str, list[ShownImage]]]:
     """(title, meaning, images) of each group that the report shows."""
@@ -163,7 +169,7 @@ def _gallery(
         "At random, without a reference": (SAMPLE, settings.num_random),
     }
     numbers = {title: number for title, (_, number) in groups.items()}
-    chosen = choose_images(lake, predictions, split, numbers, ciders)
+    chosen = choose_images(lake, predictions, split, numbers, ciders, cleaning)
     if sheets_of and settings.num_with_attention:
         try:
             with_attention(lake, chosen, settings.num_with_attention, sheets_of)

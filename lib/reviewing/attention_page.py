@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lib.captioning.attention_glow import attention_glows
 from lib.errors import CorruptImageError
+from lib.images.browser_images import ImageFile, as_data_uri
 from lib.images.decoding import decode_image
 from lib.reviewing.access import Visitor
 from lib.reviewing.attention_reader import AttentionReader
 from lib.reviewing.caption_desk import decoded_png
-from lib.reviewing.image_files import ImageFile, as_data_uri
 from lib.reviewing.page_parts import Parts
 from lib.serving.refusals import RefusedRequestError
 

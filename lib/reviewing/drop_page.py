@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse
 from starlette.datastructures import UploadFile
 
 from lib.errors import CaptionlakeError, CorruptImageError
+from lib.images.browser_images import ImageFile, as_browsers_show, as_data_uri
 from lib.images.cleaning import clean_image, encode_png
 from lib.reviewing.access import Visitor
-from lib.reviewing.image_files import ImageFile, as_browsers_show, as_data_uri
 from lib.reviewing.page_parts import Parts, page
 from lib.serving.answers import CaptionAnswer
 from lib.serving.metrics import Metrics

@@ -1,29 +1,18 @@
 """Images of the lake's tables as files that a browser shows, found by their ids without reading other images."""
 
-import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import NamedTuple
 
 from lib.errors import CorruptImageError
-from lib.images.cleaning import encode_png
-from lib.images.decoding import decode_image
+from lib.images.browser_images import ImageFile, as_browsers_show
 from lib.lake.delta_rows import DeltaRows, Version
 from lib.reviewing.row_index import RowIndex
 from lib.sections.images import CleaningSettings
 from lib.serving.refusals import RefusedRequestError
 
 TABLES = {"raw": "images_raw", "clean": "images_clean"}
-SHOWN_AS_THEY_ARE = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 MAX_KEPT_BYTES = 1 << 26  # of images that were read, for those who go back and forth
-
-
-class ImageFile(NamedTuple):
-    """An image's bytes and their media type."""
-
-    content: bytes
-    media_type: str
 
 
 class ImageFiles:
@@ -69,17 +58,3 @@ class ImageFiles:
             return as_browsers_show(self.read(kind, image_id), self._cleaning)
         except CorruptImageError as error:
             raise RefusedRequestError(422, f"image {image_id[:200]!r} cannot be shown ({error})") from None
-
-
-def as_data_uri(file: ImageFile) -> str:
-    """The file inside the address that it is shown by."""
-    return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
-
-
-def as_browsers_show(image: bytes, cleaning: CleaningSettings) -> ImageFile:
-    """PNG, JPEG and GIF as they are, other images as PNG. Raises CorruptImageError."""
-    for beginning, media_type in SHOWN_AS_THEY_ARE.items():
-        if image.startswith(beginning):
-            return ImageFile(image, media_type)
-    in_colour = cleaning.model_copy(update={"color": "rgb", "is_normalised": False})
-    return ImageFile(encode_png(decode_image(image, in_colour)), "image/png")

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from lib.images.browser_images import ImageFile
 from lib.lake.delta_rows import UnreadableTableError
 from lib.reviewing.access import Visitor
 from lib.reviewing.caption_desk import decoded_png
-from lib.reviewing.image_files import TABLES, ImageFile
+from lib.reviewing.image_files import TABLES
 from lib.reviewing.page_parts import Parts, page
 from lib.reviewing.queue_filters import REASONS, QueueFilters
 from lib.serving.refusals import RefusedRequestError

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "captioning": {"captions", "images", "lake"},
     "training": {"captions", "images", "lake"},
     "molecules": {"captions", "images", "lake", "training"},
-    "reporting": {"captions", "lake"},
+    "reporting": {"captions", "images", "lake"},
     "serving": {"captioning", "captions", "images", "lake"},
     "reviewing": {"captioning", "captions", "images", "lake", "serving"},
 }

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -26,7 +25,6 @@ from lib.lake.schemas import (
     IMAGES_REJECTED,
     TRAINING_METRICS,
 )
-from lib.reporting.gallery import thumbnail
 from lib.reporting.headline import headline
 from lib.reporting.quality_report import deciles, verdict, write_report
 from lib.sections.lake import StorageSettings
@@ -37,6 +35,7 @@ from model.errors import EncoderWeightsError
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SETTINGS = ReportSettings(num_best=1, num_worst=1, num_random=4, num_with_attention=1)
+CLEANING = load_settings("molecules", "local").cleaning
 NO_IMAGES = ReportSettings(num_best=0, num_worst=0, num_random=0, num_with_attention=0)
 
 
@@ -89,7 +88,7 @@ def write_tables(lake: Lake) -> None:
 
 
 def test_report_shows_figures_beside_controls_and_needs_no_network(evaluated: Lake) -> None:
-    path = write_report(evaluated, SETTINGS, "m1")
+    path = write_report(evaluated, SETTINGS, CLEANING, "m1")
     assert path == Path(evaluated.storage.root) / "reports" / "m1.html"
     assert list(path.parent.iterdir()) == [path]
     html = path.read_text(encoding="utf-8")
@@ -123,7 +122,7 @@ def test_confidence_is_shown_by_tenths_of_the_images_least_confident_first(spark
 
 
 def test_gallery_shows_best_worst_and_random_images_with_differences_marked(evaluated: Lake) -> None:
-    html = write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+    html = write_report(evaluated, SETTINGS, CLEANING, "m1").read_text(encoding="utf-8")
     sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
     names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections.items()}
     assert names["Best"] == ["p1"]
@@ -148,7 +147,9 @@ def test_a_report_is_made_without_maps_where_the_package_of_an_encoder_is_missin
         raise EncoderWeightsError("the package is not installed")
 
     (Path(evaluated.storage.root) / "reports" / "m1.html").unlink(missing_ok=True)
-    assert "<details>" not in write_report(evaluated, SETTINGS, "m1", without_package).read_text(encoding="utf-8")
+    assert "<details>" not in write_report(evaluated, SETTINGS, CLEANING, "m1", without_package).read_text(
+        encoding="utf-8"
+    )
     assert "does not show where attention looked: the package is not installed" in caplog.text
 
 
@@ -159,7 +160,7 @@ def test_the_first_images_of_each_group_show_where_attention_looked(
     prediction = load_settings("molecules", "local").prediction.model_copy(update={"num_beams": 1})
     (Path(evaluated.storage.root) / "reports" / "m1.html").unlink(missing_ok=True)
     sheets_of = partial(attention_sheets, checkpoint=PRETRAINED / "molecules", settings=prediction)
-    html = write_report(evaluated, SETTINGS, "m1", sheets_of).read_text(encoding="utf-8")
+    html = write_report(evaluated, SETTINGS, CLEANING, "m1", sheets_of).read_text(encoding="utf-8")
     sections = dict(re.findall(r"<h2>(Best|Worst|At random)</h2>(.*?)</section>", html, re.DOTALL))
     shown = {
         title: re.findall(r'<details>.*?src="data:image/png;base64,(.*?)"', part, re.S)
@@ -171,24 +172,24 @@ def test_the_first_images_of_each_group_show_where_attention_looked(
     assert height > 400  # two rows of tiles and more
     (Path(evaluated.storage.root) / "reports" / "m1.html").unlink()
     sheets_of = partial(attention_sheets, checkpoint=Path("nowhere"), settings=prediction)
-    assert "<details>" not in write_report(evaluated, SETTINGS, "m1", sheets_of).read_text(encoding="utf-8")
+    assert "<details>" not in write_report(evaluated, SETTINGS, CLEANING, "m1", sheets_of).read_text(encoding="utf-8")
     assert "evaluate_captions: the report does not show where attention looked: " in caplog.text
 
 
 @pytest.mark.slow
 def test_report_is_written_again_only_for_other_evaluations_or_settings(evaluated: Lake) -> None:
-    path = write_report(evaluated, SETTINGS, "m1")
+    path = write_report(evaluated, SETTINGS, CLEANING, "m1")
     first = path.stat().st_mtime_ns
-    write_report(evaluated, SETTINGS, "m1")
+    write_report(evaluated, SETTINGS, CLEANING, "m1")
     assert path.stat().st_mtime_ns == first
-    write_report(evaluated, NO_IMAGES, "m1")
+    write_report(evaluated, NO_IMAGES, CLEANING, "m1")
     assert path.stat().st_mtime_ns != first
     assert "<h2>Best</h2>" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_report_is_written_again_when_more_images_are_rejected(evaluated: Lake) -> None:
-    assert "too_many_bytes" not in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+    assert "too_many_bytes" not in write_report(evaluated, SETTINGS, CLEANING, "m1").read_text(encoding="utf-8")
     rejected = dict.fromkeys(IMAGES_REJECTED.schema.names) | {
         "image_id": "late",
         "stage": "ingest",
@@ -196,7 +197,7 @@ def test_report_is_written_again_when_more_images_are_rejected(evaluated: Lake) 
         "reason": "too_many_bytes",
     }
     evaluated.insert_new("images_rejected", evaluated.spark.createDataFrame([rejected], IMAGES_REJECTED.schema))
-    assert "too_many_bytes" in write_report(evaluated, SETTINGS, "m1").read_text(encoding="utf-8")
+    assert "too_many_bytes" in write_report(evaluated, SETTINGS, CLEANING, "m1").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -216,7 +217,7 @@ def test_images_without_references_are_shown_with_their_captions_the_least_sure_
     unscored = predictions.withColumns({name: column.cast(kinds[name]) for name, column in empty.items()})
     confidences = F.when(F.col("image_id") == "p2", 0.125).otherwise(F.lit(0.75))
     lake.replace("caption_predictions", unscored.withColumn("confidence", confidences).localCheckpoint())
-    html = write_report(lake, SETTINGS, "m1").read_text(encoding="utf-8")
+    html = write_report(lake, SETTINGS, CLEANING, "m1").read_text(encoding="utf-8")
     sections = re.findall(r"<h2>([^<]*)</h2>\s*<p class=\"soft\">[^<]*</p>\s*<section(.*?)</section>", html, re.DOTALL)
     names = {title: re.findall(r"<h3>(.*?)</h3>", section) for title, section in sections}
     assert names["Least sure"] == ["p2"]
@@ -229,7 +230,7 @@ def test_images_without_references_are_shown_with_their_captions_the_least_sure_
 
 def test_without_captions_there_is_no_report(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        assert write_report(lake, SETTINGS, "m1") is None
+        assert write_report(lake, SETTINGS, CLEANING, "m1") is None
     assert "no report is written: model m1 has captioned no image" in caplog.text
     assert not Path(lake.storage.root).exists()
 
@@ -288,42 +289,3 @@ def test_marked_texts_join_to_the_whole_and_differ_where_they_differ() -> None:
     assert marked("abc", "abXc") == ([(False, "ab"), (False, "c")], [(False, "ab"), (True, "X"), (False, "c")])
     assert marked("", "ab") == ([], [(True, "ab")])
     assert marked("", "") == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("file_format", "mode", "kind", "shown_mode"),
-    [("PNG", "1", "png", "L"), ("TIFF", "I;16", "png", "L"), ("JPEG", "L", "png", "L"), ("PNG", "RGBA", "png", "RGB")],
-)
-def test_thumbnail_is_a_small_image_that_browsers_show(file_format: str, mode: str, kind: str, shown_mode: str) -> None:
-    prefix, content = thumbnail(image(file_format, mode)).split(",")
-    shown = Image.open(io.BytesIO(base64.b64decode(content)))
-    assert prefix == f"data:image/{kind};base64"
-    assert (shown.size, shown.mode) == ((560, 140), shown_mode)
-
-
-def test_grey_of_16_bits_keeps_its_white() -> None:
-    pixels = np.full((20, 30), 100 * 257, np.uint16)
-    pixels[:10] = 140 * 257
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(file.getvalue()).split(",")[1])))
-    assert set(np.asarray(shown).ravel().tolist()) == {100, 140}
-
-
-def test_photographs_become_jpeg_transparency_becomes_paper_and_damage_becomes_none() -> None:
-    file = io.BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(file, "PNG")
-    assert thumbnail(file.getvalue()).startswith("data:image/jpeg")
-    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(image("PNG", "RGBA")).split(",")[1])))
-    assert shown.getpixel((0, 0)) == (255, 255, 255)
-    assert thumbnail(image("PNG")[:60]) is None
-    assert thumbnail(b"") is None
-
-
-def test_a_file_that_a_program_would_have_to_draw_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/run\n")
-    (tmp_path / "gs").chmod(0o755)
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(tmp_path / "gs"))
-    assert thumbnail(image("EPS")) is None
-    assert not (tmp_path / "run").exists()
