@@ -109,7 +109,7 @@ def test_the_atoms_of_an_abbreviation_lie_at_its_label_and_have_no_bond_between_
 @pytest.mark.parametrize(
     ("smiles", "spellings"),
     [
-        ("c1ccc2ccccc2c1C(=O)OCC", {"CO2Et", "COOEt", "CO2C2H5"}),
+        ("c1ccc2ccccc2c1C(=O)OCC", {"CO2Et", "COOEt", "CO2C2H5", "COOC2H5", "CO2CH2CH3"}),
         ("c1ccc2ccccc2c1C(=O)O", {"CO2H", "COOH"}),
         ("c1ccncc1CN(C)C", {"NMe2", "N(CH3)2"}),
         ("c1ccc2ccccc2c1[N+](=O)[O-]", {"NO2"}),
