@@ -25,7 +25,7 @@ from lib.images.ink_between import INK_BELOW, INKLESS, ink_between, is_wavy
 from lib.images.node_patches import node_patches
 from model.batches import as_ink, stack_images
 from model.edge_reader import EdgeReader, pretrained_edge_reader
-from model.graph_kinds import NOTHING, SINGLE, STEREO, TURNED_ROUND, WRITTEN_KINDS
+from model.graph_kinds import MAX_HYDROGENS, NOTHING, SINGLE, STEREO, TURNED_ROUND, WRITTEN_KINDS
 from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_reader
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
@@ -33,8 +33,12 @@ from model.precision import autocast
 LABEL_READER_WEIGHT = 0.75  # of the label reader's log-probabilities; the graph reader's have weight 1
 EDGE_READER_WEIGHT = 0.5  # the same of the edge reader's
 ON_THE_WAY, BESIDE_THE_WAY = (0.15, 0.85), 0.15  # of its length, where another node lies on the way of a pair
+CARBON = WRITTEN_KINDS.index("C")  # seldom has a label
 MAY_BE_EDGE_FROM = 0.01  # probability that something joins two nodes, from which the edge reader is asked too
 MAX_NODES = 250  # no caption has so many, and what is no drawing may have thousands
+# Probability from which the graph reader is not asked about again: of what joins two nodes, and of a carbon. The other
+# readers never said otherwise (LOG.md).
+SURE_FROM = 0.98
 NODE_FROM = 0.3  # probability from which a cell has a node
 CLOSEST_PX = 6.0  # of two nodes that are closer the likelier stays
 NEAR = (0.25, 2.0)  # distances of nodes that may be joined, over the length of an edge
@@ -112,12 +116,14 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
     rows, columns, found, positions = rows[kept], columns[kept], found[kept], positions[kept]
     if not 2 <= len(positions) <= MAX_NODES:
         return None
-    labels = _labels(pixels, positions, reader)
-    kinds, charges = (
-        (of_spots[0, :, rows, columns].T + LABEL_READER_WEIGHT * of_labels).softmax(dim=1)
-        for of_spots, of_labels in ((spots.kinds, labels.kinds[:, :NOT_A_NODE]), (spots.charges, labels.charges))
-    )
-    return _Nodes(positions, found, kinds, charges, labels.hydrogens.softmax(dim=1))
+    kinds, charges = (part[0, :, rows, columns].T for part in (spots.kinds, spots.charges))  # logits
+    hydrogens = torch.zeros(len(positions), 1 + MAX_HYDROGENS)
+    asked = (kinds.softmax(dim=1)[:, CARBON] < SURE_FROM).nonzero()[:, 0]
+    labels = _labels(pixels, positions[asked], reader)
+    kinds[asked] += LABEL_READER_WEIGHT * labels.kinds[:, :NOT_A_NODE]
+    charges[asked] += LABEL_READER_WEIGHT * labels.charges
+    hydrogens[asked] = labels.hydrogens
+    return _Nodes(positions, found, *(logits.softmax(dim=1) for logits in (kinds, charges, hydrogens)))
 
 
 def _read_pairs(
@@ -198,8 +204,14 @@ def _read_smaller(pixels: NDArray[np.uint8], readers: Readers, factor: float) ->
 
 
 def how_legible(graph: DrawnGraph | None) -> float:
-    """The mean logarithm of the probabilities of what is taken to be written at nodes; low without a graph."""
-    return float(np.log(graph.kinds.max(axis=1)).mean()) if graph else math.log(1 / len(WRITTEN_KINDS))
+    """The mean logarithm of the probabilities of what is taken to be written at nodes with labels.
+
+    0 without labels, low without a graph.
+    """
+    if graph is None:
+        return math.log(1 / len(WRITTEN_KINDS))
+    labels = graph.kinds[graph.kinds[:, CARBON] < SURE_FROM]
+    return float(np.log(labels.max(axis=1)).mean()) if len(labels) else 0.0
 
 
 def _how_sure_of_nodes(graph: DrawnGraph | None) -> float:
@@ -237,7 +249,8 @@ def _edges(
     ends = positions[pairs]
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
     kinds = _from_either_end(lambda one: readers.graphs.join(features, owners, one, lengths), ends).exp()
-    asked = ((kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & ~_pass_a_node(positions, pairs)).nonzero()[:, 0]
+    may_be_edge = (kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & (kinds.max(dim=1).values < SURE_FROM)
+    asked = (may_be_edge & ~_pass_a_node(positions, pairs)).nonzero()[:, 0]
     if len(asked):
         of_patches = _from_either_end(lambda one: _of_patches(pixels, one, length, readers.edges), ends[asked])
         kinds[asked] = (kinds[asked].log() + EDGE_READER_WEIGHT * of_patches).softmax(dim=1)
