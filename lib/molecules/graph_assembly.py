@@ -66,6 +66,7 @@ IN_A_ROW = 3  # bonds in doubt that are joined, as around the oxygen of a ring w
 ALTERNATES = 1.5  # added to the log-odds of a double bond in such a row: an atom of it more often has one
 MAX_CHANGED = 3  # pieces that may be something else
 WORTH_CHANGING = 0.02  # probability of the next best over the best, from which a piece may be it
+UNWRITTEN = 0.003  # probability that a drawing leaves out hydrogens of an atom, or writes some that it has not
 UNNAMED = 0.1  # odds that a caption does not name the configuration of the double bonds that a drawing shows
 MAX_REPAIRS = 8
 BONDS_OF_CROSSING = 4  # that seem to meet where two bonds cross
@@ -116,9 +117,9 @@ def assemble(graph: DrawnGraph) -> list[AssembledText]:
 
 
 def _of_hydrogens(pieces: Pieces, hydrogens: np.ndarray) -> float:
-    """The logarithm of the probability that these hydrogens (A,) are written."""
+    """The logarithm of the probability that an image with these hydrogens (A,) shows what is written."""
     nodes = np.flatnonzero(hydrogens >= 0)
-    return log_of(pieces.hydrogens[nodes, hydrogens[nodes]])
+    return log_of(np.maximum(pieces.hydrogens[nodes, hydrogens[nodes]], UNWRITTEN))
 
 
 def _otherwise(pieces: Pieces) -> Iterator[Pieces]:
