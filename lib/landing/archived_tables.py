@@ -8,14 +8,7 @@ import pandas as pd
 from lib.hidden_files import is_hidden
 from lib.lake.delta_tables import Lake
 from lib.landing.archived_files import files_of
-from lib.landing.caption_file_names import (
-    TABLE_SUFFIXES,
-    TEXT_SUFFIXES,
-    base_name,
-    is_layouts_file,
-    is_split_list,
-    may_hold_captions,
-)
+from lib.landing.caption_file_names import base_name, is_table
 from lib.landing.caption_files import TABLE_ERRORS
 from lib.landing.ledger import FILE_SCHEMA
 from lib.landing.zone import LandedFile
@@ -51,7 +44,4 @@ def list_members(batches: Iterable[pd.DataFrame], landing: LandingSettings) -> I
 
 
 def _is_table(member: str, landing: LandingSettings) -> bool:
-    """Whether the member is a text or a table, or is called as settings call captions or layouts."""
-    name = base_name(member).lower()
-    is_called_so = name.endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) or may_hold_captions(name, landing)
-    return not is_hidden(member) and (is_called_so or is_layouts_file(name, landing) or is_split_list(name, landing))
+    return not is_hidden(member) and is_table(base_name(member), landing)

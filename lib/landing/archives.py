@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from lib.hidden_files import is_hidden
 from lib.landing.bounded_tar import is_plain_file, tar_members
+from lib.landing.caption_file_names import is_table
 from lib.landing.file_access import GZIP_MAGIC, open_as_it_is, open_landed, relative_path
 from lib.landing.image_names import image_id_of, unreadable_name
 from lib.landing.table_kinds import HEAD_BYTES, kind_of_no_table
@@ -28,7 +29,8 @@ from lib.sections.landing import LandingSettings
 # What broken bytes raise when a member is read, and when an archive is listed.
 MEMBER_ERRORS = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, struct.error)
 LISTING_ERRORS = (*MEMBER_ERRORS, tarfile.TarError, RecursionError, ValueError, OverflowError)
-HIDDEN_MEMBERS = "hidden_members"  # reason of a row that is no image: `num_bytes` counts members skipped
+# Reasons of rows that are no images: `num_bytes` counts members of an archive that are skipped, `detail` names one.
+HIDDEN_MEMBERS, OTHER_MEMBERS = "hidden_members", "other_members"
 # It is gone, locked, on a bad sector, or no file that can be read from its middle; what else fails may fail for all.
 OF_ONE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.EINVAL)
 LINK = "the member is a link or device, not a file"
@@ -41,8 +43,8 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
     """The images in a landed file: itself, or the members of the archive it is.
 
     A damaged archive gives the members before the damage and one more row with reason unreadable_archive; an archive
-    that cannot be reached (OSError) stops the job, for the next run may reach it. Where members are hidden, one row
-    with reason HIDDEN_MEMBERS counts them.
+    that cannot be reached (OSError) stops the job, for the next run may reach it. Where members are hidden, or neither
+    images nor tables, one row with reason HIDDEN_MEMBERS or OTHER_MEMBERS counts them.
     """
     name = posixpath.basename(file.path)
     if not name.lower().endswith(ARCHIVE_SUFFIXES):
@@ -58,18 +60,19 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
             settings,
         )
         return
-    num_hidden = 0
+    skipped: dict[str, list[str | None]] = {HIDDEN_MEMBERS: [], OTHER_MEMBERS: []}
     try:
         for arrival in _members(file, settings):
-            if arrival.reason == HIDDEN_MEMBERS:
-                num_hidden += 1
+            if arrival.reason in skipped:
+                skipped[arrival.reason].append(arrival.detail)
             else:
                 yield _checked(arrival, settings)
     except LISTING_ERRORS as error:
         detail = _other_kind(file.path) or str(error)
         yield Arrival(name, file.path, file.path, reason="unreadable_archive", detail=detail)
-    if num_hidden:
-        yield Arrival(name, file.path, file.path, num_bytes=num_hidden, reason=HIDDEN_MEMBERS)
+    for reason, names in skipped.items():
+        if names:
+            yield Arrival(name, file.path, file.path, num_bytes=len(names), reason=reason, detail=names[0])
 
 
 def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
@@ -203,7 +206,7 @@ def _member(
     num_bytes: int,
     settings: LandingSettings,
 ) -> Arrival | None:
-    """The member of this name; None if it is no image."""
+    """The member of this name, with a reason if it is no image that can be read; None if it is a table."""
     source = member_name(raw_name)
     name = _decoded(raw_name, is_utf8, settings)
     base = posixpath.basename((name or source).replace("\\", "/")).lower()
@@ -214,8 +217,10 @@ def _member(
         reason = HIDDEN_MEMBERS
     elif unsupported:
         reason, detail = unsupported
-    elif not base.endswith(settings.image_suffixes):
+    elif is_table(base, settings):
         return None
+    elif not base.endswith(settings.image_suffixes):
+        reason, detail = OTHER_MEMBERS, base
     elif parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", source):
         reason, detail = "unsafe_path", f"the member is called {source!r}"
     elif name is None:

@@ -21,6 +21,12 @@ def may_hold_captions(name: str, settings: LandingSettings) -> bool:
     return (name.lower().endswith(TABLE_SUFFIXES) and not _is_plain_list(name, settings)) or is_named(name, settings)
 
 
+def is_table(name: str, settings: LandingSettings) -> bool:
+    """Whether a file of this name, without folders, is a text or a table, or is called as settings call such files."""
+    is_called_so = name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) or may_hold_captions(name, settings)
+    return is_called_so or is_layouts_file(name, settings) or is_split_list(name, settings)
+
+
 def is_captions_file(name: str, settings: LandingSettings) -> bool:
     """Whether a file of this name, without folders, is a caption file: named by landing.captions_files, and a table."""
     return name.lower().endswith(TABLE_SUFFIXES + TEXT_SUFFIXES) and is_named(name, settings)

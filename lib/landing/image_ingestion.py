@@ -13,7 +13,7 @@ from lib.lake.delta_tables import Lake, commit_time
 from lib.lake.pending_rows import batches_by_position, commit_batches, num_tasks
 from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter
-from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals
+from lib.landing.archives import HIDDEN_MEMBERS, OTHER_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
 from lib.landing.image_ids import HAS_SAME_PATH, check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
@@ -44,13 +44,18 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     archives = ledger.unread(zone.archives)
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
     listed = lake.stage(_with_known(_list_files(lake, zone.images + archives, zone.rejected, settings), lake))
-    is_hidden = F.col("reason").eqNullSafe(HIDDEN_MEMBERS)
-    is_new = F.col("known_id").isNull() & ~is_hidden
+    reason = F.coalesce("reason", F.lit(""))
+    is_image = ~reason.isin(HIDDEN_MEMBERS, OTHER_MEMBERS)
+    is_new = F.col("known_id").isNull() & is_image
     counts = listed.agg(
         F.count_if(is_new).alias("new"),
         F.count_if(is_changed()).alias("changed"),
-        F.count_if(F.col("known_id").isNotNull() & F.col("reason").isNotNull() & ~is_hidden).alias("known_unread"),
-        F.coalesce(F.sum(F.when(is_hidden, F.col("num_bytes"))), F.lit(0)).alias("hidden"),
+        F.count_if(F.col("known_id").isNotNull() & F.col("reason").isNotNull() & is_image).alias("known_unread"),
+        *(
+            F.coalesce(F.sum(F.when(reason == skipped, F.col("num_bytes"))), F.lit(0)).alias(skipped)
+            for skipped in (HIDDEN_MEMBERS, OTHER_MEMBERS)
+        ),
+        F.collect_set(F.when(reason == OTHER_MEMBERS, F.col("detail"))).alias("some_others"),
     ).first()
     assert counts is not None  # an aggregate has one row
     check_ids(listed)
@@ -65,7 +70,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         archives_read = archives
     _remove(lake, outdated_rows(lake))
     if counts.changed:
-        replace_changed_images(lake, listed.where(~is_hidden), settings)
+        replace_changed_images(lake, listed.where(is_image), settings)
     if counts.known_unread:
         logger.warning(
             "ingest_images: files of %d images that are in the lake cannot be read now: their old bytes are kept",
@@ -75,10 +80,11 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     _forget_members_gone(lake, archives, zone, listed)
     _forget_taken_in(lake)
     ledger.remember(archives_read)
+    num_others, num_hidden = len(zone.others) + counts.other_members, zone.num_hidden + counts.hidden_members
     beside = {
         f"opened {len(archives)} of {len(zone.archives)} archives": len(zone.archives),
-        f"skipped {len(zone.others)} files of other kinds{_such_as(zone.others, settings)}": len(zone.others),
-        f"skipped {zone.num_hidden + counts.hidden} hidden files": zone.num_hidden + counts.hidden,
+        f"skipped {num_others} files of other kinds{_such_as(zone.others + counts.some_others, settings)}": num_others,
+        f"skipped {num_hidden} hidden files": num_hidden,
     }
     said = [f"{num_arrivals} new images", *(words for words, number in beside.items() if number)]
     logger.info("ingest_images: %s", "; ".join(said))
@@ -154,7 +160,7 @@ def _forget_mended_files(lake: Lake, zone: LandingZone, listed: DataFrame) -> No
 
     Such are archives half copied then, and folders on a disk that was away.
     """
-    unread = listed.where(F.col("reason") != HIDDEN_MEMBERS).select("source")
+    unread = listed.where(~F.col("reason").isin(HIDDEN_MEMBERS, OTHER_MEMBERS)).select("source")
     said = lake.read("images_rejected").where(F.col("stage") == "ingest")
     said = said.where(F.col("reason").isin("unreadable_archive", "unreadable_file"))
     sources = [row.source for row in said.join(unread, on="source", how="left_anti").select("source").collect()]

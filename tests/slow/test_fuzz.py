@@ -28,7 +28,7 @@ from lib.errors import LandingZoneError
 from lib.images.decoding import decode_image
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import REJECTION_REASONS
-from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
+from lib.landing.archives import HIDDEN_MEMBERS, OTHER_MEMBERS, list_arrivals, read_arrivals
 from lib.landing.caption_files import CaptionRow, examine, read_rows
 from lib.landing.layout_ingestion import _check_columns, _read_layouts
 from lib.landing.zone import LandedFile
@@ -83,7 +83,7 @@ def read_archive(path: Path) -> list[tuple[str, bytes | None, str | None]]:
     arrivals = list(list_arrivals(LandedFile(f"file://{path}", path.stat().st_size, ""), SETTINGS.landing))
     outcomes = [(arrival.image_id, content, reason) for arrival, content, reason, _ in read_arrivals(arrivals)]
     for image_id, content, reason in outcomes:
-        assert (content is None) == (reason in REJECTION_REASONS or reason == HIDDEN_MEMBERS)
+        assert (content is None) == (reason in (*REJECTION_REASONS, HIDDEN_MEMBERS, OTHER_MEMBERS))
         image_id.encode()
         assert "\ufffd" not in image_id
     return outcomes

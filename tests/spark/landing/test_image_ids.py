@@ -189,9 +189,12 @@ def test_bad_names_links_and_hidden_folders_beside_an_image_cost_themselves_alon
     write(landing, {"good`.png": image(1), ".hidden/good.png": image(2)})
     (landing / "gone.png").symlink_to("nowhere")
     (landing / b"\xe9.png".decode("utf-8", "surrogateescape")).write_bytes(image(3))
-    write_zip(landing / "a.zip", {"__MACOSX/._good.png": b"x", "caf\u00e9`.png": image(4)})
+    write_zip(landing / "a.zip", {"__MACOSX/._good.png": b"x", "caf\u00e9`.png": image(4), "photo": image(5)})
     with caplog.at_level("INFO"):
         ingest(lake, landing)
     assert taken_in(lake) == {"good`": image(1), "caf\u00e9`": image(4)}
     assert rejected(lake) == [("%E9", "unreadable_name", "%E9.png"), ("gone", "unreadable_file", "gone.png")]
-    assert "4 new images; opened 1 of 1 archives; skipped 2 hidden files\n" in caplog.text
+    assert (
+        "4 new images; opened 1 of 1 archives; skipped 1 files of other kinds (such as 'photo'); skipped 2 hidden"
+        in caplog.text
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.hidden_files import is_hidden
-from lib.landing.archives import HIDDEN_MEMBERS, read_arrivals
+from lib.landing.archives import HIDDEN_MEMBERS, OTHER_MEMBERS, read_arrivals
 from lib.landing.zone import LandingZone, list_landing_zone
 from tests.unit.landing.landed_files import arrivals_in, contents, settings, write_tar, write_zip
 
@@ -51,6 +51,13 @@ def test_hidden_members_of_an_archive_are_passed_over_and_counted(tmp_path, writ
     image, hidden = arrivals_in(tmp_path)
     assert (image.image_id, image.reason) == ("p", None)
     assert (hidden.reason, hidden.num_bytes) == (HIDDEN_MEMBERS, len(SERVICE_FILES))
+
+
+def test_members_that_are_neither_images_nor_tables_are_counted(tmp_path):
+    write_zip(tmp_path / "a.zip", dict.fromkeys(("photo", "p.png", "a.doc", "labels.csv", "notes.txt"), b"content"))
+    image, others = arrivals_in(tmp_path)
+    assert (image.image_id, image.reason) == ("p", None)
+    assert (others.reason, others.num_bytes, others.detail) == (OTHER_MEMBERS, 2, "photo")
 
 
 def test_a_landing_zone_below_a_hidden_folder_is_read(tmp_path):

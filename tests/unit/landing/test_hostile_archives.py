@@ -17,7 +17,7 @@ import pytest
 from lib.lake.schemas import REJECTION_REASONS
 from lib.landing import bounded_tar
 from lib.landing.archived_files import open_member
-from lib.landing.archives import HIDDEN_MEMBERS, list_arrivals, read_arrivals
+from lib.landing.archives import HIDDEN_MEMBERS, OTHER_MEMBERS, list_arrivals, read_arrivals
 from lib.landing.bounded_tar import MAX_HEADER_BYTES
 from lib.landing.zone import list_landing_zone
 from tests.unit.landing.landed_files import (
@@ -293,6 +293,6 @@ def test_archives_with_bytes_changed_or_cut_give_images_or_rows_that_say_why(tmp
         arrivals = arrivals_in(tmp_path)
         for arrival, image, reason, _ in read_arrivals(arrivals):
             assert (image is None) != (reason is None)
-            assert reason in (None, HIDDEN_MEMBERS, *REJECTION_REASONS)
+            assert reason in (None, HIDDEN_MEMBERS, OTHER_MEMBERS, *REJECTION_REASONS)
             assert max(arrival.num_bytes, arrival.num_packed_bytes, arrival.offset) < 2**63
             "".join(map(str, arrival)).encode()
