@@ -21,7 +21,7 @@ from lib.reviewing.page_parts import FOLDER, Parts, answer_errors_in_one_sentenc
 from lib.reviewing.queue_page import queue_routes
 from lib.reviewing.review_forms import form_routes
 from lib.reviewing.reviews_page import reviews_routes
-from lib.serving.metrics import Metrics
+from lib.serving.metrics import Metrics, metrics_route
 from lib.serving.refusals import RefusedRequestError
 from lib.serving.request_log import BodyLimits, RequestLog
 
@@ -74,6 +74,7 @@ def make_app(
         app.include_router(routes(parts))
     app.include_router(drop_routes(parts, captioner))
     app.include_router(attention_routes(parts, reader))
+    app.include_router(metrics_route(metrics))
 
     @app.get("/healthz")
     async def healthz() -> PlainTextResponse:

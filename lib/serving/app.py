@@ -6,14 +6,14 @@ from contextlib import AbstractAsyncContextManager, suppress
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from lib.serving.answers import CaptionAnswer, CaptionsAnswer, InvocationsAnswer, StatusAnswer, VersionAnswer
 from lib.serving.api_keys import ApiKeys
 from lib.serving.error_answers import answer_errors_in_one_sentence
-from lib.serving.metrics import Metrics
+from lib.serving.metrics import Metrics, metrics_route
 from lib.serving.openapi_page import CAPTION_BODY, DESCRIPTION, INVOCATION_BODY, REFUSALS
 from lib.serving.refusals import HUNG_UP, LOADING, UNKNOWN_KEY, RefusedRequestError
 from lib.serving.request_images import RequestImages
@@ -151,11 +151,7 @@ def _server_routes(service: CaptionService, metrics: Metrics) -> APIRouter:
             raise RefusedRequestError(503, LOADING, 5)
         return StatusAnswer(status="ready")
 
-    @router.get("/metrics", response_class=Response)
-    async def metrics_as_text() -> Response:
-        """Metrics in Prometheus' text format."""
-        return Response(metrics.as_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
+    router.include_router(metrics_route(metrics))
     return router
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from lib.lake.models import Model
@@ -75,3 +76,15 @@ class Metrics:
     def as_text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def metrics_route(metrics: Metrics) -> APIRouter:
+    """GET /metrics, which anybody may ask."""
+    router = APIRouter()
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics_as_text() -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(metrics.as_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router

@@ -202,3 +202,10 @@ def test_an_id_of_the_client_is_kept(page: ReviewPage) -> None:
     chosen = new_id()
     page.review("image-000", "accept", review_id=chosen)
     assert page.parts.log.reviews()[0].review_id == chosen
+
+
+def test_the_page_counts_its_requests_for_prometheus(tmp_path: Path) -> None:
+    page = ReviewPage(tmp_path)
+    page.get("/")
+    said = page.get("/metrics").text
+    assert 'captionlake_requests_total{endpoint="other",status="200"} 1.0' in said
