@@ -102,9 +102,9 @@ def summary(measured: Sequence[Measured]) -> dict[str, float]:
     }
 
 
-def settings_of(zone: Path, lake: Path) -> Settings:
-    """The settings of the demo, on this landing zone and lake, with the pretrained model."""
-    overrides = [f"landing.path={zone}", f"storage.root={lake}", "prediction.model_version=pretrained"]
+def settings_of(zone: Path, lake: Path, *more: str) -> Settings:
+    """The settings of the demo on this landing zone and lake, with the pretrained model, and more."""
+    overrides = [f"landing.path={zone}", f"storage.root={lake}", "prediction.model_version=pretrained", *more]
     return load_settings("molecules", "local", overrides)
 
 
@@ -130,7 +130,8 @@ def measure_clean(spark: SparkSession, zone: Path, folder: Path) -> Measured:
 def measure_vocabulary(spark: SparkSession, zone: Path, folder: Path) -> Measured:
     """captions to the vocabulary; bare: the same captions written in the notation."""
     with tempfile.TemporaryDirectory(dir=folder) as lake:
-        settings = settings_of(zone, Path(lake))
+        from_scratch = ("prediction.model_version=current", "training.start_from=null")  # else no vocabulary is made
+        settings = settings_of(zone, Path(lake), *from_scratch)
         ingest_images.run(spark, settings)
         seconds = timed(lambda: build_vocabulary.run(spark, settings))
         rows = spark.read.format("delta").load(f"{lake}/captions").where("split = 'train'").select("caption").collect()
