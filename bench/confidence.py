@@ -1,6 +1,6 @@
 """Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
 
-Reads drawings by every drawer that neither training nor bench.quality has, and by other programs where --packages has
+Reads drawings by every drawer, which neither training nor bench.quality has, and by other programs where --packages has
 them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are kept in a file, so
 that another fit takes seconds.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.lakeless_settings import lakeless_settings
 from bench.other_drawers import DRAWERS as PROGRAMS
 from bench.other_drawers import samples_of
-from bench.quality_sets import DRAWERS, Sample, drawn_samples, unseen_with_inchi
+from bench.quality_sets import Sample, drawn_samples, unseen_with_inchi
 from lib.captioning.caption_choice import (
     DRAWN_COSTS,
     GRAPH_FRACTION,
@@ -47,7 +47,8 @@ from lib.settings import Settings
 from model.checkpoint import PRETRAINED
 
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
-NUM_DRAWINGS = {"collection": 300, "rdkit": 60, "coordgen": 60, "free styles": 80}
+# By drawer. As many that no drawer lays out again as others: of those by people there are none to learn from.
+NUM_DRAWINGS = {"indigo": 200, "rdkit": 50, "coordgen": 50, "free": 60, "printed": 60, "restyled": 60}
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
 GRAPH_FRACTIONS = (0.4, 0.5, 0.6, 0.7, 0.8)
 NUM_AT_ONCE = 64
@@ -59,9 +60,9 @@ def collect(settings: Settings, checkpoint: Path, packages: Path | None) -> list
     drawing = settings.drawing.model_copy(update={"seed": SEED})
     settings = settings.model_copy(update={"drawing": drawing})
     kinds = [
-        (kind, sample)
-        for kind, drawer in DRAWERS.items()
-        for sample in islice(drawn_samples(settings, drawer), NUM_DRAWINGS[kind])
+        (drawer, sample)
+        for drawer, number in NUM_DRAWINGS.items()
+        for sample in islice(drawn_samples(settings, drawer), number)
     ]
     if packages:
         kinds += _by_programs(settings, packages)

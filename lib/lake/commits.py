@@ -1,4 +1,4 @@
-"""Commits that are retried after a conflict with another run: two runs of one job, or maintenance beside a job."""
+"""Commits that are retried after a conflict with another writer: two runs of one job, say, or two reviewers."""
 
 import logging
 import random
@@ -6,50 +6,30 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from delta.exceptions import (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    DeltaConcurrentModificationException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
-
 from lib.errors import ConcurrentWriteError
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-CONFLICTS = (  # Delta's classes have no base of their own in Python
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    DeltaConcurrentModificationException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
-MAX_TRIES = 10
+MAX_TRIES = 20
 MAX_PAUSE_S = 10.0
 
 
-def committed(table: str, commit: Callable[[], T]) -> T:
+def retried(
+    table: str, commit: Callable[[], T], conflicts: tuple[type[Exception], ...], first_pause_s: float, advice: str
+) -> T:
     """Call `commit` until its write to the table meets no conflict; return its result.
 
-    `commit` must open the table anew each time. Raises ConcurrentWriteError after MAX_TRIES conflicts.
+    `commit` must open the table anew each time. Raises ConcurrentWriteError with the advice after MAX_TRIES conflicts.
     """
-    for attempt in range(1, MAX_TRIES + 1):
+    for attempt in range(MAX_TRIES):
         try:
             return commit()
-        except CONFLICTS as error:
-            logger.info("%s: another run committed at the same time (%s): try %d", table, type(error).__name__, attempt)
-            # By lot, or two runs would meet again.
-            time.sleep(random.uniform(0.5, 1) * min(0.25 * 2**attempt, MAX_PAUSE_S))
+        except conflicts as error:
+            logger.info("%s: another writer committed at the same time (%s): again", table, type(error).__name__)
+            # By lot, or two writers would meet again.
+            time.sleep(random.uniform(0.5, 1) * min(first_pause_s * 2**attempt, MAX_PAUSE_S))
     raise ConcurrentWriteError(
-        f"table {table} was changed by other runs {MAX_TRIES} times while this one wrote to it: "
-        "let them end, then start this one again"
+        f"table {table} was changed by others {MAX_TRIES} times while this one wrote to it: {advice}"
     )

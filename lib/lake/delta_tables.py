@@ -3,21 +3,51 @@
 Every write is tried again where another run's write came between. Raises ConcurrentWriteError if that does not help.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pyspark.sql.functions as F
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from lib.errors import MissingInputError, SchemaMismatchError
-from lib.lake.commits import committed
+from lib.lake.commits import retried
 from lib.lake.schemas import TABLES, Table
 from lib.lake.staged_rows import remove_stale, remove_unfinished_commits, staged, staging_folder
 from lib.sections.lake import StorageSettings
+
+T = TypeVar("T")
+
+CONFLICTS = (  # Delta's classes have no base of their own in Python
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
+FIRST_PAUSE_S = 0.25
+
+
+def committed(table: str, commit: Callable[[], T]) -> T:
+    """The result of a write to the table, which is tried again where another run's came between; see `retried`."""
+    return retried(table, commit, CONFLICTS, FIRST_PAUSE_S, "let other runs end, then start this one again")
 
 
 class Lake:

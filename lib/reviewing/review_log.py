@@ -1,9 +1,7 @@
 """The table caption_reviews: reviews are added to it exactly once, and those that stand are read from it."""
 
 import logging
-import random
 import threading
-import time
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +10,8 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import PrimitiveType
 
-from lib.errors import ConcurrentWriteError, StorageError
+from lib.errors import StorageError
+from lib.lake.commits import retried
 from lib.lake.delta_rows import DeltaRows, Version, as_columns, unreadable
 from lib.lake.review_columns import REVIEW_COLUMNS, REVIEWS_COMMENT
 from lib.storage_faults import storage_fault
@@ -25,8 +24,7 @@ DELTA = {"string": "string", "int": "integer", "timestamp": "timestamp"}
 COLUMNS = {name: ARROW[kind] for name, (kind, _) in REVIEW_COLUMNS.items()}
 NEVER_NULL = ("review_id", "image_id", "model_version", "verdict", "reviewer", "reviewed_at")
 MAX_FILES = 64
-MAX_TRIES = 20
-MAX_PAUSE_S = 2.0
+FIRST_PAUSE_S = 0.02
 SAME_REVIEW = "old.review_id = new.review_id"
 
 
@@ -86,23 +84,23 @@ class ReviewLog:
         source = pa.table({name: pa.array([value], COLUMNS[name]) for name, value in review._asdict().items()})
         values = {name: f"new.{name}" for name in COLUMNS}
         with self._writing:
-            for attempt in range(MAX_TRIES):
-                try:
-                    table = self._open()
-                    merge = table.merge(source, SAME_REVIEW, source_alias="new", target_alias="old")
-                    merge.when_not_matched_insert(values).execute()
-                    _join_files(table)
-                    return
-                except CommitFailedError as error:
-                    logger.info(
-                        "%s: another review was written at the same time (%s): try again", TABLE, type(error).__name__
-                    )
-                    time.sleep(random.uniform(0.5, 1) * min(0.02 * 2**attempt, MAX_PAUSE_S))
-                except (DeltaError, OSError) as error:
-                    raise storage_fault(str(error)) or StorageError(
-                        f"the review cannot be written to {TABLE} ({str(error).splitlines()[0][:300]})"
-                    ) from error
-        raise ConcurrentWriteError(f"table {TABLE} was changed {MAX_TRIES} times by others: send the review again")
+            retried(
+                TABLE, lambda: self._merge(source, values), (CommitFailedError,), FIRST_PAUSE_S, "send the review again"
+            )
+
+    def _merge(self, source: pa.Table, values: dict[str, str]) -> None:
+        """Write the review, unless it is there. Raises CommitFailedError where another writer came between."""
+        try:
+            table = self._open()
+            merge = table.merge(source, SAME_REVIEW, source_alias="new", target_alias="old")
+            merge.when_not_matched_insert(values).execute()
+            _join_files(table)
+        except CommitFailedError:
+            raise
+        except (DeltaError, OSError) as error:
+            raise storage_fault(str(error)) or StorageError(
+                f"the review cannot be written to {TABLE} ({str(error).splitlines()[0][:300]})"
+            ) from error
 
     def _open(self) -> DeltaTable:
         """The table, with all columns of a review; made as Spark would make it, if it is not there."""
