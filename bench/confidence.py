@@ -47,8 +47,7 @@ from lib.settings import Settings
 from model.checkpoint import PRETRAINED
 
 SEED = 20261128  # other molecules, or other stereo and wear, than bench.quality's
-# By drawer. As many that no drawer lays out again as others: of those by people there are none to learn from.
-NUM_DRAWINGS = {"indigo": 200, "rdkit": 50, "coordgen": 50, "free": 60, "printed": 60, "restyled": 60}
+NUM_DRAWINGS = {"indigo": 200, "rdkit": 50, "coordgen": 50, "free": 90}  # by drawer
 OF_PROGRAMS = slice(100, 120)  # molecules of other programs' drawings; bench.other_drawers has the first
 GRAPH_FRACTIONS = (0.4, 0.5, 0.6, 0.7, 0.8)
 NUM_AT_ONCE = 64
