@@ -12,7 +12,8 @@ from lib.images.strokes import Pixels
 from lib.sections.images import CleaningSettings
 
 SHOWN_AS_THEY_ARE = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
-JPEG_QUALITY = 85
+# Letters in colour keep their edges: colours have as many pixels as brightness.
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 85, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
 class ImageFile(NamedTuple):
@@ -44,8 +45,7 @@ def thumbnail(image: bytes, cleaning: CleaningSettings, max_width_px: int, max_h
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     if np.array_equal(small.min(axis=2), small.max(axis=2)):
         return ImageFile(encode_png(small[..., 0]), "image/png")
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return ImageFile(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes(), "image/jpeg")
+    return ImageFile(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), JPEG)[1].tobytes(), "image/jpeg")
 
 
 def _in_colour(image: bytes, cleaning: CleaningSettings) -> Pixels:

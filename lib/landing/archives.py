@@ -60,19 +60,20 @@ def list_arrivals(file: LandedFile, settings: LandingSettings) -> Iterator[Arriv
             settings,
         )
         return
-    skipped: dict[str, list[str | None]] = {HIDDEN_MEMBERS: [], OTHER_MEMBERS: []}
+    skipped: dict[str, Arrival] = {}
     try:
         for arrival in _members(file, settings):
-            if arrival.reason in skipped:
-                skipped[arrival.reason].append(arrival.detail)
+            if arrival.reason in (HIDDEN_MEMBERS, OTHER_MEMBERS):
+                first = skipped.get(arrival.reason) or Arrival(
+                    name, file.path, file.path, num_bytes=0, reason=arrival.reason, detail=arrival.detail
+                )
+                skipped[arrival.reason] = first._replace(num_bytes=first.num_bytes + 1)
             else:
                 yield _checked(arrival, settings)
     except LISTING_ERRORS as error:
         detail = _other_kind(file.path) or str(error)
         yield Arrival(name, file.path, file.path, reason="unreadable_archive", detail=detail)
-    for reason, names in skipped.items():
-        if names:
-            yield Arrival(name, file.path, file.path, num_bytes=len(names), reason=reason, detail=names[0])
+    yield from skipped.values()
 
 
 def read_arrivals(arrivals: Iterable[Arrival]) -> Iterator[Outcome]:
