@@ -1,8 +1,8 @@
 """Fits how captions are chosen and how sure of them one may be: the constants of lib/captioning/caption_choice.py.
 
-Reads drawings by every drawer, which neither training nor bench.quality has, and by other programs where --packages has
-them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are kept in a file, so
-that another fit takes seconds.
+Reads drawings by several drawers, of molecules that neither training nor bench.quality has, and by other programs
+where --packages has them, in every view, draws every candidate again, and fits by maximum likelihood. The readings are
+kept in a file, so that another fit takes seconds.
 """
 
 import argparse

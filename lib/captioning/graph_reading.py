@@ -59,6 +59,7 @@ class Readers(NamedTuple):
     graphs: GraphReader
     labels: LabelReader
     edges: EdgeReader
+    sure_from: float = SURE_FROM
 
 
 @cache
@@ -73,7 +74,7 @@ def read_graph(pixels: NDArray[np.uint8], readers: Readers) -> DrawnGraph | None
     with autocast(torch.device("cpu"), "auto"):
         spots = readers.graphs(as_ink(stack_images([pixels], 1)))
     spots = Spots(*(part.float() for part in spots))
-    nodes = _read_nodes(pixels, spots, readers.labels)
+    nodes = _read_nodes(pixels, spots, readers)
     joined = _read_pairs(pixels, spots, nodes.positions_xy, readers) if nodes else None
     if nodes is None or joined is None:
         return None
@@ -108,7 +109,7 @@ class _Nodes(NamedTuple):
     hydrogens: Tensor  # (A, 4)
 
 
-def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) -> _Nodes | None:
+def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, readers: Readers) -> _Nodes | None:
     """The nodes of an image (H, W); None if there are too few or too many."""
     rows, columns, found = _nodes(spots.is_node[0].sigmoid())
     positions = _positions(spots, rows, columns)
@@ -118,8 +119,8 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, reader: LabelReader) ->
         return None
     kinds, charges = (part[0, :, rows, columns].T for part in (spots.kinds, spots.charges))  # logits
     hydrogens = torch.zeros(len(positions), 1 + MAX_HYDROGENS)
-    asked = (kinds.softmax(dim=1)[:, CARBON] < SURE_FROM).nonzero()[:, 0]
-    labels = _labels(pixels, positions[asked], reader)
+    asked = (kinds.softmax(dim=1)[:, CARBON] < readers.sure_from).nonzero()[:, 0]
+    labels = _labels(pixels, positions[asked], readers.labels)
     kinds[asked] += LABEL_READER_WEIGHT * labels.kinds[:, :NOT_A_NODE]
     charges[asked] += LABEL_READER_WEIGHT * labels.charges
     hydrogens[asked] = labels.hydrogens
@@ -204,14 +205,8 @@ def _read_smaller(pixels: NDArray[np.uint8], readers: Readers, factor: float) ->
 
 
 def how_legible(graph: DrawnGraph | None) -> float:
-    """The mean logarithm of the probabilities of what is taken to be written at nodes with labels.
-
-    0 without labels, low without a graph.
-    """
-    if graph is None:
-        return math.log(1 / len(WRITTEN_KINDS))
-    labels = graph.kinds[graph.kinds[:, CARBON] < SURE_FROM]
-    return float(np.log(labels.max(axis=1)).mean()) if len(labels) else 0.0
+    """The mean logarithm of the probabilities of what is taken to be written at nodes; low without a graph."""
+    return float(np.log(graph.kinds.max(axis=1)).mean()) if graph else math.log(1 / len(WRITTEN_KINDS))
 
 
 def _how_sure_of_nodes(graph: DrawnGraph | None) -> float:
@@ -249,7 +244,7 @@ def _edges(
     ends = positions[pairs]
     owners, lengths = torch.zeros(len(ends), dtype=torch.long), torch.full((len(ends),), length)
     kinds = _from_either_end(lambda one: readers.graphs.join(features, owners, one, lengths), ends).exp()
-    may_be_edge = (kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & (kinds.max(dim=1).values < SURE_FROM)
+    may_be_edge = (kinds[:, NOTHING] < 1 - MAY_BE_EDGE_FROM) & (kinds.max(dim=1).values < readers.sure_from)
     asked = (may_be_edge & ~_pass_a_node(positions, pairs)).nonzero()[:, 0]
     if len(asked):
         of_patches = _from_either_end(lambda one: _of_patches(pixels, one, length, readers.edges), ends[asked])

@@ -165,7 +165,7 @@ class ImageCaptioner:
         cleaned = CleanedImage(pixels, larger)
         if not rotation_deg or self._readers is None:
             return cleaned
-        readers, back_deg = self._readers, -rotation_deg % 360
+        readers, back_deg = self._readers._replace(sure_from=math.inf), -rotation_deg % 360  # corners tell too
         larger_back = None if larger is None else seen_as(larger, back_deg, 1.0)
         turned_back = CleanedImage(seen_as(pixels, back_deg, 1.0), larger_back)
 

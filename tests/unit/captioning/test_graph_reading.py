@@ -21,7 +21,6 @@ from lib.captioning.graph_reading import (
     _ink_of_nodes,
     _pass_a_node,
     _with_less_odds_without_ink,
-    how_legible,
     pretrained_readers,
     read_at_best_size,
     read_graph,
@@ -184,8 +183,10 @@ def test_both_readers_say_what_is_written_at_nodes() -> None:
     is_asked = (other.kinds != graph.kinds).any(axis=1)
     assert is_asked[graph.kinds.argmax(axis=1) != WRITTEN_KINDS.index("C")].all()
     assert not is_asked.all()  # of some carbons the graph reader is sure
-    assert {WRITTEN_KINDS[kind] for kind in other.kinds[is_asked].argmax(axis=1)} == {"S"}
-    assert {CHARGES[charge] for charge in other.charges[is_asked].argmax(axis=1)} == {-1}
+    other = read_graph(pixels, readers._replace(labels=convinced, sure_from=math.inf))
+    assert other is not None
+    assert {WRITTEN_KINDS[kind] for kind in other.kinds.argmax(axis=1)} == {"S"}
+    assert {CHARGES[charge] for charge in other.charges.argmax(axis=1)} == {-1}
 
 
 def test_nodes_keep_apart_and_pairs_are_each_looked_at_once() -> None:
@@ -309,12 +310,9 @@ def test_words_are_no_molecule(words: str) -> None:
     assert graph is None or assemble(graph) == []
 
 
-@pytest.mark.parametrize(("sure_from", "least"), [(2.0, 6), (SURE_FROM, 2)])
-def test_the_edge_reader_is_asked_about_what_joins_nodes_unless_that_is_sure(
-    sure_from: float, least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lib.captioning.graph_reading.SURE_FROM", sure_from)
-    readers = pretrained_readers("molecules")
+@pytest.mark.parametrize(("sure_from", "least"), [(math.inf, 6), (SURE_FROM, 2)])
+def test_the_edge_reader_is_asked_about_what_joins_nodes_unless_that_is_sure(sure_from: float, least: int) -> None:
+    readers = pretrained_readers("molecules")._replace(sure_from=sure_from)
     pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CCOCC=CC"), PEN).pixels)
     graph = read_graph(pixels, readers)
     assert graph is not None
@@ -328,9 +326,8 @@ def test_the_edge_reader_is_asked_about_what_joins_nodes_unless_that_is_sure(
 
 
 @torch.inference_mode()
-def test_the_edge_reader_is_not_asked_about_a_pair_that_passes_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib.captioning.graph_reading.SURE_FROM", 2.0)  # about the others it is
-    readers = pretrained_readers("molecules")
+def test_the_edge_reader_is_not_asked_about_a_pair_that_passes_a_node() -> None:
+    readers = pretrained_readers("molecules")._replace(sure_from=math.inf)  # asked about all others
     pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CCOCC"), PEN).pixels)
     graph = read_graph(pixels, readers)
     assert graph is not None
@@ -344,12 +341,3 @@ def test_the_edge_reader_is_not_asked_about_a_pair_that_passes_a_node(monkeypatc
     features = readers.graphs(as_ink(torch.from_numpy(pixels))[None, None]).features
     kinds = _edges(pixels, features, positions, pairs, length, readers._replace(edges=sees_nothing))
     assert kinds.argmax(dim=1).tolist() == [SINGLE, NOTHING, NOTHING, NOTHING]
-
-
-def test_only_nodes_with_labels_say_how_legible_a_drawing_is() -> None:
-    readers = pretrained_readers("molecules")
-    pixels = cleaned(draw_with_rdkit(inchi_of_smiles("CC1CCCCC1"), PEN).pixels)
-    labelled = cleaned(draw_with_rdkit(inchi_of_smiles("CC1CCNCC1"), PEN).pixels)
-    assert how_legible(read_graph(pixels, readers)) == 0
-    assert -0.1 < how_legible(read_graph(labelled, readers)) < 0
-    assert how_legible(None) < -1

@@ -9,7 +9,6 @@ from PIL import EpsImagePlugin, Image
 
 from lib.errors import CorruptImageError
 from lib.images.browser_images import ImageFile, thumbnail
-from lib.sections.images import CleaningSettings
 from lib.settings import load_settings
 
 CLEANING = load_settings("molecules", "local").cleaning
@@ -19,14 +18,14 @@ def image(file_format: str, mode: str = "L") -> bytes:
     return encoded(Image.new(mode, (1200, 300)), file_format)
 
 
-def encoded(picture: Image.Image, file_format: str, **more: object) -> bytes:
+def encoded(picture: Image.Image, file_format: str) -> bytes:
     file = io.BytesIO()
-    picture.save(file, file_format, **more)
+    picture.save(file, file_format)
     return file.getvalue()
 
 
-def small(content: bytes, cleaning: CleaningSettings = CLEANING) -> ImageFile:
-    return thumbnail(content, cleaning, 560, 420)
+def small(content: bytes) -> ImageFile:
+    return thumbnail(content, CLEANING, 560, 420)
 
 
 def opened(content: bytes) -> Image.Image:
@@ -55,6 +54,14 @@ def test_photographs_are_jpeg_and_transparency_is_paper() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert small(encoded(Image.fromarray(pixels), "PNG")).media_type == "image/jpeg"
     assert opened(image("PNG", "RGBA")).getpixel((0, 0)) == 255
+
+
+def test_letters_in_colour_keep_their_edges() -> None:
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[:, ::2] = (255, 0, 0)
+    shown = np.asarray(opened(encoded(Image.fromarray(pixels), "PNG"))).astype(int)
+    assert shown[:, 1::2].min() > 240  # the paper between two strokes is not pink
+    assert shown[:, ::2, 0].min() > 240
 
 
 @pytest.mark.parametrize("content", [image("PNG")[:60], b"", b"GARBAGE"])
