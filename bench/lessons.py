@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.lakeless_settings import lakeless_settings
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.captions.notations import notation_named
 from lib.errors import SettingsError
 from lib.molecules.drawing_batches import begin_worker
@@ -140,7 +140,7 @@ def read_back(
     max_tokens: int,
 ) -> tuple[float, float]:
     """The fraction of images, each a batch, whose caption is of the right molecule, and of any molecule at all."""
-    join, asked = notation_named(notation).join, NotationProcess(notation)
+    join, asked = notation_named(notation).join, SafeNotation(notation_named(notation))
     captioner.eval()
     num_exact = num_valid = 0
     for index, batch in enumerate(batches):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
+from lib.captions.notations import notation_named
 from lib.images.cleaning import encode_png
 
 TIMEOUT_S = 60.0
@@ -21,7 +22,7 @@ def has_osra() -> bool:
 
 def read_with_osra(images: Sequence[np.ndarray]) -> list[str]:
     """The InChI that osra reads from each image, '' where it reads none that RDKit accepts."""
-    smiles = NotationProcess("smiles")
+    smiles = SafeNotation(notation_named("smiles"))
     captions = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "drawing.png"

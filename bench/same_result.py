@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.lakeless_settings import lakeless_settings
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
+from lib.captions.notations import notation_named
 from lib.images.cleaning import clean_image, encode_png
 from lib.job_entry import start_process
 from lib.lake.layout_columns import LAYOUT_COLUMNS
@@ -86,7 +87,7 @@ def _settings(num_workers: int) -> Settings:
 
 def _drawn_rows(settings: Settings) -> tuple[list[dict[str, Any]], Vocabulary]:
     """Rows as lib.training.training_data makes them, without layouts, and the vocabulary of their captions."""
-    notation = NotationProcess(settings.captions.notation)
+    notation = SafeNotation(notation_named(settings.captions.notation))
     drawings = (drawn for batch in draw_batches(settings.drawing) for drawn in batch.drawings)
     rows: list[dict[str, Any]] = []
     for drawn in islice(drawings, NUM_TRAIN + NUM_VALIDATION):

@@ -21,7 +21,7 @@ from lib.captioning.caption_choice import (
 )
 from lib.captioning.graph_reading import how_legible, pretrained_readers, read_at_best_size, read_graph
 from lib.captioning.redrawing import RedrawnImage, prepare
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.captions.notations import notation_named
 from lib.errors import NotationError
 from lib.images.cleaning import decode_png
@@ -62,7 +62,7 @@ class ImageCaptioner:
         self.notation = notation_named(details["notation"])
         if settings.is_redrawn and not self.notation.drawers:
             raise NotationError(f"prediction.is_redrawn is true, but captions in {self.notation.name} cannot be drawn")
-        self.asked = NotationProcess(self.notation.name) if "read" in self.notation.needs_isolation else self.notation
+        self.asked = SafeNotation(self.notation)
         is_grey = self.network.config.num_channels == 1
         known = self.notation.graph_reader if settings.is_read_as_graph and is_grey else None
         self._readers = pretrained_readers(known) if known else None
@@ -192,7 +192,7 @@ class ImageCaptioner:
 
         Empty without prediction.is_read_as_graph.
         """
-        if self._readers is None or not isinstance(self.asked, NotationProcess):
+        if self._readers is None:
             return []
         found = []
         captions: dict[str, str | None] = {}  # most views say the same

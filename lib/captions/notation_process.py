@@ -11,14 +11,14 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lib.captions.notations import AssembledText, Columns, DrawnGraph, Writing, notation_named
-from lib.errors import RuntimeMissingError
+from lib.captions.notations import AssembledText, Columns, DrawnGraph, Notation, Writing, notation_named
+from lib.errors import NotationError, RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
@@ -27,14 +27,15 @@ READY = "ready"
 CODE = Path(__file__).resolve().parents[2]  # a registered model brings lib/ in a folder that only its process knows
 
 
-class NotationProcess:
-    """Reads and writes captions in one notation. Its process starts with the first question and ends with this one.
+class SafeNotation:
+    """A notation, of which what can crash its library is asked in a child process.
 
-    Asking raises RuntimeMissingError, with the cause, if the process cannot be started.
+    That process starts with the first such question and ends with this one. Asking raises RuntimeMissingError, with the
+    cause, if it cannot be started.
     """
 
-    def __init__(self, notation_name: str) -> None:
-        self.notation_name = notation_name
+    def __init__(self, notation: Notation) -> None:
+        self.notation = notation
         self._process: subprocess.Popen[str] | None = None
 
     def read(self, text: str) -> str | None:
@@ -53,41 +54,47 @@ class NotationProcess:
 
     def write(self, caption: str, layout: Columns | None, rotation_deg: int) -> Writing | None:
         """The caption's tokens with the mark that each token names; None if the notation cannot express the caption."""
-        lists = None if layout is None else {name: column.tolist() for name, column in layout.items()}
-        answer = self._ask("write", caption, lists, rotation_deg)
-        return Writing(*answer) if answer else None
+        writing: Writing | None = self._ask(
+            "write", caption, layout, rotation_deg, unpack=lambda answer: Writing(*answer)
+        )
+        return writing
 
     def draw(self, caption: str, drawer: str) -> np.ndarray | None:
         """A caption as a drawer draws it, (H, W) True where there is ink; None if it cannot."""
-        answer = self._ask("draw", caption, drawer)
-        return _unpacked(*answer) if answer else None
+        drawing: np.ndarray | None = self._ask("draw", caption, drawer, unpack=lambda answer: _unpacked(*answer))
+        return drawing
 
     def assemble(self, graph: DrawnGraph) -> list[AssembledText]:
         """What is seen in a drawing as joined tokens, the likeliest first; see Notation."""
-        parts = (np.round(part.astype(float), DECIMALS) if part.dtype.kind == "f" else part for part in graph)
-        answer = self._ask("assemble", *(part.tolist() for part in parts))
-        return [AssembledText(*one) for one in answer or ()]
+        return self._ask("assemble", graph, unpack=lambda answer: [AssembledText(*one) for one in answer]) or []
 
     def molfile(self, caption: str) -> str | None:
         """A caption as a molfile; None if it has none."""
         molfile: str | None = self._ask("molfile", caption)
         return molfile
 
-    def _ask(self, *question: object) -> Any:
+    def _ask(self, function: str, *question: object, unpack: Callable[[Any], Any] = lambda answer: answer) -> Any:
+        """What the notation's function answers, or None; `unpack` makes it of an answer in JSON."""
+        if function not in self.notation.needs_isolation:
+            try:
+                return getattr(self.notation, function)(*question)
+            except NotationError:
+                return None
         process = self._process or self._start()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.write(json.dumps((function, *question), default=_listed) + "\n")
             process.stdin.flush()
-            return json.loads(_line_of(process, ANSWER_TIMEOUT_S))
+            answer = json.loads(_line_of(process, ANSWER_TIMEOUT_S))
         except (BrokenPipeError, ValueError):
             self.close()
             return None  # the caption took the process down, took too long, or is answered by something else
+        return None if answer is None else unpack(answer)
 
     def _start(self) -> "subprocess.Popen[str]":
         with tempfile.TemporaryFile("w+") as faults:  # not a pipe, which would have to be emptied
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lib.captions.notation_process", self.notation_name],
+                [sys.executable, "-m", "lib.captions.notation_process", self.notation.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=faults,
@@ -102,7 +109,7 @@ class NotationProcess:
                 said = faults.read().strip().splitlines() or [f"no sign of it in {START_TIMEOUT_S:.0f} s"]
                 raise RuntimeMissingError(
                     f"the process that reads and writes captions ({sys.executable} -m lib.captions.notation_process "
-                    f"{self.notation_name}) cannot start: {said[-1]}"
+                    f"{self.notation.name}) cannot start: {said[-1]}"
                 )
         return self._process
 
@@ -119,6 +126,12 @@ def _line_of(process: "subprocess.Popen[str]", timeout_s: float) -> str:
     assert process.stdout is not None
     is_readable = select.select([process.stdout], [], [], timeout_s)[0]
     return process.stdout.readline() if is_readable else ""
+
+
+def _listed(column: np.ndarray) -> list[Any]:
+    """An array as JSON can hold it."""
+    listed: list[Any] = (np.round(column.astype(float), DECIMALS) if column.dtype.kind == "f" else column).tolist()
+    return listed
 
 
 def _packed(ink: np.ndarray) -> tuple[int, int, str]:
@@ -139,19 +152,19 @@ def answer_lines(notation_name: str, lines: Iterable[str]) -> None:
     notation = notation_named(notation_name)
     print(READY, file=answers)
     for line in lines:
-        kind, text, *more = json.loads(line)
+        function, asked, *more = json.loads(line)
         try:
-            if kind == "write":
+            if function == "write":
                 lists, rotation_deg = more
                 layout = {name: np.array(column) for name, column in lists.items()} if lists else None
-                answer: object = notation.write(text, layout, rotation_deg)
-            elif kind == "assemble":
+                answer: object = notation.write(asked, layout, rotation_deg)
+            elif function == "assemble":
                 assert notation.assemble is not None
-                answer = notation.assemble(DrawnGraph(*(np.array(part) for part in (text, *more))))
-            elif kind == "draw":
-                answer = _packed(notation.draw(text, *more))
+                answer = notation.assemble(DrawnGraph(*map(np.array, asked)))
+            elif function == "draw":
+                answer = _packed(notation.draw(asked, *more))
             else:
-                answer = getattr(notation, kind)(text, *(np.array(column) for column in more))
+                answer = getattr(notation, function)(asked)
             said = json.dumps(answer)
         except Exception:  # whatever a library stumbles over costs this caption alone
             said = json.dumps(None)

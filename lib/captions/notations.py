@@ -62,7 +62,7 @@ class Notation:
 
     name: str
     caption_prefixes: tuple[str, ...]  # every caption begins with one of these, for a quick check
-    needs_isolation: frozenset[str]  # functions below that can crash their process; run by NotationProcess
+    needs_isolation: frozenset[str]  # functions below that can crash their process; run by SafeNotation
     needs_every_token: bool  # true = one unknown token changes the meaning, so the caption is not trained on
     drawers: tuple[tuple[str, ...], ...]  # names of drawers, in the groups in which RedrawnImage tries them
     # (caption, columns of its layout if known, clockwise turn by cleaning: 0 or 90) -> tokens. Raises NotationError.

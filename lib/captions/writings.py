@@ -1,6 +1,5 @@
 """Captions as a notation writes them, in Spark: tokens, and the mark that each names."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import pandas as pd
@@ -9,9 +8,8 @@ import pyspark.sql.types as T
 from pyspark.sql import Column
 from pyspark.sql.pandas.functions import pandas_udf
 
-from lib.captions.notation_process import NotationProcess
-from lib.captions.notations import Columns, Writing, notation_named
-from lib.errors import NotationError
+from lib.captions.notation_process import SafeNotation
+from lib.captions.notations import notation_named
 from lib.lake.layout_columns import LAYOUT_COLUMNS
 from lib.lake.schemas import TABLES
 
@@ -19,7 +17,6 @@ WRITING = T.StructType(
     [T.StructField("tokens", T.ArrayType(T.StringType())), T.StructField("marks", T.ArrayType(T.IntegerType()))]
 )
 LAYOUT = T.StructType([TABLES["image_layouts"].schema[name] for name in LAYOUT_COLUMNS])
-Writer = Callable[[str, Columns | None, int], Writing | None]
 
 
 def writing_of(
@@ -33,11 +30,11 @@ def writing_of(
     notation_named(notation_name)  # said here, not by every worker
 
     def write_all(captions: pd.Series, layouts: pd.DataFrame, rotations: pd.Series) -> pd.DataFrame:
-        write = _writer(notation_name)
+        notation = _safe(notation_name)
         rows = []
         for text, row, rotation in zip(captions, layouts.to_dict("records"), rotations, strict=True):
             known = None if any(column is None for column in row.values()) else {str(name): row[name] for name in row}
-            written = write(text, known, int(rotation))
+            written = notation.write(text, known, int(rotation))
             rows.append((written.tokens, written.marks) if written else (None, None))
         return pd.DataFrame(rows, columns=["tokens", "marks"])
 
@@ -50,16 +47,6 @@ def writing_of(
 
 
 @lru_cache(maxsize=1)
-def _writer(notation_name: str) -> Writer:
+def _safe(notation_name: str) -> SafeNotation:
     """The notation, made once per Python worker process, which lasts longer than a task."""
-    notation = notation_named(notation_name)
-    if "write" in notation.needs_isolation:
-        return NotationProcess(notation_name).write
-
-    def write(caption: str, layout: Columns | None, rotation_deg: int) -> Writing | None:
-        try:
-            return notation.write(caption, layout, rotation_deg)
-        except NotationError:
-            return None
-
-    return write
+    return SafeNotation(notation_named(notation_name))

@@ -10,7 +10,7 @@ import pandas as pd
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Window
 
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.captions.notations import notation_named
 from lib.errors import LandingZoneError
 from lib.lake.delta_tables import Lake, commit_time
@@ -139,14 +139,14 @@ def _lost(known: DataFrame, accepted: DataFrame, rivals: DataFrame) -> DataFrame
 def _log(lake: Lake, num_changes: int, num_files: int, num_rejected: dict[str, int]) -> None:
     images = lake.read("images_raw").select("image_id")
     logger.info(
-        "ingest_images: %d new or changed captions from %d files; %d captions in the lake have no image yet",
+        "%d new or changed captions from %d files; %d captions in the lake have no image yet",
         num_changes,
         num_files,
         lake.read("captions").join(images, on="image_id", how="left_anti").count(),
     )
     if num_rejected:
         logger.warning(
-            "ingest_images: rows of these files rejected, as images_rejected says: %s",
+            "rows of these files rejected, as images_rejected says: %s",
             ", ".join(f"{count} {reason}" for reason, count in num_rejected.items()),
         )
 
@@ -309,13 +309,11 @@ def _chunks(rows: Iterator[CaptionRow]) -> Iterator[pd.DataFrame]:
 
 def _convert(batches: Iterator[pd.DataFrame], notation_name: str, prefixes: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     """Rows with captions in another notation; those that it reads get the caption they stand for and no reason."""
-    notation = notation_named(notation_name)
-    with closing(NotationProcess(notation_name)) as process:
-        read = process.read if "read" in notation.needs_isolation else notation.read
+    with closing(SafeNotation(notation_named(notation_name))) as notation:
         for rows in batches:
             converted = []
             for row in starmap(CaptionRow, rows.itertuples(index=False, name=None)):
-                caption = read(row.caption or "")
+                caption = notation.read(row.caption or "")
                 if caption and caption.startswith(prefixes):
                     converted.append(row._replace(caption=caption, reason=None, detail=None))
                 else:

@@ -2,16 +2,15 @@
 
 import threading
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lib.captioning.redrawing import DRAWN_ALIKE_FROM, INK_FROM, Ink, Laid, lay_over
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.captions.notations import notation_named
-from lib.errors import CorruptImageError, NotationError
+from lib.errors import CorruptImageError
 from lib.images.cleaning import decode_png
 from lib.serving.refusals import RefusedRequestError
 
@@ -27,7 +26,7 @@ class CaptionDesk:
     def __init__(self, notation_name: str, max_characters: int) -> None:
         """Raises NotationError if there is no such notation."""
         self.notation = notation_named(notation_name)
-        self._process = NotationProcess(notation_name)
+        self._safe = SafeNotation(self.notation)
         self._max_characters = max_characters
         self._lock = threading.Lock()
         self.overlay = lru_cache(NUM_KEPT)(self._overlay)
@@ -45,10 +44,11 @@ class CaptionDesk:
     def molfile(self, text: str) -> str:
         """The molfile of a typed caption. Raises RefusedRequestError that says why there is none."""
         caption = self.standard_form(text)
-        molfile = self._ask("molfile", caption) if self.has_structures else None
+        with self._lock:
+            molfile = self._safe.molfile(caption) if self.has_structures else None
         if molfile is None:
             raise RefusedRequestError(422, "this caption has no structure that can be drawn")
-        return str(molfile)
+        return molfile
 
     def standard_form(self, text: str) -> str:
         """A typed caption in standard form. Raises RefusedRequestError that says why it is none."""
@@ -59,19 +59,11 @@ class CaptionDesk:
             raise RefusedRequestError(
                 422, f"the correction has {len(text):,} characters; at most {self._max_characters:,} are stored"
             )
-        caption = self._ask("read_typed", text)
+        with self._lock:
+            caption = self._safe.read_typed(text)
         if caption is None:
             raise RefusedRequestError(422, f"this is not {self.notation.typed_as}")
-        return str(caption)
-
-    def _ask(self, function: str, *question: object) -> Any:
-        """The notation's answer, None if it has none."""
-        asked = self._process if function in self.notation.needs_isolation else self.notation
-        try:
-            with self._lock:
-                return getattr(asked, function)(*question)
-        except NotationError:
-            return None
+        return caption
 
     def _overlay(self, caption: str, pixels_shape: tuple[int, ...], pixels: bytes) -> bytes | None:
         """The caption drawn as the image was drawn and laid on it, as a transparent PNG of the image's size.
@@ -82,7 +74,8 @@ class CaptionDesk:
         best: Laid | None = None
         for group in self.notation.drawers:
             for drawer in group:
-                drawing = self._ask("draw", caption, drawer)
+                with self._lock:
+                    drawing = self._safe.draw(caption, drawer)
                 if drawing is not None:
                     laid = lay_over(image, drawing)
                     best = laid if best is None or laid.correlation > best.correlation else best
@@ -93,7 +86,7 @@ class CaptionDesk:
     def close(self) -> None:
         """End the notation's process."""
         with self._lock:
-            self._process.close()
+            self._safe.close()
 
 
 def decoded_png(image: bytes) -> NDArray[np.uint8]:

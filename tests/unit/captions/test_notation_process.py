@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
 from lib.captions import notation_process
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.errors import RuntimeMissingError
 from lib.molecules.layout import Layout
 from lib.molecules.notations import NOTATIONS
@@ -24,7 +25,7 @@ PHENETHYLAMINE = "InChI=1S/C8H11N/c9-7-6-8-4-2-1-3-5-8/h1-5H,6-7,9H2"
 
 
 def test_every_caption_gets_its_own_answer():
-    with closing(NotationProcess("inchi")) as asked:
+    with closing(SafeNotation(NOTATIONS["inchi"])) as asked:
         assert [asked.read(text) for text in (METHANE, NONSENSE, "", METHANE)] == [METHANE, None, None, METHANE]
         assert asked.repair(NONSENSE) == NONSENSE
 
@@ -42,12 +43,19 @@ def at(*x: float) -> dict[str, np.ndarray]:
 
 
 def test_writing_takes_layouts_along_and_refuses_what_is_no_molecule():
-    with closing(NotationProcess("smiles_drawn")) as asked:
+    with closing(SafeNotation(NOTATIONS["smiles_drawn"])) as asked:
         assert asked.write(ETHANOL, at(0, 1, 2), 0) == (["C", "C", "O"], [0, 1, 2])
         assert asked.write(ETHANOL, at(2, 1, 0), 0) == (["O", "C", "C"], [2, 1, 0])
         assert asked.write(ETHANOL, at(0, 1), 0) is None
         assert asked.write(NONSENSE, None, 0) is None
         assert asked.write(ETHANOL, at(2, 1, 0), 0) == (["O", "C", "C"], [2, 1, 0])
+
+
+def test_what_cannot_crash_is_asked_in_this_process():
+    asked = SafeNotation(NOTATIONS["inchi"])
+    assert asked.write(ETHANOL, None, 0) == NOTATIONS["inchi"].write(ETHANOL, None, 0)
+    assert asked.write("ethanol", None, 0) is None
+    assert asked._process is None
 
 
 def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
@@ -64,7 +72,7 @@ def test_a_crash_costs_the_one_caption_that_caused_it(monkeypatch):
         return popen([sys.executable, "-c", crashing], **options)
 
     monkeypatch.setattr(notation_process.subprocess, "Popen", start_one_that_crashes)
-    with closing(NotationProcess("inchi")) as asked:
+    with closing(SafeNotation(NOTATIONS["inchi"])) as asked:
         answers = [asked.read(text) for text in (METHANE, "CRASH", METHANE, "CRASH", METHANE)]
         assert answers == [METHANE, None, METHANE, None, METHANE]
     assert len(started) == 3
@@ -93,7 +101,7 @@ def test_whatever_a_library_stumbles_over_or_says_costs_one_caption(monkeypatch)
     monkeypatch.setattr(
         notation_process.subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", STUMBLING], **options)
     )
-    with closing(NotationProcess("inchi")) as asked:
+    with closing(SafeNotation(NOTATIONS["inchi"])) as asked:
         assert asked.read(METHANE) == METHANE
         process = asked._process
         assert [asked.read(text) for text in ("stumbles", "no JSON", METHANE)] == [None, None, METHANE]
@@ -102,7 +110,7 @@ def test_whatever_a_library_stumbles_over_or_says_costs_one_caption(monkeypatch)
 
 
 def test_a_caption_that_is_not_answered_in_time_is_invalid_and_the_next_is_asked_anew(monkeypatch):
-    with closing(NotationProcess("inchi")) as asked:
+    with closing(SafeNotation(NOTATIONS["inchi"])) as asked:
         assert asked.read(METHANE) == METHANE
         os.kill(asked._process.pid, signal.SIGSTOP)
         monkeypatch.setattr(notation_process, "ANSWER_TIMEOUT_S", 0.2)
@@ -113,11 +121,11 @@ def test_a_caption_that_is_not_answered_in_time_is_invalid_and_the_next_is_asked
 
 def test_a_process_that_cannot_start_is_named_with_the_cause():
     with pytest.raises(RuntimeMissingError, match=r"notation_process smoke\) cannot start: .* is 'smoke'; there are"):
-        NotationProcess("smoke").read("x")
+        SafeNotation(replace(NOTATIONS["inchi"], name="smoke")).read("x")
 
 
 def test_the_process_ends_with_its_asker():
-    with closing(NotationProcess("inchi")) as asked:
+    with closing(SafeNotation(NOTATIONS["inchi"])) as asked:
         asked.read(METHANE)
         process = asked._process
     assert process.poll() is not None
@@ -125,8 +133,9 @@ def test_the_process_ends_with_its_asker():
 
 def test_the_process_ends_when_its_parent_is_killed():
     parent = (
-        "import os; from lib.captions.notation_process import NotationProcess; asked = NotationProcess('inchi'); "
-        "asked.read('x'); print(asked._process.pid, flush=True); os.kill(os.getpid(), 9)"
+        "import os; from lib.captions.notation_process import SafeNotation; "
+        "from lib.molecules.notations import NOTATIONS; asked = SafeNotation(NOTATIONS['inchi']); asked.read('x'); "
+        "print(asked._process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     child = int(subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True).stdout)
     for _ in range(100):
@@ -139,7 +148,7 @@ def test_the_process_ends_when_its_parent_is_killed():
 
 
 def test_a_caption_is_drawn_by_the_drawer_asked_for_and_what_is_none_is_not():
-    with closing(NotationProcess("smiles_drawn")) as asked:
+    with closing(SafeNotation(NOTATIONS["smiles_drawn"])) as asked:
         notation = NOTATIONS["smiles_drawn"]
         drawers = [drawer for group in notation.drawers for drawer in group]
         drawn = [asked.draw(PHENETHYLAMINE, drawer) for drawer in drawers]
@@ -153,7 +162,7 @@ def test_a_caption_is_drawn_by_the_drawer_asked_for_and_what_is_none_is_not():
 
 def test_what_one_drawer_cannot_draw_another_does_and_the_process_lives_on():
     """Indigo leaves single atoms to RDKit; neither ends on what is malformed, or on a salt or a long chain."""
-    with closing(NotationProcess("smiles_drawn")) as asked:
+    with closing(SafeNotation(NOTATIONS["smiles_drawn"])) as asked:
         asked.read("C")
         process = asked._process
         for atom in (METHANE, "InChI=1S/H2O/h1H2", "InChI=1S/ClH.Na/h1H;/q;+1/p-1"):
@@ -174,12 +183,12 @@ def test_what_one_drawer_cannot_draw_another_does_and_the_process_lives_on():
 
 WITHOUT_INDIGO = """
 from contextlib import closing
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.molecules.notations import NOTATIONS
 from lib.molecules.redrawn import layout_as_drawn
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 ethanol = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
-with closing(NotationProcess("smiles_drawn")) as asked:
+with closing(SafeNotation(NOTATIONS["smiles_drawn"])) as asked:
     print([asked.draw(ethanol, drawer) is not None for group in NOTATIONS["smiles_drawn"].drawers for drawer in group])
     print(asked.write(ethanol, None, 0).tokens)
 print((layout_as_drawn(ethanol).atom_x == lay_out_with_rdkit(ethanol).atom_x).all())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from lib.captions.notation_process import NotationProcess
+from lib.captions.notation_process import SafeNotation
 from lib.captions.notations import DrawnGraph
 from lib.molecules.atom_labels import GROUPS
 from lib.molecules.drawing_marks import ELEMENTS
@@ -14,6 +14,7 @@ from lib.molecules.graph_assembly import UNWRITTEN, assemble
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
 from lib.molecules.lost_strokes import MAX_LOST
+from lib.molecules.notations import NOTATIONS
 from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import drawn_molecule, inchi_of_smiles
 from model.graph_kinds import CHARGES, DOUBLE, HASH, KINDS, MAX_HYDROGENS, NOTHING, SINGLE, TRIPLE, WEDGE, WRITTEN_KINDS
@@ -313,7 +314,7 @@ def test_what_cannot_be_mended_is_nothing() -> None:
 
 def test_another_process_puts_the_same_together() -> None:
     graph = seen(["C", "C", "N", "O-"], {(0, 1): SINGLE, (1, 2): TRIPLE, (2, 3): SINGLE})
-    asked = NotationProcess("smiles_drawn_kekule")
+    asked = SafeNotation(NOTATIONS["smiles_drawn_kekule"])
     try:
         assert asked.assemble(graph) == assemble(graph)
     finally:
