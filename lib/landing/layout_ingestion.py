@@ -43,43 +43,22 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     Of several files with a layout of one image the first to arrive counts. A file that does not fit is said in the
     log and stops nothing.
     """
-    files = []
-    for file in ledger.unread(zone.layouts):
-        try:
-            _check_columns(file)
-        except LandingZoneError as error:
-            logger.warning("ingest_images: left out: %s", error)
-        else:
-            files.append(file)
+    files = _with_layouts(ledger.unread(zone.layouts))
     if not files:
         return
     lake.create("image_layouts")
-    listed = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(len(files))
-    read = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
-    of_files = read.groupBy("source").agg(F.max("fault").alias("fault"), F.sum("num_left_out").alias("num_left_out"))
-    said = of_files.where(F.col("fault").isNotNull() | (F.col("num_left_out") > 0)).collect()
-    faults = {row.source: row.fault for row in said if row.fault is not None}
-    for path, fault in faults.items():
-        logger.warning("ingest_images: left out: %s cannot be read to its end: %s", path, fault)
-    for row in said:
-        if row.fault is None:
-            logger.warning(
-                "ingest_images: %d layouts left out of %s: they name no image, or a column is empty",
-                row.num_left_out,
-                row.source,
-            )
-    files = [file for file in files if file.path not in faults]
+    read = _read(lake, files, landing)
+    torn = _say_what_is_left_out(read)
+    files = [file for file in files if file.path not in torn]
     sources = [file.path for file in files]
     known = lake.read("image_layouts").drop("ingested_at")
     of_others = known.where(~F.col("source").isin(sources))
     rows = _firsts(read.where(F.col("source").isin(sources))).join(of_others, on="image_id", how="left_anti")
     gone = known.where(F.col("source").isin(sources)).join(rows, on="image_id", how="left_anti")
     unread = set(ledger.unread(zone.layouts))
-    others = [file for file in zone.layouts if file not in unread]
-    if others and not gone.isEmpty():  # another file, unchanged, may have a layout of an image that lost its own
-        listed = lake.spark.createDataFrame(others, FILE_SCHEMA).repartition(len(others))
-        again = lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
-        rows = rows.unionByName(_firsts(again).join(gone, on="image_id", how="left_semi"))
+    unchanged = [file for file in zone.layouts if file not in unread]
+    if unchanged and not gone.isEmpty():  # one of them may have a layout of an image that lost its own
+        rows = rows.unionByName(_firsts(_read(lake, unchanged, landing)).join(gone, on="image_id", how="left_semi"))
         gone = gone.join(rows, on="image_id", how="left_anti")
     changes = (
         rows.join(known, on=known.columns, how="left_anti")
@@ -91,7 +70,41 @@ def ingest_layouts(lake: Lake, ledger: Ledger, zone: LandingZone, landing: Landi
     if num_changes:
         lake.upsert("image_layouts", changes, delete_when="new.atom_x is null")
     ledger.remember(files)
-    logger.info("ingest_images: %d new or changed layouts from %d files", num_changes, len(files))
+    logger.info("%d new or changed layouts from %d files", num_changes, len(files))
+
+
+def _with_layouts(files: Iterable[LandedFile]) -> list[LandedFile]:
+    """The files that have the columns of layouts; the others are said in the log."""
+    fitting = []
+    for file in files:
+        try:
+            _check_columns(file)
+        except LandingZoneError as error:
+            logger.warning("left out: %s", error)
+        else:
+            fitting.append(file)
+    return fitting
+
+
+def _read(lake: Lake, files: list[LandedFile], landing: LandingSettings) -> DataFrame:
+    """Rows of ROW_SCHEMA, each file read by a task of its own."""
+    listed = lake.spark.createDataFrame(files, FILE_SCHEMA).repartition(len(files))
+    return lake.stage(listed.mapInPandas(partial(_read_layouts, landing=landing), ROW_SCHEMA))
+
+
+def _say_what_is_left_out(read: DataFrame) -> set[str]:
+    """Say in the log what was not read, and return the paths of files that cannot be read to their end."""
+    of_files = read.groupBy("source").agg(F.max("fault").alias("fault"), F.sum("num_left_out").alias("num_left_out"))
+    torn = set()
+    for row in of_files.where(F.col("fault").isNotNull() | (F.col("num_left_out") > 0)).collect():
+        if row.fault is not None:
+            torn.add(row.source)
+            logger.warning("left out: %s cannot be read to its end: %s", row.source, row.fault)
+        else:
+            logger.warning(
+                "%d layouts left out of %s: they name no image, or a column is empty", row.num_left_out, row.source
+            )
+    return torn
 
 
 def _firsts(read: DataFrame) -> DataFrame:
