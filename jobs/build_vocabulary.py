@@ -21,7 +21,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
 
     lake = Lake(spark, settings.storage)
     if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
-        logger.info("build_vocabulary: not needed: %s", why)
+        logger.info("not needed: %s", why)
         return
     build_vocabulary(lake, settings.captions)
 

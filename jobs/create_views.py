@@ -22,9 +22,7 @@ def run(spark: "SparkSession", settings: Settings) -> None:
     if settings.storage.catalog:
         publish_views(Lake(spark, settings.storage), sql_folder(settings.conf))
     else:
-        logger.info(
-            "create_views: not needed: storage.catalog is null, and `make sql` creates the views when it starts"
-        )
+        logger.info("not needed: storage.catalog is null, and `make sql` creates the views when it starts")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def run(spark: "SparkSession", settings: Settings) -> None:
     """Encode what the frozen encoder of the settings has not encoded yet."""
     if not settings.captioner.has_lasting_features:  # said without loading PyTorch
-        logger.info("extract_features: not needed: captioner.is_encoder_frozen is false, or its weights are random")
+        logger.info("not needed: captioner.is_encoder_frozen is false, or its weights are random")
         return
     from lib.images.features import extract_new_features
     from lib.lake.delta_tables import Lake

@@ -75,11 +75,11 @@ def predict_new_images(lake: Lake, settings: Settings, only: DataFrame | None = 
             commit_batches(lake, "predict_captions", pending.batches(), total, commit)
     lake.create("caption_predictions")
     num_rescored, num_gone = _bring_up_to_date(lake, clean, captions, model_version) if had_predictions else (0, 0)
-    logger.info("predict_captions: model %s captioned %d new images", model_version, total)
+    logger.info("model %s captioned %d new images", model_version, total)
     if num_rescored:
-        logger.info("predict_captions: %d earlier captions were scored again: their references changed", num_rescored)
+        logger.info("%d earlier captions were scored again: their references changed", num_rescored)
     if num_gone:
-        logger.info("predict_captions: %d captions were removed: their images left images_clean", num_gone)
+        logger.info("%d captions were removed: their images left images_clean", num_gone)
 
 
 def _with_features(lake: Lake, rows: DataFrame, directory: Path, settings: PredictionSettings) -> DataFrame:

@@ -22,7 +22,7 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     """
     candidate = resolve_model(lake.storage, name, settings.dataset)
     if (why := withdrawal_of(candidate.directory)) is not None:
-        logger.info("promote_model: model %s was withdrawn (%s), so it is not a candidate", candidate.version, why)
+        logger.info("model %s was withdrawn (%s), so it is not a candidate", candidate.version, why)
         return
     if not has_current_model(lake.storage):
         _promote(lake, candidate, None, "there is no current model to compare with", None)
@@ -30,8 +30,7 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     champion = resolve_model(lake.storage, "current", settings.dataset)
     if champion.version == candidate.version:
         logger.info(
-            "promote_model: model %s is the current one and there is no other candidate: train one, or name one",
-            candidate.version,
+            "model %s is the current one and there is no other candidate: train one, or name one", candidate.version
         )
         return
     images = held_out_images(lake)
@@ -48,10 +47,10 @@ def promote_if_better(lake: Lake, settings: Settings, name: str) -> None:
     known = last_decision(lake, candidate.version, REFUSED)
     if known is None or (known.champion, known.reason) != (champion.version, verdict.reason):
         record_decision(lake, candidate.version, champion.version, REFUSED, verdict.reason, verdict.figures)
-    logger.info("promote_model: model %s is not promoted: %s", candidate.version, verdict.reason)
+    logger.info("model %s is not promoted: %s", candidate.version, verdict.reason)
 
 
 def _promote(lake: Lake, model: Model, champion: str | None, reason: str, figures: dict[str, Any] | None) -> None:
     record_decision(lake, model.version, champion, PROMOTED, reason, figures)
     make_current(lake.storage, lasting_name(model))
-    logger.info("promote_model: model %s is current now: %s", model.version, reason)
+    logger.info("model %s is current now: %s", model.version, reason)

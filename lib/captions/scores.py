@@ -70,7 +70,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
         if lake.read("images_clean").isEmpty():
-            logger.info("evaluate_captions: nothing to score: images_clean is empty")
+            logger.info("nothing to score: images_clean is empty")
             return
         raise MissingInputError(
             f"there are no predictions of model {model_version} in {lake.storage.root}: run predict_captions first"
@@ -79,10 +79,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     scored = with_known_reference(predictions.where(of_model), captions)
     known = lake.read("evaluations").where(of_model)
     if known.isEmpty() and scored.isEmpty():
-        logger.info(
-            "evaluate_captions: nothing to score: no image has both a reference and a caption by model %s",
-            model_version,
-        )
+        logger.info("nothing to score: no image has both a reference and a caption by model %s", model_version)
         return
     # Before they are scored: what changes in between makes the next run evaluate again.
     read = [scored.drop("predicted_at"), captions.drop("ingested_at")]
@@ -90,7 +87,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
         read.append(lake.read("image_features").select("image_id", "encoder_version", "cleaning_version"))
     inputs_fingerprint = fingerprint(as_sentences, *map(fingerprint_of_rows, read))
     if not known.where(F.col("inputs_fingerprint") == inputs_fingerprint).isEmpty():
-        logger.info("evaluate_captions: the evaluations of model %s are up to date", model_version)
+        logger.info("the evaluations of model %s are up to date", model_version)
         return
     same_of_all = {
         "model_version": model_version,
@@ -235,7 +232,7 @@ def _summarise(scores: DataFrame) -> DataFrame:
 def _log(evaluation: Row) -> None:
     scores = (evaluation.mean_similarity, evaluation.mean_edit_distance, evaluation.exact_match)
     logger.info(
-        "evaluate_captions: model %s, split %s, %s: %d images, mean similarity %s, mean edit distance %s, exact %s",
+        "model %s, split %s, %s: %d images, mean similarity %s, mean edit distance %s, exact %s",
         evaluation.model_version,
         evaluation.split,
         evaluation.predictor,
@@ -244,7 +241,7 @@ def _log(evaluation: Row) -> None:
     )
     if evaluation.num_sentences:
         logger.info(
-            "evaluate_captions: model %s, split %s, %s: %d sentences, %d of them empty: "
+            "model %s, split %s, %s: %d sentences, %d of them empty: "
             "BLEU-1 to BLEU-4 %.3f %.3f %.3f %.3f, METEOR %.3f, ROUGE-L %.3f, CIDEr %.3f",
             evaluation.model_version,
             evaluation.split,

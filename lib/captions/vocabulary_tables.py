@@ -38,7 +38,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     # Before the tokens are counted: captions that arrive in between make the next run build it again.
     captions_fingerprint = fingerprint_of_rows(train.select("caption"))
     if not built.where(F.col("captions_fingerprint") == captions_fingerprint).isEmpty():
-        logger.info("build_vocabulary: up to date")
+        logger.info("up to date")
         return
     tokenized = train.select(writing_of(F.col("caption"), settings.notation)["tokens"].alias("tokens"))
     counts = tokenized.select(F.explode("tokens").alias("token")).groupBy("token").agg(F.count("*").alias("num_uses"))
@@ -63,7 +63,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     ]
     lake.replace("vocabulary", lake.spark.createDataFrame(rows, VOCABULARY.schema))
     logger.info(
-        "build_vocabulary: %d tokens; %d train captions are not in notation %s and will not be trained on",
+        "%d tokens; %d train captions are not in notation %s and will not be trained on",
         len(vocabulary.tokens),
         num_foreign,
         settings.notation,
@@ -77,8 +77,7 @@ def _log_rare(counts: DataFrame, num_other_uses: int, min_token_uses: int) -> No
     rare = counts.agg(F.count("*").alias("num_tokens"), F.sum("num_uses").alias("num_uses")).first()
     if rare is not None and rare.num_tokens:
         logger.info(
-            "build_vocabulary: %d tokens are used less than captions.min_token_uses %d times and left out: %.1f %% of "
-            "all uses",
+            "%d tokens are used less than captions.min_token_uses %d times and left out: %.1f %% of all uses",
             rare.num_tokens,
             min_token_uses,
             100 * rare.num_uses / (rare.num_uses + num_other_uses),

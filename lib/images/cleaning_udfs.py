@@ -70,7 +70,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
 
 def _clean_pending(lake: Lake, pending: PendingRows, settings: CleaningSettings) -> None:
     if not pending.num_rows:
-        logger.info("clean_images: nothing new")
+        logger.info("nothing new")
         return
     commit = partial(_commit_batch, lake, settings)
     commit_batches(lake, "clean_images", pending.batches(), pending.num_rows, commit)

@@ -47,7 +47,7 @@ def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
 
 def _extract_pending(lake: Lake, pending: PendingRows, config: CaptionerConfig, version: str) -> None:
     if not pending.num_rows:
-        logger.info("extract_features: nothing new")
+        logger.info("nothing new")
         return
     try:
         frozen_encoder(config)  # weights that are not there are said here, not by every worker

@@ -19,5 +19,5 @@ def maintain_tables(lake: Lake, settings: MaintenanceSettings) -> None:
         if lake.has(name):
             num_joined, num_files = lake.compact(name)
             lake.vacuum(name, settings.retain_hours)
-            logger.info("maintain_tables: %s: %d files joined into %d", name, num_joined, num_files)
-    logger.info("maintain_tables: rows of %d killed runs removed", lake.remove_stale_rows(settings.retain_hours))
+            logger.info("%s: %d files joined into %d", name, num_joined, num_files)
+    logger.info("rows of %d killed runs removed", lake.remove_stale_rows(settings.retain_hours))

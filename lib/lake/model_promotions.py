@@ -53,7 +53,7 @@ def offer_trained(lake: Lake, model_version: str, decided_by: Literal["training"
     if champion not in (None, model_version):
         if decided_by == "comparison":
             logger.info(
-                "train_captioner: model %s is the candidate: promote_model puts it in use if it is better than %s",
+                "model %s is the candidate: promote_model puts it in use if it is better than %s",
                 model_version,
                 champion,
             )
@@ -92,7 +92,7 @@ def _replace_by_hand(lake: Lake, model: Model, dataset: str, decision: str) -> M
         champion = None
     before = champion.version if champion else None
     if before == model.version and withdrawal_of(model.directory) is None:
-        logger.info("promote_model: model %s is the current one already", model.version)
+        logger.info("model %s is the current one already", model.version)
         return model
     record_decision(lake, model.version, before, decision, "promote_model was told to")
     # A withdrawn model that is current is refused in a sentence: so a kill in here never leaves the wrong one in use.
@@ -100,5 +100,5 @@ def _replace_by_hand(lake: Lake, model: Model, dataset: str, decision: str) -> M
         withdraw(champion.directory, f"promote_model put {model.version} in its place")
     (model.directory / WITHDRAWN).unlink(missing_ok=True)
     make_current(lake.storage, lasting_name(model))
-    logger.info("promote_model: model %s is current; before it was %s", model.version, before or "none")
+    logger.info("model %s is current; before it was %s", model.version, before or "none")
     return model

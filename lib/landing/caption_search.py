@@ -74,7 +74,7 @@ def find_captions(
         lake, [file for file in zone.archives if file.path in new], landing
     ):
         if not member:
-            logger.warning("ingest_images: %s is damaged: captions in it are not looked for", path)
+            logger.warning("%s is damaged: captions in it are not looked for", path)
             del new[path]  # what it held before stays
             continue
         landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
@@ -173,11 +173,11 @@ def _examined(
                 continue
             num_texts_fit += is_plain_text(table.name)
             if file is None:
-                logger.warning("ingest_images: left out: %s is empty", table.landed.path)
+                logger.warning("left out: %s is empty", table.landed.path)
                 continue
             if file.encoding == LAST_RESORT and not landing.captions_encoding:
                 logger.warning(
-                    "ingest_images: %s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
+                    "%s is no UTF-8 and is read as %s (Latin-1): if its captions look wrong, set "
                     "landing.captions_encoding",
                     table.landed.path,
                     LAST_RESORT,
@@ -185,7 +185,7 @@ def _examined(
             files.append(file)
             read.append(table.landed)
         for sentence in said:
-            logger.warning("ingest_images: left out: %s", sentence)
+            logger.warning("left out: %s", sentence)
             faults[path] = sentence
     return files, read, faults
 
@@ -193,8 +193,7 @@ def _examined(
 def _say_layouts_in_archives(layouts: list[str]) -> None:
     if layouts:
         logger.warning(
-            "ingest_images: left out, since layouts are not read from archives: %s: put them beside the archive",
-            _enumerated(layouts),
+            "left out, since layouts are not read from archives: %s: put them beside the archive", _enumerated(layouts)
         )
 
 
@@ -202,13 +201,13 @@ def _say_what_is_left_alone(others: list[str], landing: LandingSettings) -> None
     of_other_formats = [path for path in others if is_named(base_name(path), landing)]
     if of_other_formats:
         logger.warning(
-            "ingest_images: left out, though landing.captions_files names them: %s: save them as .csv, .tsv or .txt",
+            "left out, though landing.captions_files names them: %s: save them as .csv, .tsv or .txt",
             _enumerated(of_other_formats),
         )
     unnamed = [path for path in others if path not in of_other_formats]
     if unnamed:
         logger.info(
-            "ingest_images: %d tables left alone, since landing.captions_files does not name them: %s",
+            "%d tables left alone, since landing.captions_files does not name them: %s",
             len(unnamed),
             _enumerated(unnamed),
         )

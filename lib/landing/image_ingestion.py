@@ -73,8 +73,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         replace_changed_images(lake, listed.where(is_image), settings)
     if counts.known_unread:
         logger.warning(
-            "ingest_images: files of %d images that are in the lake cannot be read now: their old bytes are kept",
-            counts.known_unread,
+            "files of %d images that are in the lake cannot be read now: their old bytes are kept", counts.known_unread
         )
     _forget_mended_files(lake, zone, listed)
     _forget_members_gone(lake, archives, zone, listed)
@@ -87,7 +86,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         f"skipped {num_hidden} hidden files": num_hidden,
     }
     said = [f"{num_arrivals} new images", *(words for words, number in beside.items() if number)]
-    logger.info("ingest_images: %s", "; ".join(said))
+    logger.info("%s", "; ".join(said))
 
 
 def _such_as(names: list[str], settings: LandingSettings) -> str:

@@ -50,9 +50,9 @@ def replace_changed_images(lake: Lake, listed: DataFrame, settings: LandingSetti
 
     batches = batches_by_position(changed, num_changed, settings.images_per_commit)
     commit_batches(lake, "ingest_images", batches, num_changed, commit)
-    logger.info("ingest_images: %d images replaced by new versions of their files", num_replaced)
+    logger.info("%d images replaced by new versions of their files", num_replaced)
     if num_unread:
-        logger.warning("ingest_images: %d new versions of files cannot be read: the old bytes are kept", num_unread)
+        logger.warning("%d new versions of files cannot be read: the old bytes are kept", num_unread)
 
 
 def _changed(listed: DataFrame) -> DataFrame:

@@ -55,7 +55,7 @@ def _check_all_are_there(lists: list[tuple[str, str]], landing: LandingSettings)
             f"be of split {UNLISTED}: put it into the landing zone, or take it out of the setting"
         )
     for split, name in missing:
-        logger.warning("ingest_images: %s has not arrived: images in no list are of split %s", name, split)
+        logger.warning("%s has not arrived: images in no list are of split %s", name, split)
 
 
 def _names_in(path: str, member: str, landing: LandingSettings) -> list[str]:
@@ -89,7 +89,7 @@ def apply_split_lists(lake: Lake, zone: LandingZone, archived: list[tuple[str, s
     if not split_of:
         if landing.split_files and not lists and (zone.images or zone.archives):
             logger.warning(
-                "ingest_images: no list that landing.split_files names has arrived (%s): images are split by the hash "
+                "no list that landing.split_files names has arrived (%s): images are split by the hash "
                 "of their id; put the lists into the landing zone, or set landing.split_files={}",
                 ", ".join(landing.split_files.values()),
             )
@@ -100,7 +100,7 @@ def apply_split_lists(lake: Lake, zone: LandingZone, archived: list[tuple[str, s
     num_images, num_listed = images.agg(F.count("*"), F.count("listed")).first() or (0, 0)
     if not num_listed:
         logger.warning(
-            "ingest_images: the lists of landing.split_files name no image that has a caption (they name %s): all "
+            "the lists of landing.split_files name no image that has a caption (they name %s): all "
             "captions are of split %s now",
             next(iter(split_of))[:MAX_NAME_SHOWN],
             UNLISTED,
@@ -112,8 +112,7 @@ def apply_split_lists(lake: Lake, zone: LandingZone, archived: list[tuple[str, s
         if num_moved:
             lake.upsert("captions", moved)
     logger.info(
-        "ingest_images: %d images are in lists of splits; %d images with captions are in none and of split %s; %d "
-        "captions moved",
+        "%d images are in lists of splits; %d images with captions are in none and of split %s; %d captions moved",
         len(split_of),
         num_images - num_listed,
         UNLISTED,

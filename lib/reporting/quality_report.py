@@ -57,7 +57,7 @@ def write_report(
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     num_predicted = predictions.count()
     if not num_predicted:
-        logger.info("evaluate_captions: no report is written: model %s has captioned no image", model_version)
+        logger.info("no report is written: model %s has captioned no image", model_version)
         return None
     evaluations = _evaluations_of(lake.read("evaluations"), model_version)
     path = Path(lake.storage.root) / "reports" / f"{model_version}.html"
@@ -71,7 +71,7 @@ def write_report(
     drawn = [fingerprint_of_rows(rows) for rows in _drawn_rows(lake, predictions, model_version)]
     stamp = fingerprint(str(shown), drawn, settings, template)
     if path.is_file() and f'content="{stamp}"' in path.read_text(encoding="utf-8")[:1000]:
-        logger.info("evaluate_captions: the report is up to date: %s", path)
+        logger.info("the report is up to date: %s", path)
         return path
     ciders = _ciders(lake, predictions, evaluations)
     figures = {
@@ -86,7 +86,7 @@ def write_report(
     }
     with written_whole(path) as file:
         file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
-    logger.info("evaluate_captions: the report is in %s", path)
+    logger.info("the report is in %s", path)
     return path
 
 
@@ -174,7 +174,7 @@ def _gallery(
         try:
             with_attention(lake, chosen, settings.num_with_attention, sheets_of)
         except (CaptionlakeError, ModelError) as error:
-            logger.warning("evaluate_captions: the report does not show where attention looked: %s", error)
+            logger.warning("the report does not show where attention looked: %s", error)
     return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
 
 

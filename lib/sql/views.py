@@ -74,7 +74,7 @@ def publish_views(lake: Lake, sql: Path = SQL) -> list[str]:
         create_missing_tables(lake, views)
         created = create_views(lake.spark, views)
     schema = f"{lake.storage.catalog}.{lake.storage.schema_name}"
-    logger.info("create_views: %d views in %s: %s", len(created), schema, ", ".join(created))
+    logger.info("%d views in %s: %s", len(created), schema, ", ".join(created))
     return created
 
 

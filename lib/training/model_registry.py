@@ -170,7 +170,7 @@ def _record(tracking: Tracking, lake: Lake, name: str | None, checkpoint: Path, 
                 pip_requirements=_requirements(),
             )
             version = mlflow.register_model(logged.model_uri, name).version
-            logger.info("train_captioner: model %s is version %s of %s", checkpoint.name, version, name)
+            logger.info("model %s is version %s of %s", checkpoint.name, version, name)
     run_id: str = run.info.run_id
     return run_id
 

@@ -27,7 +27,7 @@ def train_model(settings: Settings, arguments: Sequence[str], write_model: Write
     record_training. Raises what plan_training, training_alone and the cluster's checks raise, and TrainingFailedError.
     """
     if why := _why_nothing_is_asked_for(settings):
-        logger.info("train_captioner: nothing is trained: %s", why)
+        logger.info("nothing is trained: %s", why)
         return
     if settings.prediction.model_version != IN_THE_PROJECT:
         check_tracking(settings.tracking)
@@ -36,14 +36,14 @@ def train_model(settings: Settings, arguments: Sequence[str], write_model: Write
         with open_spark(settings.spark, "train_captioner") as spark:
             lake = Lake(spark, settings.storage)
             if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
-                logger.info("train_captioner: nothing is trained: %s", why)
+                logger.info("nothing is trained: %s", why)
                 return
             run = plan_training(lake, settings)
             until_trained.enter_context(training_alone(run))
             if run.is_trained:
-                logger.info("train_captioner: model %s is up to date", run.model_version)
+                logger.info("model %s is up to date", run.model_version)
             else:
-                logger.info("train_captioner: model %s, %d train images", run.model_version, run.data.num_train)
+                logger.info("model %s, %d train images", run.model_version, run.data.num_train)
                 _train_on_databricks(lake, run, settings, arguments)
             if run.is_trained:
                 _finish(lake, run, settings, write_model)
@@ -84,4 +84,4 @@ def _lake_through_raydp(settings: Settings) -> Iterator[Lake]:
 def _finish(lake: Lake, run: TrainingRun, settings: Settings, write_model: WriteModel) -> None:
     finish_training(lake, run, settings.promotion.decided_by)
     record_training(lake, settings.tracking, run.checkpoint, write_model)
-    logger.info("train_captioner: model %s is in %s", run.model_version, run.checkpoint)
+    logger.info("model %s is in %s", run.model_version, run.checkpoint)

@@ -84,10 +84,10 @@ def plan_training(lake: Lake, settings: Settings) -> TrainingRun:
     table_versions = {name: lake.version(name) for name in (*LEARNED_FROM, *LEARNED_FROM_IF_THERE) if lake.has(name)}
     data = describe_training_data(lake, settings.captions, vocabulary, encoder_version(settings.captioner))
     if data.left_out:
-        logger.warning("train_captioner: not trained on: %s", data.left_out)
+        logger.warning("not trained on: %s", data.left_out)
     if data.num_unknown_tokens:
         logger.info(
-            "train_captioner: %d of %d words (%.1f %%) of the train captions are not in the vocabulary",
+            "%d of %d words (%.1f %%) of the train captions are not in the vocabulary",
             data.num_unknown_tokens,
             data.num_tokens,
             100 * data.num_unknown_tokens / data.num_tokens,
@@ -141,9 +141,7 @@ def training_alone(run: TrainingRun) -> Iterator[None]:
             f"model {run.model_version} is being trained by another process: let it end, or end it, and start again"
         ) from None
     except OSError as error:  # a storage that knows no locks
-        logger.info(
-            "train_captioner: the run's folder cannot be locked, so another process may train the same model: %s", error
-        )
+        logger.info("the run's folder cannot be locked, so another process may train the same model: %s", error)
     try:
         yield
     finally:
@@ -169,7 +167,7 @@ def finish_training(lake: Lake, run: TrainingRun, decided_by: Literal["training"
         offer_trained(lake, run.model_version, decided_by)
     else:
         logger.warning(
-            "train_captioner: model %s is not made current, since it was withdrawn (%s): change the data or the "
+            "model %s is not made current, since it was withdrawn (%s): change the data or the "
             "settings for another, or remove that file to use it after all",
             run.model_version,
             why,

@@ -35,7 +35,7 @@ def word_vectors(source: str, vocabulary: Vocabulary, width: int) -> np.ndarray:
     if not num_found:
         raise SettingsError(f"training.embeddings {source} has no token of the vocabulary: name other vectors")
     logger.info(
-        "train_captioner: %d of %d tokens (%.1f %%) have a vector in %s; the others begin at random",
+        "%d of %d tokens (%.1f %%) have a vector in %s; the others begin at random",
         num_found,
         len(indices),
         100 * num_found / len(indices),

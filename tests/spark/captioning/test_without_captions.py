@@ -65,8 +65,8 @@ def test_it_captions_them_with_the_pretrained_model_and_says_so(ended) -> None:
     root, run = ended
     assert run.returncode == 0, run.stderr
     said = [line.strip() for line in run.stderr.splitlines()]
-    assert f"train_captioner: nothing is trained: no image in {root} has a caption to learn from" in said
-    assert f"predict_captions: model {VERSION} captioned 4 new images" in said
+    assert f"nothing is trained: no image in {root} has a caption to learn from" in said
+    assert f"model {VERSION} captioned 4 new images" in said
     assert run.stdout.splitlines()[-1] == f"Captions: {root}/reports/{VERSION}.csv"
     assert f"Report: {root}/reports/{VERSION}.html" in run.stdout.splitlines()
     assert "Rejected: 1 not_an_image." in run.stdout

@@ -207,7 +207,7 @@ def test_images_without_features_and_words_outside_the_vocabulary_are_counted(
     version = "efficientnet_lite2-imagenet"
     assert (left.num_train, left.left_out) == (2, f"images without features of {version}: 1 (run extract_features)")
     assert left.fingerprint != whole.fingerprint
-    assert f"train_captioner: not trained on: {left.left_out}" in caplog.text
+    assert f"not trained on: {left.left_out}" in caplog.text
     assert "4 of 8 words (50.0 %) of the train captions are not in the vocabulary" in caplog.text
     extracted.spark.sql(f"update {table} set shape = array(1280, 2, 1) where image_id = 'blue'")
     with pytest.raises(SettingsError, match=rf"features of {version} have 2 shapes, and training on them takes one"):

@@ -54,15 +54,15 @@ def test_small_files_are_joined_and_old_ones_deleted_and_no_row_changes(
     # The three small files were left by OPTIMIZE just now, so the last thirty days still need them.
     assert {file.name for file in folder.glob("*.parquet")} == {joined, *small}
     assert [file.exists() for file in begun] == [False, False, True]
-    assert "maintain_tables: captions: 3 files joined into 1" in caplog.messages
-    assert "maintain_tables: images_rejected: 0 files joined into 0" in caplog.messages
+    assert "captions: 3 files joined into 1" in caplog.messages
+    assert "images_rejected: 0 files joined into 0" in caplog.messages
     assert not any("images_clean" in message for message in caplog.messages)
 
     history = lake.spark.sql(f"describe history delta.`{folder}`").select("operation")
     caplog.clear()
     with caplog.at_level("INFO"):
         run(lake.spark, settings)
-    assert "maintain_tables: captions: 0 files joined into 0" in caplog.messages
+    assert "captions: 0 files joined into 0" in caplog.messages
     assert [row.operation for row in history.collect()].count("OPTIMIZE") == 1
 
 

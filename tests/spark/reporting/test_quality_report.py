@@ -173,7 +173,7 @@ def test_the_first_images_of_each_group_show_where_attention_looked(
     (Path(evaluated.storage.root) / "reports" / "m1.html").unlink()
     sheets_of = partial(attention_sheets, checkpoint=Path("nowhere"), settings=prediction)
     assert "<details>" not in write_report(evaluated, SETTINGS, CLEANING, "m1", sheets_of).read_text(encoding="utf-8")
-    assert "evaluate_captions: the report does not show where attention looked: " in caplog.text
+    assert "the report does not show where attention looked: " in caplog.text
 
 
 @pytest.mark.slow
