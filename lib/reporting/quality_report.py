@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import DataFrame, Row
 
 from lib.captions.predictors import CONSTANT_CAPTION, LABELS, MODEL
 from lib.captions.scores import scores_by_predictor, with_known_reference
@@ -15,9 +15,10 @@ from lib.fingerprints import fingerprint
 from lib.lake.delta_tables import Lake
 from lib.lake.row_fingerprints import fingerprint_of_rows
 from lib.lake.schemas import REJECTION_REASONS, TABLES
-from lib.reporting.charts import COLOURS, confidence_chart, histogram_chart, loss_chart, sentence_confidence_chart
+from lib.reporting.charts import COLOURS
 from lib.reporting.gallery import SheetsOf, ShownImage, choose_images, with_attention
 from lib.reporting.headline import FIGURES, headline, is_of_sentences, verdict
+from lib.reporting.report_charts import report_charts
 from lib.reporting.sentence_confidence import cider_deciles, ciders_of
 from lib.sections.images import CleaningSettings
 from lib.sections.reporting import ReportSettings
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("quality_report.html.jinja")
 SPLITS = ("test", "validation", "train")  # the first that was evaluated is the one the headline is about
-NUM_BINS = 40
 SAMPLE = "A fair sample, drawn by a hash of the image's name; it may repeat images from above."
 FORMATS = {
     "score": "{:.2f}",
@@ -121,7 +121,7 @@ def _scored_figures(
         "verdict": verdict(evaluations[split]),
         "is_sentences": is_of_sentences(evaluations[split]),
         "headline": headline(evaluations[split]),
-        "charts": _charts(lake, scores.where(F.col("split") == split), tenths, model.model_version),
+        "charts": report_charts(lake, scores.where(F.col("split") == split), tenths, model.model_version),
     }
 
 
@@ -191,94 +191,6 @@ def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:
         for split in SPLITS
         if any(row.split == split for row in rows)
     }
-
-
-def _charts(
-    lake: Lake, scores: DataFrame, tenths_of_sentences: list[tuple[float, float]] | None, model_version: str
-) -> list[tuple[str, str, str]]:
-    """(title, what it shows, SVG data URI) of each chart there are figures for."""
-    charts = []
-    if similarities := _histogram(scores, "similarity", 1 / NUM_BINS):
-        charts.append(
-            (
-                "Similarity",
-                "Fraction of the images by similarity; further right is better.",
-                histogram_chart(*similarities, "similarity of caption and reference (0 to 1)"),
-            )
-        )
-    if distances := _histogram(scores, "edit_distance", _bin_width(scores)):
-        charts.append(
-            (
-                "Edit distance",
-                "Fraction of the images by edit distance; further left is better.",
-                histogram_chart(*distances, "edit distance (characters)"),
-            )
-        )
-    if tenths_of_sentences:
-        charts.append(
-            (
-                "Does confidence tell?",
-                "Images in ten groups of equal size by the model's confidence, the "
-                "geometric mean probability of a word. Where it tells good captions from bad, the bars rise to "
-                "the right.",
-                sentence_confidence_chart(tenths_of_sentences),
-            )
-        )
-    elif tenths := deciles(scores):
-        charts.append(
-            (
-                "Does confidence tell?",
-                "Images in ten groups of equal size by the model's confidence. Where "
-                "it tells right from wrong, the bars rise to the right; where it is a probability to count on, "
-                "each ends at its mark.",
-                confidence_chart(tenths),
-            )
-        )
-    metrics = lake.read("training_metrics").where(F.col("run_id") == model_version).orderBy("step").collect()
-    train = [(row.step, row.train_loss) for row in metrics if row.train_loss is not None]
-    validation = [(row.step, row.validation_loss) for row in metrics if row.validation_loss is not None]
-    if train or validation:
-        charts.append(
-            (
-                "Training",
-                "Loss while the model was trained; where validation rises and train still falls, it learns by heart.",
-                loss_chart(train, validation),
-            )
-        )
-    return charts
-
-
-def _bin_width(scores: DataFrame) -> int:
-    """Width of a bin of edit distances, in characters, so that there are at most NUM_BINS."""
-    longest = scores.agg(F.coalesce(F.max("edit_distance"), F.lit(0))).collect()[0][0]
-    return int(longest) // NUM_BINS + 1
-
-
-def _histogram(scores: DataFrame, measure: str, width: float) -> tuple[dict[str, list[float]], list[float]] | None:
-    """(fraction of images per bin by predictor, edges of the bins); a similarity of 1 belongs to the last bin."""
-    bin_index = F.floor(F.col(measure) / width + 1e-9).cast("int")
-    rows = scores.where(F.col(measure).isNotNull()).groupBy("predictor", bin_index.alias("bin_index")).count().collect()
-    if not rows:
-        return None
-    num_bins = NUM_BINS if measure == "similarity" else max(row.bin_index for row in rows) + 1
-    counts = {predictor: [0] * num_bins for predictor in LABELS if any(row.predictor == predictor for row in rows)}
-    for row in rows:
-        counts[row.predictor][min(row.bin_index, num_bins - 1)] += row["count"]
-    fractions = {predictor: [number / sum(numbers) for number in numbers] for predictor, numbers in counts.items()}
-    return fractions, [bin_index * width for bin_index in range(num_bins + 1)]
-
-
-def deciles(scores: DataFrame) -> list[tuple[float, float, float]]:
-    """(mean confidence, fraction exact, mean similarity) by tenth of the model's captions, least confident first."""
-    by_confidence = Window.partitionBy("split").orderBy("confidence", "image_id")
-    rows = (
-        scores.where((F.col("predictor") == MODEL) & F.col("confidence").isNotNull())
-        .withColumn("decile", F.ntile(10).over(by_confidence))
-        .groupBy("decile")
-        .agg(F.avg("confidence"), F.avg((F.col("edit_distance") == 0).cast("double")), F.avg("similarity"))
-        .orderBy("decile")
-    )
-    return [(row[1], row[2], row[3]) for row in rows.collect()]
 
 
 def _rejections(lake: Lake) -> list[Row]:

@@ -26,7 +26,8 @@ from lib.lake.schemas import (
     TRAINING_METRICS,
 )
 from lib.reporting.headline import headline
-from lib.reporting.quality_report import deciles, verdict, write_report
+from lib.reporting.quality_report import verdict, write_report
+from lib.reporting.report_charts import deciles
 from lib.sections.lake import StorageSettings
 from lib.sections.reporting import ReportSettings
 from lib.settings import load_settings
