@@ -70,47 +70,63 @@ def find_captions(
     searches = {file.path: _marked(file, file.path + MEMBER_MARK, read_by) for file in zone.archives}
     new = {search.path.removesuffix(MEMBER_MARK): search for search in ledger.unread(list(searches.values()))}
     tables = [_Table(file.path, "", _marked(file, file.path, read_by)) for file in zone.captions]
-    for path, member, num_bytes in list_archived_tables(
-        lake, [file for file in zone.archives if file.path in new], landing
-    ):
-        if not member:
-            logger.warning("%s is damaged: captions in it are not looked for", path)
-            del new[path]  # what it held before stays
-            continue
-        landed = new[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
-        tables.append(_Table(path, member, landed))
+    tables += _in_archives(lake, [file for file in zone.archives if file.path in new], new, landing)
     lists = [table for table in tables if table.member and is_split_list(table.name, landing)]
     named = [table for table in tables if is_captions_file(table.name, landing)]
     set_of_named = set(named)
-    new_lists = ledger.unread([table.landed for table in lists if table not in set_of_named])
     used = set_of_named.union(lists)
     unused = [table for table in tables if table not in used]
     others = [table.landed.path for table in unused if may_hold_captions(table.name, landing)]
     _say_layouts_in_archives([table.landed.path for table in unused if is_layouts_file(table.name, landing)])
     _say_what_is_left_alone(others, landing)
     files, read, faults = _examined(named, set(ledger.unread([table.landed for table in named])), landing)
+    new_lists = ledger.unread([table.landed for table in lists if table not in set_of_named])
     read += [search for path, search in new.items() if path not in faults] + new_lists
 
     known = ledger.paths
-    of_new = tuple(search.path for search in new.values())
-    # Files of a folder whose name looks like a member.
-    nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(of_new))
-    gone = {path for path in known if path.startswith(of_new) and path not in of_new and not path.startswith(nested)}
-    dropped = known & {*others, *zone.unnamed_texts} | gone - {table.landed.path for table in named + lists}
-    dropped |= known & {file.path for file in new_lists}
-    dropped |= known & {file.path for file in zone.split_lists} - {file.path for file in zone.captions}
-    of_archives = tuple(search.path for search in searches.values())
+    lists_now = {file.path for file in new_lists} | {file.path for file in zone.split_lists} - {
+        file.path for file in zone.captions
+    }
+    gone = _gone(known, tuple(search.path for search in new.values()), zone) - {
+        table.landed.path for table in named + lists
+    }
+    dropped = known & {*others, *zone.unnamed_texts, *lists_now} | gone
     # Members of archives that were read before, as far as they were not listed again just now.
-    members = _members(known - dropped - {table.landed.path for table in tables}, of_archives)
+    listed_before = known - dropped - {table.landed.path for table in tables}
+    members = _members(listed_before, tuple(search.path for search in searches.values()))
     known_lists = [one for one in members if is_split_list(base_name(one[1]), landing)]
     plain_lists = {one for one in known_lists if not is_captions_file(base_name(one[1]), landing)}
     known_named = [table for table in named if table.landed.path in known]
-    unchanged = [one for one in members if one not in plain_lists]
     are_read = set(read)
+    unchanged = [one for one in members if one not in plain_lists]
     unchanged += [(table.path, table.member) for table in known_named if table.landed not in are_read]
     fault = None if files or known_named or unchanged else next(iter(faults.values()), None)
     archived_lists = known_lists + [(table.path, table.member) for table in lists]
     return FoundCaptions(files, read, sorted(dropped), fault, unchanged, archived_lists)
+
+
+def _in_archives(
+    lake: Lake, archives: list[LandedFile], searches: dict[str, LandedFile], landing: LandingSettings
+) -> list[_Table]:
+    """Tables in archives. An archive that is damaged is said in the log and loses its search: what it held stays."""
+    tables = []
+    for path, member, num_bytes in list_archived_tables(lake, archives, landing):
+        if not member:
+            logger.warning("%s is damaged: captions in it are not looked for", path)
+            del searches[path]
+            continue
+        landed = searches[path]._replace(path=source_of(path, member), num_bytes=num_bytes)
+        tables.append(_Table(path, member, landed))
+    return tables
+
+
+def _gone(known: set[str], searched: tuple[str, ...], zone: LandingZone) -> set[str]:
+    """Sources in the archives that were searched anew, whose paths end with MEMBER_MARK here."""
+    # Files of a folder whose name looks like a member.
+    nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(searched))
+    return {
+        path for path in known if path.startswith(searched) and path not in searched and not path.startswith(nested)
+    }
 
 
 def _members(sources: set[str], of_archives: tuple[str, ...]) -> list[tuple[str, str]]:
