@@ -183,10 +183,10 @@ def hostile_archives() -> Iterator[HostileFile]:
 
 
 def named_images() -> Iterator[HostileFile]:
-    """A legal image under each odd name. A backslash stands between folders, and ids are NFC."""
+    """A legal image under each odd name. A backslash stands between folders; ids are NFC, without blanks at the ends."""
     content = encoded(drawing(), "PNG")
     for name in NAMES:
-        yield HostileFile(f"{name}.png", content, {name: WHOLE})
+        yield HostileFile(f"{name}.png", content, {name.strip(): WHOLE})
     yield HostileFile("NFD-e\u0301.png", content, {"NFD-\u00e9": WHOLE})
     yield HostileFile("folder\\inside.PNG", content, {"inside": WHOLE})
 
