@@ -32,9 +32,11 @@ np.NaN = np.nan  # type: ignore[attr-defined]  # pyspark.testing imports pandas 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     settings = SparkSettings(master="local[2]", driver_memory="2g", shuffle_partitions=2, arrow_records_per_batch=256)
+    options = os.environ["SPARK_SUBMIT_OPTS"]
+    # As properties of Java they hold for sessions that code under test makes of this one, too.
+    os.environ["SPARK_SUBMIT_OPTS"] = " ".join([options, *(f"-D{key}={value}" for key, value in SMALL_QUERIES.items())])
     with open_spark(settings, "captionlake-tests") as session:
-        for key, value in SMALL_QUERIES.items():
-            session.conf.set(key, value)
+        os.environ["SPARK_SUBMIT_OPTS"] = options
         yield session
 
 
