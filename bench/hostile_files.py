@@ -183,7 +183,7 @@ def hostile_archives() -> Iterator[HostileFile]:
 
 
 def named_images() -> Iterator[HostileFile]:
-    """A legal image under each odd name. A backslash stands between folders; ids are NFC, without blanks at the ends."""
+    """A legal image under each odd name. Backslashes stand between folders; ids are NFC, without blanks at the ends."""
     content = encoded(drawing(), "PNG")
     for name in NAMES:
         yield HostileFile(f"{name}.png", content, {name.strip(): WHOLE})

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named, start_process
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_named, start_process, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,6 @@ def run_client(arguments: argparse.Namespace) -> None:
     logger.info("captions: %s; images without: %d", arguments.output, num_unread)
 
 
-def number_at_once(text: str) -> int:
-    """The number of requests at a time. Raises ArgumentTypeError unless it is a whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
-    return int(text)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line; the key is in the variable CAPTIONLAKE_API_KEY."""
     start_process()
@@ -45,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the server (default: %(default)s)")
     parser.add_argument("--output", default="captions.csv", metavar="FILE", help="CSV file (default: %(default)s)")
     parser.add_argument(
-        "--at-once", type=number_at_once, default=8, metavar="N", help="requests at a time (default: %(default)s)"
+        "--at-once", type=whole_number, default=8, metavar="N", help="requests at a time (default: %(default)s)"
     )
     arguments = parser.parse_args(argv)
     exit_with_one_sentence(lambda: run_client(arguments))

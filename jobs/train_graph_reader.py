@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process
+from lib.job_entry import argument_parser, exit_with_one_sentence, settings_from, start_process, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="folder of train_on_drawings")
     parser.add_argument("--output", type=Path, required=True, help="file of the weights, which is replaced")
     parser.add_argument("--from-pretrained", action="store_true", help="go on from the weights of the project")
-    parser.add_argument("--steps", type=int, default=4_000, help="steps of 32 drawings, or of 256 patches")
+    parser.add_argument("--steps", type=whole_number, default=4_000, help="steps of 32 drawings, or of 256 patches")
     arguments = parser.parse_args(argv)
 
     def work() -> None:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             reader, right = train_edge_reader(store, *how, pretrained_edge_reader(name) if name else None)
         told = ", ".join(f"{name} {fraction:.3f}" for name, fraction in right.items())
-        logger.info("train_graph_reader: fraction classified correctly on held-out drawings: %s", told)
+        logger.info("fraction classified correctly on held-out drawings: %s", told)
         save_in_half(reader, arguments.output)
 
     exit_with_one_sentence(work)

@@ -39,7 +39,8 @@ def run_child(task: str, command: Sequence[str], environment: Mapping[str, str] 
         raise
     if status:
         raise TrainingFailedError(
-            f"{task} ended with exit status {status}: fix the error shown above, then continue with --from {task}"
+            f"{task} ended with exit status {status}: fix the error shown above, then start it again "
+            f"(run_pipeline goes on from it with --from {task})"
         )
 
 

@@ -48,6 +48,13 @@ def argument_parser(job: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def whole_number(text: str) -> int:
+    """An argument's number. Raises ArgumentTypeError unless it is a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
 def settings_named(arguments: argparse.Namespace) -> Settings:
     """Load the settings that the arguments name, for a command that does its work on the terminal."""
     return load_settings(arguments.dataset, arguments.environment, arguments.overrides, arguments.conf)

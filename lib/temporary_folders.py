@@ -23,7 +23,7 @@ def use_short_temporary_folder() -> None:
         return
     if not os.access(SHORT, os.W_OK | os.X_OK):
         raise RuntimeMissingError(
-            f"the temporary folder {folder} has more than {MAX_BYTES} characters, too many for sockets, and "
+            f"the temporary folder {folder} has more than {MAX_BYTES} bytes, too many for sockets, and "
             f"{SHORT} cannot be written: set TMPDIR to a folder with a shorter path"
         )
     logger.info("temporary files go to %s: the path of %s is too long for sockets", SHORT, folder)

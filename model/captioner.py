@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.config import CaptionerConfig
+from model.config import STRIDES_PX, CaptionerConfig
 from model.encoders import Encoder
 from model.lstm import run_lstm
 
@@ -89,6 +89,7 @@ class Explained(NamedTuple):
     cells: Tensor  # (B, P, L), logits of the labels of each position
     first_attention: Tensor  # (B, N, T, P), sums to 1 over P
     second_attention: Tensor  # (B, N, T, P)
+    stride_px: int  # pixels of an image to one position
 
 
 class Attention(nn.Module):
@@ -240,7 +241,7 @@ class Captioner(nn.Module):
         grid = _of_captions(self.decoder.project(features), image_indices)
         logits, first_attention, second_attention = self.decoder(tokens, grid)
         cells = self.cells(features) if self.cells else features[..., :0]  # (B, P, L)
-        return Explained(logits, cells, first_attention, second_attention)
+        return Explained(logits, cells, first_attention, second_attention, STRIDES_PX[self.config.encoder])
 
     def encode(self, images: Tensor) -> Grid:
         """Return the grid of images (B, C, H, W), computed once per image before its first step."""

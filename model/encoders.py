@@ -164,8 +164,10 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        import timm  # takes a second to load, and drawings do without
-
+        try:
+            import timm  # takes a second to load, and drawings do without
+        except ImportError as error:
+            raise EncoderWeightsError(f"captioner.encoder {name} needs timm, of captionlake's extra photos") from error
         self.layers = timm.create_model(TIMM_NAMES[name], num_classes=0, global_pool="")
         self.num_features = int(self.layers.num_features)
 

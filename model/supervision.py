@@ -20,7 +20,7 @@ def cell_loss(explained: Explained, batch: Batch, focal_exponent: float) -> Tens
     true label; 0 gives plain cross-entropy. Without it the many empty positions outweigh the rare labels.
     """
     assert batch.marks is not None
-    labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, P, L)
+    labels = cell_labels(batch.marks, batch.images.shape, explained.cells.shape[1], explained.stride_px)  # (B, P, L)
     weight = batch.marks.is_marked / batch.marks.is_marked.float().mean()  # (B,), 0 without marks, 1 on average
     # alpha -1: positive and negative labels have the same weight.
     losses = sigmoid_focal_loss(explained.cells.float(), labels, alpha=-1, gamma=focal_exponent)  # (B, P, L)
@@ -33,25 +33,29 @@ def attention_loss(explained: Explained, batch: Batch) -> Tensor:
     The target of the first is the mark of the token just read, of the second the mark of the next token.
     """
     assert batch.marks is not None
-    cells = cells_of(batch.marks, batch.images.shape, explained.cells.shape[1])  # (B, M)
+    cells = cells_of(batch.marks, batch.images.shape, explained.cells.shape[1], explained.stride_px)  # (B, M)
     named = batch.marks.marks_of_tokens  # (B, T + 1)
     read = _cross_entropy(explained.first_attention, cells, named[:, :-1])
     written = _cross_entropy(explained.second_attention, cells, named[:, 1:])
     return read + written
 
 
-def cells_of(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor:
-    """Return the index of the grid position (B, M) in which each mark lies."""
+def cells_of(marks: Marks, image_shape: torch.Size, num_cells: int, stride_px: int) -> Tensor:
+    """Return the index of the grid position (B, M) in which each mark lies.
+
+    The images (B, C, H, W) are pixels, or the features of an encoder, of which each is a grid position already.
+    """
     height, width = image_shape[2:]
-    stride = round((height * width / num_cells) ** 0.5)
-    columns = (marks.positions_xy[..., 0] / stride).long().clamp(0, width // stride - 1)  # (B, M)
-    rows = (marks.positions_xy[..., 1] / stride).long().clamp(0, height // stride - 1)
-    return rows * (width // stride) + columns
+    if height * width != num_cells:
+        height, width = -(-height // stride_px), -(-width // stride_px)
+    columns = (marks.positions_xy[..., 0] / stride_px).long().clamp(0, width - 1)  # (B, M)
+    rows = (marks.positions_xy[..., 1] / stride_px).long().clamp(0, height - 1)
+    return rows * width + columns
 
 
-def cell_labels(marks: Marks, image_shape: torch.Size, num_cells: int) -> Tensor:
+def cell_labels(marks: Marks, image_shape: torch.Size, num_cells: int, stride_px: int) -> Tensor:
     """Return 1 where some mark in a position has a label (B, P, L), else 0."""
-    cells = cells_of(marks, image_shape, num_cells)[..., None].expand_as(marks.labels)  # (B, M, L)
+    cells = cells_of(marks, image_shape, num_cells, stride_px)[..., None].expand_as(marks.labels)  # (B, M, L)
     empty = marks.labels.new_zeros(len(cells), num_cells, marks.labels.shape[2])  # (B, P, L)
     return empty.scatter_reduce(1, cells, marks.labels, reduce="amax")
 

@@ -12,7 +12,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from lib.errors import RuntimeMissingError
-from lib.job_log import ON_DATABRICKS as ON_DATABRICKS
+from lib.job_log import ON_DATABRICKS
 from lib.lake.java import ensure_java
 from lib.sections.lake import SparkSettings
 from lib.storage_faults import storage_fault
@@ -36,9 +36,9 @@ def open_spark(settings: SparkSettings, app_name: str, java_options: str | None 
             spark.conf.set(key, value)
         yield spark
         return
-    # Not a folder of a known name, which others could read or have made before.
     if os.environ.get("LC_ALL") in ("C", "POSIX"):
         os.environ["LC_ALL"] = "C.UTF-8"  # else Java cannot name files that are not ASCII
+    # Not a folder of a known name, which others could read or have made before.
     with tempfile.TemporaryDirectory(prefix="captionlake-", ignore_cleanup_errors=True) as warehouse:
         spark = _build(settings, app_name, warehouse, java_options)
         try:

@@ -169,7 +169,7 @@ def _check_columns(file: LandedFile) -> None:
 def _fits(name: str, column_type: pa.DataType) -> bool:
     if name == "image_id":
         return pa.types.is_string(column_type) or pa.types.is_large_string(column_type)
-    if not pa.types.is_list(column_type):
+    if not (pa.types.is_list(column_type) or pa.types.is_large_list(column_type)):
         return False
     kind, _ = LAYOUT_COLUMNS[name]
     is_kind = pa.types.is_floating if kind == "float" else pa.types.is_integer

@@ -87,7 +87,7 @@ class DrawingStore:
             batch for path in paths for batch in pa.ipc.open_file(pa.memory_map(str(path))).read_all().to_batches()
         ]
         if not self._batches:
-            raise SettingsError(f"no molecule of drawing.smiles_file could be drawn: {folder} is empty")
+            raise SettingsError(f"no drawings in {folder}: it is another folder, or no molecule could be drawn")
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -146,12 +146,13 @@ def fill_store(folder: Path, settings: DrawingSettings, cleaning: CleaningSettin
         "thinning": [cleaning.thin_from, cleaning.thin_to],
     }
     about = folder / "about.json"
-    if about.is_file() and json.loads(about.read_text()) != described:
+    if about.is_file() and about.read_text() != json.dumps(described):
         raise SettingsError(
             f"{folder} holds drawings made with other settings of drawing (or cleaning.thin_from, thin_to): "
             "remove it or name another"
         )
-    about.write_text(json.dumps(described))
+    with written_whole(about) as file:
+        file.write_text(json.dumps(described))
     smiles = read_smiles_file(settings.smiles_file) if settings.smiles_file else shipped_smiles()
     order = np.random.default_rng(settings.seed).permutation(len(smiles))[: settings.num_drawings].tolist()
     shards = [order[start : start + DRAWINGS_PER_SHARD] for start in range(0, len(order), DRAWINGS_PER_SHARD)]

@@ -80,11 +80,18 @@ def check_what_is_taught(settings: Settings) -> None:
 def publish(checkpoint: Path, directory: Path, folder: Path, settings: Settings) -> None:
     """Write a checkpoint of train_on_drawings in half precision, as it comes with the project, beside the card there.
 
-    A model that is there already stays if it reads the drawings of `folder` that were kept back better.
+    A model that is there already stays if it reads the drawings of `folder` that were kept back better. Raises
+    SettingsError if the folder has so few that none was kept back: then nothing tells which is better.
     """
     if (directory / "weights.safetensors").is_file():
+        store = DrawingStore(folder / "drawings")
+        if not num_kept_back(store):
+            raise SettingsError(
+                f"{folder} has {len(store)} drawings, too few to compare the model with the one in {directory}: raise "
+                "drawing.num_drawings, or name another folder"
+            )
         logger.info("reading the drawings that were kept back with the model in %s, to compare", directory)
-        there = scores_of(*load_captioner(directory)[:2], DrawingStore(folder / "drawings"), settings)
+        there = scores_of(*load_captioner(directory)[:2], store, settings)
         ours = load_provenance(checkpoint)["scores"]
         if there["loss"] <= ours["loss"]:
             logger.warning(

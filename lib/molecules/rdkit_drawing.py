@@ -70,7 +70,8 @@ def prepare_molecule(inchi: str, has_coordgen_layout: bool = False, is_in_smiles
 def lay_out_with_rdkit(inchi: str, has_coordgen_layout: bool = False) -> Layout:
     """Where RDKit or CoordGen puts the atoms, y counted downwards, in lengths of a bond. Raises NotationError."""
     molecule = prepare_molecule(inchi, has_coordgen_layout)
-    return layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / RDKIT_BOND_LENGTH)
+    length = COORDGEN_BOND_LENGTH if has_coordgen_layout else RDKIT_BOND_LENGTH
+    return layout_of(molecule, molecule.GetConformer().GetPositions()[:, :2] * (1, -1) / length)
 
 
 def layout_of(molecule: Chem.Mol, positions_xy: np.ndarray) -> Layout:

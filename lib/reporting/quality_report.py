@@ -74,6 +74,9 @@ def write_report(
         logger.info("the report is up to date: %s", path)
         return path
     ciders = _ciders(lake, predictions, evaluations)
+    gallery, is_whole = _gallery(
+        lake, predictions, next(iter(evaluations), None), ciders, settings, cleaning, sheets_of
+    )
     figures = {
         "model_version": model_version,
         **shown,
@@ -82,10 +85,11 @@ def write_report(
         "colours": COLOURS,
         "reasons": REJECTION_REASONS,
         **(_scored_figures(lake, predictions, evaluations, ciders) if evaluations else _unscored_figures(predictions)),
-        "gallery": _gallery(lake, predictions, next(iter(evaluations), None), ciders, settings, cleaning, sheets_of),
+        "gallery": gallery,
+        "stamp": stamp if is_whole else "",  # one that lacks something is not up to date next time
     }
     with written_whole(path) as file:
-        file.write_text(_environment().from_string(template).render(**figures, stamp=stamp), encoding="utf-8")
+        file.write_text(_environment().from_string(template).render(**figures), encoding="utf-8")
     logger.info("the report is in %s", path)
     return path
 
@@ -151,8 +155,9 @@ def _gallery(
     settings: ReportSettings,
     cleaning: CleaningSettings,
     sheets_of: SheetsOf | None,
-) -> list[tuple[str, str, list[ShownImage]]]:
-    """(title, meaning, images) of each group that the report shows."""
+) -> tuple[list[tuple[str, str, list[ShownImage]]], bool]:
+    """(title, meaning, images) of each group that the report shows, and whether nothing is missing in them."""
+    is_whole = True
     score = "CIDEr" if ciders else "similarity"
     groups = (
         {}
@@ -175,7 +180,8 @@ def _gallery(
             with_attention(lake, chosen, settings.num_with_attention, sheets_of)
         except (CaptionlakeError, ModelError) as error:
             logger.warning("the report does not show where attention looked: %s", error)
-    return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]]
+            is_whole = False
+    return [(title, meaning, chosen[title]) for title, (meaning, _) in groups.items() if chosen[title]], is_whole
 
 
 def _evaluations_of(evaluations: DataFrame, model_version: str) -> Evaluations:

@@ -49,7 +49,6 @@ class DoubtOrder:
     is_malformed: Any  # (N,) whether the row has no caption, or one that is malformed: it cannot be right
     index_of: dict[tuple[str, str], int]  # by image_id and model_version
     models: list[str]  # the newest first
-    thresholds: Thresholds
 
     def matching(self, filters: QueueFilters, standing: Standing, reviewer: str) -> Any:
         """The indices of the rows that the filters leave, ascending."""
@@ -161,7 +160,6 @@ def in_order(predictions: pa.Table, thresholds: Thresholds) -> DoubtOrder:
         is_malformed[indices],
         {key: index for index, key in enumerate(zip(*(rows[name].to_pylist() for name in KEY), strict=True))},
         [name for name in reversed(newest["model_version"].to_pylist()) if name],
-        thresholds,
     )
 
 

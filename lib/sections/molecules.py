@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 
 def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -88,6 +88,6 @@ class WearSettings(BaseModel):
     upside_down_fraction: Fraction
     turned_fraction: Fraction
     max_turn_deg: float = Field(ge=0, le=45)
-    scale: tuple[float, float]
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_in_order)]
     thick_fraction: Fraction
     blurred_fraction: Fraction

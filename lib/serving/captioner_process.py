@@ -84,9 +84,10 @@ class CaptionerProcess:
         taking = threading.Timer(timeout_s, self.kill)  # a process that hangs takes nothing, and `send` would wait on
         taking.start()
         try:
-            assert self._pipe is not None
+            if self._pipe is None:
+                raise BrokenPipeError
             self._pipe.send((method, dataset, content))
-        except (AssertionError, OSError):
+        except OSError:
             self.close()
             raise BatchFailedError("the process has ended") from None
         finally:

@@ -111,6 +111,7 @@ def create_missing_tables(lake: Lake, views: Iterable[View]) -> None:
     needed = {name for view in views for name in view.reads & TABLES.keys()}
     for table in (TABLES[name] for name in sorted(needed)):
         if not lake.has(table.name):
+            # By its bare name in the current schema: Spark's own Delta takes no name of three parts here.
             builder = DeltaTable.createIfNotExists(lake.spark).tableName(table.name)
             builder.addColumns(table.schema).comment(table.comment).execute()
 

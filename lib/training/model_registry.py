@@ -19,10 +19,10 @@ import pandas as pd
 import pyspark.sql.functions as F
 
 from lib.errors import MissingInputError, RuntimeMissingError
+from lib.job_log import ON_DATABRICKS
 from lib.lake.delta_tables import Lake
 from lib.lake.models import candidate_model, checkpoints_folder, current_model
 from lib.lake.registered_models import MODEL_VERSION, RUN_ID, reach_mlflow
-from lib.lake.spark_session import ON_DATABRICKS
 from lib.sections.lake import StorageSettings
 from lib.sections.training import TrackingSettings
 from model.checkpoint import load_provenance

@@ -6,9 +6,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lib.captions.reviewed_captions import why_nothing_is_learned
+from lib.job_log import ON_DATABRICKS
 from lib.lake.delta_tables import Lake
 from lib.lake.models import IN_THE_PROJECT, has_current_model
-from lib.lake.spark_session import ON_DATABRICKS, open_spark
+from lib.lake.spark_session import open_spark
 from lib.settings import Settings
 from lib.training.detached_training import train_detached
 from lib.training.distributed_training import train_on_ray

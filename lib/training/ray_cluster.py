@@ -19,8 +19,9 @@ from ray.util.spark import databricks_hook
 from ray.util.spark.start_hook_base import RayOnSparkStartHook
 
 from lib.errors import RuntimeMissingError, SettingsError
+from lib.job_log import ON_DATABRICKS
 from lib.lake.java import ensure_java
-from lib.lake.spark_session import ON_DATABRICKS, delta_configuration, end_gateway
+from lib.lake.spark_session import delta_configuration, end_gateway
 from lib.sections.training import ClusterSettings
 from lib.training import worker_network
 from lib.training.horovod_training import require_horovod

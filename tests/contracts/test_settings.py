@@ -229,6 +229,11 @@ def test_yes_and_no_are_no_numbers(override: str, seen: str) -> None:
     assert message.endswith(f" (seen: '{seen}')")
 
 
+@pytest.mark.parametrize("scale", ["[2.0, 1.0]", "[0.0, 1.0]"])
+def test_a_range_of_sizes_is_in_order_and_above_0(scale: str) -> None:
+    assert refusal(f"wear.scale={scale}").startswith("1 setting cannot be used:")
+
+
 def test_yes_and_no_are_what_they_say_where_that_is_asked() -> None:
     settings = load_settings("molecules", "local", ["cleaning.keeps_aspect=no", "landing.max_captions_per_image='7'"])
     assert (settings.cleaning.keeps_aspect, settings.landing.max_captions_per_image) == (False, 7)

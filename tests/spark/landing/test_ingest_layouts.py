@@ -39,6 +39,10 @@ def write_layouts(path: Path, first_x: dict[str, float], schema: pa.Schema = SCH
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
 
+def as_large(column_type: pa.DataType) -> pa.DataType:
+    return pa.large_list(column_type.value_type) if pa.types.is_list(column_type) else pa.large_string()
+
+
 def first_x(lake: Lake) -> dict[str, float]:
     return {row.image_id: row.atom_x[0] for row in lake.read("image_layouts").collect()}
 
@@ -46,7 +50,8 @@ def first_x(lake: Lake) -> dict[str, float]:
 def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, arrived):
     ingest(lake, arrived)
     assert not lake.has("image_layouts")
-    write_layouts(arrived / "train_layouts.parquet", {"p": 1.5})
+    large = pa.schema([(field.name, as_large(field.type)) for field in SCHEMA])  # as Polars writes columns
+    write_layouts(arrived / "train_layouts.parquet", {"p": 1.5}, large)
     ingest(lake, arrived)
     row = lake.read("image_layouts").first()
     assert (row.image_id, row.atom_x, row.bond_order) == ("p", [1.5, 2.0], [2.0])

@@ -152,6 +152,8 @@ def test_a_report_is_made_without_maps_where_the_package_of_an_encoder_is_missin
         encoding="utf-8"
     )
     assert "does not show where attention looked: the package is not installed" in caplog.text
+    again = write_report(evaluated, SETTINGS, CLEANING, "m1", lambda rows: [b"a PNG file"] * len(rows))
+    assert "<details>" in again.read_text(encoding="utf-8")  # the package is there now
 
 
 @pytest.mark.slow

@@ -46,14 +46,22 @@ def plain_cell_loss(explained: Explained, batch: Batch) -> torch.Tensor:
 def test_a_mark_lies_in_the_position_that_covers_its_pixel() -> None:
     one = {"positions_xy": np.array([[0, 0], [15.9, 15.9], [16, 0], [47, 31], [999, -5]]), "labels": np.zeros((5, 1))}
     marks = pad_marks([one | {"marks_of_tokens": np.zeros(0)}], 2)
-    assert cells_of(marks, torch.Size((1, 1, HEIGHT_PX, WIDTH_PX)), 8).tolist() == [[0, 0, 1, 6, 3]]
+    assert cells_of(marks, torch.Size((1, 1, HEIGHT_PX, WIDTH_PX)), 8, 16).tolist() == [[0, 0, 1, 6, 3]]
+
+
+def test_a_mark_lies_in_the_same_position_of_a_wider_stride_and_of_features() -> None:
+    one = {"positions_xy": np.array([[70, 40], [40, 10]]), "labels": np.zeros((2, 1)), "marks_of_tokens": np.zeros(0)}
+    marks = pad_marks([one], 2)
+    pixels, features = torch.Size((1, 1, 48, 80)), torch.Size((1, 1280, 2, 3))  # 32 px to a position, the last cut off
+    assert cells_of(marks, pixels, 6, 32).tolist() == [[5, 1]]
+    assert cells_of(marks, features, 6, 32).tolist() == [[5, 1]]
 
 
 def test_labels_of_marks_in_one_position_are_united_and_padding_adds_none() -> None:
     positions_xy = np.array([[1, 1], [2, 2], [20, 20]])
     one = {"positions_xy": positions_xy, "labels": np.array([[1, 0], [0, 1], [0, 1]]), "marks_of_tokens": np.zeros(0)}
     none = {"positions_xy": positions_xy[:0], "labels": np.zeros((0, 2)), "marks_of_tokens": np.zeros(0)}
-    labels = cell_labels(pad_marks([one, none], 2), torch.Size((2, 1, HEIGHT_PX, WIDTH_PX)), 8)
+    labels = cell_labels(pad_marks([one, none], 2), torch.Size((2, 1, HEIGHT_PX, WIDTH_PX)), 8, 16)
     assert labels[0, 0].tolist() == [1, 1]
     assert labels[0, 5].tolist() == [0, 1]
     assert labels.sum() == 3
@@ -79,7 +87,7 @@ def test_each_loss_falls_where_its_weight_asks_for_it_and_not_without(loss, sett
 def test_a_focus_makes_what_is_seen_count_less_than_what_is_missed() -> None:
     batch = marked_batch(1)
     explained = explain(tiny_captioner().eval(), batch)
-    labels = cell_labels(batch.marks, batch.images.shape, 8)
+    labels = cell_labels(batch.marks, batch.images.shape, 8, 16)
     seen = explained._replace(cells=6 * (2 * labels - 1))
     wrong_of_one_label = seen._replace(cells=seen.cells * torch.tensor([-1.0, 1.0, 1.0]))
     right = torch.tensor(6.0).sigmoid()
@@ -91,7 +99,7 @@ def test_a_focus_makes_what_is_seen_count_less_than_what_is_missed() -> None:
 def test_first_attention_looks_at_the_token_read_and_second_at_the_one_to_come() -> None:
     batch = marked_batch(1)
     explained = explain(tiny_captioner().eval(), batch)
-    cells = cells_of(batch.marks, batch.images.shape, 8)[0]
+    cells = cells_of(batch.marks, batch.images.shape, 8, 16)[0]
     named = batch.marks.marks_of_tokens[0]
 
     def looking_at(marks: torch.Tensor) -> torch.Tensor:
@@ -118,7 +126,7 @@ def test_an_image_without_marks_teaches_nothing_of_positions_and_takes_nothing_f
         batch.tokens[two],
         Marks(only_two.positions_xy[two], only_two.labels[two], only_two.marks_of_tokens[two], only_two.is_marked[two]),
     )
-    explained_alone = Explained(*(part[two] for part in explained))
+    explained_alone = Explained(*(part[two] for part in explained[:-1]), explained.stride_px)
     for loss in (plain_cell_loss, attention_loss):
         assert loss(explained, mixed).item() == pytest.approx(loss(explained_alone, alone).item(), rel=1e-5)
 
@@ -144,5 +152,5 @@ def test_weights_that_know_fewer_labels_learn_the_new_one_and_keep_the_others(tm
     train_epoch(grown, [batch] * 40, make_optimizer(grown, config), config, TrainingState(), 40, ignore_step)
     after = explain(grown.eval(), batch)
     assert plain_cell_loss(after, batch).item() < 0.6 * before
-    labels = cell_labels(batch.marks, batch.images.shape, after.cells.shape[1])[..., 3] > 0
+    labels = cell_labels(batch.marks, batch.images.shape, after.cells.shape[1], 16)[..., 3] > 0
     assert after.cells[..., 3][labels].mean() > after.cells[..., 3][~labels].mean() + 1

@@ -31,6 +31,7 @@ from lib.molecules.free_drawing import draw_freely
 from lib.molecules.free_style import free_style
 from lib.molecules.indigo_drawing import lay_out_with_indigo
 from lib.molecules.layout import Layout
+from lib.molecules.rdkit_drawing import lay_out_with_rdkit
 from lib.molecules.smiles import inchi_of_smiles
 from lib.molecules.sources import is_unseen
 from lib.settings import Settings, load_settings
@@ -173,6 +174,28 @@ def test_a_store_keeps_every_molecule_once_and_goes_on_where_it_stopped(folder: 
 def test_drawings_of_other_settings_are_not_mixed_in(folder: Path) -> None:
     with pytest.raises(SettingsError, match="holds drawings made with other settings"):
         fill(folder / "drawings", settings(folder, "drawing.line_width_px=2"))
+
+
+def test_settings_of_drawings_that_were_torn_while_they_were_written_are_others(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "drawings", tmp_path / "torn")
+    about = tmp_path / "torn" / "about.json"
+    about.write_text(about.read_text()[:20])
+    with pytest.raises(SettingsError, match="holds drawings made with other settings"):
+        fill(tmp_path / "torn", settings(folder))
+
+
+def test_a_model_takes_no_ones_place_where_no_drawing_was_kept_back_to_compare(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"those of the model there")
+    with pytest.raises(SettingsError, match="has 8 drawings, too few to compare the model"):
+        publish(tmp_path / "made", tmp_path, folder, settings(folder))
+
+
+@pytest.mark.parametrize("has_coordgen_layout", [False, True])
+def test_layouts_are_in_lengths_of_a_bond(has_coordgen_layout: bool) -> None:
+    layout = lay_out_with_rdkit("InChI=1S/C6H6/c1-2-4-6-5-3-1/h1-6H", has_coordgen_layout)
+    ends = np.stack((layout.atom_x, layout.atom_y), axis=1)
+    lengths = np.linalg.norm(ends[layout.bond_begin] - ends[layout.bond_end], axis=1)
+    assert lengths == pytest.approx(1.0, abs=0.02)
 
 
 def test_both_orientations_are_the_same_molecule_in_another_order(folder: Path) -> None:

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import pytest
 
-from jobs.send_folder import number_at_once
 from lib.errors import SettingsError
 from lib.fingerprints import fingerprint
+from lib.job_entry import whole_number
 from lib.serving.folder_client import TRIES, ServerRefusedError, seconds_to_wait, send_folder
 
 CAPTION = {"caption": "a dog", "confidence": 0.5, "is_valid": True, "reason": None, "model_version": "m"}
@@ -285,6 +285,6 @@ def test_what_stands_around_a_key_is_not_sent(tmp_path: Path, url: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])
 def test_requests_at_a_time_are_counted_from_one(text: str) -> None:
-    assert number_at_once("3") == 3
+    assert whole_number("3") == 3
     with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 1"):
-        number_at_once(text)
+        whole_number(text)
