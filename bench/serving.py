@@ -45,7 +45,7 @@ def drawings(num_images: int) -> list[bytes]:
 
 def bare_images_per_s(images: list[bytes], num_processes: int, batch_size: int) -> float:
     """Speed of the captioner without a server."""
-    source = ModelSource({"molecules": pretrained_model("molecules", "the bench")}, (), None, 1)
+    source = ModelSource({"molecules": pretrained_model("molecules", "the bench")}, (), None, 1, "local")
     processes = [ModelProcess(source) for _ in range(num_processes)]
 
     def caption(index: int) -> None:

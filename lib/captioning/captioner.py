@@ -51,8 +51,9 @@ class Captioner:
         dataset: str = "molecules",
         overrides: Sequence[str] = (),
         conf: Path | str | None = None,
+        environment: str = "local",
     ) -> None:
-        """Load the model of a checkpoint directory, with the settings `prediction` of a dataset.
+        """Load the model of a checkpoint directory, with the settings `prediction` of a dataset in an environment.
 
         `overrides` are `section.key=value`; `conf` is the folder of the settings, by default that of this checkout.
         Instead of a directory, models:/NAME@ALIAS or models:/NAME/VERSION names a model of MLflow's registry, which is
@@ -60,7 +61,7 @@ class Captioner:
         settings of cleaning say which are rejected.
         Raises CheckpointError, SettingsError, NotationError; of the registry MissingInputError, RuntimeMissingError.
         """
-        settings = load_settings(dataset, "local", overrides, conf)
+        settings = load_settings(dataset, environment, overrides, conf)
         if isinstance(checkpoint, str) and checkpoint.startswith(IN_THE_REGISTRY):
             checkpoint = resolve_model(settings.storage, checkpoint, dataset).directory
         directory = Path(checkpoint).resolve()

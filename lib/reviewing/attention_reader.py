@@ -49,7 +49,7 @@ class AttentionReader:
         if self._process is None or self._process.source.models != models or not self._process.is_running:
             self.close()
             num_threads = self._settings.prediction.threads_per_worker
-            source = ModelSource(models, self._overrides, self._settings.conf, num_threads)
+            source = ModelSource(models, self._overrides, self._settings.conf, num_threads, self._settings.environment)
             self._process = ModelProcess(source)
             self._process.start()
         return self._process

@@ -22,18 +22,19 @@ class ModelSource(NamedTuple):
     overrides: tuple[str, ...]  # section.key=value
     conf: str | None
     num_threads: int
+    environment: str
 
     def load(self) -> Mapping[str, Captioner]:
         """The captioners, each of which has captioned an image. Raises CaptionlakeError and errors of checkpoints."""
         captioners = {}
         for dataset, (version, directory) in self.models.items():
-            notation = load_settings(dataset, "local", self.overrides, self.conf).captions.notation
+            notation = load_settings(dataset, self.environment, self.overrides, self.conf).captions.notation
             if (its_own := load_details(directory)["notation"]) != notation:
                 raise SettingsError(
                     f"model {version} writes captions.notation {its_own}, dataset {dataset} asks for {notation}: name "
                     f"another in serving.models, or serve the dataset that it was trained for"
                 )
-            captioners[dataset] = Captioner(directory, dataset, self.overrides, self.conf)
+            captioners[dataset] = Captioner(directory, dataset, self.overrides, self.conf, self.environment)
         for captioner in captioners.values():
             captioner.caption([example_png()])
         return captioners

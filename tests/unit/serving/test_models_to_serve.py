@@ -11,7 +11,7 @@ from lib.errors import SettingsError
 from lib.lake.models import Model, resolve_model
 from lib.serving import service
 from lib.serving.model_process import ModelSource
-from lib.settings import load_settings
+from lib.settings import CONF, load_settings
 from model.checkpoint import PRETRAINED
 
 
@@ -28,7 +28,7 @@ def test_a_model_that_is_named_by_its_path_is_called_as_in_the_tables_and_new_we
 
 
 def test_a_model_of_another_notation_is_refused_in_a_sentence() -> None:
-    source = ModelSource({"photos": Model("m1", PRETRAINED / "molecules")}, (), None, 1)
+    source = ModelSource({"photos": Model("m1", PRETRAINED / "molecules")}, (), None, 1, "local")
     with pytest.raises(SettingsError, match=r"model m1 writes captions.notation smiles_drawn_kekule, dataset photos"):
         source.load()
 
@@ -43,3 +43,12 @@ def test_a_container_with_a_quota_gets_no_more_processes_than_it_has_cores(
     if quota is not None:
         (tmp_path / "cpu.max").write_text(quota + "\n")
     assert service._num_cores() == min(len(os.sched_getaffinity(0)), most)
+
+
+def test_the_processes_load_the_settings_of_the_servers_environment(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    own = tmp_path / "conf" / "environments" / "mine.yaml"
+    own.write_text((CONF / "environments" / "local.yaml").read_text() + "\nprediction: {num_beams: 1, scales: [1.0]}\n")
+    models = {"molecules": Model("m1", PRETRAINED / "molecules")}
+    captioner = ModelSource(models, (), str(tmp_path / "conf"), 1, "mine").load()["molecules"]
+    assert captioner._captioner.settings.num_beams == 1
