@@ -157,7 +157,7 @@ def _members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
 def _zip_members(file: LandedFile, settings: LandingSettings) -> Iterator[Arrival]:
     with open_landed(file.path) as stream:
         for entry in zip_entries(stream):
-            if entry.name.endswith(b"/"):
+            if entry.name.endswith((b"/", b"\\")):
                 continue
             arrival = _member(file, entry.name, entry.is_utf8, "zip", entry.offset, entry.num_bytes, settings)
             if arrival is None:
@@ -185,6 +185,10 @@ def _tar_members(file: LandedFile, kind: Literal["tar", "tar.gz"], settings: Lan
             is_utf8 = "path" in member.pax_headers
             place = member.offset_data, member.size
             arrival = None if member.isdir() else _member(file, raw, is_utf8, kind, *place, settings)
+            if arrival is None and (member.issym() or member.islnk()):
+                name = member_name(raw)  # of a table
+                image_id = image_id_of(path_of_member(file.path, name, settings), settings)
+                arrival = Arrival(image_id, f"{file.path}{MEMBER_MARK}{name}", file.path, kind)
             if arrival and not arrival.reason and not is_plain_file(member):
                 detail = "the member is sparse" if member.isreg() else LINK
                 arrival = arrival._replace(reason="unreadable_member", detail=detail)

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from typing import IO, NamedTuple
@@ -41,6 +41,7 @@ MARKS = {  # at the beginning of a text, longer ones first
 }
 LAST_RESORT = "cp1252"  # Latin-1 as Windows has it
 BYTES_AT_A_TIME = 2**20
+NUM_CHARS_EXAMINED = 2**14  # by which line ends are told
 MAX_LINES_OF_ROW = 50  # lines after the first, as far as the end of a quoted field is looked for
 # What a damaged or encrypted table raises when it is read.
 TABLE_ERRORS = (
@@ -192,10 +193,14 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
             caption, reason, detail = None, None, line.strip()[:MAX_DETAIL_CHARS]
             if UNREADABLE.search(line) or len(line) > MAX_LINE_CHARS:
                 reason = "unreadable_row"
+            elif "\r" in line:
+                reason, detail = "unreadable_row", f"a carriage return stands within the row: {detail}"
             elif is_within:
                 reason, detail = "unpaired_quote", f"may be part of a caption of several lines: {detail}"
             elif fields is None:
                 reason = "unpaired_quote"
+                if line.count('"') % 2 == 0:
+                    detail = f"text stands behind a closing quotation mark: {detail}"
             elif len(fields) != file.num_columns:
                 reason = "uneven_row"
             elif again or is_of_other_order:
@@ -219,11 +224,24 @@ def _open_bytes(path: str, member: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_text(path: str, member: str, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The text of a file without its mark, U+FFFD for what cannot be read; line ends of every kind are line feeds."""
-    with _open_bytes(path, member) as stream, io.TextIOWrapper(stream, encoding, errors="replace") as text:
-        if text.read(1) != "\ufeff":  # an encoding that a setting names may leave the mark in the text
-            text.seek(0)
-        yield text
+    """The text of a file without its mark, U+FFFD for what cannot be read.
+
+    Its lines end with line feeds, a carriage return before them or not, or all with carriage returns alone, which are
+    line feeds here: a carriage return within a line of the other kinds is no line end.
+    """
+    with _open_bytes(path, member) as stream:
+        beginning = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+        read = ""
+        with suppress(*TABLE_ERRORS, OSError):  # which who reads on meets again
+            read = beginning.read(NUM_CHARS_EXAMINED)
+        beginning.detach()
+        stream.seek(0)
+        has_line_feeds = read.count("\n") > read.count("\r") - read.count("\r\n")
+        newline = "\n" if has_line_feeds else None
+        with io.TextIOWrapper(stream, encoding, errors="replace", newline=newline) as text:
+            if text.read(1) != "\ufeff":  # an encoding that a setting names may leave the mark in the text
+                text.seek(0)
+            yield text
 
 
 def encoding_of(path: str, member: str) -> str:
@@ -250,7 +268,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         end = line
         while not end.endswith("\n") and (end := text.readline(MAX_LINE_CHARS)):
             pass
-        yield line.removesuffix("\n")
+        yield line.removesuffix("\n").rstrip("\r")
 
 
 def _lines_of_table(text: io.TextIOWrapper) -> Iterator[str]:

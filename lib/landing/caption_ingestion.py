@@ -39,6 +39,7 @@ FILE_SCHEMA = (
     "has_header boolean, is_coco boolean"
 )
 ROW_SCHEMA = "image_id string, caption string, source string, position long, reason string, detail string, path string"
+FOLDER_SCHEMA = "source string, folder string"
 ROW_PLACE = r"(?s)^(.*) row (\d+)$"  # of a row of a captions file in images_rejected.source; names may have line feeds
 
 
@@ -50,8 +51,9 @@ def ingest_captions(
     A new file adds captions to those an image has. A changed file replaces all that it said before, rejected rows
     too, and leaves other files' alone: what it says no longer stays where another file says it too. A file that is
     deleted leaves its captions, as images stay. Captions whose image has come since and lies in another folder than
-    they name are rejected, and so are those beside an image that has come since and was rejected for another one's id.
+    they name are rejected, and so are those beside an image that has come since and was rejected.
     """
+    found = _with_images_since(lake, found, landing)
     sources = [source_of(file.path, file.member) for file in found.files] + found.dropped
     read = found.read
     rivals = lake.stage(rivals_of_images(lake))
@@ -264,12 +266,12 @@ def _of_images_beside(lake: Lake, rows: DataFrame, files: list[CaptionFile], lan
 
     So HuggingFace's image folders are laid out. Where ids are names, folders are compared instead: with_folder_faults.
     """
-    folders = {source_of(file.path, file.member): _folder_of(file, landing) for file in files}
+    folders = {source_of(file.path, file.member): _folder_of(file.path, file.member, landing) for file in files}
     known = [(source, folder) for source, folder in folders.items() if folder]
     if landing.image_id == "name" or not known:
         return rows
-    folder_of_file = F.broadcast(lake.spark.createDataFrame(known, "source string, folder string"))
-    images = lake.read("images_raw").select(F.col("image_id").alias("beside"), F.lit(True).alias("is_there"))
+    folder_of_file = F.broadcast(lake.spark.createDataFrame(known, FOLDER_SCHEMA))
+    images = _ids_of_images(lake).select(F.col("image_id").alias("beside"), F.lit(True).alias("is_there"))
     beside = F.when(~F.col("image_id").contains("/"), F.concat("folder", F.lit("/"), "image_id"))
     found = rows.join(folder_of_file, on="source", how="left").withColumn("beside", beside)
     found = found.join(images, on="beside", how="left")
@@ -278,9 +280,42 @@ def _of_images_beside(lake: Lake, rows: DataFrame, files: list[CaptionFile], lan
     ).select(*rows.columns)
 
 
-def _folder_of(file: CaptionFile, landing: LandingSettings) -> str:
+def _ids_of_images(lake: Lake) -> DataFrame:
+    """The image_id of each image that has arrived, rejected or not."""
+    return _image_ids(lake.read("images_raw"), rivals_of_images(lake))
+
+
+def _with_images_since(lake: Lake, found: FoundCaptions, landing: LandingSettings) -> FoundCaptions:
+    """What was found, and unchanged files to read again as images in their folders have come after them.
+
+    Where ids are paths, a name without folders is of the image in the folder of the file, if there is one: see
+    `_of_images_beside`.
+    """
+    if landing.image_id == "name" or not found.unchanged:
+        return found
+    folders = {
+        source_of(path, member): (path, member, folder)
+        for path, member in found.unchanged
+        if (folder := _folder_of(path, member, landing))
+    }
+    if not folders:
+        return found
+    known = lake.spark.createDataFrame([(source, folder) for source, (_, _, folder) in folders.items()], FOLDER_SCHEMA)
+    beside = F.concat("folder", F.lit("/"), "image_id").alias("image_id")
+    captions = lake.read("captions").where(~F.col("image_id").contains("/")).join(known, on="source", how="inner")
+    late = captions.select("source", beside).join(_ids_of_images(lake), on="image_id", how="left_semi")
+    sources = {row.source for row in late.select("source").distinct().collect()}
+    again = {source: _examined_again(*folders[source][:2], landing) for source in sorted(sources)}
+    files = {source: file for source, file in again.items() if file is not None}
+    return found._replace(
+        files=[*found.files, *files.values()],
+        unchanged=[one for one in found.unchanged if source_of(*one) not in files],
+    )
+
+
+def _folder_of(path: str, member: str, landing: LandingSettings) -> str:
     """The folder of a caption file, as the ids of the images in it begin; empty if it lies in none."""
-    path = path_of_member(file.path, file.member, landing) if file.member else relative_path(file.path, landing)
+    path = path_of_member(path, member, landing) if member else relative_path(path, landing)
     return image_path_of(path, landing).rpartition("/")[0]
 
 

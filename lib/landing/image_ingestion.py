@@ -2,6 +2,7 @@
 
 import logging
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,7 +16,7 @@ from lib.lake.schemas import IMAGES_RAW, IMAGES_REJECTED
 from lib.lake.worker_counts import WorkerCounter
 from lib.landing.archives import HIDDEN_MEMBERS, OTHER_MEMBERS, list_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, in_reading_order
-from lib.landing.image_ids import HAS_SAME_PATH, check_ids, mark_duplicates
+from lib.landing.image_ids import HAS_SAME_PATH, archives_to_compare_again, check_ids, mark_duplicates
 from lib.landing.image_reading import OUTCOME_SCHEMA, read_batches
 from lib.landing.image_replacement import is_changed, replace_changed_images
 from lib.landing.ledger import FILE_SCHEMA, Ledger
@@ -25,6 +26,7 @@ from lib.sections.landing import LandingSettings
 
 logger = logging.getLogger(__name__)
 
+TAKEN_IN = "taken in"
 NUM_NAMED = 3  # files of other kinds that the log names
 
 MAY_PASS_LATER = (
@@ -41,7 +43,9 @@ MAY_PASS_LATER = (
 
 def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: LandingSettings) -> None:
     """Read the images that are not in the lake yet into images_raw, or into images_rejected with a reason."""
-    archives = ledger.unread(zone.archives)
+    compared_again = archives_to_compare_again(lake)
+    unread = set(ledger.unread(zone.archives))
+    archives = [archive for archive in zone.archives if archive in unread or archive.path in compared_again]
     # Computed once, and cut off from the tables that change below: again, it would lack what was just taken in.
     listed = lake.stage(_with_known(_list_files(lake, zone.images + archives, zone.rejected, settings), lake))
     reason = F.coalesce("reason", F.lit(""))
@@ -59,18 +63,18 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
     ).first()
     assert counts is not None  # an aggregate has one row
     check_ids(listed)
-    num_arrivals = 0
+    if counts.changed:  # first, since what comes is compared with what they are now
+        replace_changed_images(lake, listed.where(is_image), settings)
+    outcomes: Counter[str] = Counter()
     if counts.new:
         new = without_rejected_before(listed.where(is_new).select(*ARRIVAL_SCHEMA.names), lake)
         marked = mark_duplicates(lake, new, _holders_of_ids(lake, listed), settings)
-        num_arrivals = _take_in(lake, lake.stage(_unsettled(lake, marked)), settings)
+        outcomes = _take_in(lake, lake.stage(_unsettled(lake, marked)), settings)
         unfinished = _paths_to_open_again(lake, marked)
         archives_read = [archive for archive in archives if archive.path not in unfinished]
     else:
         archives_read = archives
     _remove(lake, outdated_rows(lake))
-    if counts.changed:
-        replace_changed_images(lake, listed.where(is_image), settings)
     if counts.known_unread:
         logger.warning(
             "files of %d images that are in the lake cannot be read now: their old bytes are kept", counts.known_unread
@@ -85,8 +89,11 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
         f"skipped {num_others} files of other kinds{_such_as(zone.others + counts.some_others, settings)}": num_others,
         f"skipped {num_hidden} hidden files": num_hidden,
     }
-    said = [f"{num_arrivals} new images", *(words for words, number in beside.items() if number)]
+    said = [f"{outcomes.pop(TAKEN_IN, 0)} new images", *(words for words, number in beside.items() if number)]
     logger.info("%s", "; ".join(said))
+    if outcomes:
+        rejected = ", ".join(f"{number} {reason}" for reason, number in sorted(outcomes.items()))
+        logger.warning("images rejected, as images_rejected says: %s", rejected)
 
 
 def _such_as(names: list[str], settings: LandingSettings) -> str:
@@ -99,13 +106,18 @@ def _such_as(names: list[str], settings: LandingSettings) -> str:
     return f" (such as {', '.join(map(repr, few))})" if few else ""
 
 
-def _take_in(lake: Lake, arrivals: DataFrame, settings: LandingSettings) -> int:
-    """Read the arrivals in commits of bounded size; their number."""
+def _take_in(lake: Lake, arrivals: DataFrame, settings: LandingSettings) -> Counter[str]:
+    """Read the arrivals in commits of bounded size; how many were TAKEN_IN, and rejected by reason."""
     num_arrivals = arrivals.count()
+    numbers: Counter[str] = Counter()
+
+    def commit(batch: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
+        numbers.update(_commit_batch(lake, batch, num_rows, counter))
+
     if num_arrivals:
         batches = batches_by_position(arrivals, num_arrivals, settings.images_per_commit)
-        commit_batches(lake, "ingest_images", batches, num_arrivals, partial(_commit_batch, lake))
-    return num_arrivals
+        commit_batches(lake, "ingest_images", batches, num_arrivals, commit)
+    return numbers
 
 
 def _list_files(lake: Lake, files: list[LandedFile], rejected: list[Arrival], settings: LandingSettings) -> DataFrame:
@@ -134,12 +146,15 @@ def _holders_of_ids(lake: Lake, listed: DataFrame) -> DataFrame:
 def _unsettled(lake: Lake, marked: DataFrame) -> DataFrame:
     """Arrivals that were not rejected before for the same reason, numbered by `position` in order of their place."""
     said = lake.read("images_rejected").where((F.col("stage") == "ingest") & F.col("cleaning_version").isNull())
-    rejected = said.select("image_id", "source", "reason")
+    rejected = said.select("image_id", "source", "reason", "detail")
+    is_as_said = marked["reason"].eqNullSafe(rejected["reason"]) & (
+        (rejected["reason"] != "duplicate_image_id") | marked["detail"].eqNullSafe(rejected["detail"])
+    )
     # Refused before and still for the same reason, or for one that a new listing cannot see.
     is_settled = (
         (marked["source"] == rejected["source"])
         & (marked["image_id"] == rejected["image_id"])
-        & (marked["reason"].eqNullSafe(rejected["reason"]) | ~rejected["reason"].isin(*MAY_PASS_LATER))
+        & (is_as_said | ~rejected["reason"].isin(*MAY_PASS_LATER))
     )
     return marked.join(rejected, on=is_settled, how="left_anti").withColumn(
         "position", F.row_number().over(Window.orderBy("path", "offset", "source")) - 1
@@ -212,15 +227,20 @@ def _remove(lake: Lake, rejected: DataFrame) -> None:
         lake.upsert("images_rejected", gone, delete_when="new.reason is null")
 
 
-def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> None:
-    """Read one batch and commit it: first what is rejected, then what is taken in; both may be repeated harmlessly."""
+def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: WorkerCounter) -> dict[str, int]:
+    """Read one batch and commit it: first what is rejected, then what is taken in; both may be repeated harmlessly.
+
+    Returns the number of images TAKEN_IN, and of those rejected by reason.
+    """
     now = F.lit(commit_time())
     outcomes = (
         in_reading_order(arrivals, num_tasks(lake.spark, num_rows))
         .mapInPandas(partial(read_batches, counter=counter), OUTCOME_SCHEMA)
         .transform(lake.stage)
     )
-    has_rejected = not outcomes.where(F.col("reason").isNotNull()).isEmpty()
+    by_reason = outcomes.groupBy(F.coalesce("reason", F.lit(TAKEN_IN)).alias("outcome")).count().collect()
+    numbers = {row.outcome: row["count"] for row in by_reason}
+    has_rejected = numbers.keys() > {TAKEN_IN} or TAKEN_IN not in numbers
     said = lake.read("images_rejected").where(F.col("stage") == "ingest")
     rejected = said.select("image_id", "source")
     if has_rejected or not rejected.isEmpty():
@@ -250,6 +270,7 @@ def _commit_batch(lake: Lake, arrivals: DataFrame, num_rows: int, counter: Worke
         successors = taken.join(former, on="image_id", how="left_semi").withColumn("is_replaced", F.lit(True))
         lake.upsert("images_raw", successors)
     lake.insert_new("images_raw", taken)
+    return numbers
 
 
 def _list_batches(files: Iterator[pd.DataFrame], settings: LandingSettings) -> Iterator[pd.DataFrame]:

@@ -115,8 +115,27 @@ def test_a_duplicate_that_arrives_later_is_refused_and_so_is_another_kind_of_id(
     row = lake.read("images_rejected").first()
     assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
     assert row.detail.startswith(f"the image_id is taken by file://{landing}/b/same.png and the bytes differ; if ")
-    with pytest.raises(LandingZoneError, match=r"was taken in as same and landing\.image_id now calls it b/same: set"):
+    with pytest.raises(LandingZoneError, match=r"was taken in as same and .* now call it b/same: set"):
         ingest(lake, landing, "landing.image_id=path")
+
+
+def test_images_of_one_id_are_compared_again_when_one_of_them_has_changed(lake, landing):
+    write(landing, {"f/s.png": image(1), "g/s.png": image(1), "g/t.png": image(2)})
+    (landing / "g/labels.csv").write_text("image_id,InChI\ns,InChI=1S/CH4/h1H4\n")
+    write_zip(landing / "x.zip", {"t.png": image(2)})
+    ingest(lake, landing)
+    (landing / "f/s.png").write_bytes(image(3))
+    (landing / "g/t.png").write_bytes(image(4))
+    ingest(lake, landing)
+    ingest(lake, landing)  # which opens the archive again
+    assert taken_in(lake) == {"s": image(3), "t": image(4)}
+    said = {row.source.rpartition("/")[2]: row.detail for row in lake.read("images_rejected").collect()}
+    assert "f/s.png and the bytes differ; " in said["s.png"]
+    assert "g/t.png and the bytes differ; " in said["x.zip!t.png"]
+    assert "the caption lies beside" in said["labels.csv row 1"]
+    before = num_commits(lake)
+    ingest(lake, landing)
+    assert num_commits(lake) == before
 
 
 def test_a_damaged_image_takes_no_id_in_one_archive_or_two(lake, landing):
@@ -194,7 +213,8 @@ def test_bad_names_links_and_hidden_folders_beside_an_image_cost_themselves_alon
         ingest(lake, landing)
     assert taken_in(lake) == {"good`": image(1), "caf\u00e9`": image(4)}
     assert rejected(lake) == [("%E9", "unreadable_name", "%E9.png"), ("gone", "unreadable_file", "gone.png")]
+    assert "images rejected, as images_rejected says: 1 unreadable_file, 1 unreadable_name" in caplog.text
     assert (
-        "4 new images; opened 1 of 1 archives; skipped 1 files of other kinds (such as 'photo'); skipped 2 hidden"
+        "2 new images; opened 1 of 1 archives; skipped 1 files of other kinds (such as 'photo'); skipped 2 hidden"
         in caplog.text
     )

@@ -414,16 +414,26 @@ def test_a_name_without_folders_is_of_the_image_in_the_folder_of_its_file_where_
     write_captions(landing / "train" / "labels.csv", {"1.png": "train 1", "test/2.png": "by its path", "3": "early"})
     write_captions(landing / "test" / "labels.csv", {"1.png": "test 1"})
     write_captions(landing / "labels.csv", {"1.png": "root 1"})
+    late, late_captions = landing / "late", {"4": "late 4", "5": "late 5"}
+    late.mkdir()
+    write_captions(late / "labels.csv", {"4.png": "late 4", "5.png": "late 5"})
     for _ in range(2):
         ingest_words(lake, landing, "landing.image_id=path", "landing.captions_files=labels.csv")
-        assert captions_in(lake) == {
-            "1": "root 1",
-            "train/1": "train 1",
-            "test/1": "test 1",
-            "test/2": "by its path",
-            "valid/1": "valid 1",
-            "3": "early",
-        }
+        write_images(landing, "5.png", "late/4.png")
+        (late / "5.png").write_bytes(b"")  # an image that is rejected, while another one has its name
+        assert (
+            captions_in(lake)
+            == {
+                "1": "root 1",
+                "train/1": "train 1",
+                "test/1": "test 1",
+                "test/2": "by its path",
+                "valid/1": "valid 1",
+                "3": "early",
+            }
+            | late_captions
+        )
+        late_captions = {"late/4": "late 4", "late/5": "late 5"}
 
 
 @pytest.mark.slow
@@ -502,6 +512,18 @@ def test_captions_beside_an_image_whose_name_is_taken_go_to_no_image_outside_of_
     before = num_commits(lake)
     ingested()
     assert num_commits(lake) == before
+
+
+def test_captions_beside_an_image_that_cannot_be_read_go_to_no_image_of_its_name_elsewhere(lake, landing):
+    for number, name in enumerate(("x/1.png", "x/2.png", "x/3.png", "w/2.heic")):
+        (landing / name).parent.mkdir(exist_ok=True)
+        (landing / name).write_bytes(image(number))
+    (landing / "w/1.png").write_bytes(b"")
+    write_captions(landing / "w/labels.csv", {"1": "empty", "2": "of a format not read", "3": "of an image of x"})
+    ingest_words(lake, landing)
+    assert captions_in(lake) == {"3": "of an image of x"}
+    rows = lake.read("images_rejected").where("stage = 'captions'").orderBy("source").collect()
+    assert [(row.image_id, row.reason) for row in rows] == [("1", "other_folder"), ("2", "other_folder")]
 
 
 @pytest.mark.slow

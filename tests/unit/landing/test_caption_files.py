@@ -45,6 +45,18 @@ def test_a_quote_that_never_closes_costs_its_own_row(tmp_path: Path) -> None:
     assert rows[1].detail == 'b,"y'
 
 
+def test_a_carriage_return_within_a_row_is_no_line_end_where_lines_have_others(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "labels.tsv", b"image_id\tcaption\r\na\tA man\rwith a hat\r\nb\tz\r\r\n")
+    assert texts(rows) == [("a", "unreadable_row"), ("b", "z")]
+    rows = rows_of(tmp_path / "labels.tsv", b"image_id\tcaption\ra\tA man\rb\tz\r")
+    assert texts(rows) == [("a", "A man"), ("b", "z")]
+
+
+def test_text_behind_a_quotation_mark_is_said(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path / "labels.csv", HEADER + '"a" ,"x"\n')
+    assert (row.reason, row.detail) == ("unpaired_quote", 'text stands behind a closing quotation mark: "a" ,"x"')
+
+
 def test_a_caption_of_two_lines_is_two_rejected_rows_and_no_half_of_it_is_taken(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "labels.csv", HEADER + 'a,"a dog\nruns, fast"\nb,z\n')
     assert texts(rows) == [("a", "unpaired_quote"), ("runs", "unpaired_quote"), ("b", "z")]

@@ -11,6 +11,7 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing.archives import list_arrivals, read_arrivals
+from lib.landing.file_access import root_url
 from lib.landing.image_ingestion import _such_as
 from lib.landing.image_names import image_id_of
 from lib.landing.zone import list_landing_zone
@@ -164,6 +165,34 @@ def test_a_tar_damaged_in_a_header_says_so_and_keeps_what_came_before(tmp_path, 
         ("pic1", None),
         ("a.tar", "unreadable_archive"),
     ]
+
+
+def test_a_folder_has_one_address_however_its_path_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    spellings = [
+        f"{tmp_path}/in",
+        f"{tmp_path}//in/",
+        f"{tmp_path}/./in/.",
+        f"/{tmp_path}/in",
+        f"file://{tmp_path}//in",
+    ]
+    assert {root_url(spelling) for spelling in spellings} == {f"file://{tmp_path}/in"}
+
+
+def test_a_folder_that_windows_wrote_into_a_zip_is_no_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("d\\", b"")
+        archive.writestr("d\\p.png", b"x")
+    assert [(arrival.image_id, arrival.reason) for arrival in arrivals_in(tmp_path)] == [("p", None)]
+
+
+def test_a_captions_file_that_is_a_link_in_a_tar_is_refused_too(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("labels.csv")
+        link.type, link.linkname = tarfile.LNKTYPE, "data.csv"
+        archive.addfile(link)
+    (arrival,) = arrivals_in(tmp_path)
+    assert (arrival.source[-10:], arrival.reason) == ("labels.csv", "unreadable_member")
 
 
 def test_a_link_in_a_tar_is_refused_and_not_passed_over(tmp_path):
