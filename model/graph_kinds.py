@@ -20,6 +20,6 @@ WRITTEN_KINDS = (
 CHARGES = (0, 1, -1)  # of a node
 # Of a node: hydrogens written with its element, at those elements where every drawer writes them.
 MAX_HYDROGENS, WITH_HYDROGENS = 3, ("N", "O", "S", "P", "Se")
-PATCH_HEIGHT, PATCH_WIDTH = 48, 96  # pixels around a node, from which its label is read
+PATCH_HEIGHT, PATCH_WIDTH = 48, 144  # pixels around a node, from which its label is read
 # Pixels of a patch along the way between two points, from which what joins them is read, and of the way in it.
 EDGE_PATCH_HEIGHT, EDGE_PATCH_WIDTH, EDGE_PX = 32, 72, 36

@@ -1,11 +1,11 @@
 """A network that reads what is written at one node of a drawing, from a patch around it.
 
-Parameters of the pretrained one: 895,493.
+Parameters of the pretrained one: 1,116,677.
 
-patch (N, 1, 48, 96): around a node, cut from the image in which the graph was read
-  -> squares of 2 x 2 as channels   (N, 4, 24, 48)
-  -> convolutions, three sizes      (N, 128, 6, 12)
-  -> narrow, flat                   (N, 2304) -> (N, 192)
+patch (N, 1, 48, 144): around a node, cut from the image in which the graph was read
+  -> squares of 2 x 2 as channels   (N, 4, 24, 72)
+  -> convolutions, three sizes      (N, 128, 6, 18)
+  -> narrow, flat                   (N, 3456) -> (N, 192)
   -> kinds (N, K), charges (N, 3)   logits of WRITTEN_KINDS and nothing, and of CHARGES
   -> hydrogens (N, 4)               logits of their number
 
@@ -35,7 +35,7 @@ class Labels(NamedTuple):
 
 
 class LabelReader(nn.Module):
-    """Patches (N, 1, 48, 96) with ink = 1 to what is written at their middles."""
+    """Patches (N, 1, 48, 144) with ink = 1 to what is written at their middles."""
 
     def __init__(self) -> None:
         super().__init__()
