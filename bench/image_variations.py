@@ -174,13 +174,31 @@ def with_discs(pixels: Pixels, radius: int, colour: tuple[int, int, int]) -> Pix
     return np.minimum(paper, pixels[..., None])
 
 
-def ruled(pixels: Pixels, step: int, is_squared: bool = False) -> Pixels:
-    """Paper with pale blue lines every `step` pixels, across or both ways."""
+def ruled(
+    pixels: Pixels, step: int, is_squared: bool = False, colour: tuple[int, int, int] = (170, 190, 230)
+) -> Pixels:
+    """Paper with lines every `step` pixels, across or both ways, pale blue unless a colour is given."""
     paper = np.full((*pixels.shape, 3), 255, np.uint8)
-    paper[step // 2 :: step] = (170, 190, 230)
+    paper[step // 2 :: step] = colour
     if is_squared:
-        paper[:, step // 2 :: step] = (170, 190, 230)
+        paper[:, step // 2 :: step] = colour
     return np.minimum(paper, pixels[..., None])
+
+
+def scratched(pixels: Pixels, grey: int) -> Pixels:
+    """With a line of one pixel from top to bottom and another from left to right, through the drawing."""
+    found = pixels.copy()
+    rows, columns = np.nonzero(pixels < 255)
+    for line in (found[(2 * rows.min() + rows.max()) // 3], found[:, (columns.min() + 2 * columns.max()) // 3]):
+        np.minimum(line, grey, out=line)
+    return found
+
+
+def on_slide(pixels: Pixels) -> Pixels:
+    """Below a heading, white on a dark bar."""
+    bar = np.full((60, pixels.shape[1]), 60, np.uint8)
+    cv2.putText(bar, "Results", (20, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 255, 2)
+    return np.vstack((bar, pixels))
 
 
 def watermarked(pixels: Pixels, word: str, grey: int) -> Pixels:
@@ -233,6 +251,9 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "number below": lambda pixels: png(with_words(pixels, "12", 0)),
     "line of text below": lambda pixels: png(with_words(pixels, "Compound 12 (87 %, m.p. 143 C)", 4, 0.45)),
     "scan edge": lambda pixels: png(scan_edge(pixels)),
+    "green graph paper": lambda pixels: png(ruled(pixels, 20, is_squared=True, colour=(120, 190, 130))),
+    "scratched": lambda pixels: png(scratched(pixels, 90)),
+    "slide with a heading": lambda pixels: png(on_slide(pixels)),
     "marked yellow": lambda pixels: png(patched(pixels, (255, 255, 0))),
     "pink discs behind atoms": lambda pixels: png(with_discs(pixels, 9, (255, 127, 127))),
     "on a grey patch": lambda pixels: png(patched(pixels, (190, 190, 190))),

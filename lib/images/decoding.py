@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 from lib.errors import CorruptImageError
 from lib.images.file_kinds import reason_of_unopened
 from lib.images.geometry import Transform, enlarging
+from lib.images.page_marks import without_page_marks
 from lib.images.paper import darkest_channel, on_contrasting_paper
 from lib.images.strokes import Pixels, grey_of
 from lib.sections.images import IMAGE_FORMATS, CleaningSettings
@@ -237,12 +238,13 @@ def _as_pixels(
         else:
             pixels = (colours * alpha + 255 * (1 - alpha)).astype(np.uint8)
     elif settings.color == "grey" and image.mode in ("1", "L"):
-        return np.array(image.convert("L"))
+        pixels = np.array(image.convert("L"))
+        return without_page_marks(pixels) if settings.is_normalised else pixels
     else:
         pixels = np.array(image.convert("RGB"))
     if settings.color == "rgb":
         return pixels
-    return darkest_channel(pixels) if settings.is_normalised else grey_of(pixels)
+    return darkest_channel(without_page_marks(pixels)) if settings.is_normalised else grey_of(pixels)
 
 
 def _reduced(image: Image.Image) -> Image.Image:

@@ -25,6 +25,9 @@ WORDS_BELOW = 1.3  # stroke lengths; words have no part as large as this,
 LARGE_WORDS_BELOW = 1.6  # nor those of several letters as large as this
 NEAR_WORDS_FROM = 0.45  # stroke lengths; a bond ends nearer to its label
 LETTERS_OF_NEAR_WORDS = 3  # in one line, at least
+PARAGRAPHS_FROM = 0.25  # stroke lengths; lines of text lie nearer to each other, and seldom to a drawing
+LETTERS_OF_PARAGRAPHS = 12  # at least
+SMALL_LETTER, MOSTLY = 0.5, 0.8  # stroke lengths of small letters, and the least fraction of them in a paragraph
 DRAWING_OVER_TEXT = 1.5  # longest piece of a drawing, over that of a paragraph with a larger box
 LINE_HEIGHT = 1.5  # of a line of text, in heights of its tallest letter
 PIECES_IF_WORN = 0.035  # pieces for each pixel of ink; 0.005 to 0.02 in whole drawings, 0.08 to 0.16 in worn ones
@@ -211,6 +214,8 @@ def words_apart(
     if not is_worn:
         near = _parts_apart(pixels, length * min(from_lengths, NEAR_WORDS_FROM), length * CELL_FRACTION)
         words |= _are_lines_of_text(near, letters, length)[near.labels]
+        nearer = _parts_apart(pixels, length * PARAGRAPHS_FROM, length * CELL_FRACTION / 2)
+        words |= _are_paragraphs(nearer, letters, length)[nearer.labels]
     return words if words.any() else None
 
 
@@ -235,6 +240,18 @@ def _are_lines_of_text(parts: Parts, letters: Pixels, length: float) -> Mask:
     are_lines &= parts.boxes[:, 3] <= LINE_HEIGHT * sizes.tallest
     are_lines[parts.drawing] = False
     return are_lines
+
+
+def _are_paragraphs(parts: Parts, letters: Pixels, length: float) -> Mask:
+    """Which parts (P + 1,) are many pieces, none of them large and most much smaller than a bond: lines of text."""
+    part_of, boxes = _pieces(parts.labels, letters)
+    is_small = boxes[:, 2:].max(axis=1) < SMALL_LETTER * length
+    num_small = np.bincount(part_of[is_small], minlength=parts.num_parts + 1)
+    sizes = _letter_sizes(parts, letters)
+    are_paragraphs = (sizes.num >= LETTERS_OF_PARAGRAPHS) & (num_small >= MOSTLY * sizes.num)
+    are_paragraphs &= sizes.longest < LARGE_WORDS_BELOW * length
+    are_paragraphs[parts.drawing] = False
+    return are_paragraphs
 
 
 def _letter_sizes(parts: Parts, letters: Pixels) -> LetterSizes:

@@ -82,6 +82,9 @@ def test_a_drawing_sent_otherwise_is_cleaned_to_the_same_image(name: str, inchi:
         ("frame at the rim", {"longest_line": 0}),
         ("underlined", {"longest_line": 0}),
         ("scan edge", {"longest_line": 0}),
+        ("green graph paper", {"is_normalised": False}),
+        ("scratched", {"is_normalised": False}),
+        ("slide with a heading", {"is_normalised": False}),
         ("line of text below", {"words_apart_from": 0}),
         ("number below", {"words_apart_from": 0}),
     ],
@@ -105,6 +108,18 @@ def test_whether_ink_is_light_is_told_by_how_light_its_colour_looks() -> None:
     navy, maroon = (0, 0, 63), (166, 0, 0)  # levels 7 and 50
     image = np.where(pixels[..., None] == 0, maroon, navy).astype(np.uint8)
     assert np.array_equal(darkest_channel(image) < 128, pixels == 0)
+
+
+@pytest.mark.parametrize("inchi", [ASPIRIN, DIYNE])
+def test_columns_of_text_on_both_sides_of_a_drawing_go(inchi: str) -> None:
+    pixels = drawn(inchi, 60)
+    columns = np.nonzero(pixels < 255)[1]
+    text = np.full((len(pixels), 150), 255, np.uint8)
+    for y in range(12, len(pixels), 14):
+        cv2.putText(text, "washed with water and dried", (0, y), cv2.FONT_HERSHEY_SIMPLEX, 0.33, 0, 1, cv2.LINE_AA)
+    room = np.full((len(pixels), 20), 255, np.uint8)
+    page = np.hstack((text, room, pixels[:, columns.min() : columns.max() + 1], room, text))
+    assert likeness(cleaned(png(pixels)), cleaned(png(page))) > SAME
 
 
 @pytest.mark.parametrize("inchi", [ASPIRIN, CAFFEINE])
