@@ -201,6 +201,16 @@ def on_slide(pixels: Pixels) -> Pixels:
     return np.vstack((bar, pixels))
 
 
+def between_paragraphs(pixels: Pixels) -> Pixels:
+    """Between lines of small text, above and below."""
+    height = pixels.shape[0]
+    found = np.pad(pixels, ((80, 80), (0, 0)), constant_values=255)
+    for y in (*range(14, 80, 15), *range(height + 94, height + 160, 15)):
+        words = "the product was washed with water and dried over sodium sulfate, then"
+        cv2.putText(found, words, (3, y), cv2.FONT_HERSHEY_SIMPLEX, 0.35, 0, 1, cv2.LINE_AA)
+    return found
+
+
 def watermarked(pixels: Pixels, word: str, grey: int) -> Pixels:
     """A word in large pale letters behind the drawing."""
     height, width = pixels.shape
@@ -254,6 +264,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "green graph paper": lambda pixels: png(ruled(pixels, 20, is_squared=True, colour=(120, 190, 130))),
     "scratched": lambda pixels: png(scratched(pixels, 90)),
     "slide with a heading": lambda pixels: png(on_slide(pixels)),
+    "between paragraphs": lambda pixels: png(between_paragraphs(pixels)),
     "marked yellow": lambda pixels: png(patched(pixels, (255, 255, 0))),
     "pink discs behind atoms": lambda pixels: png(with_discs(pixels, 9, (255, 127, 127))),
     "on a grey patch": lambda pixels: png(patched(pixels, (190, 190, 190))),

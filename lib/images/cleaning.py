@@ -127,7 +127,7 @@ def _refuse_shapes(pixels: Pixels, length: float | None) -> None:
     if length and max(right - left, bottom - top) < SMALLEST_DRAWING * length:
         raise CorruptImageError("no_drawing", f"all ink lies within {right - left} x {bottom - top} pixels")
     if is_lone_shape(ink_groups(pixels), stroke_width(pixels), length):
-        raise CorruptImageError("no_drawing", "a line, a circle, a frame or a blob alone")
+        raise CorruptImageError("no_drawing", "a line, a circle, a frame, a blob or an empty table alone")
 
 
 def _scale_to_fit(pixels: Pixels, settings: CleaningSettings, length: float | None) -> float:

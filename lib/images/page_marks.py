@@ -14,7 +14,7 @@ from lib.images.strokes import Pixels, grey_of
 LIGHT_FROM = 128  # level of paper from which a page is light
 DARKER_BY = 24  # levels below the paper's, from which a pixel belongs to a line
 SCRATCH_COVER, SCRATCH_PX = 0.97, 3  # least fraction of a row or column that is dark, and most of them side by side
-RULE_COVER, NUM_RULES = 0.85, 4  # the same of ruled lines, and the fewest of them
+RULE_COVER, NUM_RULES = 0.95, 4  # the same of ruled lines, and the fewest of them
 RULED_BELOW = 0.4  # fraction of rows or columns; with more of them the page is dark, not ruled
 EVENLY, STEPS_ALIKE = 0.1, 0.6  # of the usual step: a rule may lie beside its place; and how many do not
 LIKE_RULE = 45  # levels, most that a pixel of a ruled line differs from the line's usual colour: ink differs more

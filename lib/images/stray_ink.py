@@ -31,6 +31,8 @@ SMALL_LETTER, MOSTLY = 0.5, 0.8  # stroke lengths of small letters, and the leas
 DRAWING_OVER_TEXT = 1.5  # longest piece of a drawing, over that of a paragraph with a larger box
 LINE_HEIGHT = 1.5  # of a line of text, in heights of its tallest letter
 PIECES_IF_WORN = 0.035  # pieces for each pixel of ink; 0.005 to 0.02 in whole drawings, 0.08 to 0.16 in worn ones
+LATTICE_COVER, LATTICE_LINES = 0.9, 3  # least fraction of a side that a table's line covers; fewest in either direction
+LATTICE_REST = 0.05  # most of a table's ink that lies in no such line
 CELL_FRACTION = 0.12  # of a stroke length, side of the cells in which distances are measured
 ROUND_SPREAD = 0.01  # standard deviation of a circle's distances from its middle, as a part of them
 BLOB_WIDTH = 0.4  # width of strokes over their length, above which they are none
@@ -172,6 +174,14 @@ def _is_around_all_else(groups: Groups, group: int, width: float) -> bool:
     return bool(min(across, down, rules[mask].mean()) > OF_RULES)
 
 
+def _is_lattice(mask: Mask) -> bool:
+    """Whether a shape, cut to its box, is nothing but lines from side to side and from top to bottom, as a table."""
+    lines = [mask.mean(axis=axis) >= LATTICE_COVER for axis in (1, 0)]  # (H,), (W,)
+    nums = [np.count_nonzero(np.diff(line.astype(np.int8), prepend=0) == 1) for line in lines]
+    rest = mask[~lines[0]][:, ~lines[1]]
+    return bool(min(nums) >= LATTICE_LINES and np.count_nonzero(rest) <= LATTICE_REST * np.count_nonzero(mask))
+
+
 def _is_ellipse(mask: Mask, width: float) -> bool:
     """Whether ink (H, W) that fills its box is an upright ellipse of strokes of that width."""
     height, box_width = mask.shape
@@ -296,7 +306,7 @@ def _parts_apart(pixels: Pixels, distance: float, cell: float) -> Parts:
 
 
 def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
-    """Whether all ink is one line, circle, frame or blob: nothing that could be read as a drawing.
+    """Whether all ink is one line, circle, frame, blob or empty table: nothing that could be read as a drawing.
 
     `width` and `length` are those of strokes.
     """
@@ -310,4 +320,5 @@ def is_lone_shape(groups: Groups, width: float, length: float | None) -> bool:
     if sides is not None:
         return min(sides) < SQUARE_FROM * max(sides) or width < THINNEST_BOND * max(sides)
     left, top, box_width, box_height = groups.boxes[group]
-    return _is_ellipse(groups.mask(group)[top : top + box_height, left : left + box_width], width)
+    mask = groups.mask(group)[top : top + box_height, left : left + box_width]
+    return _is_ellipse(mask, width) or _is_lattice(mask)

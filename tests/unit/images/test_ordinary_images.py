@@ -222,13 +222,16 @@ def test_the_middle_of_a_triple_bond_between_labels_is_no_rule() -> None:
     np.testing.assert_array_equal(cleaned(png(pixels)), cleaned(png(pixels), longest_line=0))
 
 
-@pytest.mark.parametrize("shape", ["circle", "frame", "line", "disc"])
+@pytest.mark.parametrize("shape", ["circle", "frame", "line", "disc", "table"])
 def test_a_shape_alone_is_rejected_as_no_drawing(shape: str) -> None:
     page = np.full((300, 400), 255, np.uint8)
     if shape in ("circle", "disc"):
         cv2.circle(page, (200, 150), 90, 0, -1 if shape == "disc" else 1)
     elif shape == "frame":
         page = framed(page, 1, 20)
+    elif shape == "table":
+        for at in range(0, 181, 60):
+            page[40 + at, 80:261] = page[40:221, 80 + at] = 0
     else:
         cv2.line(page, (40, 150), (360, 150), 0, 1)
     with pytest.raises(CorruptImageError, match="no_drawing"):
