@@ -22,7 +22,7 @@ from lib.errors import NotationError, RuntimeMissingError
 
 START_TIMEOUT_S = 120.0  # a library takes a second or two to load, many times that on a busy machine
 ANSWER_TIMEOUT_S = 20.0  # a caption takes about a millisecond
-DECIMALS = 7  # of probabilities
+DECIMALS = 7  # of numbers in questions
 READY = "ready"
 CODE = Path(__file__).resolve().parents[2]  # a registered model brings lib/ in a folder that only its process knows
 

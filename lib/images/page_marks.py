@@ -3,8 +3,6 @@
 Pixels are uint8, (H, W) grey or (H, W, 3) RGB. The paper is light: pages that are dark stay as they are.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +10,34 @@ from numpy.typing import NDArray
 from lib.images.strokes import Pixels, grey_of
 
 LIGHT_FROM = 128  # level of paper from which a page is light
-DARKER_BY = 24  # levels below the paper's, from which a pixel belongs to a line
-SCRATCH_COVER, SCRATCH_PX = 0.97, 3  # least fraction of a row or column that is dark, and most of them side by side
-RULE_COVER, NUM_RULES = 0.95, 4  # the same of ruled lines, and the fewest of them
-RULED_BELOW = 0.4  # fraction of rows or columns; with more of them the page is dark, not ruled
-EVENLY, STEPS_ALIKE = 0.1, 0.6  # of the usual step: a rule may lie beside its place; and how many do not
-LIKE_RULE = 45  # levels, most that a pixel of a ruled line differs from the line's usual colour: ink differs more
+BARS_AT_PX = 512  # longer side at which bars are looked for
 BAR_BELOW = 0.75  # times the paper's level
-BAR_PX, BAR_FRACTION = 15, 1 / 30  # least width of a bar, and the same over the image's shorter side
+BAR_PX, BAR_FRACTION = 15, 1 / 30  # least width of a bar in the image, and the same over the image's shorter side
 BAR_FILLED, LARGEST_BAR = 0.85, 0.4  # least fraction of its box that is dark, and most of the image
 BAR_BORDERS = 3  # borders of the image that a bar reaches
-BAR_EDGE_PX = 3
+LINE_COVER, LINE_PX = 0.95, 3  # least fraction of a row or column that is dark, and most of them side by side
+DARKER_BY = 24  # levels below the paper's, from which a pixel belongs to a line
+LIKE_LINE = 45  # levels, most that a pixel of a line differs from the line's usual colour: other ink differs more
+DARK_INK = 60  # level of ink
+FLAT = 0.08  # height of all else over the length of lines along it, below which they may be the strokes of a chain
+RIM_PX = 2  # a line nearer to the border is a frame
+MARGIN = 0.03  # of a side; a line goes so far beyond all else on both sides, or it may be a bond
 
 
 def without_page_marks(pixels: Pixels) -> Pixels:
-    """The pixels without bars, ruled lines and scratches; the same array where there are none."""
-    return without_scratches(without_rules(without_bars(pixels)))
+    """The pixels without bars and lines from border to border; the same array where there are none."""
+    return without_lines(without_bars(pixels))
 
 
 def without_bars(pixels: Pixels) -> Pixels:
     """The pixels without dark bars along a border, such as a slide's heading, and without what stands in them."""
-    grey = grey_of(pixels)
+    factor = min(1.0, BARS_AT_PX / max(pixels.shape[:2]))
+    size = tuple(max(1, round(factor * side)) for side in pixels.shape[1::-1])
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    grey = grey_of(small)
     height, width = grey.shape
     paper = float(np.median(grey))
-    side = max(BAR_PX, round(BAR_FRACTION * min(height, width))) | 1
+    side = max(3, round(factor * BAR_PX), round(BAR_FRACTION * min(height, width))) | 1
     dark = (grey < BAR_BELOW * paper).astype(np.uint8)
     wide = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((side, side), np.uint8), borderValue=0)
     if paper < LIGHT_FROM or not wide.any():
@@ -45,61 +47,74 @@ def without_bars(pixels: Pixels) -> Pixels:
     stats = cv2.connectedComponentsWithStats(closed[around:-around, around:-around], connectivity=8)[2]
     found = pixels
     for left, top, box_width, box_height, area in stats[1:].tolist():
-        num_borders = (left <= 1) + (top <= 1) + (left + box_width >= width - 1) + (top + box_height >= height - 1)
+        right, bottom = left + box_width, top + box_height
+        num_borders = (left <= 1) + (top <= 1) + (right >= width - 1) + (bottom >= height - 1)
         is_bar = num_borders >= BAR_BORDERS and area > BAR_FILLED * box_width * box_height
         if is_bar and box_width * box_height < LARGEST_BAR * height * width:
             found = found.copy() if found is pixels else found
-            rows = slice(max(0, top - BAR_EDGE_PX), top + box_height + BAR_EDGE_PX)
-            columns = slice(max(0, left - BAR_EDGE_PX), left + box_width + BAR_EDGE_PX)
-            found[rows, columns] = _usual_colour(pixels)
+            top, bottom = _around(top, bottom, found.shape[0] / height)
+            left, right = _around(left, right, found.shape[1] / width)
+            found[top:bottom, left:right] = np.median(small, axis=(0, 1)).astype(np.uint8)
     return found
 
 
-def without_rules(pixels: Pixels) -> Pixels:
-    """The pixels without the lines of ruled or squared paper: several across all of it, evenly spaced."""
+def _around(start: int, end: int, factor: float) -> tuple[int, int]:
+    """A range of the reduced image as one of the image itself, with the edge of what is in it."""
+    return max(0, int((start - 2) * factor)), int(np.ceil((end + 2) * factor))
+
+
+def without_lines(pixels: Pixels) -> Pixels:
+    """The pixels without thin lines that go from border to border, beyond the drawing on both sides.
+
+    So do scratches and the lines of ruled or squared paper. What crosses them stays joined.
+    """
+    darkest = pixels if pixels.ndim == 2 else cv2.min(cv2.min(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    paper = float(np.median(darkest[:: 1 + len(darkest) // BARS_AT_PX]))
+    if paper < LIGHT_FROM:
+        return pixels
+    is_dark = darkest < paper - DARKER_BY
+    lines = [_thin(is_dark.mean(axis=axis) >= LINE_COVER) for axis in (1, 0)]  # (H,), (W,)
+    if not any(line.any() for line in lines):
+        return pixels
+    rows, columns = (cv2.dilate(line.astype(np.uint8)[:, None], np.ones((3, 1), np.uint8))[:, 0] == 0 for line in lines)
+    rest = is_dark & rows[:, None] & columns
     found = pixels
-    for axis, is_line in _dark_lines(pixels, RULE_COVER):
-        starts = np.flatnonzero(np.diff(is_line.astype(np.int8), prepend=0) == 1)
-        if len(starts) < NUM_RULES or is_line.mean() > RULED_BELOW:
+    for axis, line in enumerate(lines):
+        length = pixels.shape[1 - axis]
+        along, beside = (np.flatnonzero(rest.any(axis=one)) for one in (axis, 1 - axis))
+        if not len(along) or along[0] < MARGIN * length or along[-1] >= (1 - MARGIN) * length:
             continue
-        steps = np.diff(starts)
-        if np.mean(np.abs(steps - np.median(steps)) <= 2 + EVENLY * np.median(steps)) < STEPS_ALIKE:
+        if np.ptp(beside) < FLAT * length:
             continue
-        found = found.copy() if found is pixels else found
-        before, after = pixels.swapaxes(0, axis), found.swapaxes(0, axis)
-        paper = _usual_colour(pixels)
-        beside = cv2.dilate(is_line.astype(np.uint8)[:, None], np.ones((3, 1), np.uint8))[:, 0]
-        for index in np.flatnonzero(beside):
-            line = before[index].reshape(len(before[index]), -1)  # (N, C)
-            differs_by = np.abs(line.astype(int) - np.median(line, axis=0)).max(axis=1)
-            after[index][differs_by <= LIKE_RULE] = paper
+        for begin, end in _runs(line):
+            if begin < RIM_PX or end > len(line) - RIM_PX:
+                continue
+            found = found.copy() if found is pixels else found
+            _erase(found.swapaxes(0, axis), begin, end, paper)
     return found
 
 
-def without_scratches(pixels: Pixels) -> Pixels:
-    """The pixels without thin lines from border to border; what crosses them stays joined."""
-    found = pixels
-    for axis, is_line in _dark_lines(pixels, SCRATCH_COVER):
-        edges = np.diff(is_line.astype(np.int8), prepend=0, append=0)
-        for begin, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-            if end - begin <= SCRATCH_PX and begin >= 2 and end <= len(is_line) - 2:
-                found = found.copy() if found is pixels else found
-                lines = found.swapaxes(0, axis)
-                lines[begin:end] = np.minimum(lines[begin - 1], lines[end])
-    return found
+def _erase(across: Pixels, begin: int, end: int, paper: float) -> None:
+    """Erase some lines of an image (L, N, ...) next to each other; ink of another colour in them stays.
+
+    Lines about as dark as ink are filled from the lines beside them.
+    """
+    fill = np.minimum(across[begin - 1], across[end])
+    for line in across[begin:end]:
+        usual = np.median(line, axis=0)
+        is_like = np.abs(line.astype(int) - usual).reshape(len(line), -1).max(axis=1) <= LIKE_LINE
+        line[is_like] = fill[is_like] if usual.min() < LIKE_LINE + DARK_INK else np.uint8(paper)
 
 
-def _dark_lines(pixels: Pixels, cover: float) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """By axis, which rows (H,), then which columns (W,), are dark over that fraction of them; none of a dark page."""
-    darkest = pixels if pixels.ndim == 2 else pixels.min(axis=2)
-    paper = float(np.median(darkest))
-    if paper >= LIGHT_FROM:
-        is_dark = darkest < paper - DARKER_BY
-        yield 0, is_dark.mean(axis=1) >= cover
-        yield 1, is_dark.mean(axis=0) >= cover
+def _runs(line: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where each run of true values begins and ends."""
+    edges = np.diff(line.astype(np.int8), prepend=0, append=0)
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
-def _usual_colour(pixels: Pixels) -> NDArray[np.uint8]:
-    """The median of each channel."""
-    colour: NDArray[np.uint8] = np.median(pixels, axis=(0, 1)).astype(np.uint8)
-    return colour
+def _thin(line: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those of the rows or columns (N,) of which at most LINE_PX lie side by side."""
+    thin = np.zeros_like(line)
+    for begin, end in _runs(line):
+        thin[begin:end] = end - begin <= LINE_PX
+    return thin

@@ -179,7 +179,7 @@ def read_rows(file: CaptionFile, landing: LandingSettings, caption_prefixes: tup
         yield from coco_rows(opened, source, landing, caption_prefixes)
         return
     with open_text(file.path, file.member, file.encoding) as text:
-        rows = _lines_of_table(text)
+        rows = _split_at_returns(_lines_of_table(text), file)
         header = _header_fields(next(rows), file.separator) if file.has_header else []
         is_of_other_order = False
         for position, (line, is_within) in enumerate(_with_parts_of_rows(rows, file), start=1):
@@ -278,6 +278,15 @@ def _lines_of_table(text: io.TextIOWrapper) -> Iterator[str]:
     if first is not None and not SEPARATOR_LINE.fullmatch(first):
         yield first
     yield from lines
+
+
+def _split_at_returns(lines: Iterator[str], file: CaptionFile) -> Iterator[str]:
+    """The lines, cut at carriage returns where all parts are whole rows: files may be joined of two kinds."""
+    for line in lines:
+        parts = [part for part in line.split("\r") if part.strip()]
+        cut = [_fields(part, file.separator) if file.has_header else _numbered_fields(part) for part in parts]
+        are_rows = all(fields is not None and len(fields) == file.num_columns for fields in cut)
+        yield from parts if len(parts) > 1 and are_rows else [line]
 
 
 def _with_parts_of_rows(lines: Iterator[str], file: CaptionFile) -> Iterator[tuple[str, bool]]:

@@ -302,10 +302,13 @@ def _with_images_since(lake: Lake, found: FoundCaptions, landing: LandingSetting
         return found
     known = lake.spark.createDataFrame([(source, folder) for source, (_, _, folder) in folders.items()], FOLDER_SCHEMA)
     beside = F.concat("folder", F.lit("/"), "image_id").alias("image_id")
-    captions = lake.read("captions").where(~F.col("image_id").contains("/")).join(known, on="source", how="inner")
-    late = captions.select("source", beside).join(_ids_of_images(lake), on="image_id", how="left_semi")
-    sources = {row.source for row in late.select("source").distinct().collect()}
-    again = {source: _examined_again(*folders[source][:2], landing) for source in sorted(sources)}
+    said = (lake.read("captions"), _rejected(lake).where("reason = 'too_many_captions'"))
+    captions = reduce(DataFrame.union, (one.select("image_id", "source") for one in said))
+    captions = captions.where(~F.col("image_id").contains("/")).join(known, on="source", how="inner")
+    if captions.select(beside).join(_ids_of_images(lake), on="image_id", how="left_semi").isEmpty():
+        return found
+    # All of them: what two files say of one name is in the table once.
+    again = {source: _examined_again(path, member, landing) for source, (path, member, _) in sorted(folders.items())}
     files = {source: file for source, file in again.items() if file is not None}
     return found._replace(
         files=[*found.files, *files.values()],

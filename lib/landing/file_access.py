@@ -30,15 +30,10 @@ def opened(landing_path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a folder or URL, and its path there."""
     if "://" in landing_path:
         filesystem, root = fsspec.core.url_to_fs(landing_path)
-        return filesystem, _plain(root) if isinstance(filesystem, LocalFileSystem) else root
+        return filesystem, root
     # A folder with '::' in its name is no chain of file systems.
     local = LocalFileSystem()
-    return local, _plain(local._strip_protocol(landing_path))
-
-
-def _plain(path: str) -> str:
-    """A local path in one spelling, without `//` and `/./`; `..` stays, since a link may come before it."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    return local, local._strip_protocol(landing_path)
 
 
 def open_landed(path: str) -> IO[bytes]:

@@ -1,6 +1,7 @@
 """Which of several images with one image_id is taken in: one whose bytes no other disputes, or none."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 
 import pandas as pd
@@ -12,6 +13,7 @@ from lib.lake.delta_tables import Lake
 from lib.lake.pending_rows import num_tasks
 from lib.landing.archives import read_arrivals
 from lib.landing.arrival_rows import ARRIVAL_SCHEMA, arrivals_of, in_reading_order
+from lib.landing.unread_formats import UNREAD_IMAGES
 from lib.landing.zone import END_OF_ARCHIVE, MEMBER_MARK
 from lib.sections.landing import LandingSettings
 
@@ -20,6 +22,7 @@ HAS_SAME_PATH = "has the same path"
 SAME_PATH = f"a member after it {HAS_SAME_PATH}"  # before it, in rows of versions before 0.3
 OTHER_BYTES = "the bytes differ"  # in the detail of an image that was rejected for another one's id
 SAME_BYTES = "the bytes are the same"
+UNREAD_BYTES = "this one cannot be read"
 COMPARED_WITH = "; SHA-256 of the other: "
 NUM_DIGITS = 12  # of a SHA-256, which tell versions of an image apart
 DIGEST_SCHEMA = "image_id string, source string, offset long, sha256 string, read_reason string, read_detail string"
@@ -49,11 +52,15 @@ def rivals_of_images(lake: Lake) -> DataFrame:
     """Columns image_id and `rivals`: the sources of images of this id that were not taken in, whatever was the reason.
 
     But for those whose bytes are those of the image that was. Images that were rejected for another one's id before
-    version 0.3 are left out too: nobody compared their bytes.
+    version 0.3 are left out too: nobody compared their bytes. So are folders and archives.
     """
+    is_image = F.lower("source").rlike(f"({'|'.join(map(re.escape, UNREAD_IMAGES))})$")
     is_of_image = (F.col("stage") == "ingest") & (F.col("reason") != "unreadable_archive")
-    is_same = (F.col("reason") == "duplicate_image_id") & ~F.coalesce(
-        F.col("detail").contains(OTHER_BYTES), F.lit(False)
+    is_of_image &= (F.col("reason") != "unsupported_format") | is_image
+    is_of_image &= (F.col("reason") != "unreadable_file") | F.col("source").rlike(r"\.[^./]+$")
+    detail = F.coalesce("detail", F.lit(""))
+    is_same = (F.col("reason") == "duplicate_image_id") & ~(
+        detail.contains(OTHER_BYTES) | detail.contains(UNREAD_BYTES)
     )
     # A suffix that is none of landing.image_suffixes is part of the id, but captions do not name it.
     image_id = F.when(
@@ -80,8 +87,12 @@ def mark_duplicates(lake: Lake, arrivals: DataFrame, known: DataFrame, settings:
     may_be_same = is_duplicate & (F.col("num_bytes") == F.col("known_num_bytes")) & ~was_said
     same_id = Window.partitionBy("image_id", F.col("reason").isNull())
     is_rival = F.col("reason").isNull() & (F.count("*").over(same_id) > 1)
+    of_path = Window.partitionBy("image_id", "source", "reason")
+    is_last = F.col("offset") == F.max("offset").over(of_path)
     marked = lake.stage(
         arrivals.join(known, on="image_id", how="left")
+        .withColumn("is_last", is_last)
+        .where("known_source is null or is_last")  # of members with the same path, of which one has a row
         .join(said, on=["image_id", "source"], how="left")
         .withColumn("is_compared", may_be_same | (is_rival & ~is_duplicate))
         .withColumns(
@@ -164,7 +175,7 @@ def _verdicts(digests: DataFrame, advice: str) -> DataFrame:
         .when(~F.col("is_meant") | F.col("is_disputed") | ~is_first, "duplicate_image_id")
         .alias("verdict"),
         F.when(has_known & (F.col("sha256") == F.col("known_sha256")), F.concat(_taken(f"; {SAME_BYTES}"), _compared()))
-        .when(has_known & ~is_read, _taken(f"; {advice}"))
+        .when(has_known & ~is_read, F.concat(_taken(f" and {UNREAD_BYTES}; {advice}"), _compared()))
         .when(has_known, F.concat(_taken(f" and {OTHER_BYTES}; {advice}"), _compared()))
         .when(~is_read, F.col("read_detail"))
         .when(~F.col("is_meant"), SAME_PATH)

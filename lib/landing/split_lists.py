@@ -73,7 +73,7 @@ def _names_in(path: str, member: str, landing: LandingSettings) -> list[str]:
                         f"{source} has a line of more than {MAX_LINE_CHARS:,} characters: lists that "
                         "landing.split_files names have one image's name a line, or are COCO's and end with .json"
                     )
-                names.append(line.strip())
+                names += [name.strip() for name in line.split("\r")]
     except (*TABLE_ERRORS, OSError) as error:
         raise LandingZoneError(f"{source} cannot be read to its end: {error}") from None
     return [name for name in names if name]

@@ -415,11 +415,13 @@ def test_a_name_without_folders_is_of_the_image_in_the_folder_of_its_file_where_
     write_captions(landing / "test" / "labels.csv", {"1.png": "test 1"})
     write_captions(landing / "labels.csv", {"1.png": "root 1"})
     late, late_captions = landing / "late", {"4": "late 4", "5": "late 5"}
-    late.mkdir()
+    for folder in (late, landing / "later"):
+        folder.mkdir()
+        write_captions(folder / "labels.csv", {"4.png": f"{folder.name} 4"})
     write_captions(late / "labels.csv", {"4.png": "late 4", "5.png": "late 5"})
     for _ in range(2):
         ingest_words(lake, landing, "landing.image_id=path", "landing.captions_files=labels.csv")
-        write_images(landing, "5.png", "late/4.png")
+        write_images(landing, "5.png", "late/4.png", "later/4.png")
         (late / "5.png").write_bytes(b"")  # an image that is rejected, while another one has its name
         assert (
             captions_in(lake)
@@ -433,7 +435,7 @@ def test_a_name_without_folders_is_of_the_image_in_the_folder_of_its_file_where_
             }
             | late_captions
         )
-        late_captions = {"late/4": "late 4", "late/5": "late 5"}
+        late_captions = {"late/4": "late 4", "late/5": "late 5", "later/4": "later 4"}
 
 
 @pytest.mark.slow

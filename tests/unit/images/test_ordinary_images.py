@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from rdkit import Chem
 
 from bench.image_variations import IMAGE_VARIATIONS, framed, noisy, png, rdkit_default, with_words
 from bench.lakeless_settings import lakeless_settings
 from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
+from lib.images.page_marks import without_page_marks
 from lib.images.paper import darkest_channel
 from lib.images.strokes import stroke_width, typical_stroke_length
 from lib.images.thinning import local_ink, middle_lines, thin_strokes, wedges_of
@@ -108,6 +110,17 @@ def test_whether_ink_is_light_is_told_by_how_light_its_colour_looks() -> None:
     navy, maroon = (0, 0, 63), (166, 0, 0)  # levels 7 and 50
     image = np.where(pixels[..., None] == 0, maroon, navy).astype(np.uint8)
     assert np.array_equal(darkest_channel(image) < 128, pixels == 0)
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3, 12])
+@pytest.mark.parametrize("smiles", ["CC#CC#CC", "C#CC#C", "C=C", "C1CC2CCC12", "C1CC2C1C1CCC21"])
+def test_a_bond_from_end_to_end_of_a_drawing_is_no_scratch(smiles: str, margin: int) -> None:
+    molecule = Chem.MolFromSmiles(smiles)
+    pixels = drawn(Chem.MolToInchi(molecule))
+    rows, columns = np.nonzero(pixels < 255)
+    tight = pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    image = np.pad(tight, margin, constant_values=255)
+    assert without_page_marks(image) is image
 
 
 @pytest.mark.parametrize("inchi", [ASPIRIN, DIYNE])

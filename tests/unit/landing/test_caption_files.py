@@ -48,6 +48,13 @@ def test_a_quote_that_never_closes_costs_its_own_row(tmp_path: Path) -> None:
 def test_a_carriage_return_within_a_row_is_no_line_end_where_lines_have_others(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "labels.tsv", b"image_id\tcaption\r\na\tA man\rwith a hat\r\nb\tz\r\r\n")
     assert texts(rows) == [("a", "unreadable_row"), ("b", "z")]
+    joined = b"image_id\tcaption\na\tone\nb\ttwo\nc\tthree\rd\tfour\r"
+    assert texts(rows_of(tmp_path / "labels.tsv", joined)) == [
+        ("a", "one"),
+        ("b", "two"),
+        ("c", "three"),
+        ("d", "four"),
+    ]
     rows = rows_of(tmp_path / "labels.tsv", b"image_id\tcaption\ra\tA man\rb\tz\r")
     assert texts(rows) == [("a", "A man"), ("b", "z")]
 

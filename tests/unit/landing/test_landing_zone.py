@@ -11,7 +11,6 @@ import pytest
 
 from lib.errors import LandingZoneError
 from lib.landing.archives import list_arrivals, read_arrivals
-from lib.landing.file_access import root_url
 from lib.landing.image_ingestion import _such_as
 from lib.landing.image_names import image_id_of
 from lib.landing.zone import list_landing_zone
@@ -165,18 +164,6 @@ def test_a_tar_damaged_in_a_header_says_so_and_keeps_what_came_before(tmp_path, 
         ("pic1", None),
         ("a.tar", "unreadable_archive"),
     ]
-
-
-def test_a_folder_has_one_address_however_its_path_is_spelled(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    spellings = [
-        f"{tmp_path}/in",
-        f"{tmp_path}//in/",
-        f"{tmp_path}/./in/.",
-        f"/{tmp_path}/in",
-        f"file://{tmp_path}//in",
-    ]
-    assert {root_url(spelling) for spelling in spellings} == {f"file://{tmp_path}/in"}
 
 
 def test_a_folder_that_windows_wrote_into_a_zip_is_no_file(tmp_path: Path) -> None:
