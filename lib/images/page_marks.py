@@ -69,10 +69,10 @@ def without_lines(pixels: Pixels) -> Pixels:
     So do scratches and the lines of ruled or squared paper. What crosses them stays joined.
     """
     darkest = pixels if pixels.ndim == 2 else cv2.min(cv2.min(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
-    paper = float(np.median(darkest[:: 1 + len(darkest) // BARS_AT_PX]))
-    if paper < LIGHT_FROM:
+    paper = np.median(pixels[:: 1 + len(pixels) // BARS_AT_PX], axis=(0, 1))  # () or (3,)
+    if paper.min() < LIGHT_FROM:
         return pixels
-    is_dark = darkest < paper - DARKER_BY
+    is_dark = darkest < paper.min() - DARKER_BY
     lines = [_thin(is_dark.mean(axis=axis) >= LINE_COVER) for axis in (1, 0)]  # (H,), (W,)
     if not any(line.any() for line in lines):
         return pixels
@@ -94,7 +94,7 @@ def without_lines(pixels: Pixels) -> Pixels:
     return found
 
 
-def _erase(across: Pixels, begin: int, end: int, paper: float) -> None:
+def _erase(across: Pixels, begin: int, end: int, paper: NDArray[np.float64]) -> None:
     """Erase some lines of an image (L, N, ...) next to each other; ink of another colour in them stays.
 
     Lines about as dark as ink are filled from the lines beside them.
@@ -103,7 +103,7 @@ def _erase(across: Pixels, begin: int, end: int, paper: float) -> None:
     for line in across[begin:end]:
         usual = np.median(line, axis=0)
         is_like = np.abs(line.astype(int) - usual).reshape(len(line), -1).max(axis=1) <= LIKE_LINE
-        line[is_like] = fill[is_like] if usual.min() < LIKE_LINE + DARK_INK else np.uint8(paper)
+        line[is_like] = fill[is_like] if usual.min() < LIKE_LINE + DARK_INK else paper.astype(np.uint8)
 
 
 def _runs(line: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -123,6 +123,14 @@ def test_a_bond_from_end_to_end_of_a_drawing_is_no_scratch(smiles: str, margin: 
     assert without_page_marks(image) is image
 
 
+def test_ruled_lines_leave_paper_of_its_own_colour() -> None:
+    paper, rules = np.uint8([250, 240, 190]), np.uint8([150, 170, 160])
+    unruled = np.minimum(paper, drawn(ASPIRIN)[..., None])
+    ruled = unruled.copy()
+    ruled[15::31] = np.minimum(ruled[15::31], rules)
+    np.testing.assert_array_equal(without_page_marks(ruled), unruled)
+
+
 @pytest.mark.parametrize("inchi", [ASPIRIN, DIYNE])
 def test_columns_of_text_on_both_sides_of_a_drawing_go(inchi: str) -> None:
     pixels = drawn(inchi, 60)
