@@ -42,7 +42,7 @@ def run_pipeline(arguments: argparse.Namespace) -> None:
             local = local_arguments(task, given)
             if task.entry_point in OWN_PROCESS:
                 if why := why_nothing_is_learned(lake, settings.prediction.model_version, settings.captions):
-                    logger.info("%s: nothing is trained: %s", task.task_key, why)
+                    logger.info("nothing is trained: %s", why)
                     continue
                 run_child(task.task_key, [sys.executable, "-m", f"jobs.{task.entry_point}", *local])
             else:
