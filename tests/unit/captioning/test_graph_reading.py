@@ -155,7 +155,7 @@ def drawn_as_prepared(molecule: Chem.Mol, size: int) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(canvas.GetDrawingText(), np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
-@pytest.mark.parametrize("size", [300, 700])
+@pytest.mark.parametrize("size", [300, 600])
 def test_a_wavy_bond_says_nothing_of_stereo(size: int) -> None:
     seen = {}
     for smiles in ("C[C@H](c1ccccc1)N1CCCCC1", "C[C@@H](c1ccccc1)N1CCCCC1", "CC(c1ccccc1)N1CCCCC1"):
