@@ -115,7 +115,10 @@ def test_a_duplicate_that_arrives_later_is_refused_and_so_is_another_kind_of_id(
     row = lake.read("images_rejected").first()
     assert (row.reason, row.stage) == ("duplicate_image_id", "ingest")
     assert row.detail.startswith(f"the image_id is taken by file://{landing}/b/same.png and the bytes differ; if ")
-    with pytest.raises(LandingZoneError, match=r"was taken in as same and .* now call it b/same: set"):
+    said = (
+        r"was taken in as same and the settings of landing now call it b/same: set landing\.image_id and landing\.path"
+    )
+    with pytest.raises(LandingZoneError, match=said):
         ingest(lake, landing, "landing.image_id=path")
 
 

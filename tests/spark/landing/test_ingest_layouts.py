@@ -51,9 +51,11 @@ def test_layouts_beside_the_captions_are_taken_in_and_nothing_needs_them(lake, a
     ingest(lake, arrived)
     assert not lake.has("image_layouts")
     large = pa.schema([(field.name, as_large(field.type)) for field in SCHEMA])  # as Polars writes columns
-    write_layouts(arrived / "train_layouts.parquet", {"p": 1.5}, large)
+    write_layouts(arrived / "train_layouts.parquet", {"p": 1.5})
+    write_layouts(arrived / "test_layouts.parquet", {"q": 2.5}, large)
     ingest(lake, arrived)
-    row = lake.read("image_layouts").first()
+    assert first_x(lake) == {"p": 1.5, "q": 2.5}
+    row = lake.read("image_layouts").where("image_id = 'p'").first()
     assert (row.image_id, row.atom_x, row.bond_order) == ("p", [1.5, 2.0], [2.0])
     assert row.source == f"file://{arrived}/train_layouts.parquet"
 
