@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from lib.errors import CorruptImageError
+from lib.images.atom_numbers import without_atom_numbers
 from lib.images.decoding import decode_reduced
 from lib.images.geometry import Transform, crop_to_ink, enlarging, ink_box, is_sideways, then, turn_clockwise
 from lib.images.hashes import sparser_hashes_and_length
 from lib.images.paper import normalise
+from lib.images.small_letters import with_larger_letters
 from lib.images.stray_ink import ink_groups, is_in_pieces, is_lone_shape, long_lines, words_apart
 from lib.images.strokes import INK_BELOW, Pixels, grey_of, stroke_width, typical_stroke_length
 from lib.images.thinning import thin_if_wide
@@ -59,6 +61,8 @@ def _cleaned(pixels: Pixels, transform: Transform, settings: CleaningSettings) -
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     is_worn = bool(settings.mend_reach_px or settings.thin_from) and is_in_pieces(grey_of(pixels))
     pixels, length, has_words = _without_gaps_and_words(pixels, settings, is_worn)
+    if settings.thin_from and length and not is_worn:
+        pixels, transform = with_larger_letters(pixels, transform, length)
     if settings.crop_margin_px is not None:
         pixels, transform = crop_to_ink(pixels, transform, settings.crop_margin_px)
     if settings.rejects_shapes and (has_words or num_groups < 2):
@@ -119,6 +123,8 @@ def _without_gaps_and_words(
         if words is not None:
             pixels = np.where(words, 255, pixels).astype(np.uint8)
             length, has_words = typical_stroke_length(pixels), True
+        if length and not is_worn:
+            pixels = without_atom_numbers(pixels, length)
     return pixels, length, has_words
 
 
