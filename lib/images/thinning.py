@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.images.strokes import Pixels, lengths_of, straight_strokes, stroke_width
+from lib.images.strokes import Pixels, edge_width, lengths_of, straight_strokes, stroke_width
 from lib.sections.images import CleaningSettings
 
 SHORTEST_PX = 15.0  # stroke length in pixels; in smaller drawings letters would break
@@ -30,8 +30,13 @@ WEDGE_TAPER = 0.8  # least correlation of width with the distance from the wide 
 
 
 def thin_if_wide(pixels: Pixels, length: float, is_worn: bool, settings: CleaningSettings) -> Pixels:
-    """Pixels whose strokes, `length` pixels long, are thinned where they are wide; (2 H, 2 W) if those were fine."""
+    """Pixels whose strokes, `length` pixels long, are thinned where they are wide; (2 H, 2 W) if those were fine.
+
+    Fine strokes that are blurred stay as they are: they have no core, and come out fine when the image is made smaller.
+    """
     width = stroke_width(pixels)
+    if width <= edge_width(pixels):
+        return pixels
     is_wide = width > THINNEST_PX or (not is_worn and width > WIDE_FROM * length)
     if length < SHORTEST_PX or not is_wide or width <= settings.thin_from * length:
         return pixels
