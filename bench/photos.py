@@ -92,7 +92,7 @@ def measure(lake: Lake, directory: Path, settings: Settings, split: str) -> dict
     """
     if not settings.prediction.can_read_features:
         raise SettingsError("photos measures captions from features: leave prediction.turns_deg and scales as they are")
-    captions = lake.require("captions", written_by="ingest_images")
+    captions = lake.require("captions")
     encoder = load_config(directory)
     version = encoder_version_of(directory)
     features = _features(lake, captions, version, split)
@@ -143,8 +143,8 @@ def _make_lake(spark: SparkSession, settings: Settings) -> None:
 def _features(lake: Lake, captions: DataFrame, version: str | None, split: str) -> dict[str, bytes]:
     """Packed features by image id, in order, of the images of a split as they are cleaned now."""
     of_split = captions.where(F.col("split") == split).select("image_id")
-    encoded = lake.require("image_features", written_by="extract_features")
-    cleaned = lake.require("images_clean", written_by="clean_images").select("image_id", "cleaning_version")
+    encoded = lake.require("image_features")
+    cleaned = lake.require("images_clean").select("image_id", "cleaning_version")
     rows = (
         encoded.where(F.col("encoder_version") == F.lit(version))
         .join(cleaned, on=["image_id", "cleaning_version"], how="left_semi")
@@ -161,7 +161,7 @@ def _features(lake: Lake, captions: DataFrame, version: str | None, split: str) 
 
 
 def _seconds_of_features(lake: Lake, encoder: CaptionerConfig) -> float:
-    rows = lake.require("images_clean", written_by="clean_images").select("image").limit(NUM_TIMED).collect()
+    rows = lake.require("images_clean").select("image").limit(NUM_TIMED).collect()
     images = [decode_png(bytes(row.image)) for row in rows]
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each of Spark's workers

@@ -45,7 +45,7 @@ def predict_new_images(lake: Lake, settings: Settings, only: DataFrame | None = 
     """
     prediction = settings.prediction
     model_version, directory = model_in_use(lake, prediction.model_version, settings.dataset)
-    clean = lake.require("images_clean", written_by="clean_images")
+    clean = lake.require("images_clean")
     predictions = lake.read("caption_predictions").where(F.col("model_version") == model_version)
     captions = lake.read("captions")
     done = predictions.join(

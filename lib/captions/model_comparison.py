@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 def held_out_images(lake: Lake) -> DataFrame:
     """Ids of the clean images of the validation split. Raises MissingInputError if there are none."""
-    clean = lake.require("images_clean", written_by="clean_images").select("image_id")
+    clean = lake.require("images_clean").select("image_id")
     known = lake.read("captions").where((F.col("split") == SPLIT) & F.col("caption").isNotNull())
     images = clean.join(known.select("image_id"), on="image_id", how="left_semi")
     if images.isEmpty():
@@ -130,7 +130,7 @@ def _scores(lake: Lake, candidate: str, champion: str, as_sentences: bool) -> Sc
     """Scores of the images that both have captioned as they are now, against the references that stand now."""
     captions = lake.read("captions").where(F.col("split") == SPLIT)
     clean = lake.read("images_clean").select("image_id", "cleaning_version")
-    predictions = lake.require("caption_predictions", written_by="predict_captions")
+    predictions = lake.require("caption_predictions")
     of_both = (
         predictions.where(F.col("model_version").isin(candidate, champion))
         .join(clean, on=["image_id", "cleaning_version"], how="left_semi")

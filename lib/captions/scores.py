@@ -66,7 +66,7 @@ def evaluate_captions(lake: Lake, model_version: str, as_sentences: bool = False
     ROUGE-L and CIDEr to edit distances.
     Raises MissingInputError if that model has captioned nothing, and RuntimeMissingError if sentences cannot be scored.
     """
-    predictions = lake.require("caption_predictions", written_by="predict_captions")
+    predictions = lake.require("caption_predictions")
     of_model = F.col("model_version") == F.lit(model_version)
     if predictions.where(of_model).isEmpty():
         if lake.read("images_clean").isEmpty():

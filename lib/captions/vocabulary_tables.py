@@ -32,7 +32,7 @@ def build_vocabulary(lake: Lake, settings: CaptionSettings) -> None:
     are too rare.
     """
     version = vocabulary_version(settings)
-    captions = lake.require("captions", written_by="ingest_images")
+    captions = lake.require("captions")
     train = with_reviewed(lake, captions, settings).where(F.col("split") == "train")
     built = lake.read("vocabulary").where(F.col("vocabulary_version") == version)
     # Before the tokens are counted: captions that arrive in between make the next run build it again.
@@ -87,7 +87,7 @@ def _log_rare(counts: DataFrame, num_other_uses: int, min_token_uses: int) -> No
 def read_vocabulary(lake: Lake, settings: CaptionSettings) -> Vocabulary:
     """The vocabulary that build_vocabulary wrote for these settings."""
     rows = (
-        lake.require("vocabulary", written_by="build_vocabulary")
+        lake.require("vocabulary")
         .where(F.col("vocabulary_version") == vocabulary_version(settings))
         .orderBy("token_id")
         .select("token")

@@ -26,6 +26,7 @@ PER_LABEL = 2  # of them for each digit of a label: a drawing without numbers ha
 # Bonds end at labels, and go on or bend at numbers. Stroke lengths, of strokes that may be bonds at least, from a free
 # end to the nearest other stroke at least, and to a digit that it may belong to at most; most digits at free ends.
 BOND_FROM, FREE_FROM, AT_END, MAX_AT_ENDS = 0.4, 0.12, 0.3, 0.11
+MAX_STROKES = 1000  # more are no drawing, and each is compared with each
 
 
 def without_atom_numbers(pixels: Pixels, length: float) -> Pixels:
@@ -44,52 +45,47 @@ def without_atom_numbers(pixels: Pixels, length: float) -> Pixels:
 
 def _numbers(pieces: Pieces, width: float, length: float) -> Mask:
     """Which pieces (P,) are digits of numbers, in a drawing with strokes of that width and length."""
-    none = np.zeros(len(pieces.boxes), bool)
+    numbers: Mask = np.zeros(len(pieces.boxes), bool)
     is_small = (pieces.sides[:, 1] > 0) & (pieces.heights >= max(SMALLEST_PX, SMALLEST * length))
-    is_solid = pieces.filled > SOLID
-    is_letter = is_small & ~is_solid & (pieces.sides[:, 0] >= THICK * width)
+    is_letter = is_small & (pieces.filled <= SOLID) & (pieces.sides[:, 0] >= THICK * width)
     is_letter &= pieces.heights >= UPRIGHT * pieces.widths
-    if not is_letter.any():
-        return none
-    tallest = pieces.heights[is_letter].max()
+    tallest = float(pieces.heights[is_letter].max(initial=0))
     is_low = is_letter & (pieces.heights < LOWER * tallest)
-    if is_low.sum() < FEWEST:
-        return none
+    if np.count_nonzero(is_low) < FEWEST:
+        return numbers
     height = float(np.median(pieces.heights[is_low]))
-    off = np.abs(pieces.heights - height)
-    if np.mean(off[is_low] <= max(1, ALIKE * height)) < ALIKE_FRACTION:
-        return none
-    may_be_one = is_small & ~is_letter & (pieces.heights >= SLIM * pieces.widths) & (off <= ONE_ALIKE * height)
-    digits = np.flatnonzero(is_low | may_be_one)
-    of_label = _joined_to(pieces, digits, is_letter & ~is_low, OF_LABEL * tallest, OF_NUMBER * height)
-    beside_digit = (gaps(pieces.boxes[digits], pieces.boxes[is_low]) <= BESIDE_DIGIT * height).any(axis=1)
-    loose = digits[~of_label & (is_low[digits] | beside_digit)]
-    sure = loose[is_low[loose]]
-    num_of_labels = np.count_nonzero(is_low[digits[of_label]])
-    if len(sure) < max(FEWEST, PER_LABEL * num_of_labels):
-        return none
+    off_height = np.abs(pieces.heights - height)
+    are_alike = off_height[is_low] <= max(1, ALIKE * height)
+    is_slim = is_small & ~is_letter & (pieces.heights >= SLIM * pieces.widths) & (off_height <= ONE_ALIKE * height)
+    digits = np.flatnonzero(is_low | is_slim)
+    is_sure = is_low[digits]
+    is_of_label = _joined_to(pieces, digits, is_letter & ~is_low, OF_LABEL * tallest, OF_NUMBER * height)
+    is_beside_digit = (gaps(pieces.boxes[digits], pieces.boxes[is_low]) <= BESIDE_DIGIT * height).any(axis=1)
+    num_of_labels, sure = int(np.count_nonzero(is_sure & is_of_label)), digits[is_sure & ~is_of_label]
+    if are_alike.mean() < ALIKE_FRACTION or len(sure) < max(FEWEST, PER_LABEL * num_of_labels):
+        return numbers
     if np.median(pieces.widths[sure] / pieces.heights[sure]) > NARROW:
-        return none
-    numbers = none.copy()
-    numbers[loose] = True
+        return numbers
+    numbers[digits[~is_of_label & (is_sure | is_beside_digit)]] = True
     return numbers
 
 
 def _joined_to(pieces: Pieces, digits: np.ndarray, others: Mask, reach: float, next_reach: float) -> Mask:
     """Which of the digits (D,) are within reach of other pieces, or within the next of digits that are."""
-    is_joined: Mask = (gaps(pieces.boxes[digits], pieces.boxes[others]) <= reach).any(axis=1)
+    is_joined: Mask = np.asarray((gaps(pieces.boxes[digits], pieces.boxes[others]) <= reach).any(axis=1))
     near = gaps(pieces.boxes[digits], pieces.boxes[digits]) <= next_reach
-    while (now := is_joined | near[:, is_joined].any(axis=1)).sum() > is_joined.sum():
-        is_joined = now
+    num_joined = 0
+    while num_joined < (num_joined := int(np.count_nonzero(is_joined))):
+        is_joined |= near[:, is_joined].any(axis=1)
     return is_joined
 
 
 def _fraction_at_free_ends(pixels: Pixels, boxes: NDArray[np.int32], length: float) -> float:
-    """The fraction of boxes (N, 4) at which straight strokes end that touch no other stroke there."""
+    """The fraction of boxes (N, 4) at which straight strokes end that touch no other stroke there; 1 if too many."""
     strokes = straight_strokes(pixels)
     strokes = strokes[lengths_of(strokes) > BOND_FROM * length]
-    if not len(strokes):
-        return 0.0
+    if not 0 < len(strokes) <= MAX_STROKES:
+        return 1.0
     ends = strokes.reshape(-1, 2)  # (E, 2)
     begins, ways = strokes[:, 0], strokes[:, 1] - strokes[:, 0]
     along = ((ends[:, None] - begins) * ways).sum(axis=2) / (ways**2).sum(axis=1)  # (E, S), 0 at the beginning

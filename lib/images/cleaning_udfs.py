@@ -51,7 +51,7 @@ def clean_new_images(lake: Lake, settings: CleaningSettings) -> None:
     """
     # Whatever follows images_clean does so by cleaning_version, so new bytes need another one.
     version = F.concat(F.lit(cleaning_version(settings)), version_of_bytes())
-    raw = lake.require("images_raw", written_by="ingest_images").withColumn("wanted_version", version)
+    raw = lake.require("images_raw").withColumn("wanted_version", version)
     is_final = (F.col("stage") == "clean") & (F.col("reason") != "out_of_memory")
     rejected = lake.read("images_rejected").where(is_final).select("image_id", "cleaning_version")
     cleaned = lake.read("images_clean").select("image_id", "cleaning_version")

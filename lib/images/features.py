@@ -35,7 +35,7 @@ def extract_new_features(lake: Lake, config: CaptionerConfig) -> None:
     version = encoder_version(config)
     assert version is not None, "has_lasting_features"
     lake.create("image_features")
-    clean = lake.require("images_clean", written_by="clean_images")
+    clean = lake.require("images_clean")
     encoded = lake.read("image_features").where(F.col("encoder_version") == version)
     done = encoded.join(
         clean.select("image_id", "cleaning_version"), on=["image_id", "cleaning_version"], how="left_semi"

@@ -13,6 +13,8 @@ from lib.images.strokes import INK_BELOW, Pixels
 
 Mask = NDArray[np.bool_]  # (P,)
 
+MAX_LETTERS = 2000  # more pieces as small as letters are no drawing
+
 
 class Pieces(NamedTuple):
     """Pieces of touching ink."""
@@ -21,7 +23,7 @@ class Pieces(NamedTuple):
     boxes: NDArray[np.int32]  # (P, 4), left, top, width, height
     num_ink: NDArray[np.int32]  # (P,)
     # (P, 2), the shorter and the longer side of the narrowest rectangle around a piece, turned as need be; 0 for pieces
-    # too large to be letters.
+    # too large to be letters, and for all if there are more than MAX_LETTERS others.
     sides: NDArray[np.float64]
 
     @property
@@ -45,7 +47,8 @@ def pieces_of(pixels: Pixels, largest: float) -> Pieces:
     ink = (pixels < INK_BELOW).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     sides = np.zeros((len(stats), 2))
-    for piece in (1 + np.flatnonzero(stats[1:, 2:4].max(axis=1) < largest)).tolist():
+    small = 1 + np.flatnonzero(stats[1:, 2:4].max(axis=1) < largest)
+    for piece in small.tolist() if len(small) <= MAX_LETTERS else ():
         left, top, width, height, _ = stats[piece]
         ys, xs = np.nonzero(labels[top : top + height, left : left + width] == piece)
         sides[piece] = np.sort(cv2.minAreaRect(np.stack((xs, ys), axis=1).astype(np.float32))[1]) + 1

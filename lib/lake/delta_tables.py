@@ -112,10 +112,10 @@ class Lake:
         nulls = {column: F.lit(None).cast(kind) for column, kind in lacking.items()}
         return rows.withColumns(nulls) if nulls else rows
 
-    def require(self, name: str, written_by: str) -> DataFrame:
+    def require(self, name: str) -> DataFrame:
         """The table's rows. Raises MissingInputError naming the job to run first."""
         if not self.has(name):
-            raise MissingInputError(f"there is no table {name} in {self.storage.root}: run {written_by} first")
+            raise MissingInputError(f"there is no table {name} in {self.storage.root}: run {TABLES[name].job} first")
         return self.read(name)
 
     def version(self, name: str) -> int:

@@ -15,7 +15,13 @@ class Table:
     name: str
     key: tuple[str, ...]
     comment: str
+    made_by: str  # the job that makes it first, and what of: "JOB makes it ..."
     schema: T.StructType
+
+    @property
+    def job(self) -> str:
+        """The job to run for the table."""
+        return self.made_by.split(maxsplit=1)[0]
 
 
 def _column(name: str, data_type: T.DataType, comment: str) -> T.StructField:
@@ -32,6 +38,7 @@ LANDING_FILES = Table(
     "landing_files",
     ("path",),
     "Archives, caption and layout files that were read to their end, so that an unchanged one is not opened again.",
+    "ingest_images makes it",
     T.StructType(
         [
             _column("path", _TEXT, "Where the file lies."),
@@ -51,6 +58,7 @@ IMAGES_RAW = Table(
     "images_raw",
     ("image_id",),
     "Images as they arrived, one row each.",
+    "ingest_images makes it",
     T.StructType(
         [
             IMAGE_ID,
@@ -113,6 +121,7 @@ IMAGES_REJECTED = Table(
     ("image_id", "stage", "source"),
     "Images and rows of caption files that were rejected, and why. Images that arrived = images_raw + rows of stage "
     "ingest; images_raw = images_clean + rows of stage clean.",
+    "ingest_images and clean_images make it for what they reject",
     T.StructType(
         [
             IMAGE_ID,
@@ -134,6 +143,7 @@ CAPTIONS = Table(
     "captions",
     ("image_id", "caption_index"),
     "Reference captions: what people wrote about the images.",
+    "ingest_images makes it from caption files",
     T.StructType(
         [
             IMAGE_ID,
@@ -152,6 +162,7 @@ IMAGE_LAYOUTS = Table(
     "image_layouts",
     ("image_id",),
     "For drawings whose drawer is known: where each atom lies in the arrived image.",
+    "ingest_images makes it from layout files",
     T.StructType(
         [
             IMAGE_ID,
@@ -169,6 +180,7 @@ IMAGES_CLEAN = Table(
     "images_clean",
     ("image_id",),
     "Cleaned images, ready for the network, with what cleaning did.",
+    "clean_images makes it",
     T.StructType(
         [
             IMAGE_ID,
@@ -201,6 +213,7 @@ IMAGE_FEATURES = Table(
     "image_features",
     ("image_id",),
     "What a frozen encoder sees in each cleaned image: computed once, read by training and captioning.",
+    "extract_features makes it where the encoder is frozen",
     T.StructType(
         [
             IMAGE_ID,
@@ -217,6 +230,7 @@ VOCABULARY = Table(
     "vocabulary",
     ("notation", "token"),
     "Tokens the network writes, with their ids and how often the train captions use them.",
+    "build_vocabulary makes it",
     T.StructType(
         [
             _column("notation", _TEXT, "How captions are cut into tokens: see captions.notation."),
@@ -234,6 +248,7 @@ TRAINING_METRICS = Table(
     "training_metrics",
     ("run_id", "epoch", "step"),
     "How training went: one row per reported step, and one with validation scores per epoch.",
+    "train_captioner makes it",
     T.StructType(
         [
             _column("run_id", _TEXT, "Model version that was being trained, and the name of its run in MLflow."),
@@ -269,6 +284,7 @@ CAPTION_PREDICTIONS = Table(
     "caption_predictions",
     ("image_id", "model_version"),
     "Predicted captions with their edit distance from the reference where there is one.",
+    "predict_captions makes it",
     T.StructType(
         [
             IMAGE_ID,
@@ -325,6 +341,7 @@ EVALUATIONS = Table(
     "evaluations",
     ("model_version", "split", "predictor"),
     "Scores of a model on a split, and of the controls that need no model.",
+    "evaluate_captions makes it once a captioned image has a reference",
     T.StructType(
         [
             MODEL_VERSION,
@@ -369,6 +386,7 @@ MODEL_PROMOTIONS = Table(
     "model_promotions",
     ("decided_at", "candidate"),
     "Which model was put in use in place of which, or was not, and why.",
+    "promote_model makes it, or train_captioner when a model takes another one's place",
     T.StructType(
         [
             _column("candidate", _TEXT, "Model that was to be put in use."),
@@ -402,6 +420,7 @@ CAPTION_REVIEWS = Table(
     "caption_reviews",
     REVIEWS_KEY,
     REVIEWS_COMMENT,
+    "serve_reviews makes it for what people review on its page",
     T.StructType([_column(name, _OF_REVIEWS[kind], comment) for name, (kind, comment) in REVIEW_COLUMNS.items()]),
 )
 

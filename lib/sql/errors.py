@@ -14,22 +14,6 @@ from lib.lake.delta_tables import Lake
 from lib.lake.schemas import TABLES
 from lib.sections.lake import StorageSettings
 
-MADE_BY = {
-    "landing_files": "ingest_images makes it",
-    "images_raw": "ingest_images makes it",
-    "images_rejected": "ingest_images and clean_images make it for what they reject",
-    "captions": "ingest_images makes it from caption files",
-    "image_layouts": "ingest_images makes it from layout files",
-    "images_clean": "clean_images makes it",
-    "image_features": "extract_features makes it where the encoder is frozen",
-    "vocabulary": "build_vocabulary makes it",
-    "training_metrics": "train_captioner makes it",
-    "caption_predictions": "predict_captions makes it",
-    "evaluations": "evaluate_captions makes it once a captioned image has a reference",
-    "model_promotions": "promote_model makes it, or train_captioner when a model takes another one's place",
-    "caption_reviews": "the page of serve_reviews makes it for what people review",
-}
-
 Needs = Mapping[str, frozenset[str]]  # by view, the tables and views that it reads
 
 _NO_RIGHT = re.compile(r"User does not have (?:permission )?([A-Z][A-Z_ ,]*[A-Z]) on (\w+(?: \w+)?) [`']?([\w.`-]+\w)")
@@ -105,12 +89,12 @@ def _missing_table(name: str, spark: SparkSession, storage: StorageSettings, nee
     if last in present:
         return f"There is no {name}, but there is {last} in {location}: leave out what stands before the last dot."
     if last in TABLES:
-        return f"There is no table {last} in {location} yet: {MADE_BY[last]}."
+        return f"There is no table {last} in {location} yet: {TABLES[last].made_by}."
     if last in needs:
         tables = sorted(_tables_of(last, needs) - present)
         if not tables:
             return f"There is no view {last} in {location} yet: create_views makes it."
-        made = "; ".join(f"{table}: {MADE_BY[table]}" for table in tables)
+        made = "; ".join(f"{table}: {TABLES[table].made_by}" for table in tables)
         return f"There is no view {last} yet, because a table that it needs is not in {location} ({made})."
     near = difflib.get_close_matches(last, present, n=2, cutoff=0.75)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(present)) or 'none'}."

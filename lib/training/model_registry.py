@@ -243,7 +243,7 @@ def _requirements() -> list[str]:
 
 def _input_example(lake: Lake) -> pd.DataFrame:
     """An image of the lake, as a model of the registry takes it."""
-    row = lake.require("images_raw", written_by="ingest_images").select("image").first()
+    row = lake.require("images_raw").select("image").first()
     assert row is not None  # a model was trained on images
     return pd.DataFrame({"image": [bytes(row.image)]})
 

@@ -174,19 +174,17 @@ def _with_features(lake: Lake, rows: DataFrame, encoder_version: str) -> DataFra
 
 
 def _features_of(lake: Lake, encoder_version: str) -> DataFrame:
-    encoded = lake.require("image_features", written_by="extract_features")
+    encoded = lake.require("image_features")
     return encoded.where(F.col("encoder_version") == encoder_version)
 
 
 def _pairs(lake: Lake, settings: CaptionSettings, vocabulary: Vocabulary) -> DataFrame:
     """Every caption of a cleaned image, with whether it can be learned."""
-    captions = lake.require("captions", written_by="ingest_images")
+    captions = lake.require("captions")
     captions = with_reviewed(lake, captions, settings).where(F.col("split") != "test")
     is_reviewed = F.col("caption_index") == REVIEWED_INDEX
     captions = captions.withColumn("caption_weight", F.when(is_reviewed, settings.review_weight).otherwise(1.0))
-    images = lake.require("images_clean", written_by="clean_images").select(
-        "image_id", "cleaning_version", "rotation_deg", "transform"
-    )
+    images = lake.require("images_clean").select("image_id", "cleaning_version", "rotation_deg", "transform")
     layouts = lake.read("image_layouts").where(_is_sound()).select("image_id", *LAYOUT_COLUMNS)
     pairs = captions.join(images, on="image_id", how="inner").join(layouts, on="image_id", how="left")
     pairs = pairs.withColumns({"atom_x": _moved("transform", 0), "atom_y": _moved("transform", 3)})

@@ -29,7 +29,7 @@ def test_a_table_that_is_not_there_reads_as_no_rows_of_its_schema(lake):
     assert lake.read("captions").count() == 0
     assert lake.read("captions").columns == CAPTIONS.schema.names
     with pytest.raises(MissingInputError, match=r"no table captions in .*: run ingest_images first"):
-        lake.require("captions", written_by="ingest_images")
+        lake.require("captions")
 
 
 def test_inserting_twice_leaves_one_row_per_key_and_the_first_text(lake):

@@ -11,12 +11,13 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+import jobs
 from jobs.sql_prompt import main
 from lib.errors import MissingInputError
 from lib.lake.delta_tables import Lake
-from lib.lake.schemas import TABLES
+from lib.lake.schemas import TABLES, Table
 from lib.sections.lake import StorageSettings
-from lib.sql.errors import MADE_BY, SqlRefusedError, sentence_for
+from lib.sql.errors import SqlRefusedError, sentence_for
 from lib.sql.prompt import SqlPrompt, open_prompt, run_all, run_interactively, split_statements
 from lib.sql.views import needs_of, read_views
 from tests.spark.analyst_lake import write_predictions
@@ -231,8 +232,9 @@ def test_what_only_a_catalog_or_a_store_refuses_is_said_too(opened: SqlPrompt, m
     assert seen == sentence.format(root=lake.storage.root)
 
 
-def test_every_table_says_which_job_makes_it() -> None:
-    assert MADE_BY.keys() == TABLES.keys()
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_table_says_which_job_makes_it(table: Table) -> None:
+    assert (Path(jobs.__file__).parent / f"{table.job}.py").is_file()
 
 
 def test_a_talk_goes_on_after_an_error_and_ends_with_exit(opened: SqlPrompt) -> None:

@@ -1,5 +1,7 @@
 """Letters much smaller than bonds, which cleaning makes larger."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ def drawing(letter_height: int, num_letters: int = 3) -> np.ndarray:
     """A zigzag of bonds with letters at its upper corners."""
     pixels = np.full((200, 500), 255, np.uint8)
     corners = [(40 + 80 * index, 80 if index % 2 else 130) for index in range(2 * num_letters)]
-    for begin, end in zip(corners, corners[1:], strict=False):
+    for begin, end in itertools.pairwise(corners):
         cv2.line(pixels, begin, end, 0, 2)
     for x, y in corners[1::2]:
         left, top = x - letter_height // 2, y - letter_height - 6
