@@ -93,6 +93,24 @@ def on_desk(pixels: Pixels) -> Pixels:
     return photograph
 
 
+def photographed(pixels: Pixels) -> Pixels:
+    """A page on a brown desk, seen a little from one side, in light that falls off, a little blurred."""
+    page = np.pad(scaled(pixels, 2, cv2.INTER_CUBIC), 150, constant_values=255)
+    desk, paper = np.array([95, 70, 50]), np.array([243, 238, 228])
+    scene = np.pad(page[..., None] / 255 * paper, ((120, 120), (120, 120), (0, 0)))
+    is_desk = np.pad(np.zeros(page.shape, bool), 120, constant_values=True)
+    scene[is_desk] = desk
+    height, width = is_desk.shape
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    inset = np.array([[0.05, 0.03], [-0.02, 0.05], [-0.05, -0.02], [0.02, -0.04]]) * (width, height)
+    seen = cv2.getPerspectiveTransform(corners, (corners + inset).astype(np.float32))
+    scene = cv2.warpPerspective(scene, seen, (width, height), borderValue=desk.tolist())
+    x, y = np.arange(width) / width, np.arange(height)[:, None] / height
+    light = 0.62 + 0.38 * np.clip(1.2 - 0.7 * x - 0.4 * y, 0, 1)
+    noise = np.random.default_rng(1).normal(0, 5, scene.shape)
+    return _as_bytes(cv2.GaussianBlur(scene * light[..., None], (0, 0), 1) + noise)
+
+
 def on_page(pixels: Pixels) -> Pixels:
     """Enlarged three times, as 300 dpi make of it, and somewhere on an A4 page."""
     large = scaled(pixels, 3, cv2.INTER_CUBIC)
@@ -241,6 +259,7 @@ IMAGE_VARIATIONS: dict[str, Callable[[Pixels], bytes]] = {
     "on a white table": lambda pixels: png(_beside_white(_as_bytes(on_paper(pixels, 180)))),
     "with a flash": lambda pixels: png(_flashed(pixels)),
     "on a dark desk": lambda pixels: png(on_desk(pixels)),
+    "photographed on a desk": lambda pixels: png(photographed(pixels)),
     "black on grey 100": lambda pixels: png(_as_bytes(on_paper(pixels, 100))),
     "white on grey 140": lambda pixels: png(_as_bytes(on_paper(pixels, 140, 255))),
     "JPEG of quality 50": lambda pixels: jpeg(pixels, 50),

@@ -30,7 +30,7 @@ from model.graph_reader import CELL_PX, GraphReader, Spots, pretrained_graph_rea
 from model.label_reader import NOT_A_NODE, LabelReader, Labels, pretrained_label_reader
 from model.precision import autocast
 
-LABEL_READER_WEIGHT = 0.75  # of the label reader's log-probabilities; the graph reader's have weight 1
+LABEL_READER_WEIGHT = 1.5  # of the label reader's log-probabilities; the graph reader's have weight 1
 EDGE_READER_WEIGHT = 0.5  # the same of the edge reader's
 ON_THE_WAY, BESIDE_THE_WAY = (0.15, 0.85), 0.15  # of its length, where another node lies on the way of a pair
 CARBON = WRITTEN_KINDS.index("C")  # seldom has a label

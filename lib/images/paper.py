@@ -25,6 +25,9 @@ INK_CELLS = 5  # side in cells of the square that must hold some paper
 DARKEST_PAPER = 0.4  # times the usual paper's level; darker cells are not paper, unless no other paper is near
 EVEN_WITHIN, MOSTLY = 0.1, 0.5  # even paper: deviation from the usual level, and fraction of cells within it
 EDGE_FROM = 0.15  # times the usual paper's level; a larger step over two cells is an edge of the paper
+# A desk under a page: its level at most, times the page's; its part of the image; greatest step within the page, times
+# that of an edge.
+DESK_BELOW, DESK_FRACTION, EDGE_IN_PAGE = 0.75, (0.05, 0.7), 1.5
 NEAR_WHITE = 24  # grey levels below the paper's level that still count as paper
 NOISE_WIDTHS = 4.0  # standard deviations of the paper's noise that still count as paper
 MAX_NOISE = 0.43  # times the paper's level; what spreads the paper's levels further is no noise but lines or a desk
@@ -120,16 +123,46 @@ def divide_by_paper(pixels: Pixels) -> Pixels:
     usual = int(np.median(paper))
     if paper.min() >= 255:
         return pixels
-    if _steepest(paper) > EDGE_FROM * usual:
+    has_edges = _steepest(paper) > EDGE_FROM * usual
+    page_and_desk = _page_and_desk(paper, usual) if has_edges else None
+    if page_and_desk is not None:
+        page, desk = page_and_desk
+        on_page: Pixels = cv2.divide(pixels, _in_pixels(page, pixels.shape), scale=255)
+        on_page[cv2.resize(desk, (width, height), interpolation=cv2.INTER_NEAREST) > 0] = 255
+        return on_page
+    if has_edges:
         square = np.ones((INK_CELLS * cell | 1,) * 2, np.uint8)  # with a middle, or edges would move
         levels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, square)
         without_noise = cv2.morphologyEx(cv2.blur(pixels, (3, 3)), cv2.MORPH_CLOSE, square)
         levels[without_noise < DARKEST_PAPER * usual] = 0
     else:
-        levels = cv2.resize(cv2.blur(paper, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
+        levels = _in_pixels(paper, pixels.shape)
     divided: Pixels = cv2.divide(pixels, levels, scale=255)
     divided[levels < DARKEST_PAPER * usual] = 255
     return divided
+
+
+def _in_pixels(paper: Pixels, shape: tuple[int, ...]) -> Pixels:
+    """The level of the paper at each pixel (H, W), of those of cells (h, w)."""
+    return cv2.resize(cv2.blur(paper, (3, 3)), shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _page_and_desk(paper: Pixels, usual: int) -> tuple[Pixels, NDArray[np.uint8]] | None:
+    """The levels (h, w) of a page, as if it went on where a darker desk is, and 1 where that is; None without a desk.
+
+    A desk reaches the border, with an edge between it and the page. `usual` is the usual level of both.
+    """
+    pairs = (paper[2:], paper[:-2]), (paper[:, 2:], paper[:, :-2])
+    at_edges = [(pair[0] // 2 + pair[1] // 2)[cv2.absdiff(*pair) > EDGE_FROM * usual] for pair in pairs]
+    level = min(float(np.median(np.concatenate(at_edges))), DESK_BELOW * usual)
+    from_border = np.pad((paper < level).astype(np.uint8), 1, constant_values=1)
+    cv2.floodFill(from_border, None, (0, 0), 2)
+    desk = (from_border[1:-1, 1:-1] == 2).astype(np.uint8)
+    if not DESK_FRACTION[0] < desk.mean() < DESK_FRACTION[1]:
+        return None
+    desk = cv2.dilate(desk, np.ones((3, 3), np.uint8))
+    page = cv2.inpaint(paper, cv2.dilate(desk, np.ones((3, 3), np.uint8)), 3, cv2.INPAINT_TELEA)
+    return (page, desk) if _steepest(page) <= EDGE_IN_PAGE * EDGE_FROM * usual else None
 
 
 def _paper_of(pixels: Pixels) -> tuple[Pixels, int]:

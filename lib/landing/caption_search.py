@@ -87,7 +87,8 @@ def find_captions(
     lists_now = {file.path for file in new_lists} | {file.path for file in zone.split_lists} - {
         file.path for file in zone.captions
     }
-    gone = _gone(known, tuple(search.path for search in new.values()), zone) - {
+    searched_anew = tuple(search.path for search in new.values())  # they end with MEMBER_MARK
+    gone = {path for path in known if path.startswith(searched_anew) and path not in searched_anew} - {
         table.landed.path for table in named + lists
     }
     dropped = known & {*others, *zone.unnamed_texts, *lists_now} | gone
@@ -120,21 +121,11 @@ def _in_archives(
     return tables
 
 
-def _gone(known: set[str], searched: tuple[str, ...], zone: LandingZone) -> set[str]:
-    """Sources in the archives that were searched anew, whose paths end with MEMBER_MARK here."""
-    # Files of a folder whose name looks like a member.
-    nested = tuple(file.path for file in zone.archives + zone.captions if file.path.startswith(searched))
-    return {
-        path for path in known if path.startswith(searched) and path not in searched and not path.startswith(nested)
-    }
-
-
 def _members(sources: set[str], of_archives: tuple[str, ...]) -> list[tuple[str, str]]:
     """Path and member of those sources that lie in these archives, whose paths end with MEMBER_MARK here."""
     found = []
     for source in sorted(sources):
-        # The longest: an archive may lie in a folder whose name looks like a member.
-        beginning = max((one for one in of_archives if source.startswith(one) and source != one), key=len, default="")
+        beginning = next((one for one in of_archives if source.startswith(one) and source != one), "")
         if beginning:
             found.append((beginning.removesuffix(MEMBER_MARK), source.removeprefix(beginning)))
     return found

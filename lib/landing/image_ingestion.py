@@ -80,7 +80,7 @@ def ingest_images(lake: Lake, ledger: Ledger, zone: LandingZone, settings: Landi
             "files of %d images that are in the lake cannot be read now: their old bytes are kept", counts.known_unread
         )
     _forget_mended_files(lake, zone, listed)
-    _forget_members_gone(lake, archives, zone, listed)
+    _forget_members_gone(lake, archives, listed)
     _forget_taken_in(lake)
     ledger.remember(archives_read)
     num_others, num_hidden = len(zone.others) + counts.other_members, zone.num_hidden + counts.hidden_members
@@ -189,19 +189,16 @@ def _forget_mended_files(lake: Lake, zone: LandingZone, listed: DataFrame) -> No
         _remove(lake, said.join(lake.spark.createDataFrame(mended, "source string"), on="source", how="left_semi"))
 
 
-def _forget_members_gone(lake: Lake, archives: list[LandedFile], zone: LandingZone, listed: DataFrame) -> None:
+def _forget_members_gone(lake: Lake, archives: list[LandedFile], listed: DataFrame) -> None:
     """Remove what was said of members that an archive had before and has not now, where it was read to its end."""
     if not archives:
         return
     damaged = listed.where(F.col("reason") == "unreadable_archive").select("path").collect()
     readable = {file.path for file in archives} - {row.path for row in damaged}
-    starts = tuple(f"{path}{MEMBER_MARK}" for path in readable)
-    # Of an archive in a folder whose name looks like a member.
-    nested = [f"{file.path}{MEMBER_MARK}" for file in zone.archives if file.path.startswith(starts)]
+    starts = [f"{path}{MEMBER_MARK}" for path in readable]
+    prefixes = lake.spark.createDataFrame([(start,) for start in starts], "prefix string")
     said = lake.read("images_rejected").where(F.col("stage") == "ingest")
-    for prefixes, how in ((starts, "left_semi"), (nested, "left_anti")):
-        frame = lake.spark.createDataFrame([(prefix,) for prefix in prefixes], "prefix string")
-        said = said.join(F.broadcast(frame), on=F.col("source").startswith(F.col("prefix")), how=how)
+    said = said.join(F.broadcast(prefixes), on=F.col("source").startswith(F.col("prefix")), how="left_semi")
     _remove(lake, said.join(listed.select("source"), on="source", how="left_anti"))
 
 
