@@ -20,8 +20,8 @@ from lib.errors import CorruptImageError
 from lib.images.cleaning import clean_image
 from lib.images.page_marks import without_page_marks
 from lib.images.paper import darkest_channel
-from lib.images.strokes import stroke_width, typical_stroke_length
-from lib.images.thinning import local_ink, middle_lines, thin_strokes, wedges_of
+from lib.images.strokes import edge_width, stroke_width, typical_stroke_length
+from lib.images.thinning import local_ink, middle_lines, thin_if_wide, thin_strokes, wedges_of
 from lib.molecules.drawing_noise import erase_line, remove_stroke_pixels
 from lib.molecules.rdkit_drawing import draw_with_rdkit
 from lib.sections.images import CleaningSettings
@@ -410,3 +410,22 @@ def test_an_image_that_the_memory_does_not_suffice_for_is_rejected_for_now() -> 
     assert done.returncode == 0, done.stderr.decode()
     for step in ("decoding", "cleaning"):
         assert f"out_of_memory: {step} it needs more memory than there is" in done.stdout.decode()
+
+
+def test_edges_are_as_wide_as_they_are_blurred() -> None:
+    pixels = np.full((200, 200), 255, np.uint8)
+    cv2.line(pixels, (20, 100), (180, 100), 0, 9)
+    assert edge_width(pixels) == pytest.approx(1)
+    blurred = [edge_width(cv2.GaussianBlur(pixels, (0, 0), deviation)) for deviation in (1, 2)]
+    # The mean square of a Gaussian's steps is 1 / (2 sqrt(pi) deviation).
+    assert blurred == pytest.approx([2 * np.sqrt(np.pi) * deviation for deviation in (1, 2)], rel=0.05)
+    assert edge_width(np.full((20, 20), 255, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(("line_width", "is_thinned"), [(1, False), (7, True)])
+def test_blurred_fine_strokes_are_not_thinned(line_width: int, is_thinned: bool) -> None:
+    blurred = cv2.GaussianBlur(drawn(ASPIRIN, 60, line_width), (0, 0), 1.5)
+    length = typical_stroke_length(blurred)
+    assert length is not None
+    assert stroke_width(blurred) > 0.055 * length
+    assert (thin_if_wide(blurred, length, False, settings()) is not blurred) == is_thinned
