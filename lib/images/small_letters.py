@@ -18,7 +18,7 @@ from lib.images.strokes import Pixels, stroke_width
 SMALL_BELOW, WANTED = 0.27, 0.42  # stroke lengths; heights of letters that are enlarged, and of enlarged ones
 # Fractions of letters that may be larger, since two may touch: of few, where one may be, and of many. Where more are,
 # the small ones are digits of labels or numbers beside atoms.
-MOST_LARGE_OF_FEW, MOST_LARGE = 1 / 3, 0.1
+MAX_LARGE_OF_FEW, MAX_LARGE = 1 / 3, 0.1
 SMALLEST, SMALLEST_PX, LARGEST = 0.05, 5, 0.42  # stroke lengths; longer sides of small letters
 LARGEST_OF_ALL, COMPACT = 0.8, 0.45  # stroke lengths, longer sides of other letters; shorter over longer sides of those
 THICK, THICK_PX = 1.6, 4  # stroke widths; shorter sides of letters at least
@@ -50,7 +50,7 @@ def with_larger_letters(pixels: Pixels, transform: Transform, length: float) -> 
     num_letters = np.count_nonzero(are_letters)
     num_large = np.count_nonzero(are_letters & (pieces.heights >= SMALL_BELOW * length))
     are_letters &= pieces.boxes[:, 2:].max(axis=1) < LARGEST * length
-    if num_large > min(MOST_LARGE_OF_FEW * num_letters, max(1, MOST_LARGE * num_letters)) or not are_letters.any():
+    if num_large > min(MAX_LARGE_OF_FEW * num_letters, max(1, MAX_LARGE * num_letters)) or not are_letters.any():
         return pixels, transform
     height = float(np.median(pieces.heights[are_letters]))
     factor = WANTED * length / height
