@@ -94,11 +94,15 @@ def on_desk(pixels: Pixels) -> Pixels:
 
 
 def photographed(pixels: Pixels) -> Pixels:
-    """A page on a brown desk, seen a little from one side, in light that falls off, a little blurred."""
+    """A page on a brown desk, seen a little from one side, in light that falls off, a little blurred.
+
+    The desk is less than half of the photograph.
+    """
     page = np.pad(scaled(pixels, 2, cv2.INTER_CUBIC), 150, constant_values=255)
     desk, paper = np.array([95, 70, 50]), np.array([243, 238, 228])
-    scene = np.pad(page[..., None] / 255 * paper, ((120, 120), (120, 120), (0, 0)))
-    is_desk = np.pad(np.zeros(page.shape, bool), 120, constant_values=True)
+    around = [(round(0.12 * side),) * 2 for side in page.shape]
+    scene = np.pad(page[..., None] / 255 * paper, (*around, (0, 0)))
+    is_desk = np.pad(np.zeros(page.shape, bool), around, constant_values=True)
     scene[is_desk] = desk
     height, width = is_desk.shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
