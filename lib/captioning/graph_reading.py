@@ -60,6 +60,7 @@ class Readers(NamedTuple):
     labels: LabelReader
     edges: EdgeReader
     sure_from: float = SURE_FROM
+    label_weight: float = LABEL_READER_WEIGHT
 
 
 @cache
@@ -121,8 +122,8 @@ def _read_nodes(pixels: NDArray[np.uint8], spots: Spots, readers: Readers) -> _N
     hydrogens = torch.zeros(len(positions), 1 + MAX_HYDROGENS)
     asked = (kinds.softmax(dim=1)[:, CARBON] < readers.sure_from).nonzero()[:, 0]
     labels = _labels(pixels, positions[asked], readers.labels)
-    kinds[asked] += LABEL_READER_WEIGHT * labels.kinds[:, :NOT_A_NODE]
-    charges[asked] += LABEL_READER_WEIGHT * labels.charges
+    kinds[asked] += readers.label_weight * labels.kinds[:, :NOT_A_NODE]
+    charges[asked] += readers.label_weight * labels.charges
     hydrogens[asked] = labels.hydrogens
     return _Nodes(positions, found, *(logits.softmax(dim=1) for logits in (kinds, charges, hydrogens)))
 

@@ -155,13 +155,7 @@ def drawn_as_prepared(molecule: Chem.Mol, size: int) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(canvas.GetDrawingText(), np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
-TAKEN_FOR_H = pytest.mark.xfail(
-    reason="this view has H at 0.502 and the methyl at 0.478; labels that have not are worse elsewhere (LOG.md)",
-    strict=False,  # so near each other, the machine decides
-)
-
-
-@pytest.mark.parametrize("size", [300, 600, pytest.param(700, marks=TAKEN_FOR_H)])
+@pytest.mark.parametrize("size", [300, 600, 700])
 def test_a_wavy_bond_says_nothing_of_stereo(size: int) -> None:
     seen = {}
     for smiles in ("C[C@H](c1ccccc1)N1CCCCC1", "C[C@@H](c1ccccc1)N1CCCCC1", "CC(c1ccccc1)N1CCCCC1"):
