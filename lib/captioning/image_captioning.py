@@ -37,8 +37,8 @@ LENGTH_EXPONENT = 0.7
 # Degrees clockwise and factor of size. The first is read of every image, the others where that does not suffice.
 GRAPH_VIEWS = ((0, 1.0), (180, 1.0), (0, 0.9), (180, 0.9), (0, 1.2), (180, 1.2))
 UPRIGHT_VIEWS = GRAPH_VIEWS[:4]  # in which an image that was turned is compared with itself turned back
-# Weight of the label reader's log-probabilities there: at that of other readings most probabilities are as near 1 either
-# way up.
+# Weight of the label reader's log-probabilities there: at that of other readings most probabilities are as near 1
+# either way up.
 UPRIGHT_LABEL_WEIGHT = 0.75
 TURNED_BACK_FROM = 2e-6  # nats a label by which it must be surer then: some labels are read as surely either way
 
