@@ -152,8 +152,9 @@ def _page_and_desk(paper: Pixels, usual: int) -> tuple[Pixels, NDArray[np.uint8]
 
     A desk reaches the border, with an edge between it and the page. `usual` is the usual level of both.
     """
-    pairs = (paper[2:], paper[:-2]), (paper[:, 2:], paper[:, :-2])
-    at_edges = [(pair[0] // 2 + pair[1] // 2)[cv2.absdiff(*pair) > EDGE_FROM * usual] for pair in pairs]
+    at_edges = [
+        (one // 2 + other // 2)[cv2.absdiff(one, other) > EDGE_FROM * usual] for one, other in _two_cells_apart(paper)
+    ]
     level = min(float(np.median(np.concatenate(at_edges))), DESK_BELOW * usual)
     from_border = np.pad((paper < level).astype(np.uint8), 1, constant_values=1)
     cv2.floodFill(from_border, None, (0, 0), 2)
@@ -181,10 +182,13 @@ def _is_mostly_even(pixels: Pixels) -> bool:
 
 def _steepest(paper: Pixels) -> int:
     """The greatest difference of levels (h, w) over two cells, down or across."""
-    return max(
-        int(cv2.absdiff(near, far).max()) if near.size else 0
-        for near, far in ((paper[2:], paper[:-2]), (paper[:, 2:], paper[:, :-2]))
-    )
+    return max((int(cv2.absdiff(*pair).max()) for pair in _two_cells_apart(paper)), default=0)
+
+
+def _two_cells_apart(paper: Pixels) -> list[tuple[Pixels, Pixels]]:
+    """Levels (h, w) and those two cells further, down and across, as far as there are any."""
+    pairs = (paper[:-2], paper[2:]), (paper[:, :-2], paper[:, 2:])
+    return [pair for pair in pairs if pair[0].size]
 
 
 def stretch(pixels: Pixels) -> Pixels:

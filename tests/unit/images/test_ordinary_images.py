@@ -429,3 +429,12 @@ def test_blurred_fine_strokes_are_not_thinned(line_width: int, is_thinned: bool)
     assert length is not None
     assert stroke_width(blurred) > 0.055 * length
     assert (thin_if_wide(blurred, length, False, settings()) is not blurred) == is_thinned
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 300), (3, 3)])
+def test_a_strip_of_noise_is_cleaned_or_rejected(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    try:
+        assert cleaned(png(pixels)).size
+    except CorruptImageError as error:
+        assert error.reason in ("blank_image", "no_drawing")
