@@ -37,9 +37,8 @@ class Pieces(NamedTuple):
     @property
     def filled(self) -> NDArray[np.float64]:
         """The fraction (P,) of the rectangle that is ink; 0 for pieces too large to be letters."""
-        return np.divide(
-            self.num_ink, self.sides.prod(axis=1), out=np.zeros(len(self.sides)), where=self.sides[:, 0] > 0
-        )
+        areas = self.sides.prod(axis=1)
+        return np.divide(self.num_ink, areas, out=np.zeros_like(areas), where=areas > 0)
 
 
 def pieces_of(pixels: Pixels, largest: float) -> Pieces:

@@ -86,10 +86,9 @@ def _belong_to_letters(pieces: Pieces, are_letters: Mask, height: float) -> Mask
     _, tops, widths, heights = pieces.boxes[others].T
     letters = pieces.boxes[are_letters]
     is_beside = gaps(pieces.boxes[others], letters) <= BESIDE * height  # (O, L)
-    off = np.abs((tops + heights)[:, None] - (letters[:, 1] + letters[:, 3]))
-    is_line = (off <= LINE_OFF * height) & ((heights >= LINE_HEIGHT * height) & (widths < LINE_WIDTH * heights))[
-        :, None
-    ]
+    off_line = np.abs((tops + heights)[:, None] - (letters[:, 1] + letters[:, 3]))
+    is_tall = (heights >= LINE_HEIGHT * height) & (widths < LINE_WIDTH * heights)
+    is_line = (off_line <= LINE_OFF * height) & is_tall[:, None]
     is_sign = (np.maximum(widths, heights) <= SIGN * height)[:, None]
     belong = np.zeros(len(are_letters), bool)
     belong[others] = (is_beside & (is_line | is_sign)).any(axis=1)
